@@ -1,0 +1,37 @@
+PYTHON ?= python3
+TORCH := $(shell sed -n '/^torch==/p' requirements.lock)
+JOBS ?= 2
+BIN := .venv/bin
+STAMP := .venv/.complete
+
+export HF_HUB_OFFLINE := 1
+
+.PHONY: demo test lint bench
+.NOTPARALLEL:
+
+# CPU torch where its index is reachable (it is a tenth of the size), else whatever the usual index gives.
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "physgen needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --no-deps --retries 0 --timeout 10 --index-url https://download.pytorch.org/whl/cpu $(TORCH) \
+		|| $(BIN)/python -m pip install $(TORCH)
+	$(BIN)/python -m pip install -r requirements.lock
+	$(BIN)/python -m pip install --no-deps --no-build-isolation -e .
+	touch $@
+
+demo: $(STAMP)
+	@out=demo; n=1; while [ -e $$out ]; do n=$$((n + 1)); out=demo-$$n; done; \
+	$(BIN)/physgen sample prompt="two drops of green dye diffusing slowly in water" constraint=mass guidance=projection \
+		seed=0 compare=true out=$$out && echo "$(CURDIR)/$$out"
+
+test: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow" -n $(JOBS) --dist loadfile
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP)
+	$(BIN)/python -m physgen.experiments.bench

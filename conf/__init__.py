@@ -1,0 +1,1 @@
+"""Hydra configurations, found as `pkg://physgen.conf`."""

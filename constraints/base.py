@@ -1,0 +1,72 @@
+"""What every constraint is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal
+
+from jaxtyping import Float
+from torch import Tensor
+
+from physgen.errors import InvalidArgument
+from physgen.grid import Grid
+
+
+class Constraint(ABC):
+    """A differentiable statement about fields.
+
+    equality: residual = 0;  inequality: residual <= 0
+
+    Attributes:
+        name: what configs and reports call it.
+        kind: ``equality`` or ``inequality``.
+        parameters: ``fixed``, or ``fitted`` to the fields at every call.
+        projects: whether `project` has a closed form.
+
+    Source: the contract of this package.
+
+    >>> import torch
+    >>> class Dark(Constraint):
+    ...     name, kind = "dark", "inequality"
+    ...     def residual(self, fields, grid):
+    ...         return fields - 0.5
+    >>> Dark().loss(torch.tensor([[[0.2, 1.5]]]), None).tolist()
+    [0.5]
+    """
+
+    name: ClassVar[str]
+    kind: ClassVar[Literal["equality", "inequality"]] = "equality"
+    projects: ClassVar[bool] = False
+    parameters: Literal["fixed", "fitted"] = "fixed"
+
+    @abstractmethod
+    def residual(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B ..."]:
+        """Dimensionless violation of fields ``[B, S, T, *space]``, differentiable."""
+
+    def loss(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B"]:
+        """Half the squared norm of the residual (of its positive part, for an inequality), per sample."""
+        residual = self.residual(fields, grid).flatten(1)
+        if self.kind == "inequality":
+            residual = residual.clamp(min=0)
+        return residual.square().sum(1) / 2
+
+    def project(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B S T *space"]:
+        """Nearest fields that satisfy the constraint, where there is a closed form."""
+        raise NotImplementedError(f"{type(self).__name__} has no closed-form projection")
+
+    def estimate(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> dict[str, float | list]:
+        """Values of the fitted parameters, nothing when all are fixed."""
+        return {}
+
+
+def check_video_fields(fields: Tensor, frames: int) -> None:
+    """Raise `InvalidArgument` unless ``fields`` is floating point ``[B, S, T, H, W]`` with at least ``frames`` frames.
+
+    >>> import torch
+    >>> check_video_fields(torch.zeros(1, 1, 1, 4, 4), frames=2)
+    Traceback (most recent call last):
+    physgen.errors.InvalidArgument: fields='torch.float32 (1, 1, 1, 4, 4)': allowed: ... at least 2 frames
+    """
+    if fields.ndim != 5 or not fields.is_floating_point() or fields.shape[2] < frames or 0 in fields.shape:
+        allowed = f"floating point [B, S, T, H, W], at least {frames} frames"
+        raise InvalidArgument("fields", f"{fields.dtype} {tuple(fields.shape)}", allowed)

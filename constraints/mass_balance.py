@@ -1,0 +1,100 @@
+"""The equation of mass in a frame, solved and fitted."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+#: largest loss rate that is tried, per duration of the video, and the number of brackets below it
+FASTEST, BRACKETS = 500.0, 48
+BISECTIONS = 60
+
+
+class MassBalance:
+    """Mass that flows in and is lost at a constant rate.
+
+    dm/dt = inflow - k m,  m(t) = m0 exp(-k t) + int_0^t inflow(s) exp(-k (t - s)) ds
+
+    with the integral by the trapezoid rule over frames.
+
+    Args:
+        inflow: mass per second at each frame, ``[T]`` float64.
+        dt: time between frames, s.
+        capacity: largest mass; m0 is fitted so that 0 <= m(t) <= capacity.
+        initial: m0, or None to fit it.
+
+    Source: variation of constants.
+
+    >>> filling = MassBalance(torch.full((4,), 2.0, dtype=torch.float64), dt=0.5)
+    >>> one = torch.ones(1, 1, dtype=torch.float64)
+    >>> filling.at(one, 0 * one).flatten().tolist()
+    [1.0, 2.0, 3.0, 4.0]
+    """
+
+    def __init__(
+        self, inflow: Float[Tensor, "T"], dt: float, capacity: float = math.inf, initial: float | None = None
+    ) -> None:
+        frames = torch.arange(len(inflow), dtype=torch.float64, device=inflow.device)
+        self.time = frames * dt
+        self.capacity = capacity
+        self.initial = initial
+        self._lag = (self.time[:, None] - self.time).clamp(min=0)
+        weight = torch.ones_like(self._lag).tril()
+        weight[:, 0] = 0.5
+        weight.diagonal().fill_(0.5)
+        weight[0, 0] = 0.0
+        self._kernel = weight * inflow * dt
+
+    def at(self, initial: Float[Tensor, "*batch"], rate: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch T"]:
+        """Mass at every frame, for m0 and k (1/s)."""
+        return initial[..., None] * self._kept(rate) + self._supplied(rate)
+
+    def fit(self, mass: Float[Tensor, "B S T"], lossy: bool) -> tuple[Float[Tensor, "B S"], Float[Tensor, "B S"]]:
+        """Least-squares m0 and k >= 0 (k = 0 unless ``lossy``) for measured mass.
+
+        argmin sum_t (mass - m)^2: m0 in closed form for each k, clamped to feasible masses; k by bisection, to rounding,
+        on the derivative of what is left, in the best of `BRACKETS` geometric brackets up to `FASTEST` per duration.
+
+        Source: variable projection, Golub and Pereyra (1973), SIAM J. Numer. Anal. 10:413.
+
+        >>> fading = torch.tensor([8.0, 4.0, 2.0], dtype=torch.float64).view(1, 1, 3)
+        >>> m0, k = MassBalance(torch.zeros(3, dtype=torch.float64), dt=1.0).fit(fading, lossy=True)
+        >>> round(m0.item(), 9), round(k.item() / math.log(2), 9)
+        (8.0, 1.0)
+        """
+        low = torch.zeros_like(mass[..., 0])
+        if lossy:
+            rates = torch.cat([low.new_zeros(1), torch.logspace(-3, math.log10(FASTEST), BRACKETS).to(low)])
+            rates = rates / self.time[-1]
+            grid = rates.view(-1, 1, 1).expand(-1, *low.shape)
+            misfit = (mass - self.at(self._best_initial(mass, grid), grid)).square().sum(-1)
+            best = misfit.argmin(0)
+            low, high = rates[(best - 1).clamp(min=0)], rates[(best + 1).clamp(max=BRACKETS)]
+            for _ in range(BISECTIONS):
+                middle = (low + high) / 2
+                beyond = self._slope(mass, middle) > 0
+                low, high = torch.where(beyond, low, middle), torch.where(beyond, middle, high)
+        return self._best_initial(mass, low), low
+
+    def _kept(self, rate: Tensor) -> Tensor:
+        return torch.exp(-rate[..., None] * self.time)
+
+    def _supplied(self, rate: Tensor, moment: int = 0) -> Tensor:
+        return (self._kernel * self._lag**moment * torch.exp(-rate[..., None, None] * self._lag)).sum(-1)
+
+    def _best_initial(self, mass: Tensor, rate: Tensor) -> Tensor:
+        if self.initial is not None:
+            return torch.full_like(rate, self.initial)
+        kept, supplied = self._kept(rate), self._supplied(rate)
+        best = (kept * (mass - supplied)).sum(-1) / kept.square().sum(-1)
+        low, high = (-supplied / kept).amax(-1).clamp(min=0), ((self.capacity - supplied) / kept).amin(-1)
+        return best.clamp(low, high)
+
+    def _slope(self, mass: Tensor, rate: Tensor) -> Tensor:
+        """Derivative of half the misfit with respect to k."""
+        initial = self._best_initial(mass, rate)
+        falling = initial[..., None] * self.time * self._kept(rate) + self._supplied(rate, moment=1)
+        return ((mass - self.at(initial, rate)) * falling).sum(-1)

@@ -1,0 +1,188 @@
+"""`physgen audit`: measure finished videos, generated or real."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from physgen import __version__
+from physgen.audit import audit, check_video, mass_balance
+from physgen.constraints import Constraint
+from physgen.errors import InvalidArgument
+from physgen.experiments.charts import Chart, Series
+from physgen.experiments.config import build
+from physgen.experiments.report import Film, Page, Table, number, percent, write_report
+from physgen.experiments.schema import AuditConfig
+from physgen.grid import Grid, finite
+from physgen.observables import Intensity, Observable
+from physgen.records import check_out, git_sha, open_run, write_json_atomic
+from physgen.video import Video, read_video
+
+OBSERVABLES = ("auto", "dye", "intensity")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A file, the units that its numbers are in, and the numbers."""
+
+    path: Path
+    video: Video
+    grid: Grid
+    units: dict[str, str]
+    notes: list[str]
+    constraints: dict[str, dict[str, Any]]
+    mass: dict[str, dict[str, Any]]
+
+
+def run(config: AuditConfig) -> None:
+    """Measure every file, print a table, and with ``out`` write ``metrics.json`` and ``report.html``."""
+    if not config.files:
+        raise InvalidArgument("files", config.files, "one or more videos: physgen audit FILE ...")
+    if config.observable not in OBSERVABLES:
+        raise InvalidArgument("observable", config.observable, ", ".join(OBSERVABLES))
+    finite("tolerance", config.tolerance, "a finite number >= 0", lambda value: value >= 0)
+    out = check_out(config.out) if config.out else None
+    constraints: list[Constraint] = [build(spec) for spec in config.constraint.values()]
+    measured = [measure(Path(file), config, constraints) for file in config.files]
+    console = Console(soft_wrap=True, highlight=False)
+    for item in measured:
+        print_table(console, item)
+    if out:
+        write(open_run(out), config, measured)
+        console.print(str(out), markup=False)
+
+
+def measure(path: Path, config: AuditConfig, constraints: list[Constraint]) -> Measured:
+    """Read one file and measure it."""
+    video = read_video(path)
+    batch = video.frames.transpose(0, 1)[None]
+    try:
+        check_video(batch)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{path}: {error.name}", error.got, error.allowed) from error
+    prompt = config.prompt or video.prompt
+    dye = config.observable == "dye" or (config.observable == "auto" and prompt is not None and not video.grey)
+    observable: Observable
+    if dye:
+        observable, scale = config.world.observable(prompt or ""), 1.0
+    else:
+        observable, scale = Intensity(background=config.background / video.scale), video.scale
+    grid, units, notes = physical_scale(video, config, prompt if dye else None)
+    units["mass"] = f"{observable.unit if dye else 'counts'} {units['length']}²"
+    return Measured(
+        path,
+        video,
+        grid,
+        units,
+        notes,
+        audit(batch, observable, constraints, grid, tolerance=config.tolerance),
+        mass_balance(batch, observable, grid, scale=scale),
+    )
+
+
+def physical_scale(video: Video, config: AuditConfig, prompt: str | None) -> tuple[Grid, dict[str, str], list[str]]:
+    """Grid from the options, else from the file, else in pixels and frames, which is noted."""
+    spacing = config.spacing if config.spacing is not None else video.spacing
+    dt = config.dt if config.dt is not None else video.dt
+    boundary = config.boundary or (config.world.grid(prompt).boundary if prompt else "no-flux")
+    units = {"length": "µm" if spacing is not None else "px", "time": "s" if dt is not None else "frame"}
+    notes = []
+    if spacing is None:
+        notes.append("no pixel size in the file: lengths in px (give spacing=µm)")
+    if dt is None:
+        notes.append("no frame interval in the file: times in frames (give dt=s)")
+    pair = (1.0, 1.0) if spacing is None else (spacing, spacing) if isinstance(spacing, int | float) else tuple(spacing)
+    return Grid(spacing=pair, dt=1.0 if dt is None else dt, boundary=boundary), units, notes
+
+
+def quantities(item: Measured) -> list[tuple[str, str]]:
+    """Names and texts of everything that was measured."""
+    frames, _, height, width = item.video.frames.shape
+    length, time = item.units["length"], item.units["time"]
+    dy, dx = item.grid.spacing
+    result = [
+        ("frames", f"{frames} x {height} x {width}"),
+        ("pixel, frame interval", f"{dy:g} x {dx:g} {length}, {item.grid.dt:g} {time}"),
+    ]
+    for name, report in item.constraints.items():
+        result += [
+            (f"{name} residual, rms", number(report["residual_rms"])),
+            (f"{name} residual, largest", number(report["residual_max"])),
+            (f"{name} satisfied to {report['tolerance']:g}", "yes" if report["satisfied"] else "no"),
+        ]
+    for species, values in item.mass.items():
+        result += [
+            (f"mass of {species} at the start", number(values["mass"][0], item.units["mass"])),
+            ("  drift, max |m(t) − m(0)| / m(0)", percent(values["drift"])),
+            ("  change, m(T) / m(0) − 1", percent(values["change"])),
+            ("  sd about the fitted exponential", percent(values["detrended_sd"])),
+            ("  bleaching rate", number(values["bleaching_rate"], f"1/{time}")),
+        ]
+    return result
+
+
+def print_table(console: Console, item: Measured) -> None:
+    """Print one file's numbers."""
+    table = RichTable(
+        title=str(item.path), title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False
+    )
+    table.add_column()
+    table.add_column(justify="right")
+    for name, text in quantities(item):
+        table.add_row(name, text)
+    console.print(table)
+    for note in item.notes:
+        console.print(f"  {note}", markup=False)
+
+
+def write(out: Path, config: AuditConfig, measured: list[Measured]) -> None:
+    """Write ``config.yaml``, ``report.html`` and, last, ``metrics.json``."""
+    text = yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True)
+    (out / "config.yaml").write_text(text, encoding="utf-8")
+    write_report(out / "report.html", make_page(config, measured, text))
+    write_json_atomic(
+        out / "metrics.json",
+        {
+            "version": __version__,
+            "git_sha": git_sha(),
+            "files": [
+                {"file": str(m.path), "units": m.units, "notes": m.notes, "constraints": m.constraints, "mass": m.mass}
+                for m in measured
+            ],
+        },
+    )
+
+
+def make_page(config: AuditConfig, measured: list[Measured], settings: str) -> Page:
+    """The report of all files."""
+    charts = [
+        Chart(
+            f"Mass in the frame, {item.path.name}",
+            f"time ({item.units['time']})",
+            f"mass ({item.units['mass']})",
+            [
+                Series(species, [item.grid.dt * i for i in range(len(values["mass"]))], values["mass"])
+                for species, values in item.mass.items()
+            ],
+        )
+        for item in measured
+    ]
+    return Page(
+        title="physgen audit",
+        subtitle=", ".join(item.path.name for item in measured),
+        notes=[f"{item.path.name}: {note}" for item in measured for note in item.notes],
+        figures=[
+            (f"{name} residual rms, {item.path.name}", number(report["residual_rms"]))
+            for item in measured
+            for name, report in item.constraints.items()
+        ],
+        films=[Film(m.path.name, m.video, m.path if m.path.suffix.lower() == ".mp4" else None) for m in measured],
+        charts=charts,
+        table=Table(["file", "quantity", "value"], [[m.path.name, *row] for m in measured for row in quantities(m)]),
+        config=settings,
+    )

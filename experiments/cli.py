@@ -1,0 +1,145 @@
+"""`physgen JOB [key=value ...]`."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from physgen import __version__
+from physgen.errors import InvalidArgument
+
+
+@dataclass(frozen=True)
+class Job:
+    """A subcommand: the function that runs it and, where its options are typed, their dataclass (import paths).
+
+    ``verbatim`` options are taken as they are typed, commas and brackets included; ``files`` collects what is not
+    ``key=value``.
+    """
+
+    summary: str
+    function: str
+    schema: str | None = None
+    options: bool = True
+    verbatim: tuple[str, ...] = ()
+    files: bool = False
+
+
+JOBS = {
+    "sample": Job(
+        "generate a video, guided by physics, and measure it",
+        "physgen.experiments.sample:run",
+        "physgen.experiments.schema:SampleConfig",
+        verbatim=("prompt", "out"),
+    ),
+    "audit": Job(
+        "measure any MP4, TIFF or NPZ video, real microscopy included",
+        "physgen.experiments.audit:run",
+        "physgen.experiments.schema:AuditConfig",
+        verbatim=("prompt", "out"),
+        files=True,
+    ),
+    "train": Job("train the embedded world on the simulators", "physgen.experiments.train:run"),
+    "evaluate": Job("measure the embedded world against the simulators", "physgen.experiments.evaluate:run"),
+    "worlds": Job("list the worlds", "physgen.experiments.listing:worlds", options=False),
+    "constraints": Job("list the constraints", "physgen.experiments.listing:constraints", options=False),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a job: 0 on success, 2 and one line on bad usage, 130 when interrupted.
+
+    With ``PHYSGEN_DEBUG=1`` in the environment an error shows its traceback.
+    """
+    try:
+        return dispatch(list(sys.argv[1:] if argv is None else argv))
+    except KeyboardInterrupt:
+        print("physgen: interrupted", file=sys.stderr)
+        return 130
+    except (InvalidArgument, OSError, TypeError) as error:
+        if os.environ.get("PHYSGEN_DEBUG"):
+            raise
+        print(f"physgen: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+
+
+def dispatch(argv: list[str]) -> int:
+    """Find the job, read its options and run it."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(overview())
+        return 0
+    if argv[0] == "--version":
+        print(__version__)
+        return 0
+    name, *arguments = argv
+    if name not in JOBS:
+        from physgen.experiments.config import one_of
+
+        raise one_of("job", name, JOBS)
+    job = JOBS[name]
+    if {"-h", "--help"} & set(arguments):
+        print(explain(name, job))
+        return 0
+    function = load(job.function)
+    if job.options:
+        function(read_options(name, job, arguments))
+    elif arguments:
+        raise InvalidArgument("argument", arguments[0], f"none (`physgen {name}` has no options)")
+    else:
+        function()
+    return 0
+
+
+def load(path: str) -> Any:
+    """Import ``package.module:name``."""
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def read_options(name: str, job: Job, arguments: list[str]) -> Any:
+    """Typed configuration of a job; for a job without a schema what Hydra composes."""
+    from physgen.experiments.config import configure, typed
+
+    verbatim: dict[str, Any] = {}
+    overrides = []
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if job.files and (not equals or os.path.exists(argument)):  # noqa: PTH110
+            verbatim.setdefault("files", []).append(argument)
+        elif key in job.verbatim and value != "null":
+            quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
+            verbatim[key] = value[1:-1] if quoted else value
+        else:
+            overrides.append(argument)
+    config = configure(name, overrides)
+    return replace(typed(config, load(job.schema)), **verbatim) if job.schema else config
+
+
+def overview() -> str:
+    """What `physgen --help` prints."""
+    jobs = "\n".join(f"  {name:<12} {job.summary}" for name, job in JOBS.items())
+    return (
+        "usage: physgen JOB [KEY=VALUE ...]\n\n"
+        "Generated microscope videos that obey physics.\n\n"
+        f"jobs:\n{jobs}\n\n"
+        "`physgen JOB --help` lists a job's options; PHYSGEN_DEBUG=1 shows tracebacks.\n\n"
+        'example: physgen sample prompt="two drops of green dye diffusing slowly in water" constraint=mass '
+        "guidance=projection seed=0 compare=true out=demo"
+    )
+
+
+def explain(name: str, job: Job) -> str:
+    """What `physgen JOB --help` prints: the job's YAML, which is its own documentation."""
+    usage = f"usage: physgen {name}{' FILE ...' if job.files else ''}{' [KEY=VALUE ...]' if job.options else ''}"
+    parts = [usage, f"{job.summary[0].upper()}{job.summary[1:]}."]
+    if job.options:
+        from physgen.experiments.config import groups, source
+
+        parts.append("options and their defaults (nested.key=value reaches inside):\n\n" + source(name).rstrip())
+        choices = [f"  {group:<12} {', '.join(values)}" for group, values in groups(name).items()]
+        parts += ["choices:\n" + "\n".join(choices)] if choices else []
+    return "\n\n".join(parts)

@@ -1,0 +1,125 @@
+"""From `key=value` arguments to a typed configuration, or one line that says what is allowed."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from importlib.resources import files
+from typing import Any, TypeVar
+
+from hydra import compose, initialize_config_module
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from physgen.errors import InvalidArgument
+
+Schema = TypeVar("Schema")
+
+
+def one_of(name: str, got: object, allowed: Iterable[str]) -> InvalidArgument:
+    """An error that lists the allowed values and the one that was probably meant.
+
+    >>> str(one_of("world", "mirco", ["micro"]))
+    "world='mirco': allowed: micro (did you mean 'micro'?)"
+    """
+    allowed = sorted(allowed)
+    close = get_close_matches(str(got), allowed, 1)
+    return InvalidArgument(name, got, ", ".join(allowed) + (f" (did you mean {close[0]!r}?)" if close else ""))
+
+
+def source(job: str) -> str:
+    """Text of ``conf/JOB.yaml``."""
+    return (files("physgen.conf") / f"{job}.yaml").read_text(encoding="utf-8")
+
+
+def groups(job: str) -> dict[str, list[str]]:
+    """Configuration groups of a job and the choices in each."""
+    conf = files("physgen.conf")
+    defaults = OmegaConf.create(source(job)).get("defaults", [])
+    names = [str(next(iter(entry))) for entry in defaults if isinstance(entry, DictConfig)]
+    return {
+        name: sorted(f.name.removesuffix(".yaml") for f in (conf / name).iterdir() if f.name.endswith(".yaml"))
+        for name in names
+    }
+
+
+def configure(job: str, overrides: Sequence[str]) -> DictConfig:
+    """Compose ``conf/JOB.yaml`` with overrides, each of which must name an existing option.
+
+    Raises: InvalidArgument.
+    """
+    parsed = [_parse(text) for text in overrides]
+    choices = groups(job)
+    for override in parsed:
+        if override.key_or_group in choices:
+            _check_choice(override, choices[override.key_or_group])
+    try:
+        with initialize_config_module("physgen.conf", version_base="1.3"):
+            base = compose(job, [o.input_line or "" for o in parsed if o.key_or_group in choices])
+            for override in parsed:
+                if override.key_or_group not in choices:
+                    _check_key(override.key_or_group, base, choices)
+            return compose(job, list(overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InvalidArgument("options", " ".join(overrides), " ".join(str(error).split())) from error
+
+
+def typed(config: DictConfig, schema: type[Schema]) -> Schema:
+    """Check a configuration's types and turn it into its dataclass.
+
+    Raises: InvalidArgument.
+    """
+    try:
+        result = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), config))
+    except OmegaConfBaseException as error:
+        key = error.full_key or "options"
+        allowed = str(error).splitlines()[0]
+        raise InvalidArgument(key, OmegaConf.select(config, key), f"its own type ({allowed})") from error
+    assert isinstance(result, schema)
+    return result
+
+
+def build(spec: dict[str, Any], *args: Any) -> Any:
+    """Call the class named by ``_target_`` with the other entries as keywords."""
+    module, _, name = spec["_target_"].rpartition(".")
+    options = {key: value for key, value in spec.items() if key != "_target_"}
+    return getattr(importlib.import_module(module), name)(*args, **options)
+
+
+def _parse(text: str) -> Override:
+    key, equals, value = text.partition("=")
+    if not equals or not key.replace(".", "").replace("_", "").isalnum():
+        raise InvalidArgument("argument", text, "KEY=VALUE")
+    try:
+        override = OverridesParser.create().parse_override(text)
+    except (HydraException, OverrideParseException) as error:
+        raise InvalidArgument(key, value, "a number, word, [list] or 'quoted text'") from error
+    if override.is_sweep_override():
+        raise InvalidArgument(key, value, "one value, lists in [brackets]")
+    return override
+
+
+def _check_choice(override: Override, choices: list[str]) -> None:
+    value = override.value()
+    for choice in value if isinstance(value, list) else [value]:
+        if choice not in choices:
+            raise one_of(override.key_or_group, choice, choices)
+
+
+def _check_key(key: str, base: DictConfig, choices: dict[str, list[str]]) -> None:
+    node: Any = base
+    parts = key.split(".")
+    for depth, part in enumerate(parts):
+        if not isinstance(node, DictConfig) or part not in node:
+            parent = ".".join(parts[:depth])
+            if depth == 0 and part in choices:
+                raise InvalidArgument(key, "set", f"after a choice: {part}={'|'.join(choices[part])}")
+            options = [
+                f"{parent}.{name}" if parent else str(name) for name in (node if isinstance(node, DictConfig) else ())
+            ]
+            raise one_of("option", key, options or [parent])
+        node = node.get(part)

@@ -1,0 +1,42 @@
+"""`physgen worlds` and `physgen constraints`."""
+
+from __future__ import annotations
+
+import inspect
+
+from rich.console import Console
+from rich.table import Table
+
+import physgen.constraints
+from physgen.constraints.base import Constraint
+from physgen.worlds import world_names, world_spec
+
+
+def worlds() -> None:
+    """Print every world, its size and the kinds of video it knows."""
+    table = _table("world", "video", "shown at", "families: µm per pixel, s per frame")
+    for name in world_names():
+        spec = world_spec(name)
+        families = "\n".join(
+            f"{key}: {f.spacing[0]:g} µm, {f.dt:g} s, {f.boundary}" for key, f in spec.families.items()
+        )
+        table.add_row(name, f"{spec.width} x {spec.height} px, {spec.num_frames} frames", f"{spec.fps:g} fps", families)
+    Console().print(table)
+
+
+def constraints() -> None:
+    """Print every constraint, its kind, whether it projects in closed form, and what it says."""
+    table = _table("constraint", "class", "kind", "closed form", "meaning")
+    for value in vars(physgen.constraints).values():
+        if isinstance(value, type) and issubclass(value, Constraint) and not inspect.isabstract(value):
+            closed = "yes" if value.projects else "no"
+            meaning = (inspect.getdoc(value) or "").splitlines()[0]
+            table.add_row(value.name, value.__name__, value.kind, closed, meaning)
+    Console().print(table)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table

@@ -1,0 +1,41 @@
+"""Types of the options of `sample` and `audit`; values and meanings are in ``conf/``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from physgen.worlds import WorldSpec
+
+
+@dataclass
+class SampleConfig:
+    """Options of `physgen sample`, see ``conf/sample.yaml``."""
+
+    prompt: str
+    world: WorldSpec
+    constraint: dict[str, Any]
+    guidance: dict[str, Any]
+    seed: int
+    steps: int | None
+    guidance_scale: float | None
+    compare: bool
+    device: str | None
+    out: str | None
+
+
+@dataclass
+class AuditConfig:
+    """Options of `physgen audit`, see ``conf/audit.yaml``."""
+
+    files: list[str]
+    world: WorldSpec
+    constraint: dict[str, Any]
+    observable: str
+    prompt: str | None
+    background: float
+    spacing: Any
+    dt: float | None
+    boundary: str | None
+    tolerance: float
+    out: str | None

@@ -1,0 +1,138 @@
+"""Train the diffusion transformer and its text encoder by flow matching on latents.
+
+    x_sigma = (1 - sigma) x0 + sigma eps,   loss = w_family |v(x_sigma, sigma, text) - (eps - x0)|^2
+
+sigma is logit-normal, then shifted; ``w_family`` is the inverse of the family's running loss, so that no family
+dominates. Source: Lipman et al. 2210.02747; Esser et al. 2403.03206 (logit-normal sigma and shift).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import WanTransformer3DModel
+from torch import Tensor, nn
+
+from physgen.experiments.train import latents as latent_files
+from physgen.experiments.train.data import Shard, Videos
+from physgen.experiments.train.distributed import launch
+from physgen.experiments.train.loop import Draw, Schedule, fit
+from physgen.simulators import GRAMMARS
+from physgen.worlds.micro.text import MAX_WORDS, build_text_encoder, build_tokenizer, vocabulary
+
+
+@dataclass(frozen=True)
+class TransformerTraining:
+    """Settings of the transformer stage; ``mixture`` weighs the families, ``arguments`` go to the model."""
+
+    schedule: Schedule
+    mixture: Mapping[str, float]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    batch: int = 20
+    shift: float = 2.0
+    drop_prompt: float = 0.1
+    drop_word: float = 0.04
+
+
+class TextToLatents(nn.Module):
+    """Transformer and text encoder, trained jointly; pads the text with zeros exactly as `WanPipeline` does."""
+
+    def __init__(self, arguments: Mapping[str, Any], vocabulary_size: int) -> None:
+        super().__init__()
+        self.transformer = WanTransformer3DModel(**arguments)
+        self.text_encoder = build_text_encoder(vocabulary_size, width=arguments["text_dim"])
+        nn.init.zeros_(self.transformer.proj_out.weight)
+        nn.init.zeros_(self.transformer.proj_out.bias)
+
+    def forward(self, x: Tensor, sigma: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+        """Velocity ``[B, C, T, H, W]`` at noise level ``sigma [B]``."""
+        text = self.text_encoder(ids, mask).last_hidden_state
+        text = text * mask[..., None].to(text.dtype)
+        return self.transformer(x, sigma * 1000.0, text, return_dict=False)[0]  # type: ignore[no-any-return]
+
+
+def shifted(uniform: Tensor, shift: float) -> Tensor:
+    """``shift u / (1 + (shift - 1) u)``.
+
+    >>> shifted(torch.tensor([0.0, 0.5, 1.0]), 2.0).tolist()
+    [0.0, 0.6666666865348816, 1.0]
+    """
+    return shift * uniform / (1.0 + (shift - 1.0) * uniform)
+
+
+def normalised(folder: Path, shards: list[Shard], families: list[str], split: str) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    """Latents of a split divided by the training set's statistics, with those statistics."""
+    mean, std = (
+        torch.tensor(s).view(1, -1, 1, 1, 1)
+        for s in latent_files.statistics({f: latent_files.load(folder, shards, f, "train") for f in families})
+    )
+    return {f: (latent_files.load(folder, shards, f, split) - mean).div(std).half() for f in families}, mean, std
+
+
+def velocity_loss(model: nn.Module, x0: Tensor, sigma: Tensor, noise: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+    """Squared velocity error per sample, ``[B]``."""
+    s = sigma.view(-1, 1, 1, 1, 1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        velocity = model((1 - s) * x0 + s * noise, sigma, ids, mask)
+    return (velocity.float() - (noise - x0)).square().mean((1, 2, 3, 4))
+
+
+def _train(rank: int, world: int, folder: Path, shards: list[Shard], settings: TransformerTraining, seed: int) -> None:
+    torch.manual_seed(seed)
+    families = list(settings.mixture)
+    weights = np.array([settings.mixture[f] for f in families])
+    weights = weights / weights.sum()
+    data, _, _ = normalised(folder, shards, families, "train")
+    attributes = {f: Videos.open(shards, f, "train").attributes for f in families}
+    tokenizer = build_tokenizer(vocabulary())
+    model = TextToLatents(settings.arguments, len(tokenizer))
+    unknown = tokenizer.unk_token_id
+    running = dict.fromkeys(families, 1.0)
+
+    def objective(draw: Draw, generator: torch.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
+        chosen = draw.choice(families, settings.batch, p=weights)
+        indices = [int(draw.integers(len(data[f]))) for f in chosen]
+        x0 = torch.stack([data[f][i] for f, i in zip(chosen, indices, strict=True)]).float()
+        prompts = []
+        for family, index in zip(chosen, indices, strict=True):
+            attribute = attributes[family][index]
+            caption = GRAMMARS[family][attribute["kind"]].caption(attribute, draw)
+            prompts.append("" if draw.random() < settings.drop_prompt else caption)
+        text = tokenizer(prompts, padding="max_length", max_length=MAX_WORDS, truncation=True, return_tensors="pt")
+        ids, mask = text.input_ids, text.attention_mask
+        dropped = torch.rand(ids.shape, generator=generator) < settings.drop_word
+        ids = torch.where(dropped & (ids > unknown), unknown, ids)
+        sigma = shifted(torch.sigmoid(torch.randn(len(chosen), generator=generator)), settings.shift)
+        noise = torch.randn(x0.shape, generator=generator)
+        losses = velocity_loss(model, x0, sigma, noise, ids, mask)
+        figures = {}
+        for family in set(chosen):
+            own = losses.detach()[torch.from_numpy(chosen == family)].mean().item()
+            running[family] += 0.02 * (own - running[family])
+            figures[f"loss_{family}"] = own
+        typical = float(np.mean(list(running.values())))
+        balance = torch.tensor([min(max(typical / running[f], 0.4), 2.5) for f in chosen])
+        figures["flow_loss"] = losses.mean().item()
+        return (balance * losses).mean(), figures
+
+    fit(rank, world, folder, "transformer", model, objective, settings.schedule, seed)
+
+
+def train_transformer(
+    folder: Path, shards: list[Shard], settings: TransformerTraining, *, seed: int, processes: int
+) -> TextToLatents:
+    """Train (or resume, or load the finished) transformer; returns it with its EMA weights."""
+    launch(_train, processes, folder, shards, settings, seed)
+    return load_transformer(folder, settings)
+
+
+def load_transformer(folder: Path, settings: TransformerTraining) -> TextToLatents:
+    """The EMA weights of the last checkpoint."""
+    model = TextToLatents(settings.arguments, len(build_tokenizer(vocabulary())))
+    model.load_state_dict(torch.load(folder / "transformer.ckpt", weights_only=True)["ema"])
+    return model.eval().requires_grad_(False)

@@ -1,0 +1,107 @@
+"""Constraints as instruments: what a finished video violates, and by how much."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from physgen.constraints.base import Constraint
+from physgen.errors import InvalidArgument
+from physgen.grid import Grid
+from physgen.observables import Observable
+
+#: three times the 1.6 % sd of total intensity about its trend in a real GFP-histone movie
+MICROSCOPY_NOISE = 0.05
+#: what a float32 video can hold
+FLOAT_PRECISION = 1e-6
+
+
+def check_video(video: Float[Tensor, "B 3 T H W"]) -> None:
+    """Refuse what no constraint can measure: one frame, values that are not finite, a constant.
+
+    >>> check_video(torch.zeros(1, 3, 1, 8, 8))
+    Traceback (most recent call last):
+    physgen.errors.InvalidArgument: frames=1: allowed: at least 2
+    """
+    if video.shape[2] < 2:
+        raise InvalidArgument("frames", video.shape[2], "at least 2")
+    if not torch.isfinite(video).all():
+        raise InvalidArgument("video", "NaN or Inf", "finite pixels")
+    if video.min() == video.max():
+        raise InvalidArgument("video", f"{video.min().item():g} everywhere", "pixels that differ")
+
+
+def audit(
+    video: Float[Tensor, "1 3 T H W"],
+    observable: Observable,
+    constraints: Sequence[Constraint],
+    grid: Grid,
+    *,
+    tolerance: float,
+) -> dict[str, dict[str, Any]]:
+    """Residual of every constraint on a finished video, in double precision.
+
+    ``residual_rms`` and ``residual_max`` are dimensionless; an inequality counts only where it is violated;
+    ``satisfied`` is ``residual_max <= tolerance``. ``video`` is ``[1, 3, T, H, W]`` in [0, 1].
+
+    Raises: InvalidArgument, see `check_video`.
+    """
+    check_video(video)
+    fields = observable(video.double())
+    report = {}
+    for constraint in constraints:
+        residual = constraint.residual(fields, grid)
+        size = residual.clamp(min=0) if constraint.kind == "inequality" else residual.abs()
+        report[constraint.name] = {
+            "residual_rms": size.square().mean().sqrt().item(),
+            "residual_max": size.max().item(),
+            "tolerance": tolerance,
+            "satisfied": size.max().item() <= tolerance,
+            "parameters": constraint.estimate(fields, grid),
+        }
+    return report
+
+
+def mass_balance(
+    video: Float[Tensor, "1 3 T H W"], observable: Observable, grid: Grid, *, scale: float = 1.0
+) -> dict[str, dict[str, Any]]:
+    """Mass over time of every species, ``m(t) = scale * sum_x c(x, t) dA``, and how it changes.
+
+    Per species: ``mass`` ``[T]`` in the observable's unit times µm²; ``drift = max_t |m(t) - m(0)| / m(0)``;
+    ``change = m(T) / m(0) - 1``; ``detrended_sd``, the relative sd about the fitted exponential; ``bleaching_rate``
+    k of ``m(t) = m0 exp(-k t)`` in 1/s, by least squares on ``log m``. A species whose mass begins below a thousandth
+    of the largest one's, or reaches zero, has ``None`` for what cannot be said.
+
+    ``scale`` turns the observable's unit into the file's own counts.
+    """
+    fields = observable(video.double())
+    mass = (scale * grid.cell_area * fields.sum((-1, -2)))[0].numpy()
+    present = mass[:, 0] > 1e-3 * np.abs(mass).max()
+    return {
+        name: {"mass": series.tolist(), **(_trend(series, grid.dt) if there else dict.fromkeys(TREND))}
+        for name, series, there in zip(observable.species, mass, present, strict=True)
+    }
+
+
+TREND = ("drift", "change", "detrended_sd", "bleaching_rate")
+
+
+def _trend(mass: npt.NDArray[np.float64], dt: float) -> dict[str, float | None]:
+    time = dt * np.arange(len(mass))
+    result: dict[str, float | None] = {
+        "drift": float(np.abs(mass / mass[0] - 1).max()),
+        "change": float(mass[-1] / mass[0] - 1),
+        "detrended_sd": None,
+        "bleaching_rate": None,
+    }
+    if np.all(mass > 0):
+        slope, intercept = np.polyfit(time, np.log(mass), 1)
+        result["detrended_sd"] = float(np.std(mass / np.exp(intercept + slope * time) - 1))
+        result["bleaching_rate"] = float(-slope)
+    return result

@@ -1,0 +1,23 @@
+"""Errors that name the argument, the value got and the values allowed."""
+
+from __future__ import annotations
+
+
+class InvalidArgument(ValueError):
+    """An argument outside its allowed values.
+
+    Message: `name=got: allowed: allowed`.
+
+    >>> raise InvalidArgument("boundary", "wall", "no-flux, periodic")
+    Traceback (most recent call last):
+    physgen.errors.InvalidArgument: boundary='wall': allowed: no-flux, periodic
+    """
+
+    def __init__(self, name: str, got: object, allowed: object) -> None:
+        super().__init__(name, got, allowed)
+        self.name = name
+        self.got = got
+        self.allowed = allowed
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.got!r}: allowed: {self.allowed}"

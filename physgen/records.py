@@ -1,0 +1,117 @@
+"""Run directories: refused when not empty, finished when ``metrics.json`` is there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+
+import physgen
+from physgen.errors import InvalidArgument
+
+
+def check_out(out: str | Path) -> Path:
+    """Refuse a path that holds anything already, before any work is done.
+
+    Raises: InvalidArgument for a file or a folder that is not empty.
+    """
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        state = "a finished run" if (out / "metrics.json").exists() else "not empty"
+        raise InvalidArgument("out", str(out), f"a new or empty folder (this one is {state})")
+    return out
+
+
+def open_run(out: str | Path) -> Path:
+    """Create a run directory; see `check_out` for what is refused."""
+    out = check_out(out)
+    out.mkdir(parents=True, exist_ok=True)
+    return out
+
+
+def run_name(job: str, config: Mapping[str, Any]) -> str:
+    """Folder name that depends on the resolved configuration and the version alone.
+
+    >>> run_name("sample", {"seed": 0}) == run_name("sample", {"seed": 0}) != run_name("sample", {"seed": 1})
+    True
+    """
+    text = json.dumps([physgen.__version__, config], sort_keys=True)
+    return f"{job}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+
+
+def write_json_atomic(path: str | Path, data: Any) -> None:
+    """Write JSON that is there completely or not at all; NaN and infinities become null."""
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            json.dump(_finite(data), file, indent=2, ensure_ascii=False, allow_nan=False)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _finite(data: Any) -> Any:
+    match data:
+        case float() if not math.isfinite(data):
+            return None
+        case Mapping():
+            return {key: _finite(value) for key, value in data.items()}
+        case list() | tuple():
+            return [_finite(value) for value in data]
+    return data
+
+
+class JsonlWriter:
+    """One JSON object per line, on disk as soon as it is written.
+
+    >>> with JsonlWriter(getfixture("tmp_path") / "log.jsonl") as log:
+    ...     log.write({"step": 0, "sigma": 1.0})
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._file = Path(path).open("x", encoding="utf-8", buffering=1)  # noqa: SIM115
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Append one record."""
+        self._file.write(json.dumps(_finite(record), ensure_ascii=False, allow_nan=False) + "\n")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+
+def git_sha() -> str | None:
+    """Commit of the checkout that this package is imported from, ``None`` for an installed copy."""
+    root = Path(physgen.__file__).resolve().parents[1]
+    command = ["git", "-C", str(root), "rev-parse", "--show-toplevel", "HEAD"]
+    try:
+        top, sha = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")[:2]
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return sha if Path(top) == root else None
+
+
+def peak_memory_mb() -> float:
+    """Largest memory of this process so far, in MB: the accelerator's where one is used, else resident memory."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return torch.cuda.max_memory_allocated() / 2**20
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

@@ -1,0 +1,25 @@
+"""Simulators of the micro world: one file per family, each a seeded source of videos, captions and ground truth."""
+
+from __future__ import annotations
+
+from physgen.simulators import blood, dye, gray_scott, growth, mitosis
+from physgen.simulators.base import Clips, Simulator
+from physgen.simulators.captions import Grammar, Split
+
+SIMULATORS: dict[str, Simulator] = {
+    "dye": dye.simulate,
+    "growth": growth.simulate,
+    "gray_scott": gray_scott.simulate,
+    "mitosis": mitosis.simulate,
+    "blood": blood.simulate,
+}
+
+GRAMMARS: dict[str, dict[str, Grammar]] = {
+    "dye": dye.GRAMMARS,
+    "growth": growth.GRAMMARS,
+    "gray_scott": gray_scott.GRAMMARS,
+    "mitosis": mitosis.GRAMMARS,
+    "blood": blood.GRAMMARS,
+}
+
+__all__ = ["GRAMMARS", "SIMULATORS", "Clips", "Grammar", "Simulator", "Split"]
