@@ -23,7 +23,7 @@ class MassBalance:
     Args:
         inflow: mass per second at each frame, ``[T]`` float64.
         dt: time between frames, s.
-        capacity: largest mass; m0 is fitted so that 0 <= m(t) <= capacity.
+        capacity: largest mass; m0 is fitted so that 0 <= m(t) <= capacity, if it can.
         initial: m0, or None to fit it.
 
     Source: variation of constants.
@@ -52,11 +52,13 @@ class MassBalance:
         """Mass at every frame, for m0 and k (1/s)."""
         return initial[..., None] * self._kept(rate) + self._supplied(rate)
 
+    @torch.no_grad()
     def fit(self, mass: Float[Tensor, "B S T"], lossy: bool) -> tuple[Float[Tensor, "B S"], Float[Tensor, "B S"]]:
         """Least-squares m0 and k >= 0 (k = 0 unless ``lossy``) for measured mass.
 
-        argmin sum_t (mass - m)^2: m0 in closed form for each k, clamped to feasible masses; k by bisection, to rounding,
-        on the derivative of what is left, in the best of `BRACKETS` geometric brackets up to `FASTEST` per duration.
+        argmin sum_t (mass - m)^2: m0 in closed form for each k, clamped to feasible masses; k by bisection, to
+        rounding, on the derivative of what is left, in the best of `BRACKETS` geometric brackets up to `FASTEST` per
+        duration.
 
         Source: variable projection, Golub and Pereyra (1973), SIAM J. Numer. Anal. 10:413.
 
@@ -69,9 +71,7 @@ class MassBalance:
         if lossy:
             rates = torch.cat([low.new_zeros(1), torch.logspace(-3, math.log10(FASTEST), BRACKETS).to(low)])
             rates = rates / self.time[-1]
-            grid = rates.view(-1, 1, 1).expand(-1, *low.shape)
-            misfit = (mass - self.at(self._best_initial(mass, grid), grid)).square().sum(-1)
-            best = misfit.argmin(0)
+            best = self._misfit(mass, rates.view(-1, 1, 1).expand(-1, *low.shape)).argmin(0)
             low, high = rates[(best - 1).clamp(min=0)], rates[(best + 1).clamp(max=BRACKETS)]
             for _ in range(BISECTIONS):
                 middle = (low + high) / 2
@@ -82,19 +82,24 @@ class MassBalance:
     def _kept(self, rate: Tensor) -> Tensor:
         return torch.exp(-rate[..., None] * self.time)
 
-    def _supplied(self, rate: Tensor, moment: int = 0) -> Tensor:
-        return (self._kernel * self._lag**moment * torch.exp(-rate[..., None, None] * self._lag)).sum(-1)
+    def _supplied(self, rate: Tensor) -> Tensor:
+        return (self._kernel * torch.exp(-rate[..., None, None] * self._lag)).sum(-1)
 
     def _best_initial(self, mass: Tensor, rate: Tensor) -> Tensor:
         if self.initial is not None:
             return torch.full_like(rate, self.initial)
         kept, supplied = self._kept(rate), self._supplied(rate)
         best = (kept * (mass - supplied)).sum(-1) / kept.square().sum(-1)
-        low, high = (-supplied / kept).amax(-1).clamp(min=0), ((self.capacity - supplied) / kept).amin(-1)
-        return best.clamp(low, high)
+        grown = torch.exp(rate[..., None] * self.time)
+        best = best.maximum((-supplied * grown).amax(-1).clamp(min=0))
+        if math.isfinite(self.capacity):
+            best = best.minimum(((self.capacity - supplied) * grown).amin(-1))
+        return best
 
+    def _misfit(self, mass: Tensor, rate: Tensor) -> Tensor:
+        return (mass - self.at(self._best_initial(mass, rate), rate)).square().sum(-1)
+
+    @torch.enable_grad()
     def _slope(self, mass: Tensor, rate: Tensor) -> Tensor:
-        """Derivative of half the misfit with respect to k."""
-        initial = self._best_initial(mass, rate)
-        falling = initial[..., None] * self.time * self._kept(rate) + self._supplied(rate, moment=1)
-        return ((mass - self.at(initial, rate)) * falling).sum(-1)
+        rate = rate.detach().requires_grad_()
+        return torch.autograd.grad(self._misfit(mass, rate).sum(), rate)[0]

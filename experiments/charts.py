@@ -18,7 +18,7 @@ PALETTE = (
     ("#e69f00", "12 4"),
     ("#56b4e9", "4 2"),
 )
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 260, 74, 12, 14, 46
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 480, 240, 68, 10, 12, 46
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Series:
     """A line with a name."""
 
     label: str
-    x: Sequence[float]
-    y: Sequence[float]
+    x: Sequence[float | int]
+    y: Sequence[float | int]
 
 
 @dataclass(frozen=True)

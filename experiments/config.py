@@ -77,8 +77,8 @@ def typed(config: DictConfig, schema: type[Schema]) -> Schema:
         result = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), config))
     except OmegaConfBaseException as error:
         key = error.full_key or "options"
-        allowed = str(error).splitlines()[0]
-        raise InvalidArgument(key, OmegaConf.select(config, key), f"its own type ({allowed})") from error
+        allowed = str(error).splitlines()[0].rpartition("converted to ")[2]
+        raise InvalidArgument(key, OmegaConf.select(config, key), allowed) from error
     assert isinstance(result, schema)
     return result
 
@@ -116,8 +116,8 @@ def _check_key(key: str, base: DictConfig, choices: dict[str, list[str]]) -> Non
     for depth, part in enumerate(parts):
         if not isinstance(node, DictConfig) or part not in node:
             parent = ".".join(parts[:depth])
-            if depth == 0 and part in choices:
-                raise InvalidArgument(key, "set", f"after a choice: {part}={'|'.join(choices[part])}")
+            if parts[0] in choices and not base.get(parts[0]):
+                raise InvalidArgument("option", key, f"after a choice, {parts[0]}={'|'.join(choices[parts[0]])}")
             options = [
                 f"{parent}.{name}" if parent else str(name) for name in (node if isinstance(node, DictConfig) else ())
             ]

@@ -30,6 +30,12 @@ class Film:
         return _data_uri("image/png", strip_png(self.video))
 
     @property
+    def span(self) -> str:
+        """What the strip shows."""
+        last = len(self.video.frames) - 1
+        return f"frame 0 to {last}" + (f", 0 to {last * self.video.dt:.3g} s" if self.video.dt else "")
+
+    @property
     def movie(self) -> str | None:
         """MP4 as a data URI."""
         return _data_uri("video/mp4", self.mp4.read_bytes()) if self.mp4 else None
@@ -79,12 +85,12 @@ def number(value: float | None, unit: str = "") -> str:
 
 
 def percent(ratio: float | None) -> str:
-    """A ratio in percent.
+    """A ratio in percent, or as it is when that is far below one percent.
 
-    >>> percent(0.0164)
-    '1.64 %'
+    >>> percent(0.0164), percent(3e-8)
+    ('1.64 %', '3.0e-08')
     """
-    return number(None if ratio is None else 100 * ratio, "%")
+    return number(100 * ratio, "%") if ratio is not None and abs(ratio) >= 1e-5 else number(ratio)
 
 
 def _data_uri(kind: str, content: bytes) -> str:

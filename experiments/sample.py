@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -69,6 +70,7 @@ def run(config: SampleConfig) -> None:
     console = Console(soft_wrap=True, highlight=False)
     for note in notes:
         console.print(note, markup=False)
+    logging.getLogger("physgen.worlds").setLevel(logging.ERROR)  # the pipeline warns of ignored words at every call
     open_run(out)
     (out / "config.yaml").write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
@@ -95,8 +97,8 @@ def run(config: SampleConfig) -> None:
     write_preview(out / "preview.png", videos, page.charts[0], config.prompt)
     write_report(out / "report.html", page)
     write_json_atomic(out / "metrics.json", metrics)
-    for row in page.table.rows:
-        console.print(f"{row[0]:<48}" + "".join(f"{cell:>16}" for cell in row[1:]), markup=False)
+    for first, *cells in (page.table.columns, *page.table.rows):
+        console.print(f"{first:<46}" + "".join(f"{cell:>14}" for cell in cells), markup=False)
     console.print(str(out), markup=False)
 
 

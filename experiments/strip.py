@@ -31,10 +31,10 @@ def shown_frames(video: Video) -> npt.NDArray[np.uint8]:
 
 
 def strip_png(video: Video) -> bytes:
-    """PNG of the frames in a row, one light pixel column between them."""
+    """PNG of the frames in a row, one grey pixel column between them."""
     from PIL import Image
 
-    frames = np.pad(shown_frames(video), ((0, 0), (0, 0), (0, 1), (0, 0)), constant_values=255)
+    frames = np.pad(shown_frames(video), ((0, 0), (0, 0), (0, 1), (0, 0)), constant_values=128)
     buffer = BytesIO()
     Image.fromarray(np.concatenate(list(frames), axis=1)[:, :-1]).save(buffer, "png")
     return buffer.getvalue()
@@ -49,9 +49,9 @@ def write_preview(path: str | Path, clips: dict[str, Video], chart: Any, title: 
 
     rows = len(clips)
     columns = max(len(frame_indices(video)) for video in clips.values())
-    figure = Figure(figsize=(11, 1.5 * rows + 3.4), dpi=150, layout="constrained")
+    figure = Figure(figsize=(11, 1.35 * rows + 2.7), dpi=150, layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=12)
-    grid = figure.add_gridspec(rows + 1, columns, height_ratios=[1.0] * rows + [1.9])
+    grid = figure.add_gridspec(rows + 1, columns, height_ratios=[1.0] * rows + [1.7])
     for row, (label, video) in enumerate(clips.items()):
         for column, (index, frame) in enumerate(zip(frame_indices(video), shown_frames(video), strict=True)):
             axes = figure.add_subplot(grid[row, column])

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import torch
 
@@ -89,7 +89,7 @@ class JsonlWriter:
         """Append one record."""
         self._file.write(json.dumps(_finite(record), ensure_ascii=False, allow_nan=False) + "\n")
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> JsonlWriter:
         return self
 
     def __exit__(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -72,7 +72,7 @@ def read_video(path: str | Path) -> Video:
         raise InvalidArgument("video", str(path), f"a complete, readable {path.suffix[1:]} video ({reason})") from error
 
 
-def write_mp4(path: str | Path, video: Video, fps: float) -> None:
+def write_mp4(path: str | Path, video: Video, fps: float | int) -> None:
     """Write H.264 at the native resolution, 8 bits, with scale and prompt as JSON in the comment tag."""
     frames = video.frames.clamp(0, 1).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
     height, width = frames.shape[1:3]
@@ -165,7 +165,7 @@ def _ome_scale(xml: str) -> tuple[tuple[float, float] | None, float | None, str 
     return (dy, dx) if dy and dx else None, quantity("TimeIncrement", "s", SECONDS), description
 
 
-def _imagej_scale(tiff: tifffile.TiffFile) -> tuple[tuple[float, float] | None, float | None]:
+def _imagej_scale(tiff: tifffile.TiffFile) -> tuple[tuple[float, float] | None, float | int | None]:
     metadata = tiff.imagej_metadata or {}
     unit = MICROMETRES.get(metadata.get("unit", ""))
     tags = tiff.pages[0].tags
@@ -189,9 +189,12 @@ def _read_npz(path: Path) -> Video:
     return _video(array, axes, spacing, dt, None)
 
 
-def _video(array: Array, axes: str, spacing: tuple[float, float] | None, dt: float | None, prompt: str | None) -> Video:
+def _video(
+    array: Array, axes: str, spacing: Sequence[float | int] | None, dt: float | int | None, prompt: str | None
+) -> Video:
     frames, scale = _normalised(_arranged(array, axes))
-    return Video(frames, scale, (spacing[0], spacing[1]) if spacing else None, dt, prompt)
+    pair = (float(spacing[0]), float(spacing[1])) if spacing else None
+    return Video(frames, scale, pair, None if dt is None else float(dt), prompt)
 
 
 def _arranged(array: Array, axes: str) -> Array:

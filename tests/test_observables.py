@@ -79,18 +79,136 @@ def test_embed_sets_the_fields_inside_the_range(observable: ColourMap, generator
 
 @pytest.mark.parametrize("observable", [ONE, TWO, STAIN])
 def test_embed_is_nearest_where_there_is_room(observable: ColourMap, generator: torch.Generator) -> None:
-    """Projection onto an affine set: the move is orthogonal to every direction that leaves the fields alone."""
+    """Projection onto an affine set: the move is orthogonal to every colour that the fields do not see."""
     fields = 0.4 + 0.1 * random_fields(observable, generator)
     video = render(observable, fields) + 0.01 * torch.randn(2, 3, 3, 8, 6, generator=generator, dtype=torch.float64)
-    wanted = fields + 0.05
-    nearest = observable.embed(video, wanted)
-    direction = torch.randn(video.shape, generator=generator, dtype=torch.float64)
-    direction -= render(observable, observable(direction)) - render(observable, torch.zeros_like(fields))
-    direction -= render(observable, observable(direction)) - render(observable, torch.zeros_like(fields))
-    direction -= direction.mul(0)
-    along = render(observable, observable(direction)) - render(observable, torch.zeros_like(fields))
-    free = direction - along - (observable.embed(torch.zeros_like(video), torch.zeros_like(fields)) * 0)
-    base = observable(torch.zeros_like(video))
-    free = free + render(observable, base) - render(observable, torch.zeros_like(fields))
-    torch.testing.assert_close(observable(video + free), observable(video), rtol=0, atol=1e-12)
-    assert abs(float(((nearest - video) * free).sum())) < 1e-10
+    move = observable.embed(video, fields + 0.05) - video
+    unseen = torch.linalg.svd(torch.tensor(observable.colours, dtype=torch.float64)).Vh[len(observable.species) :]
+    assert move.abs().min() > 0
+    torch.testing.assert_close(
+        torch.einsum("kc,bcthw->bkthw", unseen, move), torch.zeros(2, len(unseen), 3, 8, 6).double()
+    )
+
+
+def test_embed_is_nearest_at_the_edge_of_the_range(generator: torch.Generator) -> None:
+    """Two species leave one free colour: compare with all its multiples that stay inside."""
+    fields = random_fields(TWO, generator)
+    video = torch.rand(2, 3, 3, 8, 6, generator=generator, dtype=torch.float64)
+    embedded = TWO.embed(video, fields)
+    unseen = torch.linalg.svd(torch.tensor(TWO.colours, dtype=torch.float64)).Vh[2].view(3, 1, 1, 1)
+    multiples = torch.linspace(-2, 2, 4001, dtype=torch.float64).view(-1, 1, 1, 1, 1, 1)
+    for b in range(2):
+        candidates = render(TWO, fields[b : b + 1])[0] + multiples[:, 0] * unseen
+        inside = ((candidates >= 0) & (candidates <= 1)).all(1)
+        distance = (candidates - video[b]).square().sum(1).masked_fill(~inside, torch.inf).amin(0)
+        found = (embedded[b] - video[b]).square().sum(0)
+        assert inside.any(0).all()
+        assert (found <= distance + 1e-12).all()
+        assert (found >= distance - 1e-2).all()
+
+
+def test_embed_keeps_overlapping_dyes_and_leaves_the_range() -> None:
+    overlapping = torch.full((1, 3, 1, 2, 2), 0.9, dtype=torch.float64)
+    assert THREE.gamut == pytest.approx((0.02, 0.95))
+    bright = ColourMap([(0.9, 0.3, 0.0), (0.3, 0.9, 0.0), (0.0, 0.1, 0.8)], (0.02,) * 3, ("r", "g", "b"))
+    assert bright.gamut[1] > 1
+    video = bright.embed(torch.rand(1, 3, 1, 2, 2, dtype=torch.float64), overlapping)
+    assert video.max() > 1
+    torch.testing.assert_close(bright(video), overlapping)
+
+
+@pytest.mark.parametrize("peak", [1.0, 1e-3])
+@pytest.mark.parametrize("observable", [ONE, STAIN])
+def test_float32_video_keeps_the_mass(observable: ColourMap, peak: float, generator: torch.Generator) -> None:
+    """Even of a faint dye, where rounding each pixel by itself shifts the whole background the same way."""
+    x = torch.linspace(-3, 3, 64, dtype=torch.float64)
+    spot = (peak * torch.exp(-(x[:, None] ** 2) - x**2)).view(1, 1, 1, 64, 64).expand(1, 1, 4, 64, 64)
+
+    def drift(video: Tensor) -> float:
+        mass = observable(video).sum((-2, -1), dtype=torch.float64)
+        return float((mass / spot.sum((-2, -1)) - 1).abs().max())
+
+    video = observable.embed(torch.rand(1, 3, 4, 64, 64, generator=generator), spot)
+    assert drift(video) < 1e-7
+    if peak < 1:
+        assert drift(render(observable, spot).float()) > 5 * drift(video)
+    assert torch.equal((video * 2 - 1) / 2 + 0.5, video)
+
+
+def test_embed_half_precision(generator: torch.Generator) -> None:
+    fields = random_fields(ONE, generator)
+    video = ONE.embed(torch.rand(2, 3, 3, 8, 6, generator=generator).bfloat16(), fields)
+    assert video.dtype == torch.bfloat16
+    assert (ONE(video).double() - fields).abs().max() < 0.02
+    assert (ONE(video).double().mean((-2, -1)) - fields.mean((-2, -1))).abs().max() < 2e-3
+
+
+@pytest.mark.parametrize("truth", [ONE, TWO, THREE, STAIN])
+def test_calibration_recovers_the_map(truth: ColourMap, generator: torch.Generator) -> None:
+    fields = random_fields(truth, generator)
+    video = render(truth, fields)
+    found = ColourMap.calibrate(video, fields, species=truth.species, unit=truth.unit, maximum=truth.maximum)
+    torch.testing.assert_close(torch.tensor(found.colours), torch.tensor(truth.colours), rtol=0, atol=1e-6)
+    torch.testing.assert_close(torch.tensor(found.background), torch.tensor(truth.background), rtol=0, atol=1e-6)
+    assert (found.species, found.unit, found.maximum) == (truth.species, truth.unit, truth.maximum)
+
+
+def test_calibration_under_noise(generator: torch.Generator) -> None:
+    fields = torch.rand(4, 1, 5, 32, 32, generator=generator)
+    video = render(ONE, fields)
+    video += 0.05 * torch.randn(video.shape, generator=generator)
+    found = ColourMap.calibrate(video, fields, species=["green"])
+    error = torch.tensor(found.colours[0]) - torch.tensor(ONE.colours[0])
+    assert error.abs().max() < 5 * 0.05 / (fields.std() * fields.numel() ** 0.5)
+    length = torch.tensor(ONE.colours[0]).norm()
+    agreement = found.agreement(video, fields)["green"]
+    assert agreement["rms"] == pytest.approx(float(0.05 / length), rel=0.02)
+    assert agreement["r2"] == pytest.approx(1 - agreement["rms"] ** 2 / float(fields.var()), rel=1e-3)
+
+
+def test_intensity_is_the_mean_of_the_channels(generator: torch.Generator) -> None:
+    video = torch.rand(1, 3, 2, 4, 4, generator=generator, dtype=torch.float64)
+    torch.testing.assert_close(GREY(video), (video.mean(1, keepdim=True) - 0.1) / 0.5)
+    assert GREY.maximum == pytest.approx(1.8)
+    assert GREY.species == ("intensity",)
+    assert GREY.gamut == pytest.approx((0.1, 1.0))
+
+
+def test_observable_is_abstract() -> None:
+    with pytest.raises(TypeError):
+        Observable()  # type: ignore[abstract]
+
+
+GOOD = torch.rand(1, 3, 2, 4, 4)
+CONSTANT = torch.ones(1, 1, 2, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: ColourMap([(1, 0, 0), (2, 0, 0)], DARK, ("a", "b")), "linearly independent"),
+        (lambda: ColourMap([(0, 0, 0)], DARK, ("a",)), "linearly independent"),
+        (lambda: ColourMap([(1, 0, 0)] * 4, DARK, "abcd"), "at most 3"),
+        (lambda: ColourMap([(1, 0, 0)], DARK, ("a", "b")), "one per species"),
+        (lambda: ColourMap([], DARK, ()), "one per species"),
+        (lambda: ColourMap([(1, 0)], DARK, ("a",)), "colours=(1, 0): allowed: three numbers, rgb"),
+        (lambda: ColourMap([(1, 0, float("nan"))], DARK, ("a",)), "colours=nan: allowed: finite"),
+        (lambda: ColourMap([(1, 0, 0)], (0, 0), ("a",)), "background=(0, 0): allowed: three numbers, rgb"),
+        (lambda: ColourMap([(1, 0, 0)], DARK, ("a",), maximum=-1), "maximum=-1: allowed: a finite number > 0"),
+        (lambda: Intensity(scale=0), "scale=0: allowed"),
+        (lambda: Intensity(background=1), "background=1: allowed"),
+        (lambda: ONE(GOOD[0]), "allowed: floating point [B, 3, T, H, W]"),
+        (lambda: ONE(GOOD[:, :1]), "allowed: floating point [B, 3, T, H, W]"),
+        (lambda: ONE((GOOD * 255).byte()), "video='torch.uint8 (1, 3, 2, 4, 4)': allowed: floating point"),
+        (lambda: ONE.embed(GOOD[0], GOOD[:, :1]), "allowed: floating point [B, 3, T, H, W]"),
+        (lambda: ONE.embed(GOOD, GOOD), "fields=(1, 3, 2, 4, 4): allowed: shape (1, 1, 2, 4, 4)"),
+        (lambda: ColourMap.calibrate(GOOD, CONSTANT, species="a"), "vary independently"),
+        (lambda: ColourMap.calibrate(GOOD, GOOD[:, :2] * 0 + GOOD[:, :1], species="ab"), "vary independently"),
+        (lambda: ColourMap.calibrate(GOOD, GOOD, species="a"), "allowed: [B, 1, T, H, W]"),
+        (lambda: ColourMap.calibrate(GOOD, GOOD[:, :1] / 0, species="a"), "allowed: finite values"),
+    ],
+)
+def test_refuses(monkeypatch: pytest.MonkeyPatch, call: Callable[[], object], message: str) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(InvalidArgument, match=re.escape(message)):
+        call()

@@ -1,1 +1,71 @@
-"""Measurements of the embedded world."""
+"""`physgen evaluate`: measure a world against the simulators it learned from.
+
+``suite=quality`` shows what samples are worth; ``suite=mass`` what conserving mass does to them. Videos are kept in
+``out``, so a killed run resumes; the result is written last.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import yaml
+
+from physgen.errors import InvalidArgument
+from physgen.records import run_name
+from physgen.worlds import WorldSpec
+
+SUITES = ("quality", "mass")
+
+
+@dataclass
+class EvaluateConfig:
+    """Options of `physgen evaluate`, see ``conf/evaluate.yaml``."""
+
+    suite: str
+    world: WorldSpec
+    n: int
+    seed: int
+    processes: int
+    trained: str | None
+    judge: str | None
+    out: str | None
+
+
+def run(config: EvaluateConfig) -> None:
+    """Run a suite and write ``<suite>.json``, a table and pictures into the folder.
+
+    Raises: InvalidArgument for an unknown suite, too few prompts, or a folder with other options.
+    """
+    if config.suite not in SUITES:
+        raise InvalidArgument("suite", config.suite, ", ".join(SUITES))
+    for name, least in {"n": 2, "seed": 0, "processes": 1}.items():
+        if getattr(config, name) < least:
+            raise InvalidArgument(name, getattr(config, name), f"at least {least}")
+    if config.trained and not (Path(config.trained).expanduser() / "latents").is_dir():
+        raise InvalidArgument("trained", config.trained, "a folder of `physgen train` with its latents")
+    settings = {key: value for key, value in asdict(config).items() if key not in ("out", "processes")}
+    out = Path(config.out or Path("runs") / run_name("evaluate", settings))
+    resume(out, settings)
+    if config.suite == "quality":
+        from physgen.experiments.evaluate.quality import evaluate
+    else:
+        from physgen.experiments.evaluate.mass import evaluate
+    evaluate(config, out)
+    print(out)
+
+
+def resume(out: Path, settings: dict[str, object]) -> None:
+    """Open a folder that is new, or that a run with the same options has begun.
+
+    Raises: InvalidArgument for any other folder.
+    """
+    text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+    begun = out / "config.yaml"
+    if begun.is_file():
+        if begun.read_text(encoding="utf-8") != text:
+            raise InvalidArgument("out", str(out), "a new folder, or one begun with the same options")
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InvalidArgument("out", str(out), "a new folder, or one begun by `physgen evaluate`")
+    out.mkdir(parents=True, exist_ok=True)
+    begun.write_text(text, encoding="utf-8")

@@ -1,1 +1,89 @@
-"""Training of the embedded world."""
+"""`physgen train`: simulate, train the autoencoder, encode, train the transformer, pack the world.
+
+Every stage resumes: shards and latents that are there are kept, training goes on from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from physgen.errors import InvalidArgument
+from physgen.experiments.train import latents
+from physgen.experiments.train.autoencoder import AutoencoderTraining, train_autoencoder
+from physgen.experiments.train.data import plan, simulate_all
+from physgen.experiments.train.transformer import TransformerTraining, train_transformer
+from physgen.simulators import SIMULATORS
+from physgen.worlds.micro.autoencoder import MicroAutoencoder
+from physgen.worlds.micro.export import export
+from physgen.worlds.micro.text import build_tokenizer, vocabulary
+
+STAGES = ("simulate", "autoencoder", "encode", "transformer", "export")
+
+
+@dataclass
+class Simulated:
+    """Which simulators, and how many clips of each family."""
+
+    families: list[str]
+    clips: int
+    validation: int
+
+
+@dataclass
+class TrainConfig:
+    """Options of `physgen train`, see ``conf/train.yaml``."""
+
+    simulator: Simulated
+    autoencoder: AutoencoderTraining
+    transformer: TransformerTraining
+    seed: int
+    processes: int
+    until: str
+    out: str
+
+
+def run(config: TrainConfig) -> None:
+    """Train the micro world and write it to ``out/world``.
+
+    Raises: InvalidArgument for an unknown family or stage.
+    """
+    if config.until not in STAGES:
+        raise InvalidArgument("until", config.until, ", ".join(STAGES))
+    for family in config.simulator.families:
+        if family not in SIMULATORS:
+            raise InvalidArgument("simulator.families", family, ", ".join(SIMULATORS))
+    folder = Path(config.out).expanduser()
+    last = STAGES.index(config.until)
+    shards = plan(
+        folder / "data",
+        config.simulator.families,
+        config.simulator.clips,
+        config.simulator.validation,
+        config.seed,
+    )
+    simulate_all(shards, config.processes)
+    if last >= STAGES.index("autoencoder"):
+        autoencoder = train_autoencoder(
+            folder, shards, config.autoencoder, seed=config.seed, processes=config.processes
+        )
+    if last >= STAGES.index("encode"):
+        latents.encode_all(folder, shards, autoencoder, processes=config.processes)
+    if last >= STAGES.index("transformer"):
+        model = train_transformer(folder, shards, config.transformer, seed=config.seed, processes=config.processes)
+    if last >= STAGES.index("export"):
+        if not isinstance(autoencoder, MicroAutoencoder):
+            raise InvalidArgument("autoencoder.model", config.autoencoder.model, "micro, to export the world")
+        train = {f: latents.load(folder, shards, f, "train") for f in config.simulator.families}
+        mean, std = latents.statistics(train)
+        size = export(
+            folder / "world",
+            transformer=model.transformer,
+            text_encoder=model.text_encoder,
+            tokenizer=build_tokenizer(vocabulary()),
+            autoencoder=autoencoder,
+            latents_mean=mean,
+            latents_std=std,
+            shift=config.transformer.shift,
+        )
+        print(f"{folder / 'world'}: {size / 1e6:.1f} MB")

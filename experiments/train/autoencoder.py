@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 from diffusers import AutoencoderKLWan
 from torch import Tensor, nn
 
-from physgen.experiments.train.data import Shard, Videos
+from physgen.experiments.train.data import SHARD, Shard, Videos
 from physgen.experiments.train.distributed import launch
 from physgen.experiments.train.loop import Draw, Schedule, fit
 from physgen.worlds.micro.autoencoder import MicroAutoencoder
@@ -20,18 +19,24 @@ from physgen.worlds.micro.autoencoder import MicroAutoencoder
 
 @dataclass(frozen=True)
 class AutoencoderTraining:
-    """Settings of the autoencoder stage; ``mixture`` weighs the families, ``whole_clips`` is the last share of steps."""
+    """Settings of the autoencoder stage.
+
+    ``mixture`` weighs the families; it sees their first ``clips`` clips; ``whole_clips`` is the last share of steps,
+    in which the error of each frame's mean colour (its mass) is added with weight ``mass``.
+    """
 
     schedule: Schedule
-    mixture: Mapping[str, float]
+    clips: int
+    mixture: dict[str, float]
     model: str = "micro"
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    arguments: dict[str, Any] = field(default_factory=dict)
     batch: int = 8
     crop: int = 32
     crop_frames: int = 17
     whole_clips: float = 0.2
     whole_batch: int = 2
     kl: float = 2e-4
+    mass: float = 5.0
 
 
 def build(settings: AutoencoderTraining) -> MicroAutoencoder | AutoencoderKLWan:
@@ -71,7 +76,8 @@ def augment(clip: np.ndarray, draw: Draw) -> np.ndarray:
 def _train(rank: int, world: int, folder: Path, shards: list[Shard], settings: AutoencoderTraining, seed: int) -> None:
     torch.manual_seed(seed)
     autoencoder = build(settings)
-    videos = {family: Videos.open(shards, family, "train") for family in settings.mixture}
+    seen = [s for s in shards if s.index * SHARD < settings.clips]
+    videos = {family: Videos.open(seen, family, "train") for family in settings.mixture}
     families = list(settings.mixture)
     weights = np.array([settings.mixture[f] for f in families])
     weights = weights / weights.sum()
@@ -83,7 +89,7 @@ def _train(rank: int, world: int, folder: Path, shards: list[Shard], settings: A
             clip = videos[family][int(draw.integers(len(videos[family])))]
             if not whole:
                 frames, crop = settings.crop_frames, settings.crop
-                t, y, x = (int(draw.integers(n - size + 1)) for n, size in zip(clip.shape[1:], (frames, crop, crop)))
+                t, y, x = (int(draw.integers(n - size + 1)) for n, size in zip(clip.shape[1:], (frames, crop, crop), strict=True))
                 clip = clip[:, t : t + frames, y : y + crop, x : x + crop]
             clips.append(augment(np.asarray(clip), draw))
         return torch.from_numpy(np.stack(clips)).float() / 127.5 - 1.0
@@ -98,7 +104,10 @@ def _train(rank: int, world: int, folder: Path, shards: list[Shard], settings: A
         mse = error.square().mean()
         kl = 0.5 * (mean.square() + logvar.exp() - 1.0 - logvar).mean()
         loss = error.abs().mean() + mse + 0.5 * difference(error) + settings.kl * kl
-        return loss, {"psnr_db": float(10 * torch.log10(4.0 / mse)), "kl": kl.item()}
+        mass = error.mean((-1, -2)).abs().mean()
+        if video.shape[-1] > settings.crop:
+            loss = loss + settings.mass * mass
+        return loss, {"psnr_db": float(10 * torch.log10(4.0 / mse)), "kl": kl.item(), "mass": mass.item()}
 
     fit(rank, world, folder, f"autoencoder-{settings.model}", autoencoder, objective, settings.schedule, seed)
 

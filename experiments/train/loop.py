@@ -53,7 +53,7 @@ class Schedule:
 def optimisers(model: nn.Module, schedule: Schedule) -> list[torch.optim.Optimizer]:
     """AdamW, or Muon for the hidden matrices and AdamW for the rest (Jordan et al. 2024; Liu et al. 2502.16982)."""
     parameters = list(model.named_parameters())
-    hidden = [p for n, p in parameters if schedule.muon and p.ndim == 2 and "block" in n and "embed" not in n]
+    hidden = [p for n, p in parameters if schedule.muon and p.ndim == 2 and "block" in n and "relative" not in n]
     chosen = {id(p) for p in hidden}
     rest = [p for _, p in parameters if id(p) not in chosen]
     built: list[torch.optim.Optimizer] = [

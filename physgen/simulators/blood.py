@@ -81,7 +81,9 @@ def cell_coverage(
         rows = slice(max(int(middle - cell_radius) - 4, 0), int(middle + cell_radius) + 6)
         offset = (x - (start + speed * times[:, None]) + size / 2) % size - size / 2
         distance = np.hypot(offset[:, None, :], y[rows, None] - middle)
-        disc = sigmoid((cell_radius - distance) / 0.45) * (1.0 - 0.35 * np.exp(-((distance / (0.45 * cell_radius)) ** 2)))
+        disc = sigmoid((cell_radius - distance) / 0.45) * (
+            1.0 - 0.35 * np.exp(-((distance / (0.45 * cell_radius)) ** 2))
+        )
         coverage[:, rows] = np.maximum(coverage[:, rows], disc)
     return coverage
 
@@ -114,15 +116,24 @@ def simulate(
         cell_radius = rng.uniform(3.8, 4.3) / spacing
         peak = rng.uniform(*SPEED[attribute["speed"]])
         lane_centres = lanes(half_width, cell_radius, rng)
-        positions = place(int(rng.integers(*COUNTS[attribute["count"]])), lane_centres, cell_radius, size, rng)
+        positions = place(int(rng.integers(*COUNTS[attribute["count"]])), lane_centres, cell_radius, float(size), rng)
         velocity = sign * poiseuille(positions[:, 1], peak, half_width) / spacing
-        cells = cell_coverage(positions, velocity, GRID.dt * np.arange(frames), cell_radius, centre, size)
+        cells = cell_coverage(
+            positions, velocity, GRID.dt * np.arange(frames, dtype=np.float64), cell_radius, centre, size
+        )
         across = np.abs(axis - centre) - half_width
-        lumen, wall = (np.broadcast_to(f[:, None], (size, size)) for f in (sigmoid(-across / 0.7), np.exp(-((across / 1.8) ** 2))))
+        lumen, wall = (
+            np.broadcast_to(f[:, None], (size, size)) for f in (sigmoid(-across / 0.7), np.exp(-((across / 1.8) ** 2)))
+        )
         stacked = np.stack([cells, *(np.broadcast_to(f, cells.shape) for f in (lumen, wall))])
         fields[index] = stacked.swapaxes(-1, -2) if turned else stacked
         parameters.append(
-            {"v_max": peak, "radius": half_width * spacing, "cell_radius": cell_radius * spacing, "cells": float(len(positions))}
+            {
+                "v_max": peak,
+                "radius": half_width * spacing,
+                "cell_radius": cell_radius * spacing,
+                "cells": float(len(positions)),
+            }
         )
     colours = np.broadcast_to(np.stack([ERYTHROCYTE, LUMEN, WALL]), (batch, 3, 3))
     return Clips(

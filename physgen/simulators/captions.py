@@ -1,4 +1,4 @@
-"""Caption grammars: every simulator family speaks a small language whose diagonal combinations are held out from training."""
+"""Caption grammars: one small language per simulator family, whose diagonal combinations are held out from training."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def simulate(
         ]
     )
     spacing = (GRID.spacing[0] * 64 / size, GRID.spacing[1] * 64 / size)
-    field = diffuse(initial, diffusivity, GRID.dt * np.arange(frames), spacing)[:, None]
+    field = diffuse(initial, diffusivity, GRID.dt * np.arange(frames, dtype=np.float64), spacing)[:, None]
     colours = np.stack([COLOURS[a["colour"]] for a in chosen])[:, None]
     return Clips(
         video=render(field, colours, BACKGROUND),

@@ -8,6 +8,7 @@ five-point Laplacian, explicit Euler with a step of 0.5 s. Source: Pearson 1993,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import no_type_check
 
 import numba
 import numpy as np
@@ -49,6 +50,7 @@ GRAMMARS = {
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
+@no_type_check
 def _euler(
     u: npt.NDArray[np.float32],
     v: npt.NDArray[np.float32],

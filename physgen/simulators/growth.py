@@ -92,10 +92,7 @@ def colonies(count: int, size: int, rng: np.random.Generator) -> Array:
             centres.append(centre)
     widths = rng.uniform(2.4, 3.6, count) * scale
     return np.max(
-        [
-            np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / (2 * w * w))
-            for (cy, cx), w in zip(centres, widths, strict=True)
-        ],
+        [np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / (2 * w * w)) for (cy, cx), w in zip(centres, widths, strict=True)],
         axis=0,
     )
 

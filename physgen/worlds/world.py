@@ -20,7 +20,14 @@ from physgen.observables import ColourMap, Observable
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
-WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
+
+def words_of(prompt: str) -> set[str]:
+    """Lower-case words of a prompt.
+
+    >>> sorted(words_of("Gray-Scott SPOTS!"))
+    ['gray', 'scott', 'spots']
+    """
+    return set(re.findall(r"[^\W_]+", prompt.lower()))
 
 
 @dataclass
@@ -62,13 +69,12 @@ class WorldSpec:
 
     def family(self, prompt: str) -> str:
         """The family that most words of the prompt belong to; the first one when no word belongs to any."""
-        words = {word.lower() for word in WORD.findall(prompt)}
+        words = words_of(prompt)
         return max(self.families, key=lambda name: len(words & set(self.families[name].words)))
 
     def recognises(self, prompt: str) -> bool:
         """Whether any word of the prompt belongs to a family."""
-        words = {word.lower() for word in WORD.findall(prompt)}
-        return any(words & set(family.words) for family in self.families.values())
+        return any(words_of(prompt) & set(family.words) for family in self.families.values())
 
     def grid(self, prompt: str) -> Grid:
         """Spacing in µm, frame interval in s and walls of the prompt's family."""
@@ -78,7 +84,7 @@ class WorldSpec:
     def observable(self, prompt: str) -> Observable:
         """Colour map of the prompt's family: the colours that the prompt names, all of them when it names none."""
         family = self.families[self.family(prompt)]
-        words = {word.lower() for word in WORD.findall(prompt)}
+        words = words_of(prompt)
         named = [colour for colour in family.colours if colour in words] or list(family.colours)
         return ColourMap([family.colours[colour] for colour in named], family.background, species=tuple(named))
 
@@ -91,12 +97,22 @@ class WorldSpec:
         folder = Path(self.path) if self.path else default
         if not (folder / "model_index.json").is_file():
             raise FileNotFoundError(f"world.path={str(folder)!r}: allowed: a diffusers folder with a model_index.json")
+        quiet_loading()
         module, _, name = self.pipeline.rpartition(".")
         pipe = getattr(importlib.import_module(module), name).from_pretrained(
             folder, dtype=torch.float32, local_files_only=True
         )
         pipe.set_progress_bar_config(disable=None, leave=False)
         return World(self, pipe.to(device or ("cuda" if torch.cuda.is_available() else "cpu")))
+
+
+def quiet_loading() -> None:
+    """No progress bars for reading a few files; sampling keeps its own."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    diffusers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
 
 
 @dataclass
@@ -125,16 +141,10 @@ class World:
         return self.spec.observable(prompt)
 
     def ignored_words(self, prompt: str) -> list[str]:
-        """Words that never reach the model: outside its vocabulary, or beyond the longest prompt it reads."""
-        tokenizer = self.pipe.tokenizer
-        room = self.spec.max_sequence_length - tokenizer.num_special_tokens_to_add()
-        ignored: dict[str, None] = {}
-        for word in WORD.findall(prompt):
-            ids = tokenizer(word, add_special_tokens=False).input_ids
-            room -= len(ids)
-            if tokenizer.unk_token_id in ids or room < 0:
-                ignored[word] = None
-        return list(ignored)
+        """Words that never reach the model, for pipelines with a vocabulary (those with a method ``known``)."""
+        if not hasattr(self.pipe, "known"):
+            return []
+        return list(dict.fromkeys(self.pipe.known(prompt)[1]))
 
     def sample(
         self, prompt: str, *, seed: int, steps: int | None = None, guidance_scale: float | None = None

@@ -1,13 +1,14 @@
 """`WanPipeline` with the micro world's defaults, so that a plain ``pipe(prompt)`` is right."""
 
-from __future__ import annotations
-
 import logging
 from typing import Any
 
 import torch
-from diffusers import WanPipeline
+from diffusers import WanPipeline, WanTransformer3DModel
+from diffusers.schedulers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
+from transformers import PreTrainedTokenizerFast, UMT5EncoderModel
 
+from physgen.worlds.micro.autoencoder import MicroAutoencoder
 from physgen.worlds.micro.text import MAX_WORDS
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,21 @@ class MicroPipeline(WanPipeline):
     The cross-attention of Wan has no mask, so padding is read: ``max_sequence_length`` must be the training's. Words
     outside the vocabulary are dropped before the prompt is cut to its length, see `known`.
     """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerFast,
+        text_encoder: UMT5EncoderModel,
+        vae: MicroAutoencoder,
+        scheduler: FlowMatchEulerDiscreteScheduler | UniPCMultistepScheduler,
+        transformer: WanTransformer3DModel,
+        transformer_2: WanTransformer3DModel | None = None,
+        boundary_ratio: float | None = None,
+        expand_timesteps: bool = False,
+    ) -> None:
+        super().__init__(
+            tokenizer, text_encoder, vae, scheduler, transformer, transformer_2, boundary_ratio, expand_timesteps
+        )
 
     def known(self, prompt: str) -> tuple[list[str], list[str]]:
         """Split a prompt into the words that reach the model and the words that do not, both in order."""

@@ -1,0 +1,87 @@
+"""Quality of unguided samples of held-out prompts, beside the simulator and the autoencoder's reconstruction."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from physgen import __version__
+from physgen.experiments.evaluate import EvaluateConfig
+from physgen.experiments.evaluate.laws import law
+from physgen.experiments.evaluate.memory import memorisation
+from physgen.experiments.evaluate.recognition import distances, features, phases_in_order, recognised
+from physgen.experiments.evaluate.sheet import write_sheet
+from physgen.experiments.evaluate.tables import Table, publish
+from physgen.experiments.evaluate.videos import Arms, collect, plan, produce, prompts
+from physgen.experiments.metrics import Interval, mean_interval
+from physgen.records import git_sha, write_json_atomic
+from physgen.simulators import GRAMMARS
+from physgen.worlds.micro.judge import Judge
+
+ARMS = ("simulator", "reconstruction", "unguided")
+ROWS = 4
+
+
+def evaluate(config: EvaluateConfig, out: Path) -> None:
+    """Write ``quality.json``, ``quality.md`` and ``contact-sheet.png``."""
+    judge = Judge.load(Path(config.judge) if config.judge else None)
+    asked = {family: prompts(family, config.n, "held_out", config.seed) for family in GRAMMARS}
+    tasks = {f: plan(out, ("reference", "simulator", "unguided"), p, config.seed) for f, p in asked.items()}
+    produce(config.world, interleave(list(tasks.values())), processes=config.processes)
+
+    torch.set_num_threads(1)
+    world = config.world.load("cpu") if config.trained else None
+    result: dict[str, Any] = {}
+    vectors: dict[str, list[np.ndarray]] = {}
+    rows = []
+    for family in tqdm(GRAMMARS, desc="measure", unit="family"):
+        arms = collect(tasks[family])
+        own = {arm: features(judge, video) for arm, video in arms.videos.items()}
+        for arm, values in own.items():
+            vectors.setdefault(arm, []).append(values)
+        result[family] = {
+            "recognised": {arm: recognition(judge, arms, own[arm]) for arm in ARMS},
+            "laws": {arm: violations(judge, family, arms, arm) for arm in ARMS},
+            "distance": {arm: plain(distances(own[arm], own["reference"], config.seed)) for arm in ARMS},
+        }
+        if world and config.trained:
+            trained = Path(config.trained).expanduser()
+            result[family]["memory"] = memorisation(world, trained, family, arms.latents, config.seed)
+        rows += [(p.caption, v) for p, v in zip(arms.prompts[:ROWS], arms.videos["unguided"], strict=False)]
+    pooled = {arm: np.concatenate(parts) for arm, parts in vectors.items()}
+    result["all"] = {
+        "recognised": {arm: average(result, arm) for arm in ARMS},
+        "distance": {arm: plain(distances(pooled[arm], pooled["reference"], config.seed)) for arm in ARMS},
+    }
+    write_sheet(out / "contact-sheet.png", rows)
+    publish(out / "quality.md", tables(result))
+    about = {"version": __version__, "git_sha": git_sha(), "n": config.n, "seed": config.seed}
+    write_json_atomic(out / "quality.json", {**about, "families": result})
+
+
+def interleave(parts: list[list[Any]]) -> list[Any]:
+    """One of each part in turn, so that every process gets the same share of each family and arm.
+
+    >>> interleave([[1, 2, 3], [4, 5, 6]])
+    [1, 4, 2, 5, 3, 6]
+    """
+    return [item for row in zip(*parts, strict=True) for item in row]
+
+
+def recognition(judge: Judge, arms: Arms, vectors: np.ndarray) -> dict[str, dict[str, float]]:
+    """Share of videos in which the family and each attribute was recognised, with intervals."""
+    return {name: asdict(mean_interval(hits)) for name, hits in recognised(judge, arms.prompts, vectors).items()}
+
+
+def violations(judge: Judge, family: str, arms: Arms, arm: str) -> dict[str, dict[str, float]]:
+    """Mean and interval of each law's violation, and its median; for mitosis the share of legal phase orders."""
+    video = arms.videos[arm]
+    if family == "mitosis":
+        return {"phases_in_order": summary(phases_in_order(judge, video))}
+    grid = dict(zip(arms.prompts, [None] * 0, strict=False))  # placeholder
+    return grid

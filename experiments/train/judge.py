@@ -1,0 +1,199 @@
+"""Train the judge on simulator videos; its held-out accuracy comes with it.
+
+The world must not see the held-out combinations, the judge must: trained without them it learns that they do not occur
+(accuracy on their attributes was below chance). So it gets clips of its own of those combinations, and is tested on
+other ones.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from physgen.experiments.train.data import SHARD, Shard, Videos, simulate_all
+from physgen.experiments.train.distributed import launch
+from physgen.experiments.train.loop import Draw, Schedule, fit
+from physgen.records import write_json_atomic
+from physgen.simulators import GRAMMARS
+from physgen.simulators.mitosis import GRID as MITOSIS_GRID
+from physgen.simulators.mitosis import PHASES
+from physgen.worlds.micro.judge import PARAMETERS, Judge, halved, head_of, sampled
+
+SKIP = -100
+
+
+@dataclass(frozen=True)
+class JudgeTraining:
+    """Settings of the judge.
+
+    ``held_out`` clips a family of the held-out combinations are simulated for it, and make up the ``share`` of what it
+    sees; ``noise`` and ``brightness`` are the largest of the augmentation.
+    """
+
+    schedule: Schedule
+    batch: int = 40
+    held_out: int = 500
+    share: float = 0.3
+    noise: float = 0.03
+    brightness: float = 0.03
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Class indices (`SKIP`: not asked) per head ``[N]``, phases ``[N, frames seen]``, log parameters (NaN: none)."""
+
+    classes: dict[str, Tensor]
+    phases: Tensor
+    parameters: Tensor
+
+    def __getitem__(self, index: Sequence[int]) -> Labels:
+        chosen = list(index)
+        return Labels({h: c[chosen] for h, c in self.classes.items()}, self.phases[chosen], self.parameters[chosen])
+
+
+def read_labels(shards: list[Shard], family: str, split: str, frames: int) -> Labels:
+    """Labels of one family and split, in the order of `Videos.open`."""
+    rows = [
+        row for s in shards if s.family == family and s.split == split for row in json.loads(s.labels.read_text())
+    ]
+    judge = Judge(frames)
+    classes = {head: torch.full((len(rows),), SKIP) for head in judge.heads}
+    phases = torch.full((len(rows), len(sampled(frames))), SKIP)
+    names = [(f, p) for f, ps in PARAMETERS.items() for p in ps]
+    parameters = torch.full((len(rows), len(names)), torch.nan)
+    for i, row in enumerate(rows):
+        kind = row["attributes"]["kind"]
+        classes["family"][i] = judge.heads["family"].index(family)
+        for name in row["attributes"]:
+            head = head_of(family, kind, name)
+            if head in classes:
+                classes[head][i] = judge.heads[head].index(row["attributes"][name])
+        if family == "mitosis":
+            counts = [round(row["parameters"][f"{phase}_s"] / MITOSIS_GRID.dt) for phase in PHASES]
+            phases[i] = torch.from_numpy(np.repeat(np.arange(len(PHASES)), counts)[sampled(frames)])
+        for j, (owner, name) in enumerate(names):
+            if owner == family:
+                parameters[i, j] = float(np.log(row["parameters"][name]))
+    return Labels(classes, phases, parameters)
+
+
+def blur(video: Tensor) -> Tensor:
+    """Binomial 3x3 blur of every frame.
+
+    >>> blur(torch.ones(1, 3, 2, 4, 4)).unique().tolist()
+    [1.0]
+    """
+    flat = F.pad(video.flatten(1, 2), (1, 1, 1, 1), mode="replicate")
+    rows = flat[..., :-2, :] + 2.0 * flat[..., 1:-1, :] + flat[..., 2:, :]
+    return ((rows[..., :-2] + 2.0 * rows[..., 1:-1] + rows[..., 2:]) / 16.0).view_as(video)
+
+
+def augment(video: Tensor, settings: JudgeTraining, generator: torch.Generator) -> Tensor:
+    """Blur of every other clip, brightness and noise, each clip by itself; no label depends on them."""
+    uniform = torch.rand(2, len(video), 1, 1, 1, 1, generator=generator)
+    video = torch.cat([blur(video[::2]), video[1::2]])[interleaved(len(video))]
+    video = video * (1.0 + settings.brightness * (2.0 * uniform[0] - 1.0))
+    return video + settings.noise * uniform[1] * torch.randn(video.shape, generator=generator)
+
+
+def interleaved(count: int) -> Tensor:
+    """Where clip i is after the even clips were moved before the odd ones.
+
+    >>> interleaved(5).tolist()
+    [0, 3, 1, 4, 2]
+    """
+    return torch.cat([torch.arange(0, count, 2), torch.arange(1, count, 2)]).argsort()
+
+
+def small(clips: npt.NDArray[np.uint8]) -> Tensor:
+    """A uint8 batch as the judge sees it."""
+    return halved(torch.from_numpy(np.array(clips)).float() / 255.0)
+
+
+def objective(judge: Judge, video: Tensor, labels: Labels) -> tuple[Tensor, dict[str, float]]:
+    """Mean cross-entropy over the heads, plus those of the phases, plus the error of the standardised parameters."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        pooled = judge.frames(video)
+        features = judge.encode(pooled)
+        scores = judge.scores(features)
+        phase, parameter = judge.phase(pooled).float(), judge.parameter(features).float()
+    losses = {h: F.cross_entropy(s.float(), labels.classes[h]) for h, s in scores.items() if (labels.classes[h] != SKIP).any()}
+    phases = F.cross_entropy(phase.flatten(0, 1), labels.phases.flatten()) if (labels.phases != SKIP).any() else phase.sum() * 0
+    known = labels.parameters.isfinite()
+    regression = F.mse_loss(parameter[known], labels.parameters[known]) if known.any() else parameter.sum() * 0
+    classes = 2.0 * losses["family"] + torch.stack([v for h, v in losses.items() if h != "family"]).sum()
+    return classes / len(losses) + 0.2 * phases + 0.3 * regression, {
+        "phases": float(phases),
+        "parameters": float(regression),
+        "classes": float(classes) / len(losses),
+    }
+
+
+def _train(
+    rank: int, world: int, folder: Path, pools: list[tuple[list[Shard], str]], settings: JudgeTraining, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    families = list(GRAMMARS)
+    videos = {f: [Videos.open(shards, f, split) for shards, split in pools] for f in families}
+    frames = videos[families[0]][0][0].shape[1]
+    labels = {f: [read_labels(shards, f, split, frames) for shards, split in pools] for f in families}
+    every = torch.cat([found.parameters for pair in labels.values() for found in pair])
+    mean = every.nanmean(0)
+    std = (every - mean).square().nanmean(0).sqrt()
+    judge = Judge(frames)
+
+    def step(draw: Draw, generator: torch.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
+        clips, parts = [], []
+        for family in families:
+            for pool in (draw.random(settings.batch // len(families)) < settings.share).astype(int):
+                index = int(draw.integers(len(videos[family][pool])))
+                clips.append(small(videos[family][pool][index][None]))
+                parts.append(labels[family][pool][[index]])
+        merged = Labels(
+            {h: torch.cat([p.classes[h] for p in parts]) for h in judge.heads},
+            torch.cat([p.phases for p in parts]),
+            (torch.cat([p.parameters for p in parts]) - mean) / std,
+        )
+        return objective(judge, augment(torch.cat(clips), settings, generator), merged)
+
+    fit(rank, world, folder, "judge", judge, step, settings.schedule, seed)
+
+
+def accuracy(judge: Judge, shards: list[Shard], split: str = "validation") -> dict[str, Any]:
+    """Share of videos, never trained on, that each head names rightly, with the number asked."""
+    right: dict[str, list[float]] = {}
+    for family in GRAMMARS:
+        videos = Videos.open(shards, family, split)
+        with torch.no_grad():
+            pooled = torch.cat([judge.frames(small(batch)) for batch in videos.batches(25)])
+        labels = read_labels(shards, family, split, judge.config["frames"])
+        for head, scores in judge.scores(judge.encode(pooled)).items():
+            asked = labels.classes[head] != SKIP
+            right.setdefault(head, []).extend((scores.argmax(1) == labels.classes[head])[asked].float().tolist())
+        asked = labels.phases != SKIP
+        right.setdefault("mitosis.phase", []).extend(
+            (judge.phase(pooled).argmax(-1) == labels.phases)[asked].float().tolist()
+        )
+    return {head: {"accuracy": float(np.mean(hits)), "n": len(hits)} for head, hits in right.items()}
+
+
+def train_judge(folder: Path, shards: list[Shard], settings: JudgeTraining, *, seed: int, processes: int) -> Judge:
+    """Train (or resume, or load the finished) judge and save it in ``folder``, with ``accuracy.json`` beside it."""
+    own = [Shard(folder, f, "validation", i, SHARD, seed + 1) for i in range(settings.held_out // SHARD) for f in GRAMMARS]
+    simulate_all(own, processes)
+    launch(_train, processes, folder, [(shards, "train"), (own, "validation")], settings, seed)
+    saved = torch.load(folder / "judge.ckpt", weights_only=True)
+    judge = Judge(Videos.open(shards, next(iter(GRAMMARS)), "train")[0].shape[1])
+    judge.load_state_dict(saved["ema"])
+    judge.eval().requires_grad_(False).save(folder)
+    write_json_atomic(folder / "accuracy.json", accuracy(judge, shards))
+    return judge

@@ -1,0 +1,173 @@
+"""One list of constraints; each is put through the same laws."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor
+
+from physgen.constraints import Constraint, MassConservation
+from physgen.grid import Grid
+
+SHAPE = (3, 2, 5, 6, 7)
+GRID = Grid(spacing=(2.0, 0.5), dt=0.25)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A constraint in given units of concentration, length and time, and fields that it can be applied to."""
+
+    name: str
+    build: Callable[[float, float, float], Constraint]
+    low: float = -0.2
+    high: float = 1.2
+
+    def fields(self, seed: int = 0) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        return self.low + (self.high - self.low) * torch.rand(SHAPE, generator=generator, dtype=torch.float64)
+
+
+def mass(name: str, initial: float | None = None, inflow: float = 0.0, bleaching: str = "none") -> Case:
+    def build(concentration: float, length: float, time: float) -> Constraint:
+        amount = concentration * length**2
+        return MassConservation(
+            initial_mass=None if initial is None else initial * amount,
+            inflow=inflow * amount / time,
+            bleaching=bleaching,
+            maximum=concentration,
+        )
+
+    return Case(name, build)
+
+
+def filling(concentration: float, length: float, time: float) -> Constraint:
+    flux = [rate * concentration * length**2 / time for rate in (1.0, 2.0, -3.0, 0.0, 4.0)]
+    return MassConservation(inflow=flux, maximum=None)
+
+
+CASES = [
+    mass("mass, fixed", initial=18.0),
+    mass("mass, fitted", initial=None),
+    mass("mass, inflow", inflow=1.5),
+    mass("mass, fixed and inflow", initial=15.0, inflow=2.0),
+    mass("mass, bleaching", bleaching="exponential"),
+    mass("mass, fixed and bleaching", initial=20.0, bleaching="exponential"),
+    mass("mass, inflow and bleaching", inflow=-1.0, bleaching="exponential"),
+    Case("mass, inflow series, no maximum", filling),
+]
+
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+projecting = pytest.mark.parametrize(
+    "case", [case for case in CASES if case.build(1, 1, 1).projects], ids=lambda case: case.name
+)
+
+
+def positive(constraint: Constraint, residual: Tensor) -> Tensor:
+    return residual.clamp(min=0) if constraint.kind == "inequality" else residual
+
+
+@every_case
+def test_residual_has_no_dimension(case: Case) -> None:
+    fields = case.fields()
+    expected = case.build(1, 1, 1).residual(fields, GRID)
+    assert expected.shape[0] == SHAPE[0]
+    assert expected.abs().max() > 1e-3
+    for concentration, length, time in ((1e3, 1, 1), (1, 1e-3, 1), (1, 1, 60), (1e-6, 1e3, 1e-3)):
+        dy, dx = GRID.spacing
+        grid = Grid(spacing=(dy * length, dx * length), dt=GRID.dt * time, boundary=GRID.boundary)
+        residual = case.build(concentration, length, time).residual(fields * concentration, grid)
+        torch.testing.assert_close(residual, expected, rtol=1e-9, atol=1e-9)
+
+
+@every_case
+def test_loss_is_half_the_squared_norm(case: Case) -> None:
+    constraint, fields = case.build(1, 1, 1), case.fields()
+    residual = positive(constraint, constraint.residual(fields, GRID))
+    torch.testing.assert_close(constraint.loss(fields, GRID), residual.flatten(1).square().sum(1) / 2)
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.build(1, 1, 1).parameters == "fixed"], ids=lambda case: case.name
+)
+def test_gradient(case: Case) -> None:
+    constraint = case.build(1, 1, 1)
+    fields = case.fields()[:2, :, :, :2, :2].clone().requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: constraint.residual(x, GRID), (fields,))
+
+
+@every_case
+def test_gradient_reaches_fields_of_any_dtype(case: Case) -> None:
+    constraint = case.build(1, 1, 1)
+    exact = case.fields().requires_grad_()
+    (expected,) = torch.autograd.grad(constraint.loss(exact, GRID).sum(), exact)
+    single = case.fields().float().requires_grad_()
+    residual = constraint.residual(single, GRID)
+    (gradient,) = torch.autograd.grad(constraint.loss(single, GRID).sum(), single)
+    assert residual.dtype == gradient.dtype == torch.float32
+    assert expected.abs().max() > 0
+    torch.testing.assert_close(gradient.double(), expected, rtol=1e-4, atol=1e-6 * float(expected.abs().max()))
+
+
+@every_case
+def test_samples_do_not_see_each_other(case: Case) -> None:
+    constraint, fields = case.build(1, 1, 1), case.fields()
+    alone = torch.cat([constraint.residual(sample, GRID) for sample in fields.split(1)])
+    torch.testing.assert_close(constraint.residual(fields, GRID), alone, rtol=0, atol=1e-12)
+    if constraint.projects:
+        alone = torch.cat([constraint.project(sample, GRID) for sample in fields.split(1)])
+        torch.testing.assert_close(constraint.project(fields, GRID), alone, rtol=0, atol=1e-12)
+
+
+@every_case
+def test_zero_and_uniform_fields_have_finite_residuals(case: Case) -> None:
+    constraint = case.build(1, 1, 1)
+    for value in (0.0, 0.5, 1.0, -1.0):
+        fields = torch.full(SHAPE, value, requires_grad=True)
+        loss = constraint.loss(fields, GRID)
+        (gradient,) = torch.autograd.grad(loss.sum(), fields)
+        assert loss.isfinite().all()
+        assert gradient.isfinite().all()
+
+
+@every_case
+def test_estimates_are_there_when_fitted(case: Case) -> None:
+    constraint = case.build(1, 1, 1)
+    assert bool(constraint.estimate(case.fields(), GRID)) == (constraint.parameters == "fitted")
+
+
+@projecting
+def test_projection_satisfies(case: Case) -> None:
+    constraint = case.build(1, 1, 1)
+    for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 1e-6)):
+        projected = constraint.project(case.fields().to(dtype), GRID)
+        assert projected.dtype == dtype
+        residual = positive(constraint, constraint.residual(projected.double(), GRID))
+        assert residual.abs().max() <= tolerance
+
+
+@projecting
+def test_projection_is_idempotent(case: Case) -> None:
+    constraint = case.build(1, 1, 1)
+    once = constraint.project(case.fields(), GRID)
+    torch.testing.assert_close(constraint.project(once, GRID), once, rtol=0, atol=1e-12)
+
+
+@projecting
+def test_projection_is_nearest(case: Case) -> None:
+    """<x - Px, y - Px> <= 0 for all feasible y: pixels of Px in another order, and mixtures of these."""
+    constraint, fields = case.build(1, 1, 1), case.fields()
+    projected = constraint.project(fields, GRID)
+    flat = projected.flatten(-2)
+    generator = torch.Generator().manual_seed(1)
+    smallest = torch.inf
+    for _ in range(200):
+        orders = [torch.randperm(flat.shape[-1], generator=generator) for _ in range(2)]
+        weight = torch.rand((), generator=generator, dtype=torch.float64) ** 4
+        feasible = ((1 - weight) * flat[..., orders[0]] + weight * flat[..., orders[1]]).view_as(fields)
+        swapped = torch.where(torch.rand((), generator=generator) < 0.5, feasible, 0.99 * projected + 0.01 * feasible)
+        assert positive(constraint, constraint.residual(swapped, GRID)).abs().max() < 1e-10
+        product = ((fields - projected) * (swapped - projected)).sum((-2, -1))
+        assert product.max() <= 1e-12
+        smallest = min(smallest, float(product.min()))
+    assert smallest < -1e-3
