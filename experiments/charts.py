@@ -67,14 +67,14 @@ class Chart:
         x = np.concatenate([np.asarray(line.x, float) for line in self.series])
         first, last = float(x.min()), float(x.max()) if np.ptp(x) else float(x.min()) + 1
 
-        def across(value: float) -> float:
+        def across(value: float | int) -> float:
             return LEFT + (value - first) / (last - first) * (WIDTH - LEFT - RIGHT)
 
-        def down(value: float) -> float:
+        def down(value: float | int) -> float:
             part = np.log(value / low) / np.log(high / low) if self.log else (value - low) / (high - low)
             return float(TOP + (1 - part) * (HEIGHT - TOP - BOTTOM))
 
-        def text(kind: str, x: float, y: float, anchor: str, content: str, turn: str = "") -> str:
+        def text(kind: str, x: float | int, y: float | int, anchor: str, content: str, turn: str = "") -> str:
             place = f'transform="translate({x:.1f} {y:.1f}){turn}"'
             return f'<text class="{kind}" {place} text-anchor="{anchor}">{escape(content)}</text>'
 

@@ -43,7 +43,12 @@ JOBS = {
         verbatim=("prompt", "out"),
         files=True,
     ),
-    "train": Job("train the embedded world on the simulators", "physgen.experiments.train:run"),
+    "train": Job(
+        "train the embedded world on the simulators",
+        "physgen.experiments.train:run",
+        "physgen.experiments.train:TrainConfig",
+        verbatim=("out",),
+    ),
     "evaluate": Job("measure the embedded world against the simulators", "physgen.experiments.evaluate:run"),
     "worlds": Job("list the worlds", "physgen.experiments.listing:worlds", options=False),
     "constraints": Job("list the constraints", "physgen.experiments.listing:constraints", options=False),

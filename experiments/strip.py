@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from physgen.experiments.charts import Chart
 from physgen.video import Video
 
 SHOWN = 9
 LARGEST = 160
+GAP = 5
 
 
 def frame_indices(video: Video) -> list[int]:
@@ -30,46 +33,52 @@ def shown_frames(video: Video) -> npt.NDArray[np.uint8]:
     return np.round(np.clip(frames, 0, 1) * 255).astype(np.uint8)
 
 
+def strip(video: Video, gap: int, shade: int) -> npt.NDArray[np.uint8]:
+    """Frames in a row ``[H, N (W + gap) - gap, 3]``, columns of a grey shade between them."""
+    frames = np.pad(shown_frames(video), ((0, 0), (0, 0), (0, gap), (0, 0)), constant_values=shade)
+    return np.concatenate(list(frames), axis=1)[:, :-gap]
+
+
 def strip_png(video: Video) -> bytes:
-    """PNG of the frames in a row, one grey pixel column between them."""
+    """PNG of the frames in a row."""
     from PIL import Image
 
-    frames = np.pad(shown_frames(video), ((0, 0), (0, 0), (0, 1), (0, 0)), constant_values=128)
     buffer = BytesIO()
-    Image.fromarray(np.concatenate(list(frames), axis=1)[:, :-1]).save(buffer, "png")
+    Image.fromarray(strip(video, 1, 128)).save(buffer, "png")
     return buffer.getvalue()
 
 
-def write_preview(path: str | Path, clips: dict[str, Video], chart: Any, title: str) -> None:
+def write_preview(path: str | Path, clips: dict[str, Video], chart: Chart, title: str) -> None:
     """One row of frames per video with times and a scale bar, and a chart below.
 
     Videos without a physical scale are labelled in pixels and frames.
     """
     from matplotlib.figure import Figure
 
-    rows = len(clips)
-    columns = max(len(frame_indices(video)) for video in clips.values())
-    figure = Figure(figsize=(11, 1.35 * rows + 2.7), dpi=150, layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12)
-    grid = figure.add_gridspec(rows + 1, columns, height_ratios=[1.0] * rows + [1.7])
+    figure = Figure(figsize=(11, 1.35 * len(clips) + 2.9), dpi=150, layout="constrained")
+    text = textwrap.fill(textwrap.shorten(title, 220, placeholder=" …"), 115)
+    figure.suptitle(text, x=0.01, ha="left", fontsize=12, parse_math=False)
+    grid = figure.add_gridspec(len(clips) + 1, 1, height_ratios=[1.0] * len(clips) + [1.7])
     for row, (label, video) in enumerate(clips.items()):
-        for column, (index, frame) in enumerate(zip(frame_indices(video), shown_frames(video), strict=True)):
-            axes = figure.add_subplot(grid[row, column])
-            axes.imshow(frame, interpolation="nearest")
-            axes.set(xticks=[], yticks=[])
-            axes.spines[:].set_visible(False)
-            if row == 0:
-                axes.set_title(f"{index * video.dt:.3g} s" if video.dt else f"frame {index}", fontsize=9)
-            if column == 0:
-                axes.set_ylabel(label, fontsize=10)
-                _scale_bar(axes, video, frame.shape[1])
-    chart.draw(figure.add_subplot(grid[rows, :]))
+        axes = figure.add_subplot(grid[row])
+        frames = strip(video, GAP, 255)
+        axes.imshow(frames, interpolation="nearest")
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+        axes.set_ylabel(label, fontsize=10)
+        pitch = (frames.shape[1] + GAP) / len(frame_indices(video))
+        if row == 0:
+            for column, index in enumerate(frame_indices(video)):
+                time = f"{index * video.dt:.3g} s" if video.dt else f"frame {index}"
+                axes.text((column + 0.5) * pitch, -0.06 * len(frames), time, ha="center", fontsize=9)
+        _scale_bar(axes, video, pitch - GAP)
+    chart.draw(figure.add_subplot(grid[len(clips)]))
     figure.savefig(path)
 
 
-def _scale_bar(axes: Any, video: Video, shown_width: int) -> None:
-    size = video.spacing[1] if video.spacing else 1.0
-    width = video.frames.shape[3] * size
+def _scale_bar(axes: Any, video: Video, shown_width: float) -> None:
+    """A white bar in the first frame, at most half as long as the frame is wide."""
+    width = video.frames.shape[3] * (video.spacing[1] if video.spacing else 1.0)
     length = max(m * 10.0**e for e in range(-3, 7) for m in (1, 2, 5) if m * 10.0**e <= 0.5 * width)
     end = length / width * shown_width
     left, bottom = 0.06 * shown_width, axes.get_ylim()[0] - 0.1 * shown_width

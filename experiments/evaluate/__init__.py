@@ -39,7 +39,7 @@ def run(config: EvaluateConfig) -> None:
     """
     if config.suite not in SUITES:
         raise InvalidArgument("suite", config.suite, ", ".join(SUITES))
-    for name, least in {"n": 2, "seed": 0, "processes": 1}.items():
+    for name, least in {"n": 8, "seed": 0, "processes": 1}.items():
         if getattr(config, name) < least:
             raise InvalidArgument(name, getattr(config, name), f"at least {least}")
     if config.trained and not (Path(config.trained).expanduser() / "latents").is_dir():

@@ -25,8 +25,9 @@ from physgen.simulators import blood, dye, gray_scott, growth
 Array = npt.NDArray[np.float64]
 Bounds = Sequence[tuple[float, float]]
 
-#: highest cosine mode along each axis and highest sine in time of the weak forms
-MODES, SINES = 6, 4
+GRIDS = {"dye": dye.GRID, "growth": growth.GRID}
+#: highest cosine mode along each axis and highest sine in time of the weak forms; frames that a half-wave needs
+MODES, SINES, FRAMES_A_SINE = 6, 4, 6
 #: frame pairs of the Gray-Scott flow map
 PAIRS = 8
 
@@ -76,7 +77,8 @@ def eigenvalues(grid: Grid, shape: tuple[int, int]) -> Array:
 def in_time(signal: Array, dt: float, *, derivative: bool = False) -> Array:
     """``int psi_j(t) signal dt`` (or ``psi_j'``) for ``psi_j = sin(pi j t / T)``, ``[J, ...]`` of ``[T, ...]``."""
     t = np.arange(len(signal)) * dt
-    order = np.pi * np.arange(1, SINES + 1)[:, None] / t[-1]
+    count = max(1, min(SINES, (len(signal) - 1) // FRAMES_A_SINE))
+    order = np.pi * np.arange(1, count + 1)[:, None] / t[-1]
     psi = order * np.cos(order * t) if derivative else np.sin(order * t)
     return np.asarray(simpson(psi.reshape(*psi.shape, *[1] * (signal.ndim - 1)) * signal, x=t, axis=1))
 
@@ -89,7 +91,7 @@ def weak_heat(field: Array, grid: Grid) -> tuple[Array, Array]:
     a = modes(field)
     y = -in_time(a, grid.dt, derivative=True)
     x = -eigenvalues(grid, field.shape[1:]) * in_time(a, grid.dt)
-    return y.reshape(SINES, -1)[:, 1:].ravel(), x.reshape(SINES, -1)[:, 1:].ravel()
+    return y.reshape(len(y), -1)[:, 1:].ravel(), x.reshape(len(x), -1)[:, 1:].ravel()
 
 
 def heat_residual(field: Array, grid: Grid, diffusivity: tuple[float, float] | float | None = None) -> dict[str, float]:
@@ -206,21 +208,19 @@ def ranges(family: str, attributes: Mapping[str, str]) -> Bounds:
 
 
 def law(
-    family: str, attributes: Mapping[str, str], video: Tensor, grid: Grid, truth: Mapping[str, float] | None = None
+    family: str, attributes: Mapping[str, str], video: Tensor, truth: Mapping[str, float] | None = None
 ) -> dict[str, float]:
     """Every law of the family on one video ``[3, T, H, W]`` in [0, 1]; ``truth`` are the simulator's parameters.
 
-    Mitosis has no entry: its order of phases is read by the judge.
+    Mitosis has none here: its order of phases is read by the judge.
     """
-    if family == "mitosis":
-        return {}
     fields = read_fields(family, attributes, video)
     if family == "gray_scott":
-        return {"flow_map": gray_scott_residual(fields, attributes["pattern"], grid.dt)}
+        return {"flow_map": gray_scott_residual(fields, attributes["pattern"], gray_scott.GRID.dt)}
     if family == "blood":
         right = flow_direction(fields[0]) == attributes["direction"]
         return {"cell_area_drift": drift(fields[0].sum((1, 2))), "direction_right": float(right)}
-    bounds = ranges(family, attributes)
+    bounds, grid = ranges(family, attributes), GRIDS[family]
     if family == "growth":
         return {
             "fisher_kpp_fitted": growth_residual(fields[0], grid)["residual"],

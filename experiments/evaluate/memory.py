@@ -58,9 +58,7 @@ def flow_losses(world: World, x0: Tensor, texts: list[str], seed: int) -> np.nda
     quantiles = (torch.randperm(len(x0), generator=generator) + 0.5) / len(x0)
     sigma = shifted(torch.sigmoid(torch.special.ndtri(quantiles)), world.pipe.scheduler.config.shift)
     noise = torch.randn(x0.shape, generator=generator)
-    text = world.pipe.tokenizer(
-        texts, padding="max_length", max_length=MAX_WORDS, truncation=True, return_tensors="pt"
-    )
+    text = world.pipe.tokenizer(texts, padding="max_length", max_length=MAX_WORDS, truncation=True, return_tensors="pt")
     with torch.no_grad():
         parts = [
             velocity_loss(model, x0[s].float(), sigma[s], noise[s], text.input_ids[s], text.attention_mask[s])

@@ -79,9 +79,79 @@ def recognition(judge: Judge, arms: Arms, vectors: np.ndarray) -> dict[str, dict
 
 
 def violations(judge: Judge, family: str, arms: Arms, arm: str) -> dict[str, dict[str, float]]:
-    """Mean and interval of each law's violation, and its median; for mitosis the share of legal phase orders."""
-    video = arms.videos[arm]
+    """Mean, interval and median of each law's violation; for mitosis the share of videos with phases in order."""
+    videos = arms.videos[arm]
     if family == "mitosis":
-        return {"phases_in_order": summary(phases_in_order(judge, video))}
-    grid = dict(zip(arms.prompts, [None] * 0, strict=False))  # placeholder
-    return grid
+        return {"phases_in_order": summary(phases_in_order(judge, videos))}
+    truths = arms.parameters if arm != "unguided" else [None] * len(videos)
+    rows = [
+        law(family, prompt.attributes, video, truth)
+        for prompt, video, truth in zip(arms.prompts, videos, truths, strict=True)
+    ]
+    return {name: summary(np.array([row[name] for row in rows])) for name in rows[0]}
+
+
+def summary(values: np.ndarray) -> dict[str, float]:
+    """Mean with interval, and median."""
+    return {**asdict(mean_interval(values)), "median": float(np.median(values))}
+
+
+def plain(found: dict[str, Any]) -> dict[str, Any]:
+    """Intervals as dictionaries."""
+    return {name: asdict(value) if isinstance(value, Interval) else value for name, value in found.items()}
+
+
+def average(result: dict[str, Any], arm: str) -> dict[str, float]:
+    """Mean over the families of what was recognised."""
+    return {
+        name: float(np.mean([result[f]["recognised"][arm][name]["estimate"] for f in GRAMMARS]))
+        for name in ("family", "attributes")
+    }
+
+
+def interval(found: dict[str, float]) -> Interval:
+    """Back from a dictionary."""
+    return Interval(found["estimate"], found["low"], found["high"])
+
+
+def tables(result: dict[str, Any]) -> list[Table]:
+    """What the document shows."""
+    recognition_rows = [
+        [family, name, *(interval(result[family]["recognised"][arm][name]) for arm in ARMS)]
+        for family in GRAMMARS
+        for name in result[family]["recognised"][ARMS[0]]
+    ] + [["all", name, *(result["all"]["recognised"][arm][name] for arm in ARMS)] for name in ("family", "attributes")]
+    law_rows = [
+        [
+            family,
+            name,
+            *(interval(result[family]["laws"][a][name]) if name in result[family]["laws"][a] else "" for a in ARMS),
+        ]
+        for family in GRAMMARS
+        for name in result[family]["laws"]["simulator"]
+    ]
+    distance_rows = [
+        [family, name, *(interval(result[family]["distance"][arm][name]) for arm in ARMS)]
+        for family in [*GRAMMARS, "all"]
+        for name in ("mmd2", "frechet")
+    ]
+    found = [
+        Table("Recognised by the judge (share of videos)", ["family", "what", *ARMS], recognition_rows),
+        Table("Violation of each law (mean)", ["family", "law", *ARMS], law_rows),
+        Table("Distance to simulator videos of the same prompts", ["family", "distance", *ARMS], distance_rows),
+    ]
+    memory = {family: result[family]["memory"] for family in GRAMMARS if "memory" in result[family]}
+    if memory:
+        memory_rows = [
+            [
+                family,
+                interval(m["flow_loss_train"]),
+                interval(m["flow_loss_validation"]),
+                *(m["nearest_training_clip"][arm] for arm in ("simulator", "unguided")),
+                m["near"],
+            ]
+            for family, m in memory.items()
+        ]
+        columns = ["family", "loss, training", "loss, held out", "nearest: simulator", "nearest: sample", "near"]
+        found.append(Table("Loss, and distance to the nearest training clip", columns, memory_rows))
+    return found

@@ -84,7 +84,5 @@ def paired_distances(a: Array, b: Array, reference: Array, seed: int) -> dict[st
     x, y, z = a @ axes, b @ axes, reference @ axes
     return {
         "mmd2": bootstrap(lambda r: kernels[0].mmd2(r) - kernels[1].mmd2(r), len(a), seed=seed, draws=DRAWS),
-        "frechet": bootstrap(
-            lambda r: frechet(x[r], z[r]) - frechet(y[r], z[r]), len(a), seed=seed, draws=DRAWS
-        ),
+        "frechet": bootstrap(lambda r: frechet(x[r], z[r]) - frechet(y[r], z[r]), len(a), seed=seed, draws=DRAWS),
     }

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -127,7 +126,7 @@ def _produce(rank: int, processes: int, spec: WorldSpec, tasks: list[Task]) -> N
             partial = task.path.with_suffix(".partial")
             with partial.open("wb") as stream:
                 np.savez(stream, **draw(world, task))
-            os.replace(partial, task.path)
+            partial.replace(task.path)
 
 
 def produce(spec: WorldSpec, tasks: Sequence[Task], *, processes: int) -> None:

@@ -11,13 +11,13 @@ import torch
 from diffusers import AutoencoderKLWan
 from torch import Tensor, nn
 
-from physgen.experiments.train.data import SHARD, Shard, Videos
+from physgen.experiments.train.data import SHARD, Shard, Videos, simulated
 from physgen.experiments.train.distributed import launch
 from physgen.experiments.train.loop import Draw, Schedule, fit
 from physgen.worlds.micro.autoencoder import MicroAutoencoder
 
 
-@dataclass(frozen=True)
+@dataclass
 class AutoencoderTraining:
     """Settings of the autoencoder stage.
 
@@ -77,10 +77,8 @@ def _train(rank: int, world: int, folder: Path, shards: list[Shard], settings: A
     torch.manual_seed(seed)
     autoencoder = build(settings)
     seen = [s for s in shards if s.index * SHARD < settings.clips]
-    videos = {family: Videos.open(seen, family, "train") for family in settings.mixture}
-    families = list(settings.mixture)
-    weights = np.array([settings.mixture[f] for f in families])
-    weights = weights / weights.sum()
+    families, weights = simulated(settings.mixture, shards)
+    videos = {family: Videos.open(seen, family, "train") for family in families}
 
     def batch(draw: Draw, progress: float) -> Tensor:
         whole = progress >= 1.0 - settings.whole_clips

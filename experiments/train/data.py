@@ -57,6 +57,13 @@ def plan(root: Path, families: Sequence[str], train: int, validation: int, seed:
     return sorted(shards, key=lambda s: (s.index, s.split))
 
 
+def simulated(mixture: dict[str, float], shards: Sequence[Shard]) -> tuple[list[str], npt.NDArray[np.float64]]:
+    """Families of a mixture that were simulated, and their probabilities."""
+    families = [family for family in mixture if any(shard.family == family for shard in shards)]
+    weights = np.array([mixture[family] for family in families])
+    return families, weights / weights.sum()
+
+
 def simulate(shard: Shard) -> None:
     """Simulate one shard unless it is there."""
     if shard.labels.exists():

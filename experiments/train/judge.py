@@ -62,9 +62,7 @@ class Labels:
 
 def read_labels(shards: list[Shard], family: str, split: str, frames: int) -> Labels:
     """Labels of one family and split, in the order of `Videos.open`."""
-    rows = [
-        row for s in shards if s.family == family and s.split == split for row in json.loads(s.labels.read_text())
-    ]
+    rows = [row for s in shards if s.family == family and s.split == split for row in json.loads(s.labels.read_text())]
     judge = Judge(frames)
     classes = {head: torch.full((len(rows),), SKIP) for head in judge.heads}
     phases = torch.full((len(rows), len(sampled(frames))), SKIP)
@@ -126,8 +124,14 @@ def objective(judge: Judge, video: Tensor, labels: Labels) -> tuple[Tensor, dict
         features = judge.encode(pooled)
         scores = judge.scores(features)
         phase, parameter = judge.phase(pooled).float(), judge.parameter(features).float()
-    losses = {h: F.cross_entropy(s.float(), labels.classes[h]) for h, s in scores.items() if (labels.classes[h] != SKIP).any()}
-    phases = F.cross_entropy(phase.flatten(0, 1), labels.phases.flatten()) if (labels.phases != SKIP).any() else phase.sum() * 0
+    losses = {
+        h: F.cross_entropy(s.float(), labels.classes[h]) for h, s in scores.items() if (labels.classes[h] != SKIP).any()
+    }
+    phases = (
+        F.cross_entropy(phase.flatten(0, 1), labels.phases.flatten())
+        if (labels.phases != SKIP).any()
+        else phase.sum() * 0
+    )
     known = labels.parameters.isfinite()
     regression = F.mse_loss(parameter[known], labels.parameters[known]) if known.any() else parameter.sum() * 0
     classes = 2.0 * losses["family"] + torch.stack([v for h, v in losses.items() if h != "family"]).sum()
@@ -188,7 +192,9 @@ def accuracy(judge: Judge, shards: list[Shard], split: str = "validation") -> di
 
 def train_judge(folder: Path, shards: list[Shard], settings: JudgeTraining, *, seed: int, processes: int) -> Judge:
     """Train (or resume, or load the finished) judge and save it in ``folder``, with ``accuracy.json`` beside it."""
-    own = [Shard(folder, f, "validation", i, SHARD, seed + 1) for i in range(settings.held_out // SHARD) for f in GRAMMARS]
+    own = [
+        Shard(folder, f, "validation", i, SHARD, seed + 1) for i in range(settings.held_out // SHARD) for f in GRAMMARS
+    ]
     simulate_all(own, processes)
     launch(_train, processes, folder, [(shards, "train"), (own, "validation")], settings, seed)
     saved = torch.load(folder / "judge.ckpt", weights_only=True)

@@ -25,7 +25,7 @@ Draw = np.random.Generator
 Objective = Callable[[Draw, torch.Generator, float], tuple[Tensor, dict[str, float]]]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Schedule:
     """Linear warm-up, then cosine decay to ``floor`` times the peak; ``ema`` decays to its limit as (1+n)/(20+n)."""
 
@@ -111,7 +111,7 @@ def fit(
     log are written by rank 0.
     """
     checkpoint, log_path = folder / f"{name}.ckpt", folder / f"{name}.log.jsonl"
-    ema, start, spent = Ema(model), 0, 0.0
+    ema, start, spent, spent_cpu = Ema(model), 0, 0.0, 0.0
     optimiser = optimisers(model, schedule)
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True)
@@ -119,18 +119,25 @@ def fit(
         ema.state = saved["ema"]
         for one, state in zip(optimiser, saved["optimisers"], strict=True):
             one.load_state_dict(state)
-        start, spent = saved["step"], saved["seconds"]
+        start, spent, spent_cpu = saved["step"], saved["seconds"], saved["cpu_seconds"]
         if rank == 0 and log_path.exists():
             kept = [line for line in log_path.read_text().splitlines() if json.loads(line)["step"] <= start]
             log_path.write_text("".join(line + "\n" for line in kept))
     parameters = [p for p in model.parameters() if p.requires_grad]
     began = saved_at = time.monotonic()
+    began_cpu = time.process_time()
     sums: dict[str, list[float]] = {}
     bar = tqdm(range(start, schedule.steps), initial=start, total=schedule.steps, desc=name, disable=rank != 0)
 
+    def clocks() -> dict[str, float]:
+        return {
+            "seconds": round(spent + time.monotonic() - began, 1),
+            "cpu_seconds": round(spent_cpu + time.process_time() - began_cpu, 1),
+        }
+
     def checkpoint_now(step: int) -> None:
         state = {"model": model.state_dict(), "ema": ema.state, "optimisers": [o.state_dict() for o in optimiser]}
-        save(checkpoint, {**state, "step": step, "seconds": spent + time.monotonic() - began})
+        save(checkpoint, {**state, "step": step, **clocks()})
 
     for step in bar:
         for one in optimiser:
@@ -152,9 +159,8 @@ def fit(
             sums.setdefault(key, []).append(value)
         if (step + 1) % schedule.log_every == 0 or step + 1 == schedule.steps:
             means = {k: round(float(np.mean(v)), 5) for k, v in sums.items()}
-            seconds = round(spent + time.monotonic() - began, 1)
             with log_path.open("a") as stream:
-                stream.write(json.dumps({"step": step + 1, "seconds": seconds, **means}) + "\n")
+                stream.write(json.dumps({"step": step + 1, **clocks(), **means}) + "\n")
             bar.set_postfix({k: means[k] for k in ("loss",)})
             sums = {}
         if time.monotonic() - saved_at > schedule.checkpoint_every_s:

@@ -19,14 +19,14 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from physgen.experiments.train import latents as latent_files
-from physgen.experiments.train.data import Shard, Videos
+from physgen.experiments.train.data import Shard, Videos, simulated
 from physgen.experiments.train.distributed import launch
 from physgen.experiments.train.loop import Draw, Schedule, fit
 from physgen.simulators import GRAMMARS
 from physgen.worlds.micro.text import MAX_WORDS, build_text_encoder, build_tokenizer, vocabulary
 
 
-@dataclass(frozen=True)
+@dataclass
 class TransformerTraining:
     """Settings of the transformer stage; ``mixture`` weighs the families, ``arguments`` go to the model.
 
@@ -88,9 +88,7 @@ def velocity_loss(model: nn.Module, x0: Tensor, sigma: Tensor, noise: Tensor, id
 
 def _train(rank: int, world: int, folder: Path, shards: list[Shard], settings: TransformerTraining, seed: int) -> None:
     torch.manual_seed(seed)
-    families = list(settings.mixture)
-    weights = np.array([settings.mixture[f] for f in families])
-    weights = weights / weights.sum()
+    families, weights = simulated(settings.mixture, shards)
     data, _, _ = normalised(folder, shards, families, "train")
     attributes = {f: Videos.open(shards, f, "train").attributes for f in families}
     tokenizer = build_tokenizer(vocabulary())

@@ -258,7 +258,7 @@ def broken(value: float) -> Tensor:
         (lambda: MassConservation(maximum=-1.0), "maximum=-1.0: allowed"),
         (lambda: MassConservation(inflow=math.inf), "inflow=inf: allowed: a finite number"),
         (lambda: MassConservation(inflow=[1.0, math.nan]), "inflow=nan: allowed: finite numbers"),
-        (lambda: MassConservation(inflow="much"), "inflow='m': allowed"),
+        (lambda: MassConservation(inflow="much"), "inflow='m': allowed"),  # type: ignore[arg-type]
         (lambda: MassConservation(bleaching="linear"), "bleaching='linear': allowed: none, exponential"),
         (lambda: MassConservation().residual(FIELDS[0], GRID), "fields='torch.float32 (1, 3, 4, 4)': allowed"),
         (lambda: MassConservation().residual(FIELDS[..., 0], GRID), "allowed: floating point [B, S, T, H, W]"),

@@ -7,6 +7,7 @@ see the previous group of four. The first frame forms a group of its own. The id
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -55,7 +56,7 @@ class MicroAutoencoder(ModelMixin, ConfigMixin):
     def __init__(
         self,
         z_dim: int = 16,
-        dims: tuple[int, int, int] = (32, 64, 128),
+        dims: Sequence[int] = (32, 64, 128),
         latents_mean: list[float] | None = None,
         latents_std: list[float] | None = None,
         scale_factor_temporal: int = STRIDE_T,
