@@ -49,7 +49,12 @@ JOBS = {
         "physgen.experiments.train:TrainConfig",
         verbatim=("out",),
     ),
-    "evaluate": Job("measure the embedded world against the simulators", "physgen.experiments.evaluate:run"),
+    "evaluate": Job(
+        "measure the embedded world against the simulators",
+        "physgen.experiments.evaluate:run",
+        "physgen.experiments.evaluate:EvaluateConfig",
+        verbatim=("trained", "judge", "out"),
+    ),
     "worlds": Job("list the worlds", "physgen.experiments.listing:worlds", options=False),
     "constraints": Job("list the constraints", "physgen.experiments.listing:constraints", options=False),
 }

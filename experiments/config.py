@@ -39,7 +39,7 @@ def source(job: str) -> str:
 def groups(job: str) -> dict[str, list[str]]:
     """Configuration groups of a job and the choices in each."""
     conf = files("physgen.conf")
-    defaults = OmegaConf.create(source(job)).get("defaults", [])
+    defaults = OmegaConf.select(OmegaConf.create(source(job)), "defaults", default=[])
     names = [str(next(iter(entry))) for entry in defaults if isinstance(entry, DictConfig)]
     return {
         name: sorted(f.name.removesuffix(".yaml") for f in (conf / name).iterdir() if f.name.endswith(".yaml"))
@@ -119,7 +119,7 @@ def _check_key(key: str, base: DictConfig, choices: dict[str, list[str]]) -> Non
             if parts[0] in choices and not base.get(parts[0]):
                 raise InvalidArgument("option", key, f"after a choice, {parts[0]}={'|'.join(choices[parts[0]])}")
             options = [
-                f"{parent}.{name}" if parent else str(name) for name in (node if isinstance(node, DictConfig) else ())
+                f"{parent}.{name!s}" if parent else str(name) for name in (node if isinstance(node, DictConfig) else ())
             ]
             raise one_of("option", key, options or [parent])
         node = node.get(part)

@@ -213,7 +213,8 @@ def make_page(
 ) -> Page:
     """The report: guided first, unguided beside it."""
     result, free = drawn[main], drawn.get("unguided")
-    time_axis = [videos[main].dt * i for i in range(len(videos[main].frames))]
+    dt = config.world.grid(config.prompt).dt
+    time_axis = [dt * i for i in range(len(videos[main].frames))]
     masses = [
         Series(label if len(d.mass) == 1 else f"{label}, {species}", time_axis, values["mass"])
         for label, d in sorted(drawn.items())

@@ -125,7 +125,7 @@ def _read_tiff(path: Path) -> Video:
     with _tifffile_errors(), tifffile.TiffFile(path) as tiff:
         series = tiff.series[0]
         if tiff.is_ome:
-            spacing, dt, prompt = _ome_scale(tiff.ome_metadata)
+            spacing, dt, prompt = _ome_scale(tiff.ome_metadata or "")
         else:
             spacing, dt, prompt = *_imagej_scale(tiff), None
         return _video(series.asarray(), series.axes, spacing, dt, prompt)
@@ -168,7 +168,7 @@ def _ome_scale(xml: str) -> tuple[tuple[float, float] | None, float | None, str 
 def _imagej_scale(tiff: tifffile.TiffFile) -> tuple[tuple[float, float] | None, float | int | None]:
     metadata = tiff.imagej_metadata or {}
     unit = MICROMETRES.get(metadata.get("unit", ""))
-    tags = tiff.pages[0].tags
+    tags = tiff.pages.first.tags
     if unit and {"XResolution", "YResolution"} <= {tag.name for tag in tags}:
         dy, dx = (unit * tags[f"{axis}Resolution"].value[1] / tags[f"{axis}Resolution"].value[0] for axis in "YX")
         return (dy, dx), metadata.get("finterval")

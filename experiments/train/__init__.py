@@ -1,4 +1,4 @@
-"""`physgen train`: simulate, train the autoencoder, encode, train the transformer, pack the world.
+"""`physgen train`: simulate, train the autoencoder, encode, train the transformer and the judge, pack the world.
 
 Every stage resumes: shards and latents that are there are kept, training goes on from its last checkpoint.
 """
@@ -12,13 +12,14 @@ from physgen.errors import InvalidArgument
 from physgen.experiments.train import latents
 from physgen.experiments.train.autoencoder import AutoencoderTraining, train_autoencoder
 from physgen.experiments.train.data import plan, simulate_all
+from physgen.experiments.train.judge import JudgeTraining, train_judge
 from physgen.experiments.train.transformer import TransformerTraining, train_transformer
 from physgen.simulators import SIMULATORS
 from physgen.worlds.micro.autoencoder import MicroAutoencoder
 from physgen.worlds.micro.export import export
 from physgen.worlds.micro.text import build_tokenizer, vocabulary
 
-STAGES = ("simulate", "autoencoder", "encode", "transformer", "export")
+STAGES = ("simulate", "autoencoder", "encode", "transformer", "judge", "export")
 
 
 @dataclass
@@ -37,6 +38,7 @@ class TrainConfig:
     simulator: Simulated
     autoencoder: AutoencoderTraining
     transformer: TransformerTraining
+    judge: JudgeTraining
     seed: int
     processes: int
     until: str
@@ -44,7 +46,7 @@ class TrainConfig:
 
 
 def run(config: TrainConfig) -> None:
-    """Train the micro world and write it to ``out/world``.
+    """Train the micro world and write it to ``out/world``; the judge needs every family and is left out without.
 
     Raises: InvalidArgument for an unknown family or stage.
     """
@@ -71,6 +73,10 @@ def run(config: TrainConfig) -> None:
         latents.encode_all(folder, shards, autoencoder, processes=config.processes)
     if last >= STAGES.index("transformer"):
         model = train_transformer(folder, shards, config.transformer, seed=config.seed, processes=config.processes)
+    judged = last >= STAGES.index("judge") and set(config.simulator.families) == set(SIMULATORS)
+    if judged:
+        (folder / "judge").mkdir(exist_ok=True)
+        judge = train_judge(folder / "judge", shards, config.judge, seed=config.seed, processes=config.processes)
     if last >= STAGES.index("export"):
         if not isinstance(autoencoder, MicroAutoencoder):
             raise InvalidArgument("autoencoder.model", config.autoencoder.model, "micro, to export the world")
@@ -86,4 +92,6 @@ def run(config: TrainConfig) -> None:
             latents_std=std,
             shift=config.transformer.shift,
         )
+        if judged:
+            judge.save(folder / "world" / "judge")
         print(f"{folder / 'world'}: {size / 1e6:.1f} MB")

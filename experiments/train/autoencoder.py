@@ -87,7 +87,10 @@ def _train(rank: int, world: int, folder: Path, shards: list[Shard], settings: A
             clip = videos[family][int(draw.integers(len(videos[family])))]
             if not whole:
                 frames, crop = settings.crop_frames, settings.crop
-                t, y, x = (int(draw.integers(n - size + 1)) for n, size in zip(clip.shape[1:], (frames, crop, crop), strict=True))
+                t, y, x = (
+                    int(draw.integers(n - size + 1))
+                    for n, size in zip(clip.shape[1:], (frames, crop, crop), strict=True)
+                )
                 clip = clip[:, t : t + frames, y : y + crop, x : x + crop]
             clips.append(augment(np.asarray(clip), draw))
         return torch.from_numpy(np.stack(clips)).float() / 127.5 - 1.0

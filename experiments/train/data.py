@@ -1,12 +1,11 @@
 """Simulated shards on disk: uint8 videos and a JSON of captions, attributes and parameters beside each.
 
-A shard's JSON is written last, so its presence means that the shard is whole; a killed run redoes only the shard it was in.
+A shard's JSON is written last: where it is, the shard is whole, and a killed run redoes only the shard it was in.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -81,9 +80,9 @@ def simulate(shard: Shard) -> None:
     partial = shard.videos.with_suffix(".partial")
     with partial.open("wb") as stream:
         np.save(stream, np.concatenate(videos))
-    os.replace(partial, shard.videos)
+    partial.replace(shard.videos)
     partial.write_text(json.dumps(labels))
-    os.replace(partial, shard.labels)
+    partial.replace(shard.labels)
 
 
 def simulate_all(shards: Sequence[Shard], processes: int) -> None:

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ def launch(job: Callable[..., None], processes: int, *arguments: Any) -> None:
         mp.spawn(_worker, (processes, str(Path(folder) / "rendezvous"), job, arguments), nprocs=processes)
 
 
-def average_gradients(parameters: list[Tensor], world: int) -> None:
+def average_gradients(parameters: Sequence[Tensor], world: int) -> None:
     """Replace every gradient by its mean over the workers."""
     if world == 1:
         return

@@ -31,7 +31,7 @@ from physgen.worlds.micro.judge import PARAMETERS, Judge, halved, head_of, sampl
 SKIP = -100
 
 
-@dataclass(frozen=True)
+@dataclass
 class JudgeTraining:
     """Settings of the judge.
 

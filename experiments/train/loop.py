@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -92,7 +91,7 @@ def save(path: Path, payload: object) -> None:
     """Write a checkpoint so that a kill leaves the old one or the new one."""
     partial = path.with_suffix(".partial")
     torch.save(payload, partial)
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def fit(
@@ -147,7 +146,7 @@ def fit(
         loss, figures = objective(np.random.default_rng([seed, rank, step]), generator, step / schedule.steps)
         for one in optimiser:
             one.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         average_gradients(parameters, world)
         norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         for one in optimiser:

@@ -57,7 +57,7 @@ class TextToLatents(nn.Module):
         """Velocity ``[B, C, T, H, W]`` at noise level ``sigma [B]``."""
         text = self.text_encoder(ids, mask).last_hidden_state
         text = text * mask[..., None].to(text.dtype)
-        return self.transformer(x, sigma * 1000.0, text, return_dict=False)[0]  # type: ignore[no-any-return]
+        return self.transformer(x, sigma * 1000.0, text, return_dict=False)[0]
 
 
 def shifted(uniform: Tensor, shift: float) -> Tensor:
@@ -69,13 +69,13 @@ def shifted(uniform: Tensor, shift: float) -> Tensor:
     return shift * uniform / (1.0 + (shift - 1.0) * uniform)
 
 
-def normalised(folder: Path, shards: list[Shard], families: list[str], split: str) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-    """Latents of a split divided by the training set's statistics, with those statistics."""
+def normalised(folder: Path, shards: list[Shard], families: list[str], split: str) -> dict[str, Tensor]:
+    """Latents of a split, fp16, with the training set's mean taken off and divided by its standard deviation."""
     mean, std = (
         torch.tensor(s).view(1, -1, 1, 1, 1)
         for s in latent_files.statistics({f: latent_files.load(folder, shards, f, "train") for f in families})
     )
-    return {f: (latent_files.load(folder, shards, f, split) - mean).div(std).half() for f in families}, mean, std
+    return {f: (latent_files.load(folder, shards, f, split) - mean).div(std).half() for f in families}
 
 
 def velocity_loss(model: nn.Module, x0: Tensor, sigma: Tensor, noise: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ def velocity_loss(model: nn.Module, x0: Tensor, sigma: Tensor, noise: Tensor, id
 def _train(rank: int, world: int, folder: Path, shards: list[Shard], settings: TransformerTraining, seed: int) -> None:
     torch.manual_seed(seed)
     families, weights = simulated(settings.mixture, shards)
-    data, _, _ = normalised(folder, shards, families, "train")
+    data = normalised(folder, shards, families, "train")
     attributes = {f: Videos.open(shards, f, "train").attributes for f in families}
     tokenizer = build_tokenizer(vocabulary())
     model = TextToLatents(settings.arguments, len(tokenizer))

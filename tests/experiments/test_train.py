@@ -119,7 +119,9 @@ def test_train_makes_a_world_that_samples(tmp_path: Path, capsys: pytest.Capture
         ("transformer.batchsize=2", "transformer.batch"),
     ],
 )
-def test_bad_options_are_one_line(argument: str, named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_options_are_one_line(
+    argument: str, named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["train", argument, f"out={tmp_path / 'run'}"]) == 2
     error = capsys.readouterr().err
     assert named in error

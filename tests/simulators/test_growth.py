@@ -9,7 +9,7 @@ from physgen.grid import Grid
 from physgen.simulators import GRAMMARS, Clips
 from physgen.simulators.growth import COUNTS, SUBSTEPS, colonies, fisher_kpp, logistic, simulate
 
-Array = npt.NDArray[np.float64]
+Array = npt.NDArray[np.floating]
 ATTRIBUTES = [{"kind": kind, **c} for kind, grammar in GRAMMARS["growth"].items() for c in grammar.combinations()]
 ONE = np.ones(1)
 
@@ -76,16 +76,19 @@ def test_speed_of_the_exact_wave() -> None:
 
 
 @pytest.mark.parametrize(("diffusivity", "rate"), [(1.0, 1.0), (4.0, 0.25)])
-def test_front_of_a_sharp_edge_approaches_the_least_speed(diffusivity: float, rate: float) -> None:
-    """In units of D and r: x(t) = 2 t - 3/2 log t - 3 sqrt(pi / t) + const + O(log t / t) (Ebert & van Saarloos 2000)."""
-    length, times = np.sqrt(diffusivity / rate), np.array([10.0, 30.0])
-    h = 0.5 * length
-    u0 = (np.arange(200) < 20).astype(np.float64)[None, None]
-    grid = Grid((1.0, h), 10.0 / rate)
-    u = fisher_kpp(u0, np.array([diffusivity]), np.array([rate]), grid, 4, 100)[0, :, 0]
-    delay = np.diff(-1.5 * np.log(times) - 3.0 * np.sqrt(np.pi / times))[0] * length
-    speed = (front(u[3], h) - front(u[1], h) - delay) * rate / np.ptp(times)
-    assert speed == pytest.approx(2.0 * np.sqrt(rate * diffusivity), rel=0.01)
+def test_front_of_a_steep_edge_approaches_the_least_speed(diffusivity: float, rate: float) -> None:
+    """Bramson 1983: from below, x(t) = 2 sqrt(rD) t - 3/2 sqrt(D/r) log(rt) + const + o(1)."""
+    length, h = np.sqrt(diffusivity / rate), 0.5 * np.sqrt(diffusivity / rate)
+    x, time = h * (np.arange(160) + 0.5), np.arange(12, 25) / rate
+    u0 = 1.0 / (1.0 + np.exp(4.0 * (x / length - 10.0)))
+    grid = Grid((1.0, h), 1.0 / rate)
+    u = fisher_kpp(u0[None, None], np.array([diffusivity]), np.array([rate]), grid, 25, 10)[0, 12:, 0]
+    position = np.array([front(profile, h) for profile in u])
+    least = 2.0 * np.sqrt(rate * diffusivity)
+    speeds = np.diff(position) * rate
+    assert (np.diff(speeds) > 0.0).all()
+    assert speeds.max() < least
+    assert np.polyfit(time, position + 1.5 * length * np.log(rate * time), 1)[0] == pytest.approx(least, rel=0.01)
 
 
 def test_second_order_in_time_on_colonies() -> None:

@@ -79,7 +79,7 @@ class MicroAutoencoder(ModelMixin, ConfigMixin):
         self.up_fine = nn.Conv2d(middle, 4 * fine, 1)
         self.decoder_fine = nn.ModuleList([Block(fine), Block(fine), Block(fine)])
         self.decoder_out = nn.Conv2d(fine, pixels, 3, padding=1)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.to(memory_format=torch.channels_last)
 
     def moments(self, video: Tensor) -> Tensor:
         """Mean and log-variance of the latents, ``[B, 2 z_dim, 1 + n, h, w]``."""
