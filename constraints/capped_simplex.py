@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-ITERATIONS = 200
+ITERATIONS = 240
 
 
 def project_capped_simplex(
@@ -19,7 +19,7 @@ def project_capped_simplex(
     argmin |x - p|^2 over {sum x = total, 0 <= x <= maximum}  =  clip(p + shift, 0, maximum)
 
     The sum is a piecewise linear, nondecreasing function of the shift: Newton's method is exact once it is on the right
-    piece, and bisection takes over where it leaves the bracket or does not halve the error. Memory is O(n).
+    piece. Where it leaves the bracket, and at every fourth step, bisection takes over. Memory is O(n).
 
     ``points`` is ``[*batch, n]``, ``total`` ``[*batch]`` in the same unit, with 0 <= total <= n maximum; both float64.
     The sum is met to rounding.
@@ -35,14 +35,14 @@ def project_capped_simplex(
     low = -points.amax(-1)
     high = maximum - points.amin(-1) if math.isfinite(maximum) else (total - points.sum(-1)) / n
     shift = torch.zeros_like(total).clamp(low, high)
-    error = torch.full_like(total, math.inf)
-    for _ in range(ITERATIONS):
+    for iteration in range(ITERATIONS):
         x = (points + shift[..., None]).clamp_(0, maximum)
         excess = x.sum(-1) - total
-        if bool((excess.abs() <= 8 * eps * (total + n * shift.abs())).all()):
+        done = excess.abs() <= 8 * eps * (total + n * shift.abs())
+        if bool(done.all()):
             break
         low, high = torch.where(excess < 0, shift, low), torch.where(excess > 0, shift, high)
         newton = shift - excess / ((x > 0) & (x < maximum)).sum(-1)
-        take = (newton >= low) & (newton <= high) & (excess.abs() < error / 2)
-        shift, error = torch.where(take, newton, (low + high) / 2), excess.abs()
+        take = (newton >= low) & (newton <= high) & (iteration % 4 < 3)
+        shift = torch.where(done, shift, torch.where(take, newton, (low + high) / 2))
     return x

@@ -117,13 +117,23 @@ def quantities(item: Measured) -> list[tuple[str, str]]:
         ]
     for species, values in item.mass.items():
         result += [
-            (f"mass of {species} at the start", number(values["mass"][0], item.units["mass"])),
-            ("  drift, max |m(t) − m(0)| / m(0)", percent(values["drift"])),
-            ("  change, m(T) / m(0) − 1", percent(values["change"])),
-            ("  sd about the fitted exponential", percent(values["detrended_sd"])),
-            ("  bleaching rate", number(values["bleaching_rate"], f"1/{time}")),
+            (f"{species}: mass at the start", number(values["mass"][0], item.units["mass"])),
+            (f"{species}: drift, max |m(t) − m(0)| / m(0)", percent(values["drift"])),
+            (f"{species}: change, m(T) / m(0) − 1", percent(values["change"])),
+            (f"{species}: sd about the fitted exponential", percent(values["detrended_sd"])),
+            (f"{species}: bleaching rate", number(values["bleaching_rate"], f"1/{time}")),
         ]
     return result
+
+
+def compared(columns: list[dict[str, str]]) -> list[list[str]]:
+    """One row per quantity, one column per file, a dash where a file lacks it.
+
+    >>> compared([{"a": "1"}, {"a": "2", "b": "3"}])
+    [['a', '1', '2'], ['b', '–', '3']]
+    """
+    names = dict.fromkeys(name for column in columns for name in column)
+    return [[name, *(column.get(name, "–") for column in columns)] for name in names]
 
 
 def print_table(console: Console, item: Measured) -> None:
@@ -183,6 +193,6 @@ def make_page(config: AuditConfig, measured: list[Measured], settings: str) -> P
         ],
         films=[Film(m.path.name, m.video, m.path if m.path.suffix.lower() == ".mp4" else None) for m in measured],
         charts=charts,
-        table=Table(["file", "quantity", "value"], [[m.path.name, *row] for m in measured for row in quantities(m)]),
+        table=Table(["", *(item.path.name for item in measured)], compared([dict(quantities(m)) for m in measured])),
         config=settings,
     )

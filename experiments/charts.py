@@ -18,7 +18,7 @@ PALETTE = (
     ("#e69f00", "12 4"),
     ("#56b4e9", "4 2"),
 )
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 480, 240, 68, 10, 12, 46
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 480, 240, 84, 10, 12, 46
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ class Chart:
         """Inline SVG in the page's own colours (CSS classes ``grid``, ``axis``, ``s0`` …)."""
         low, high = self.limits()
         x = np.concatenate([np.asarray(line.x, float) for line in self.series])
+        whole = bool(np.all(x == np.round(x)))
         first, last = float(x.min()), float(x.max()) if np.ptp(x) else float(x.min()) + 1
 
         def across(value: float | int) -> float:
@@ -83,7 +84,9 @@ class Chart:
         for tick in _ticks(low, high, log=self.log):
             parts.append(f'<path class="grid" d="M{LEFT} {down(tick):.1f}H{right}"/>')
             parts.append(text("tick", LEFT - 8, down(tick) + 4, "end", _label(tick)))
-        parts += [text("tick", across(tick), bottom + 18, "middle", _label(tick)) for tick in _ticks(first, last)]
+        parts += [
+            text("tick", across(tick), bottom + 18, "middle", _label(tick)) for tick in _ticks(first, last, whole=whole)
+        ]
         parts.append(f'<path class="axis" d="M{LEFT} {bottom}H{right}"/>')
         parts.append(text("label", (LEFT + right) / 2, HEIGHT - 6, "middle", self.x_label))
         parts.append(text("label", 14, (TOP + bottom) / 2, "middle", self.y_label, " rotate(-90)"))
@@ -98,12 +101,12 @@ class Chart:
         return Markup("".join(parts) + "</svg>")
 
 
-def _ticks(low: float, high: float, *, log: bool = False) -> list[float]:
+def _ticks(low: float, high: float, *, log: bool = False, whole: bool = False) -> list[float]:
     from matplotlib.ticker import MaxNLocator
 
     if log:
         low, high = np.log10(low), np.log10(high)
-    locator = MaxNLocator(6, integer=log, steps=[1, 2, 2.5, 5, 10])
+    locator = MaxNLocator(6, integer=log or whole, steps=[1, 2, 2.5, 5, 10])
     ticks = [t for t in locator.tick_values(low, high) if low - 1e-9 <= t <= high + 1e-9]
     return [float(10**t if log else t) for t in ticks]
 

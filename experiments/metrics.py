@@ -90,41 +90,45 @@ def squared_distances(x: Array, y: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class Kernels:
-    """Gaussian kernel matrices of two sets, ``exp(-|a - b|^2 / (2 h^2))``."""
+class Discrepancy:
+    """Unbiased squared maximum mean discrepancy of two sets whose i-th members share a prompt.
 
-    xx: Array
-    yy: Array
-    xy: Array
+    mean_{i != j} h_ij,  h_ij = k(x_i, x_j) + k(y_i, y_j) - k(x_i, y_j) - k(x_j, y_i)
+
+    ``k(a, b) = exp(-|a - b|^2 / (2 bandwidth^2))``. Pairs ``i = j`` are left out of every term: members that share a
+    prompt are not independent, and only so is the expectation 0 where samples of each prompt have the same law.
+
+    Source: Gretton et al. (2012), JMLR 13:723, lemma 6.
+
+    >>> x = np.random.default_rng(0).normal(size=(200, 3))
+    >>> near, far = (Discrepancy.gaussian(x[:100], x[100:] + shift, 2.0)() for shift in (0, 1))
+    >>> abs(near) < 0.01 < far
+    True
+    """
+
+    terms: Array
 
     @classmethod
-    def gaussian(cls, x: Array, y: Array, bandwidth: float) -> Kernels:
-        """Kernels of ``x [N, F]`` and ``y [M, F]``."""
-        pairs = ((x, x), (y, y), (x, y))
-        return cls(*(np.exp(-squared_distances(a, b) / (2.0 * bandwidth**2)) for a, b in pairs))
+    def gaussian(cls, x: Array, y: Array, bandwidth: float) -> Discrepancy:
+        """Of ``x [N, F]`` and ``y [N, F]``.
 
-    def mmd2(self, rows: Indices | None = None) -> float:
-        """Unbiased squared maximum mean discrepancy; with ``rows`` that of the resampled sets.
-
-        mean_{i != j} k(x_i, x_j) + mean_{i != j} k(y_i, y_j) - 2 mean_{i, j} k(x_i, y_j)
-
-        A resampled set holds vectors more than once; pairs of a vector with itself are left out, so that resampling
-        adds no bias. ``rows`` picks the same indices of both sets (they share their prompts).
-
-        Source: Gretton et al. (2012), JMLR 13:723, lemma 6.
-
-        >>> x = np.random.default_rng(0).normal(size=(200, 3))
-        >>> near, far = (Kernels.gaussian(x[:100], x[100:] + shift, 2.0).mmd2() for shift in (0, 1))
-        >>> abs(near) < 0.01 < far
-        True
+        Raises: InvalidArgument for sets of different sizes.
         """
-        counts = [np.ones(len(k)) if rows is None else np.bincount(rows, minlength=len(k)) for k in (self.xx, self.yy)]
-        within = [
-            (c @ k @ c - np.square(c) @ np.diag(k)) / (c.sum() ** 2 - np.square(c).sum())
-            for c, k in zip(counts, (self.xx, self.yy), strict=True)
-        ]
-        cross = counts[0] @ self.xy @ counts[1] / (counts[0].sum() * counts[1].sum())
-        return float(sum(within) - 2.0 * cross)
+        if len(x) != len(y):
+            raise InvalidArgument("vectors", (len(x), len(y)), "two sets of the same size")
+        xx, yy, xy = (np.exp(-squared_distances(a, b) / (2.0 * bandwidth**2)) for a, b in ((x, x), (y, y), (x, y)))
+        terms = xx + yy - xy - xy.T
+        np.fill_diagonal(terms, 0.0)
+        return cls(terms)
+
+    def __call__(self, rows: Indices | None = None) -> float:
+        """The estimate; with ``rows`` that of the resampled prompts.
+
+        A resampled set holds members more than once; pairs of a member with itself stay out, so that resampling adds no
+        bias.
+        """
+        count = np.ones(len(self.terms)) if rows is None else np.bincount(rows, minlength=len(self.terms))
+        return float(count @ self.terms @ count / (count.sum() ** 2 - np.square(count).sum()))
 
 
 def bootstrap(

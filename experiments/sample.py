@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,8 @@ def run(config: SampleConfig) -> None:
 
     drawn: dict[str, Drawn] = {}
     if config.compare:
-        world.sample(config.prompt, seed=config.seed, steps=1)  # so that the first timing holds no start-up cost
+        # one step, so that neither timing holds start-up costs
+        draw(world, replace(config, steps=1), guidance, constraints, observable, grid)
         drawn["unguided"] = draw(world, config, None, constraints, observable, grid)
     main = "guided" if guidance else "unguided"
     drawn[main] = draw(world, config, guidance, constraints, observable, grid)

@@ -70,7 +70,7 @@ def write_preview(path: str | Path, clips: dict[str, Video], chart: Chart, title
         if row == 0:
             for column, index in enumerate(frame_indices(video)):
                 time = f"{index * video.dt:.3g} s" if video.dt else f"frame {index}"
-                axes.text((column + 0.5) * pitch, -0.06 * len(frames), time, ha="center", fontsize=9)
+                axes.text(column * pitch + (pitch - GAP) / 2, -0.06 * len(frames), time, ha="center", fontsize=9)
         _scale_bar(axes, video, pitch - GAP)
     chart.draw(figure.add_subplot(grid[len(clips)]))
     figure.savefig(path)

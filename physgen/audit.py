@@ -51,6 +51,13 @@ def audit(
     ``satisfied`` is ``residual_max <= tolerance``. ``video`` is ``[1, 3, T, H, W]`` in [0, 1].
 
     Raises: InvalidArgument, see `check_video`.
+
+    >>> from physgen.constraints import MassConservation
+    >>> from physgen.observables import Intensity
+    >>> fading = torch.tensor([0.6, 0.4]).view(1, 1, 2, 1, 1).expand(1, 3, 2, 4, 4)
+    >>> grid = Grid(spacing=(2.0, 2.0), dt=0.5)
+    >>> round(audit(fading, Intensity(), [MassConservation()], grid, tolerance=0.05)["mass"]["residual_max"], 6)
+    0.2
     """
     check_video(video)
     fields = observable(video.double())
@@ -79,6 +86,12 @@ def mass_balance(
     of the largest one's, or reaches zero, has ``None`` for what cannot be said.
 
     ``scale`` turns the observable's unit into the file's own counts.
+
+    >>> from physgen.observables import Intensity
+    >>> fading = torch.tensor([0.6, 0.3]).view(1, 1, 2, 1, 1).expand(1, 3, 2, 4, 4)
+    >>> balance = mass_balance(fading, Intensity(), Grid(spacing=(2.0, 2.0), dt=0.5))["intensity"]
+    >>> round(balance["mass"][0], 4), round(balance["drift"], 6), round(balance["bleaching_rate"], 4)
+    (38.4, 0.5, 1.3863)
     """
     fields = observable(video.double())
     mass = (scale * grid.cell_area * fields.sum((-1, -2)))[0].numpy()

@@ -73,7 +73,13 @@ def read_video(path: str | Path) -> Video:
 
 
 def write_mp4(path: str | Path, video: Video, fps: float | int) -> None:
-    """Write H.264 at the native resolution, 8 bits, with scale and prompt as JSON in the comment tag."""
+    """Write H.264 at the native resolution, 8 bits, with scale and prompt as JSON in the comment tag.
+
+    >>> path = getfixture("tmp_path") / "a.mp4"
+    >>> write_mp4(path, Video(torch.rand(2, 3, 16, 16), prompt="dye"), fps=8)
+    >>> read_video(path).prompt
+    'dye'
+    """
     frames = video.frames.clamp(0, 1).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
     height, width = frames.shape[1:3]
     with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
@@ -87,7 +93,13 @@ def write_mp4(path: str | Path, video: Video, fps: float | int) -> None:
 
 
 def write_tiff(path: str | Path, video: Video) -> None:
-    """Write a lossless float32 OME-TIFF, axes TCYX, with PhysicalSizeX/Y in µm and TimeIncrement in s."""
+    """Write a lossless float32 OME-TIFF, axes TCYX, with PhysicalSizeX/Y in µm and TimeIncrement in s.
+
+    >>> path = getfixture("tmp_path") / "a.tif"
+    >>> write_tiff(path, Video(torch.rand(2, 3, 8, 8), spacing=(2.0, 2.0), dt=0.5))
+    >>> read_video(path).spacing, read_video(path).dt
+    ((2.0, 2.0), 0.5)
+    """
     metadata: dict[str, Any] = {"axes": "TCYX", "Channel": {"Name": ["red", "green", "blue"]}}
     if video.spacing is not None:
         for axis, size in zip("YX", video.spacing, strict=True):
@@ -124,7 +136,7 @@ def _note(comment: str) -> dict[str, Any]:
 def _read_tiff(path: Path) -> Video:
     with _tifffile_errors(), tifffile.TiffFile(path) as tiff:
         series = tiff.series[0]
-        if tiff.is_ome:
+        if tiff.ome_metadata:
             spacing, dt, prompt = _ome_scale(tiff.ome_metadata or "")
         else:
             spacing, dt, prompt = *_imagej_scale(tiff), None

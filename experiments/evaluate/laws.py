@@ -151,16 +151,20 @@ def growth_residual(field: Array, grid: Grid, bounds: Bounds | None = None) -> d
 
 
 def gray_scott_residual(fields: Array, pattern: str, dt: float) -> float:
-    """Flow-map residual ``|v(t + dt) - Phi(u, v)| / |v(t + dt) - v(t)|`` over frame pairs, fields ``[2, T, H, W]``.
+    """Flow-map residual of the pattern ``v`` over consecutive frames, fields ``(u, v) [2, T, H, W]``.
 
-    ``Phi`` is the simulator itself from the fields of one frame, limited to [0, 1], so the reading of the faint
-    substrate ``u`` counts too.
+    |v(t + dt) - Phi_v(u*(t), v(t))| / |v(t + dt) - v(t)|,  u*(t) = Phi_u(u(t - dt), v(t - dt))
+
+    ``Phi`` is the simulator with the parameters of ``pattern``. The substrate ``u`` is too faint to be read off a
+    compressed video; after one frame interval, three times its memory 1 / F, it follows from ``v``. 0 for the simulator,
+    1 for a video that does not move.
     """
     feed, kill = gray_scott.PATTERNS[pattern]
     u, v = fields.clip(0.0, 1.0).astype(np.float32)
     missed = moved = 0.0
-    for t in np.linspace(0, len(v) - 2, min(PAIRS, len(v) - 1)).astype(int):
-        _, predicted = gray_scott.gray_scott(u[t], v[t], feed, kill, time=dt)
+    for t in np.linspace(1, len(v) - 2, min(PAIRS, len(v) - 2)).astype(int):
+        substrate, _ = gray_scott.gray_scott(u[t - 1], v[t - 1], feed, kill, time=dt)
+        _, predicted = gray_scott.gray_scott(substrate, v[t], feed, kill, time=dt)
         missed += float(np.square(v[t + 1] - predicted).sum())
         moved += float(np.square(v[t + 1] - v[t]).sum())
     return float(np.sqrt(missed / max(moved, 1e-12)))

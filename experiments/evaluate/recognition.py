@@ -12,7 +12,7 @@ from torch import Tensor
 
 from physgen.experiments.evaluate.laws import legal_order
 from physgen.experiments.evaluate.videos import Prompt
-from physgen.experiments.metrics import Interval, Kernels, bootstrap, frechet, median_bandwidth, principal_axes
+from physgen.experiments.metrics import Discrepancy, Interval, bootstrap, frechet, median_bandwidth, principal_axes
 from physgen.simulators.mitosis import PHASES
 from physgen.worlds.micro.judge import Judge, head_of
 
@@ -62,11 +62,11 @@ def distances(sample: Array, reference: Array, seed: int) -> dict[str, Any]:
     The bandwidth is the median distance in the reference; the Frechet distance is taken on its leading principal
     components, in units of the first one's variance.
     """
-    kernels = Kernels.gaussian(sample, reference, median_bandwidth(reference))
+    discrepancy = Discrepancy.gaussian(sample, reference, median_bandwidth(reference))
     axes = components(reference)
     x, y = sample @ axes, reference @ axes
     return {
-        "mmd2": bootstrap(kernels.mmd2, len(sample), seed=seed, draws=DRAWS),
+        "mmd2": bootstrap(discrepancy, len(sample), seed=seed, draws=DRAWS),
         "frechet": bootstrap(lambda rows: frechet(x[rows], y[rows]), len(sample), seed=seed, draws=DRAWS),
         "components": axes.shape[1],
     }
@@ -80,9 +80,9 @@ def components(reference: Array) -> Array:
 def paired_distances(a: Array, b: Array, reference: Array, seed: int) -> dict[str, Interval]:
     """Distance of ``a`` minus distance of ``b`` to the reference, prompts resampled together."""
     width, axes = median_bandwidth(reference), components(reference)
-    kernels = [Kernels.gaussian(vectors, reference, width) for vectors in (a, b)]
+    first, second = (Discrepancy.gaussian(vectors, reference, width) for vectors in (a, b))
     x, y, z = a @ axes, b @ axes, reference @ axes
     return {
-        "mmd2": bootstrap(lambda r: kernels[0].mmd2(r) - kernels[1].mmd2(r), len(a), seed=seed, draws=DRAWS),
+        "mmd2": bootstrap(lambda r: first(r) - second(r), len(a), seed=seed, draws=DRAWS),
         "frechet": bootstrap(lambda r: frechet(x[r], z[r]) - frechet(y[r], z[r]), len(a), seed=seed, draws=DRAWS),
     }

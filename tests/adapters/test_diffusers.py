@@ -367,6 +367,18 @@ def test_finished_video_conserves_mass_in_float32(pipe: WanPipeline, output_type
     assert json.loads(json.dumps([log.steps, log.terminal]))
 
 
+def test_video_stays_in_range_and_the_log_is_honest_where_colours_cannot_add_up(models: dict[str, nn.Module]) -> None:
+    pipe = WanPipeline(tokenizer=None, text_encoder=None, scheduler=SCHEDULERS["euler"](), **models)
+    dyes = ColourMap([(0.6, 0.0, 0.0), (0.6, 0.5, 0.0)], background=(0.0, 0.0, 0.0), species=("a", "b"))
+    full = MassConservation(initial_mass=0.95 * 16 * 16 * GRID.cell_area)
+    with guide(pipe, Projection([full], start=0.75), observable=dyes, grid=GRID) as log:
+        video = in_unit_interval(sample(pipe, "pt"))
+    assert 0 <= video.min() <= video.max() <= 1
+    residual = full.residual(dyes(video), GRID).square().mean().sqrt()
+    assert log.terminal["residual_after"]["mass"] == pytest.approx(float(residual))
+    assert residual > 1e-3
+
+
 def test_pictures_come_out_as_pictures(pipe: WanPipeline) -> None:
     with guide(pipe, Projection([MassConservation()]), observable=DYE, grid=GRID):
         frames = sample(pipe, "pil")

@@ -3,6 +3,7 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
+from physgen.constraints import capped_simplex
 from physgen.constraints.capped_simplex import project_capped_simplex
 
 
@@ -41,6 +42,18 @@ def test_sum_is_met_to_rounding(n: int, generator: torch.Generator) -> None:
         assert x.max() <= 1
         assert ((x.sum(-1) - total).abs() <= 1e-13 * n).all()
         assert ((x.sum(-1) - total).abs() <= 1e-12 * total + 1e-14 * n).all()
+
+
+def test_newton_needs_few_steps(monkeypatch: pytest.MonkeyPatch, generator: torch.Generator) -> None:
+    """Points over fifteen decades, on either side of both bounds; bisection alone takes more than fifty steps."""
+    monkeypatch.setattr(capped_simplex, "ITERATIONS", 30)
+    distance = 10 ** (3 - 15 * torch.rand(4, 1024, generator=generator, dtype=torch.float64))
+    bound = torch.tensor([[0], [0], [1], [1]])
+    points = bound + torch.tensor([[1], [-1], [1], [-1]]) * distance
+    for filling in (1e-12, 1e-6, 0.01, 0.5, 0.99, 1 - 1e-6):
+        total = torch.full((4,), filling * 1024, dtype=torch.float64)
+        x = project_capped_simplex(points, total, 1.0)
+        assert ((x.sum(-1) - total).abs() <= 1e-12 * total + 1e-14 * 1024).all()
 
 
 def test_ties_at_the_bounds() -> None:

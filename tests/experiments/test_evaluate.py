@@ -92,7 +92,6 @@ def test_mass_suite(spec: WorldSpec, judge: str, tmp_path: Path):
     for arm in ("unguided + projection", "guided + projection"):
         assert arms[arm]["mass_drift"]["max"] < 1e-5
     assert arms["unguided"]["mass_drift"]["estimate"] > arms["unguided + projection"]["mass_drift"]["estimate"]
-    assert arms["unguided"]["failed"]["estimate"] == 1.0
     assert arms["simulator"]["failed"]["estimate"] == 0.0
     assert found["timing"]["largest_pixel_gap_to_projection_afterwards"] < 1e-6
     assert found["verdict"]

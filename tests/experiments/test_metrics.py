@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from physgen.errors import InvalidArgument
-from physgen.experiments.metrics import Kernels, bootstrap, frechet, mean_interval, median_bandwidth, principal_axes
+from physgen.experiments.metrics import Discrepancy, bootstrap, frechet, mean_interval, median_bandwidth, principal_axes
 
 
 def standardised(rng: np.random.Generator, count: int, dimensions: int) -> np.ndarray:
@@ -42,7 +42,7 @@ def test_frechet_refuses_too_few_vectors():
 
 def test_mmd_is_unbiased_and_matches_the_gaussian_closed_form():
     rng = np.random.default_rng(2)
-    same = [Kernels.gaussian(rng.normal(size=(40, 5)), rng.normal(size=(40, 5)), 2.0).mmd2() for _ in range(200)]
+    same = [Discrepancy.gaussian(rng.normal(size=(40, 5)), rng.normal(size=(40, 5)), 2.0)() for _ in range(200)]
     assert abs(np.mean(same)) < 3 * np.std(same) / np.sqrt(len(same))
     assert min(same) < 0
     # k = exp(-|a-b|^2 / 2h^2) of N(0, I) and N(m, I): E k = (1 + 2/h^2)^(-d/2) exp(-|m|^2 / (2h^2 + 4))
@@ -50,17 +50,25 @@ def test_mmd_is_unbiased_and_matches_the_gaussian_closed_form():
     base = (1 + 2 / h**2) ** -2.5
     expected = 2 * base * (1 - np.exp(-1.0 / (2 * h**2 + 4)))
     shifted = [
-        Kernels.gaussian(rng.normal(size=(40, 5)), rng.normal(size=(40, 5)) + shift, h).mmd2() for _ in range(400)
+        Discrepancy.gaussian(rng.normal(size=(40, 5)), rng.normal(size=(40, 5)) + shift, h)() for _ in range(400)
     ]
     assert np.mean(shifted) == pytest.approx(expected, abs=4 * np.std(shifted) / 20)
 
 
 def test_resampling_adds_no_bias_to_mmd():
     rng = np.random.default_rng(3)
-    kernels = Kernels.gaussian(rng.normal(size=(60, 3)), rng.normal(size=(60, 3)) + 0.5, 1.5)
-    resampled = [kernels.mmd2(rng.integers(60, size=60)) for _ in range(2000)]
-    assert np.mean(resampled) == pytest.approx(kernels.mmd2(), abs=4 * np.std(resampled) / np.sqrt(2000))
-    assert kernels.mmd2(np.arange(60)) == pytest.approx(kernels.mmd2(), rel=1e-12)
+    discrepancy = Discrepancy.gaussian(rng.normal(size=(60, 3)), rng.normal(size=(60, 3)) + 0.5, 1.5)
+    resampled = [discrepancy(rng.integers(60, size=60)) for _ in range(2000)]
+    assert np.mean(resampled) == pytest.approx(discrepancy(), abs=4 * np.std(resampled) / np.sqrt(2000))
+    assert discrepancy(np.arange(60)) == pytest.approx(discrepancy(), rel=1e-12)
+
+
+def test_mmd_of_the_same_prompts_is_unbiased():
+    """Prompts that differ much, two draws of each: the floor is 0 although both sets have the same mixture."""
+    rng = np.random.default_rng(8)
+    prompts = np.repeat(np.arange(4), 4)[:, None] * 3.0
+    floor = [Discrepancy.gaussian(*(prompts + rng.normal(size=(2, 16, 1))), 3.0)() for _ in range(400)]
+    assert abs(np.mean(floor)) < 3 * np.std(floor) / 20
 
 
 def test_bootstrap_of_a_mean_has_its_standard_error():

@@ -60,10 +60,14 @@ def test_inner_steps_converge_on_a_curved_constraint(x0_hat: Tensor) -> None:
 
 
 @pytest.mark.parametrize("steps", [1, 3])
-def test_one_decode_per_inner_step(hyperplane: Any, x0_hat: Tensor, steps: Any) -> None:
+def test_one_decode_per_inner_step_and_the_residual_is_of_the_first(
+    hyperplane: Any, x0_hat: Tensor, steps: Any
+) -> None:
     decode = Counted()
-    X0Gradient([hyperplane], steps=steps).correction(x0_hat, x_t=x0_hat, sigma=0.9, decode=decode)
+    correction = X0Gradient([hyperplane], steps=steps).correction(x0_hat, x_t=x0_hat, sigma=0.9, decode=decode)
     assert decode.calls == steps
+    before = hyperplane.residual(decode(x0_hat), None).square().mean().sqrt()
+    assert correction.residuals["hyperplane"] == pytest.approx(float(before))
 
 
 @pytest.mark.parametrize("sigma", [0.02, 0.5])

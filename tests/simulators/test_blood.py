@@ -6,11 +6,13 @@ import pytest
 from scipy import ndimage
 
 from physgen.simulators import GRAMMARS, Clips
-from physgen.simulators.blood import COUNTS, DIRECTIONS, SPEED, lanes, place, poiseuille, simulate
+from physgen.simulators.blood import COUNTS, SPEED, lanes, place, poiseuille, simulate
 
 Array = npt.NDArray[np.float64]
 ATTRIBUTES = GRAMMARS["blood"]["flow"].combinations()
 CELLS, LUMEN = 0, 1
+#: whether the vessel lies along y, and the sign of the motion there; y grows downwards
+DIRECTIONS = {"right": (False, 1.0), "left": (False, -1.0), "down": (True, 1.0), "up": (True, -1.0)}
 
 
 @pytest.fixture(scope="module")

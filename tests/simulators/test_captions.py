@@ -37,6 +37,12 @@ def test_splits_partition_the_combinations(grammar: Grammar) -> None:
 
 
 @grammars
+def test_each_value_of_the_first_attribute_is_held_out_once(grammar: Grammar) -> None:
+    first, choices = next(iter(grammar.values.items()))
+    assert [c[first] for c in grammar.combinations("held_out")] == list(choices)
+
+
+@grammars
 def test_every_value_is_trained(grammar: Grammar) -> None:
     for name, choices in grammar.values.items():
         assert {c[name] for c in grammar.combinations("train")} == set(choices)

@@ -6,7 +6,7 @@ from scipy import ndimage
 from scipy.fft import dctn
 
 from physgen.simulators import GRAMMARS, Clips
-from physgen.simulators.dye import COUNTS, DIFFUSIVITY, RADII, diffuse, simulate
+from physgen.simulators.dye import DIFFUSIVITY, RADII, diffuse, simulate
 
 ATTRIBUTES = [{"kind": kind, **c} for kind, grammar in GRAMMARS["dye"].items() for c in grammar.combinations()]
 
@@ -95,11 +95,15 @@ def test_clips_diffuse_with_the_diffusivity_they_state(clips: Clips) -> None:
         assert low <= parameters["D"] <= high
 
 
+def test_quick_dye_is_quicker() -> None:
+    assert DIFFUSIVITY["slowly"][1] < DIFFUSIVITY["quickly"][0]
+
+
 def test_drops_can_be_counted(clips: Clips) -> None:
     for attribute, start in zip(clips.attributes, clips.fields[:, 0, 0], strict=True):
         if attribute["kind"] == "drop":
             peaks = (start == ndimage.maximum_filter(start, size=5)) & (start > 0.3 * start.max())
-            assert peaks.sum() == COUNTS[attribute["count"]]
+            assert peaks.sum() == {"one drop": 1, "two drops": 2, "three drops": 3}[attribute["count"]]
             assert start.max() <= 1.0
 
 

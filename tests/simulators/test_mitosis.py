@@ -1,18 +1,18 @@
 """Mitosis measured from the ground truth: order of phases, plate, spindle axis, two daughters."""
 
-import itertools
-
 import numpy as np
 import numpy.typing as npt
 import pytest
 from scipy import ndimage
 
 from physgen.simulators import GRAMMARS, Clips
-from physgen.simulators.mitosis import ORIENTATION, PHASES, clock, simulate
+from physgen.simulators.mitosis import PHASES, clock, simulate
 
 Array = npt.NDArray[np.float64]
 ATTRIBUTES = GRAMMARS["mitosis"]["mitosis"].combinations()
 CHROMATIN, MEMBRANE, SPINDLE, CYTOPLASM = range(4)
+#: degrees from the horizontal, y up
+ANGLE = {"horizontal": 0.0, "diagonal": 45.0, "vertical": 90.0}
 
 
 @pytest.fixture(scope="module", params=[64, 32])
@@ -87,21 +87,14 @@ def test_nucleus_is_round_before_division(clips: Clips) -> None:
         assert all(components(nucleus > 0.1) == 1 for nucleus in during(clips, clip, CHROMATIN, "interphase"))
 
 
-def test_axis_lies_in_the_range_of_the_orientation(clips: Clips) -> None:
+def test_axis_lies_within_12_degrees_of_the_orientation(clips: Clips) -> None:
     for clip, attribute in enumerate(clips.attributes):
-        low, high = ORIENTATION[attribute["orientation"]]
         for density in (
             clips.fields[clip, CYTOPLASM, -1],
             during(clips, clip, CHROMATIN, "telophase")[-1],
             during(clips, clip, SPINDLE, "anaphase")[-1],
         ):
-            assert between(axis(density)[0], (low + high) / 2.0) < (high - low) / 2.0 + 2.0
-
-
-def test_orientations_do_not_overlap() -> None:
-    edges = sorted(ORIENTATION.values())
-    assert all(left[1] < right[0] for left, right in itertools.pairwise(edges))
-    assert edges[-1][1] < edges[0][0] + 180.0
+            assert between(axis(density)[0], ANGLE[attribute["orientation"]]) < 12.0 + 2.0
 
 
 def test_sister_plates_part_during_anaphase(clips: Clips) -> None:

@@ -1,5 +1,6 @@
 """The laws that hold of every simulator."""
 
+import colorsys
 import dataclasses
 import functools
 import importlib
@@ -139,6 +140,30 @@ def test_colour_map_is_found_again_from_video_and_fields(family: str) -> None:
         design = np.stack([*fields[:, inside].astype(np.float64), np.ones(inside.sum())], axis=1)
         fitted = np.linalg.lstsq(design, video[:, inside].T.astype(np.float64), rcond=None)[0]
         assert np.allclose(fitted, [*colours, background], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("family", "colour", "hue"),
+    [
+        ("dye", "green", 1 / 3),
+        ("dye", "red", 0.0),
+        ("dye", "blue", 2 / 3),
+        ("growth", "golden", 1 / 8),
+        ("growth", "pink", 11 / 12),
+        ("gray_scott", "orange", 1 / 12),
+        ("gray_scott", "cyan", 1 / 2),
+        ("gray_scott", "magenta", 5 / 6),
+        ("mitosis", "blue", 2 / 3),
+        ("mitosis", "red", 0.0),
+        ("mitosis", "yellow", 1 / 6),
+    ],
+)
+def test_colours_are_what_their_names_say(family: str, colour: str, hue: float) -> None:
+    colours, _ = colour_map(family, colour)
+    stain = colours[1 if family == "gray_scott" else 0]
+    got, saturation, _ = colorsys.rgb_to_hsv(*(stain / stain.max()))
+    assert abs((got - hue + 0.5) % 1.0 - 0.5) < 1 / 15
+    assert saturation > 0.5
 
 
 @pytest.mark.parametrize("family", ["dye", "growth", "mitosis", "blood"])

@@ -9,8 +9,6 @@ from collections.abc import Iterable
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
-from physgen.simulators import GRAMMARS
-
 MAX_WORDS = 32
 SPECIAL = ("<pad>", "</s>", "<unk>")
 
@@ -21,6 +19,8 @@ def vocabulary() -> list[str]:
     >>> {"dye", "mitosis", "erythrocytes"} <= set(vocabulary())
     True
     """
+    from physgen.simulators import GRAMMARS  # only training needs the simulators, sampling does without their import
+
     grammars = [grammar for kinds in GRAMMARS.values() for grammar in kinds.values()]
     templates = itertools.chain.from_iterable(grammar.templates for grammar in grammars)
     values = itertools.chain.from_iterable(choices for grammar in grammars for choices in grammar.values.values())
