@@ -9,6 +9,8 @@ from typing import Literal
 
 import numpy as np
 
+from physgen.errors import InvalidArgument
+
 Split = Literal["train", "held_out", "all"]
 
 
@@ -47,14 +49,25 @@ class Grammar:
 
 
 def draw(
-    grammars: Mapping[str, Grammar], weights: Sequence[float], batch: int, split: Split, rng: np.random.Generator
+    grammars: Mapping[str, Grammar],
+    weights: Sequence[float],
+    batch: int,
+    split: Split,
+    rng: np.random.Generator,
+    given: Sequence[Mapping[str, str]] | None = None,
 ) -> list[dict[str, str]]:
-    """Draw ``batch`` attribute dictionaries ``{"kind": …, …}`` from weighted grammars.
+    """``given``, or else ``batch`` attribute dictionaries ``{"kind": …, …}`` drawn from weighted grammars.
+
+    Raises: InvalidArgument where ``given`` has not ``batch`` entries.
 
     >>> grammars = {"drop": Grammar({"colour": ("red", "blue")}, ("{colour}",))}
     >>> [a["kind"] for a in draw(grammars, [1.0], 2, "all", np.random.default_rng(0))]
     ['drop', 'drop']
     """
+    if given is not None:
+        if len(given) != batch:
+            raise InvalidArgument("attributes", f"{len(given)} entries", f"one for each of the {batch} clips")
+        return [dict(attributes) for attributes in given]
     pools = {kind: grammar.combinations(split) for kind, grammar in grammars.items()}
     kinds = rng.choice(list(grammars), size=batch, p=weights)
     return [{"kind": str(kind), **pools[kind][int(rng.integers(len(pools[kind])))]} for kind in kinds]

@@ -107,7 +107,7 @@ def simulate(
     >>> bool(np.all(np.abs(mass / mass[:, :1] - 1) < 1e-6))
     True
     """
-    chosen = [dict(a) for a in attributes] if attributes else draw(GRAMMARS, (0.6, 0.4), batch, split, rng)
+    chosen = draw(GRAMMARS, (0.6, 0.4), batch, split, rng, attributes)
     diffusivity = np.array([rng.uniform(*DIFFUSIVITY[a["speed"]]) for a in chosen])
     initial = np.stack(
         [

@@ -14,6 +14,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.simulators.base import FRAMES, SIZE, Clips, render
 from physgen.simulators.captions import Grammar, Split, draw
@@ -102,10 +103,17 @@ def gray_scott(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Advance ``(u, v)``, each ``[H, W]``, by ``time`` seconds; lengths in pixels, ``diffusivity`` in pixel²/s.
 
+    Raises: InvalidArgument for a step beyond the stability limit 1 / (4 D) or one that does not divide the time.
+
     >>> u, v = gray_scott(np.ones((8, 8), np.float32), np.zeros((8, 8), np.float32), 0.03, 0.06, time=10.0)
     >>> float(u.min()), float(v.max())
     (1.0, 0.0)
     """
+    limit = 1.0 / (4.0 * max(diffusivity))
+    if not 0 < step <= limit:
+        raise InvalidArgument("step", step, f"above 0 and up to 1 / (4 D) = {limit:.3g} s")
+    if not np.isclose(time / step, round(time / step)):
+        raise InvalidArgument("time", time, f"a multiple of the step, {step} s")
     u, v = u.copy(), v.copy()
     _euler(u, v, feed, kill, *diffusivity, step, round(time / step))
     return u, v
@@ -117,7 +125,9 @@ def seeds(size: int, rng: np.random.Generator) -> tuple[npt.NDArray[np.float32],
     for _ in range(int(rng.integers(3, 6))):
         rows, columns = (
             np.arange(centre - half, centre + half) % size
-            for centre, half in zip(rng.integers(0, size, 2), rng.integers(4, 8, 2), strict=True)
+            for centre, half in zip(
+                rng.integers(0, size, 2), np.maximum(rng.integers(4, 8, 2) * size // 64, 1), strict=True
+            )
         )
         u[np.ix_(rows, columns)] = 0.5
         v[np.ix_(rows, columns)] = 0.25 + 0.05 * rng.random((len(rows), len(columns)), dtype=np.float32)
@@ -138,14 +148,16 @@ def simulate(
     >>> simulate(1, rng=np.random.default_rng(0), frames=3, size=32).fields.shape
     (1, 2, 3, 32, 32)
     """
-    chosen = [dict(a) for a in attributes] if attributes else draw(GRAMMARS, (1.0,), batch, split, rng)
+    chosen = draw(GRAMMARS, (1.0,), batch, split, rng, attributes)
+    scale = size / 64
+    diffusivity = (DIFFUSIVITY[0] * scale**2, DIFFUSIVITY[1] * scale**2)
     fields = np.empty((batch, 2, frames, size, size), np.float32)
     for index, attribute in enumerate(chosen):
         feed, kill = PATTERNS[attribute["pattern"]]
-        u, v = gray_scott(*seeds(size, rng), feed, kill, time=float(rng.integers(200, 400)))
+        u, v = gray_scott(*seeds(size, rng), feed, kill, time=float(rng.integers(200, 400)), diffusivity=diffusivity)
         for frame in range(frames):
             if frame:
-                u, v = gray_scott(u, v, feed, kill, time=GRID.dt)
+                u, v = gray_scott(u, v, feed, kill, time=GRID.dt, diffusivity=diffusivity)
             fields[index, :, frame] = u, v
     colours = np.stack([np.stack([SUBSTRATE, COLOURS[a["colour"]]]) for a in chosen])
     pixel_area = GRID.cell_area
@@ -165,5 +177,5 @@ def simulate(
             }
             for a in chosen
         ],
-        grid=GRID,
+        grid=Grid(spacing=(GRID.spacing[0] / scale, GRID.spacing[1] / scale), dt=GRID.dt, boundary=GRID.boundary),
     )

@@ -1,7 +1,7 @@
 """One cell in mitosis, drawn phase by phase: chromatin, membrane, spindle and cytoplasm on a continuous phase clock.
 
 The clock ``p`` runs from 0 to 7; phase ``int(p)`` is the textbook phase, each with a random share of the recording.
-The whole division takes 42 min (30-60 min, University of Leeds histology guide).
+The whole division takes 42 min (30-60 min, University of Leeds histology guide), however many frames show it.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def simulate(
     >>> sorted(set(clips.phases[0].tolist())), bool(np.all(np.diff(clips.phases[0]) >= 0))
     ([0, 1, 2, 3, 4, 5, 6], True)
     """
-    chosen = [dict(a) for a in attributes] if attributes else draw(GRAMMARS, (1.0,), batch, split, rng)
+    chosen = draw(GRAMMARS, (1.0,), batch, split, rng, attributes)
     cell = draw_cells([a["orientation"] for a in chosen], size, rng)
     progress = clock(batch, frames, rng)
     p = progress[:, :, None, None]
@@ -170,6 +170,7 @@ def simulate(
         [chromatin(cell, p), np.exp(-((distance / 1.7) ** 2)), spindle(cell, p) * cytoplasm, cytoplasm], axis=1
     ).astype(np.float32)
     colours = np.stack([np.stack([COLOURS[a["colour"]], MEMBRANE, SPINDLE, CYTOPLASM]) for a in chosen])
+    frame_s = GRID.dt * FRAMES / frames
     phases = np.floor(progress).astype(np.int64)
     return Clips(
         video=render(fields, colours, BACKGROUND),
@@ -179,10 +180,10 @@ def simulate(
         captions=[GRAMMARS["mitosis"].caption(a, rng) for a in chosen],
         attributes=chosen,
         parameters=[
-            {f"{name}_s": float(GRID.dt * np.sum(row == index)) for index, name in enumerate(PHASES)} for row in phases
+            {f"{name}_s": float(frame_s * np.sum(row == index)) for index, name in enumerate(PHASES)} for row in phases
         ],
         grid=Grid(
-            spacing=(GRID.spacing[0] * 64 / size, GRID.spacing[1] * 64 / size), dt=GRID.dt, boundary=GRID.boundary
+            spacing=(GRID.spacing[0] * 64 / size, GRID.spacing[1] * 64 / size), dt=frame_s, boundary=GRID.boundary
         ),
         phases=phases,
     )

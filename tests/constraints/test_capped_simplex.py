@@ -56,6 +56,15 @@ def test_newton_needs_few_steps(monkeypatch: pytest.MonkeyPatch, generator: torc
         assert ((x.sum(-1) - total).abs() <= 1e-12 * total + 1e-14 * 1024).all()
 
 
+def test_rows_do_not_wait_for_each_other(generator: torch.Generator) -> None:
+    """A row that has its sum stays as it is while the others go on."""
+    points = 10 ** (3 - 15 * torch.rand(5, 512, generator=generator, dtype=torch.float64))
+    total = torch.tensor([1e-9, 1e-3, 1.0, 256.0, 511.0], dtype=torch.float64)
+    together = project_capped_simplex(points, total, 1.0)
+    for row in range(5):
+        assert torch.equal(together[row], project_capped_simplex(points[row], total[row], 1.0))
+
+
 def test_ties_at_the_bounds() -> None:
     """All at one bound or the other: the sum is flat around shift 0, and the root lies past the flat piece."""
     points = torch.tensor([0.0, 0.0, 1.0, 1.0], dtype=torch.float64)

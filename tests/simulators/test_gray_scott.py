@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 from scipy.integrate import solve_ivp
 
+from physgen.errors import InvalidArgument
 from physgen.simulators import Clips
 from physgen.simulators.gray_scott import DIFFUSIVITY, PATTERNS, STEP, gray_scott, seeds, simulate
 
@@ -172,3 +173,10 @@ def test_patterns_differ_in_coverage_skewness_and_topology(clips: Clips) -> None
         measured = (v > 0.2).mean(), stats.skew(v, axis=None), euler_number(v > 0.2)
         for value, (low, high) in zip(measured, expected[attribute["pattern"]], strict=True):
             assert low < value < high, (attribute["pattern"], measured)
+
+
+@pytest.mark.parametrize(("time", "step", "named"), [(10.0, 0.75, "step"), (10.0, 0.0, "step"), (10.1, 0.5, "time")])
+def test_bad_steps_are_refused(time: float, step: float, named: str) -> None:
+    state = np.ones((2, 8, 8), np.float32)
+    with pytest.raises(InvalidArgument, match=named):
+        gray_scott(*state, 0.03, 0.06, time=time, step=step)

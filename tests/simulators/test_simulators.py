@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from physgen.grid import Grid
+from physgen.errors import InvalidArgument
 from physgen.simulators import GRAMMARS, SIMULATORS, Clips, Split
 
 families = pytest.mark.parametrize("family", list(SIMULATORS))
@@ -166,7 +167,7 @@ def test_colours_are_what_their_names_say(family: str, colour: str, hue: float) 
     assert saturation > 0.5
 
 
-@pytest.mark.parametrize("family", ["dye", "growth", "mitosis", "blood"])
+@families
 def test_smaller_frames_show_the_same_domain(family: str) -> None:
     fine, coarse = (simulate(family, size=size).grid for size in (64, 32))
     assert coarse.spacing == tuple(2.0 * h for h in fine.spacing)
@@ -177,3 +178,9 @@ def test_smaller_frames_show_the_same_domain(family: str) -> None:
 def test_one_clip_and_one_frame(family: str) -> None:
     clips = SIMULATORS[family](1, rng=np.random.default_rng(0), frames=1, size=32)
     assert clips.video.shape == (1, 3, 1, 32, 32)
+
+
+@families
+def test_attributes_are_one_for_each_clip(family: str) -> None:
+    with pytest.raises(InvalidArgument, match="attributes"):
+        SIMULATORS[family](3, rng=np.random.default_rng(0), attributes=[])
