@@ -18,7 +18,7 @@ from torch import Tensor
 from physgen.adapters.diffusers import guide
 from physgen.constraints import MassConservation
 from physgen.constraints.capped_simplex import project_capped_simplex
-from physgen.experiments.config import build, configure
+from physgen.experiments.default_guidance import default_guidance
 from physgen.grid import Grid
 from physgen.worlds import load_world
 
@@ -90,7 +90,7 @@ def pairs() -> list[Pair]:
     total = points.sum(-1) * 0.8
     world = load_world("micro")
     world.pipe.set_progress_bar_config(disable=True)
-    guidance = build(configure("sample", ["constraint=none", "guidance=projection"]).guidance, [MassConservation()])
+    guidance = default_guidance("projection", [MassConservation()])
 
     def guided() -> Tensor:
         with guide(world.pipe, guidance, observable=world.observable(PROMPT), grid=world.grid(PROMPT)):

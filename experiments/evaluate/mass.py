@@ -19,6 +19,7 @@ from tqdm import tqdm
 from physgen import __version__
 from physgen.adapters.diffusers import guide
 from physgen.constraints import MassConservation
+from physgen.experiments.default_guidance import default_guidance
 from physgen.experiments.evaluate import EvaluateConfig
 from physgen.experiments.evaluate.laws import colour_map, contrast, law, read_fields
 from physgen.experiments.evaluate.quality import interleave, plain, summary
@@ -119,7 +120,8 @@ def difference(
 
 def verdict(found: dict[str, dict[str, float]]) -> str:
     """One sentence: on what guidance beats the free baseline beyond its interval, and on what it loses."""
-    better, worse = [], []
+    better: list[str] = []
+    worse: list[str] = []
     for name in (*OTHER, "mmd2", "frechet"):
         low, high = found[name]["low"], found[name]["high"]
         if low > 0 or high < 0:
@@ -160,8 +162,8 @@ def sample(world: World, prompt: Prompt, *, guided: bool) -> Tensor:
     """One sample, plain or through `physgen.guide` with the terminal projection."""
     if not guided:
         return world.sample(prompt.caption, seed=prompt.seed)
-    options = {"observable": world.observable(prompt.caption), "grid": world.grid(prompt.caption)}
-    with guide(world.pipe, Projection([MassConservation()]), **options):
+    options: dict[str, Any] = {"observable": world.observable(prompt.caption), "grid": world.grid(prompt.caption)}
+    with guide(world.pipe, default_guidance("projection", [MassConservation()]), **options):
         return world.sample(prompt.caption, seed=prompt.seed)
 
 

@@ -21,8 +21,8 @@ from tqdm import tqdm
 
 from physgen.adapters.diffusers import guide
 from physgen.constraints import MassConservation
+from physgen.experiments.default_guidance import default_guidance
 from physgen.experiments.train.distributed import launch
-from physgen.guidance import X0Gradient
 from physgen.simulators import GRAMMARS, SIMULATORS
 from physgen.simulators.captions import Split
 from physgen.worlds import World, WorldSpec
@@ -111,10 +111,11 @@ def draw(world: World, task: Task) -> dict[str, Any]:
     if task.arm == "unguided":
         video = torch.cat([world.sample(p.caption, seed=p.seed) for p in task.prompts])
         return {"video": video.numpy(), "latents": moments(world, video).numpy()}
+    guidance = default_guidance("x0_gradient", [MassConservation()])
     videos = []
     for p in task.prompts:
-        options = {"observable": world.observable(p.caption), "grid": world.grid(p.caption)}
-        with guide(world.pipe, X0Gradient([MassConservation()]), **options):
+        options: dict[str, Any] = {"observable": world.observable(p.caption), "grid": world.grid(p.caption)}
+        with guide(world.pipe, guidance, **options):
             videos.append(world.sample(p.caption, seed=p.seed))
     return {"video": torch.cat(videos).numpy()}
 

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from physgen.grid import Grid
 from physgen.errors import InvalidArgument
+from physgen.grid import Grid
 from physgen.simulators import GRAMMARS, SIMULATORS, Clips, Split
 
 families = pytest.mark.parametrize("family", list(SIMULATORS))
