@@ -66,7 +66,7 @@ def evaluate(config: EvaluateConfig, out: Path) -> None:
         values[arm] |= {
             k: v for k, v in recognised(judge, asked, vectors[arm]).items() if k in ("family", "attributes")
         }
-    result = {
+    result: dict[str, Any] = {
         "arms": {
             arm: {
                 **{name: {**summary(v), "max": float(v.max())} for name, v in values[arm].items()},

@@ -177,6 +177,6 @@ def test_patterns_differ_in_coverage_skewness_and_topology(clips: Clips) -> None
 
 @pytest.mark.parametrize(("time", "step", "named"), [(10.0, 0.75, "step"), (10.0, 0.0, "step"), (10.1, 0.5, "time")])
 def test_bad_steps_are_refused(time: float, step: float, named: str) -> None:
-    state = np.ones((2, 8, 8), np.float32)
+    u, v = np.ones((8, 8), np.float32), np.ones((8, 8), np.float32)
     with pytest.raises(InvalidArgument, match=named):
-        gray_scott(*state, 0.03, 0.06, time=time, step=step)
+        gray_scott(u, v, 0.03, 0.06, time=time, step=step)
