@@ -16,6 +16,6 @@ def default_guidance(name: str, constraints: Sequence[Constraint]) -> Guidance:
     >>> default_guidance("projection", [MassConservation()]).terminal
     True
     """
-    guidance = build(configure("sample", [f"guidance={name}"]).guidance, constraints)
+    guidance = build(dict(configure("sample", [f"guidance={name}"]).guidance), constraints)
     assert isinstance(guidance, Guidance)
     return guidance

@@ -95,12 +95,12 @@ def weak_heat(field: Array, grid: Grid) -> tuple[Array, Array]:
 
 
 def heat_residual(field: Array, grid: Grid, diffusivity: tuple[float, float] | float | None = None) -> dict[str, float]:
-    """Weak-form residual of the heat equation, relative to the diffusion itself.
+    """Weak-form residual of the heat equation, relative to what moved or should have.
 
-    residual = |y - D x| / |D x|,  see `weak_heat`
+    residual = |y - D x| / max(|y|, |D x|),  see `weak_heat`
 
-    ``D`` in µm²/s is given, or the best inside a range, or the best of all. 0 where the video diffuses so; about 1
-    where it does not move, or moves otherwise by as much.
+    ``D`` in µm²/s is given, or the best inside a range, or the best of all. 0 where the video diffuses so; 1 where it
+    does not move, or moves in a way that has nothing to do with diffusion; at most 2.
 
     Source: weak-form identification, Messenger and Bortz (2021), Multiscale Model. Simul. 19:1474.
 
@@ -117,14 +117,24 @@ def heat_residual(field: Array, grid: Grid, diffusivity: tuple[float, float] | f
         best = float(np.clip(best, *diffusivity))
     elif diffusivity is not None:
         best = diffusivity
-    moved = abs(best) * float(np.linalg.norm(x))
-    return {"D": best, "residual": float(np.linalg.norm(y - best * x)) / max(moved, 1e-300)}
+    return {"D": best, "residual": relative(y, best * x)}
+
+
+def relative(observed: Array, expected: Array) -> float:
+    """``|observed - expected| / max(|observed|, |expected|)``, between 0 and 2.
+
+    >>> relative(np.array([1.0, 0.0]), np.array([2.0, 0.0]))
+    0.5
+    """
+    scale = max(float(np.linalg.norm(observed)), float(np.linalg.norm(expected)), 1e-300)
+    return float(np.linalg.norm(observed - expected) / scale)
 
 
 def growth_residual(field: Array, grid: Grid, bounds: Bounds | None = None) -> dict[str, float]:
-    """Weak-form residual of Fisher-KPP, relative to what the equation does.
+    """Weak-form residual of Fisher-KPP, relative to what moved or should have.
 
-    -int psi' a = D (-|k|^2 int psi a) + r int psi b,  b the modes of u (1 - u),  residual = |y - X p| / |X p|
+    -int psi' a = D (-|k|^2 int psi a) + r int psi b,  b the modes of u (1 - u)
+    residual = |y - X p| / max(|y|, |X p|),  p = (D, r)
 
     ``field`` is ``[T, H, W]``; ``bounds`` are those of (D, r) in µm²/s and 1/s, positive where not given.
 
@@ -142,18 +152,13 @@ def growth_residual(field: Array, grid: Grid, bounds: Bounds | None = None) -> d
     size = np.linalg.norm(x, axis=0)
     low, high = np.array(bounds if bounds else [(0.0, np.inf)] * 2).T
     best = lsq_linear(x / size, y, (low * size, high * size)).x / size
-    moved = float(np.linalg.norm(x @ best))
-    return {
-        "D": float(best[0]),
-        "r": float(best[1]),
-        "residual": float(np.linalg.norm(y - x @ best)) / max(moved, 1e-300),
-    }
+    return {"D": float(best[0]), "r": float(best[1]), "residual": relative(y, x @ best)}
 
 
 def gray_scott_residual(fields: Array, pattern: str, dt: float) -> float:
     """Flow-map residual of ``v`` from every `LAG`-th frame to the next such, fields ``(u, v) [2, T, H, W]``.
 
-    |v(t + L dt) - Phi_v(u(t), v(t))| / |v(t + L dt) - v(t)|
+    relative(v(t + L dt) - v(t), Phi_v(u(t), v(t)) - v(t)),  see `relative`
 
     ``Phi`` is the simulator over ``L dt`` with the parameters of ``pattern``. From one frame to the next a pattern
     changes less than compression does to the faint substrate ``u``; over several it does not. 0 for the simulator.
@@ -161,12 +166,10 @@ def gray_scott_residual(fields: Array, pattern: str, dt: float) -> float:
     feed, kill = gray_scott.PATTERNS[pattern]
     u, v = fields.clip(0.0, 1.0).astype(np.float32)
     lag = min(LAG, len(v) - 1)
-    missed = moved = 0.0
-    for t in range(0, len(v) - lag, lag):
-        _, predicted = gray_scott.gray_scott(u[t], v[t], feed, kill, time=lag * dt)
-        missed += float(np.square(v[t + lag] - predicted).sum())
-        moved += float(np.square(v[t + lag] - v[t]).sum())
-    return float(np.sqrt(missed / max(moved, 1e-12)))
+    starts = range(0, len(v) - lag, lag)
+    expected = [gray_scott.gray_scott(u[t], v[t], feed, kill, time=lag * dt)[1] - v[t] for t in starts]
+    observed = [v[t + lag] - v[t] for t in starts]
+    return relative(np.stack(observed).astype(np.float64), np.stack(expected).astype(np.float64))
 
 
 def legal_order(phases: Sequence[int], last: int) -> bool:

@@ -39,7 +39,7 @@ ARMS = ("simulator", "reconstruction", "unguided", "unguided + projection", "gui
 OTHER = {"heat_in_range": False, "heat_fitted": False, "off_colour": False, "attributes": True, "failed": False}
 #: a first frame with a smaller range than this is empty or uniform, in units of the largest concentration
 LEAST_CONTRAST = 0.25
-TIMED = 6
+TIMED = 10
 
 
 def evaluate(config: EvaluateConfig, out: Path) -> None:
@@ -102,7 +102,8 @@ def project(world: WorldSpec, prompt: Prompt, video: Tensor) -> Tensor:
 def measure(prompt: Prompt, video: Tensor, truth: Any) -> dict[str, float]:
     """Laws of the dye, whether the sample is empty or uniform, and how far its colours are from the dye's."""
     observable = colour_map("dye", prompt.attributes)
-    clean = observable.embed(torch.zeros_like(video)[None], observable(video[None]))
+    background = torch.tensor(observable.background).view(1, 3, 1, 1, 1).expand_as(video[None])
+    clean = observable.embed(background, observable(video[None]))
     return {
         **law("dye", prompt.attributes, video, truth),
         "failed": float(contrast(video, prompt.attributes) < LEAST_CONTRAST),

@@ -14,7 +14,7 @@ from physgen import __version__
 from physgen.experiments.evaluate import EvaluateConfig
 from physgen.experiments.evaluate.laws import law
 from physgen.experiments.evaluate.memory import memorisation
-from physgen.experiments.evaluate.recognition import distances, features, phases_in_order, recognised
+from physgen.experiments.evaluate.recognition import distances, features, phase_order, recognised
 from physgen.experiments.evaluate.sheet import write_sheet
 from physgen.experiments.evaluate.tables import Table, publish
 from physgen.experiments.evaluate.videos import Arms, collect, plan, produce, prompts
@@ -79,10 +79,10 @@ def recognition(judge: Judge, arms: Arms, vectors: np.ndarray) -> dict[str, dict
 
 
 def violations(judge: Judge, family: str, arms: Arms, arm: str) -> dict[str, dict[str, float]]:
-    """Mean, interval and median of each law's violation; for mitosis the share of videos with phases in order."""
+    """Mean, interval and median of each law's violation; for mitosis of the order of phases."""
     videos = arms.videos[arm]
     if family == "mitosis":
-        return {"phases_in_order": summary(phases_in_order(judge, videos))}
+        return {name: summary(values) for name, values in phase_order(judge, videos).items()}
     truths = arms.parameters if arm != "unguided" else [None] * len(videos)
     rows = [
         law(family, prompt.attributes, video, truth)
@@ -147,11 +147,12 @@ def tables(result: dict[str, Any]) -> list[Table]:
                 family,
                 interval(m["flow_loss_train"]),
                 interval(m["flow_loss_validation"]),
-                *(m["nearest_training_clip"][arm] for arm in ("simulator", "unguided")),
+                *(m["nearest_training_clip"][arm] for arm in ("training", "simulator", "unguided")),
                 m["near"],
             ]
             for family, m in memory.items()
         ]
-        columns = ["family", "loss, training", "loss, held out", "nearest: simulator", "nearest: sample", "near"]
+        nearest = [f"nearest: {name}" for name in ("training", "simulator", "sample")]
+        columns = ["family", "loss, training", "loss, held out", *nearest, "near"]
         found.append(Table("Loss, and distance to the nearest training clip", columns, memory_rows))
     return found

@@ -51,9 +51,14 @@ def _judged(judge: Judge, prompt: Prompt, name: str) -> bool:
     return head_of(prompt.family, prompt.attributes["kind"], name) in judge.heads
 
 
-def phases_in_order(judge: Judge, video: Tensor) -> Array:
-    """Per video 1 where the phases of mitosis run in order from first to last, else 0."""
-    return np.array([legal_order(row, len(PHASES) - 1) for row in judge.phases(video).tolist()], float)
+def phase_order(judge: Judge, video: Tensor) -> dict[str, Array]:
+    """Per video 1 where the phases of mitosis run in order from first to last, else 0; and the share of legal steps."""
+    rows = judge.phases(video).numpy()
+    steps = np.diff(rows, axis=1)
+    return {
+        "phases_in_order": np.array([legal_order(row, len(PHASES) - 1) for row in rows.tolist()], float),
+        "phase_steps_legal": ((steps == 0) | (steps == 1)).mean(1),
+    }
 
 
 def distances(sample: Array, reference: Array, seed: int) -> dict[str, Any]:

@@ -136,9 +136,9 @@ def objective(judge: Judge, video: Tensor, labels: Labels) -> tuple[Tensor, dict
     regression = F.mse_loss(parameter[known], labels.parameters[known]) if known.any() else parameter.sum() * 0
     classes = 2.0 * losses["family"] + torch.stack([v for h, v in losses.items() if h != "family"]).sum()
     return classes / len(losses) + 0.2 * phases + 0.3 * regression, {
-        "phases": float(phases),
-        "parameters": float(regression),
-        "classes": float(classes) / len(losses),
+        "phases": phases.item(),
+        "parameters": regression.item(),
+        "classes": classes.item() / len(losses),
     }
 
 
