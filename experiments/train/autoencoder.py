@@ -108,7 +108,7 @@ def _train(rank: int, world: int, folder: Path, shards: list[Shard], settings: A
         mass = error.mean((-1, -2)).abs().mean()
         if video.shape[-1] > settings.crop:
             loss = loss + settings.mass * mass
-        return loss, {"psnr_db": float(10 * torch.log10(4.0 / mse)), "kl": kl.item(), "mass": mass.item()}
+        return loss, {"psnr_db": float(10 * torch.log10(4.0 / mse.detach())), "kl": kl.item(), "mass": mass.item()}
 
     fit(rank, world, folder, f"autoencoder-{settings.model}", autoencoder, objective, settings.schedule, seed)
 

@@ -28,9 +28,7 @@ def _encode(rank: int, world: int, folder: Path, shards: list[Shard], autoencode
         videos = np.load(shard.videos, mmap_mode="r")
         with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
             parts = [
-                moments(autoencoder, torch.from_numpy(np.asarray(videos[i : i + BATCH])).float() / 127.5 - 1.0)[
-                    0
-                ].half()
+                moments(autoencoder, torch.from_numpy(np.array(videos[i : i + BATCH])).float() / 127.5 - 1.0)[0].half()
                 for i in range(0, len(videos), BATCH)
             ]
         path = latents_path(folder, shard)

@@ -91,8 +91,9 @@ class Guidance(ABC):
             raise InvalidArgument("constraints", missing, "constraints with a closed-form projection")
 
     def active(self, step: int, total: int) -> bool:
-        """Whether step `step` (from 0) of `total` is corrected."""
+        """Whether step `step` (from 0) of `total` is corrected: at least one is, however short the schedule."""
         window = [i for i in range(total) if self.start <= i / total < self.stop]
+        window = window or [math.ceil(self.stop * total) - 1]
         return step in window and (window[-1] - step) % self.every == 0
 
     def correct(

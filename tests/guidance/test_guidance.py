@@ -89,7 +89,10 @@ def test_projection_needs_closed_forms(make: Any, hyperplane: Any) -> None:
         ({"start": 0.3, "stop": 0.7}, 10, [3, 4, 5, 6]),
         ({"every": 3}, 10, [0, 3, 6, 9]),
         ({"every": 3}, 9, [2, 5, 8]),
-        ({"start": 0.9, "stop": 0.95}, 4, []),
+        ({"start": 0.9}, 30, [27, 28, 29]),
+        ({"start": 0.9}, 3, [2]),
+        ({"start": 0.9, "stop": 0.95}, 4, [3]),
+        ({"stop": 0.1}, 1, [0]),
     ],
 )
 def test_active_steps(window: dict[str, Any], total: int, steps: Any, hyperplane: Any) -> None:
