@@ -137,8 +137,9 @@ def test_killing_the_driver_kills_the_workers_and_the_run_resumes(tmp_path: Path
     driver = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     checkpoint = tmp_path / "transformer.ckpt"
     deadline = time.monotonic() + 300
-    while not checkpoint.exists() and time.monotonic() < deadline:
+    while not checkpoint.exists() and time.monotonic() < deadline and driver.poll() is None:
         time.sleep(0.2)
+    assert driver.poll() is None, "the driver ended by itself"
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
     time.sleep(2.0)
