@@ -70,3 +70,26 @@ def check_video_fields(fields: Tensor, frames: int) -> None:
     if fields.ndim != 5 or not fields.is_floating_point() or fields.shape[2] < frames or 0 in fields.shape:
         allowed = f"floating point [B, S, T, H, W], at least {frames} frames"
         raise InvalidArgument("fields", f"{fields.dtype} {tuple(fields.shape)}", allowed)
+
+
+def check_fields(fields: Tensor, grid: Grid | None, frames: int = 2) -> Grid:
+    """The grid, once ``fields`` is floating point ``[B, S, T, *space]`` on it, finite, with at least ``frames`` frames.
+
+    Raises:
+        InvalidArgument: no grid, another rank than the grid's, too few frames, NaN or Inf.
+
+    >>> import torch
+    >>> check_fields(torch.zeros(1, 1, 5, 4), Grid(spacing=(1.0, 1.0), dt=1.0))
+    Traceback (most recent call last):
+    physgen.errors.InvalidArgument: fields='torch.float32 (1, 1, 5, 4)': allowed: ... [B, S, T, H, W]...
+    """
+    if grid is None:
+        raise InvalidArgument("grid", grid, "a Grid: spacing, dt and boundary")
+    space = ("X", "H, W", "Z, H, W")[len(grid.spacing) - 1]
+    wrong_rank = fields.ndim != 3 + len(grid.spacing)
+    if wrong_rank or not fields.is_floating_point() or fields.shape[2] < frames or 0 in fields.shape:
+        allowed = f"floating point [B, S, T, {space}] on this grid, at least {frames} frames"
+        raise InvalidArgument("fields", f"{fields.dtype} {tuple(fields.shape)}", allowed)
+    if not bool(fields.detach().isfinite().all()):
+        raise InvalidArgument("fields", "NaN or Inf", "finite values")
+    return grid

@@ -34,7 +34,7 @@ class Grid:
     x_ij = ((i + 1/2) dy, (j + 1/2) dx),  t_n = n dt
 
     Args:
-        spacing: ``(dy, dx)`` of a pixel, µm.
+        spacing: ``(dy, dx)`` of a pixel, µm; ``(dx,)`` of a line and ``(dz, dy, dx)`` of a volume.
         dt: time from one frame to the next, s.
         boundary: ``no-flux`` (mirrored ghost cell), ``periodic``, ``dirichlet`` or ``open``.
 
@@ -47,13 +47,13 @@ class Grid:
     1.0
     """
 
-    spacing: tuple[float | int, float | int]
+    spacing: tuple[float | int, ...]
     dt: float | int
     boundary: str = "no-flux"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.spacing, tuple | list) or len(self.spacing) != 2:
-            raise InvalidArgument("spacing", self.spacing, "(dy, dx), two lengths in µm")
+        if not isinstance(self.spacing, tuple | list) or not 1 <= len(self.spacing) <= 3:
+            raise InvalidArgument("spacing", self.spacing, "(dy, dx) in µm, or one or three lengths")
         allowed = "a finite number > 0"
         spacing = tuple(finite("spacing", length, f"{allowed}, µm", lambda value: value > 0) for length in self.spacing)
         object.__setattr__(self, "spacing", spacing)
@@ -63,5 +63,5 @@ class Grid:
 
     @property
     def cell_area(self) -> float:
-        """Area of one pixel, µm²."""
-        return self.spacing[0] * self.spacing[1]
+        """Area of one pixel, µm² (length on a line, volume in a volume)."""
+        return math.prod(self.spacing)

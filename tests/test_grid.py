@@ -18,6 +18,11 @@ def test_keeps_what_it_was_given() -> None:
     assert all(type(value) is float for value in (*grid.spacing, grid.dt))
 
 
+@pytest.mark.parametrize("spacing", [(2.0,), (2.0, 3.0), (2.0, 3.0, 0.5)])
+def test_lines_and_volumes(spacing: tuple[float, ...]) -> None:
+    assert Grid(spacing, dt=1.0).cell_area == math.prod(spacing)
+
+
 def test_is_a_value() -> None:
     grid = Grid((1.0, 1.0), 1.0)
     assert grid == Grid((1, 1), 1)
@@ -33,8 +38,9 @@ def test_is_a_value() -> None:
         ("spacing", (0.0, 1.0), "> 0"),
         ("spacing", (1.0, -1.0), "> 0"),
         ("spacing", (math.nan, 1.0), "> 0"),
-        ("spacing", (1.0,), "two lengths"),
-        ("spacing", 1.0, "two lengths"),
+        ("spacing", (), "one or three lengths"),
+        ("spacing", (1.0,) * 4, "one or three lengths"),
+        ("spacing", 1.0, "one or three lengths"),
         ("dt", 0.0, "> 0"),
         ("dt", math.inf, "> 0"),
         ("dt", "fast", "> 0"),

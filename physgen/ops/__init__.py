@@ -1,0 +1,1 @@
+"""Losses with their gradient in one pass: `torch.library` operators over three backends."""
