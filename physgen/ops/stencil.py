@@ -10,8 +10,8 @@ from torch import Tensor
 
 from physgen.errors import InvalidArgument
 
-#: walls that the Laplacian knows
-WALLS = ("no-flux", "periodic", "dirichlet")
+#: walls that the Laplacian knows; kernels take their index
+WALLS = ("periodic", "no-flux", "dirichlet")
 #: coefficients of the centre and of the neighbours at distance 1, 2, ... by order of accuracy
 SECOND_DERIVATIVE = {2: (-2.0, 1.0), 4: (-5 / 2, 4 / 3, -1 / 12)}
 
