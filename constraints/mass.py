@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -12,8 +13,10 @@ from torch import Tensor
 from physgen.constraints.base import Constraint, check_video_fields
 from physgen.constraints.capped_simplex import project_capped_simplex
 from physgen.constraints.mass_balance import MassBalance
+from physgen.constraints.source import Source, production
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid, finite
+from physgen.ops.mass import mass
 
 BLEACHING = ("none", "exponential")
 CLOSED = ("no-flux", "periodic")
@@ -22,20 +25,23 @@ FLOOR = 1e-3
 
 
 class MassConservation(Constraint):
-    """What is in the frame stays there, but for a known inflow and for bleaching.
+    """What is in the frame stays there, but for known inflow and sources and for bleaching.
 
-    m(t) = sum_x c dy dx,  m_expected(t) = m0 exp(-k t) + int_0^t inflow(s) exp(-k (t - s)) ds
+    m(t) = sum_x c dy dx,  dm_expected/dt = inflow + sum_x source dy dx - k m_expected,  m_expected(0) = m0
     residual[b, s, t] = (m - m_expected) / scale[b],  scale = max_s mean_t |m_expected|
 
     Masses are summed in float64. A fitted m0 (and k >= 0) minimises sum_t (m - m_expected)^2 with m_expected between 0
     and a frame full of ``maximum``, see `MassBalance.fit`. Fitted values and scale are detached: at its minimum the
     misfit does not change with them to first order (envelope theorem), so for a given scale the gradient of the loss is
-    exact. The scale is at least 1/1000 of the absolute mass, and 1 for a field that is zero, whose residual is 0.
+    exact. The gradient goes through a source that depends on the fields. The scale is at least 1/1000 of the absolute mass, and 1 for a field that is zero, whose residual is 0.
 
     Args:
         initial_mass: m0 of every species, in ``unit`` µm²; fitted to each sample and species when None.
-        inflow: net mass entering each species per second, through the boundary or from sources, ``unit`` µm²/s: a
-            number, or one per frame.
+        inflow: net mass entering per second, through the boundary or from sources, ``unit`` µm²/s: a number, one per
+            frame, or nested lists that broadcast to ``[S, T]`` (``[[1], [-1]]``: constant, of two species).
+        source: what is made per area and second, ``unit``/s, as a function of the fields ``[B, S, T, H, W]`` to a tensor
+            that broadcasts to them: a reaction, or a given map (``lambda fields: map``). `project` takes it at the
+            fields that it gets, and is exact where it does not depend on them.
         bleaching: ``none`` (k = 0) or ``exponential`` (k fitted to each sample and species, 1/s).
         maximum: largest possible concentration, in ``unit``; None for no limit. Used by `project` and to bound m0.
 
@@ -58,9 +64,10 @@ class MassConservation(Constraint):
     def __init__(
         self,
         initial_mass: float | int | None = None,
-        inflow: float | int | Sequence[float | int] = 0.0,
+        inflow: float | int | Sequence[float | int] | Sequence[Sequence[float | int]] = 0.0,
         bleaching: str = "none",
         maximum: float | int | None = 1.0,
+        source: Source | None = None,
     ) -> None:
         if bleaching not in BLEACHING:
             raise InvalidArgument("bleaching", bleaching, ", ".join(BLEACHING))
@@ -70,11 +77,8 @@ class MassConservation(Constraint):
             if initial_mass is None
             else finite("initial_mass", initial_mass, "None or a finite number >= 0", lambda value: value >= 0)
         )
-        self.inflow = (
-            tuple(finite("inflow", value, "finite numbers, mass per second") for value in inflow)
-            if isinstance(inflow, Sequence)
-            else finite("inflow", inflow, "a finite number, mass per second, or one per frame")
-        )
+        self.inflow = self._numbers(inflow)
+        self.source = source
         self.maximum = (
             math.inf
             if maximum is None
@@ -87,18 +91,17 @@ class MassConservation(Constraint):
         """Relative excess of mass ``[B, S, T]`` of fields ``[B, S, T, H, W]``, in their dtype (at least float32).
 
         Raises:
-            InvalidArgument: fewer than two frames, another rank, NaN or Inf, no grid, an inflow series of another
-                length than the video, or a boundary that lets mass through (``dirichlet``, ``open``) without an inflow.
+            InvalidArgument: fewer than two frames, another rank, NaN or Inf, no grid, an inflow or a source that does
+                not broadcast to the fields, or a boundary that lets mass through (``dirichlet``, ``open``) without an
+                inflow.
         """
-        mass, grid = self._mass(fields, grid)
+        amount, size, grid = self._mass(fields, grid)
+        balance = self._balance(fields, grid)
+        expected = balance.at(*balance.fit(amount, self._lossy))
         with torch.no_grad():
-            balance = self._balance(fields, grid)
-            expected = balance.at(*balance.fit(mass, self._lossy))
-            scale = expected.abs().mean(2).amax(1)
-            size = torch.linalg.vector_norm(fields.detach(), 1, (-2, -1), dtype=torch.float64) * grid.cell_area
-            scale = torch.maximum(scale, FLOOR * size.mean(2).amax(1))
+            scale = torch.maximum(expected.abs().mean(2).amax(1), FLOOR * size.mean(2).amax(1))
             scale = torch.where(scale > 0, scale, 1.0)[:, None, None]
-        return ((mass - expected) / scale).to(torch.promote_types(fields.dtype, torch.float32))
+        return ((amount - expected) / scale).to(torch.promote_types(fields.dtype, torch.float32))
 
     @torch.no_grad()
     def project(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B S T *space"]:
@@ -112,9 +115,9 @@ class MassConservation(Constraint):
         Raises:
             InvalidArgument: as `residual`, and an expected mass that no field in [0, maximum] has.
         """
-        _, grid = self._mass(fields, grid)
+        _, _, grid = self._mass(fields, grid)
         exact = fields.double()
-        clipped = exact.clamp(0, self.maximum).sum((-2, -1)) * grid.cell_area
+        clipped = mass(exact.clamp(0, self.maximum))[0] * grid.cell_area
         balance = self._balance(fields, grid)
         expected, capacity = balance.at(*balance.fit(clipped, self._lossy)), balance.capacity
         slack = 1e-9 * expected.abs().amax()
@@ -134,8 +137,8 @@ class MassConservation(Constraint):
         >>> round(rate[0][0], 6)
         0.25
         """
-        mass, grid = self._mass(fields, grid)
-        initial, rate = self._balance(fields, grid).fit(mass, self._lossy)
+        amount, _, grid = self._mass(fields, grid)
+        initial, rate = self._balance(fields, grid).fit(amount, self._lossy)
         values: dict[str, float | list] = {}
         if self.initial_mass is None:
             values["initial_mass"] = initial.tolist()
@@ -143,24 +146,42 @@ class MassConservation(Constraint):
             values["bleaching_rate"] = rate.tolist()
         return values
 
-    def _mass(self, fields: Tensor, grid: Grid | None) -> tuple[Tensor, Grid]:
+    @staticmethod
+    def _numbers(inflow: Any) -> Tensor:
+        try:
+            values = torch.as_tensor(inflow, dtype=torch.float64)
+        except (TypeError, ValueError):
+            values = torch.tensor(math.nan)
+        if values.ndim > 2 or not bool(values.isfinite().all()):
+            raise InvalidArgument("inflow", inflow, "finite numbers, mass per second: one, [frame] or [species][frame]")
+        return values
+
+    def _mass(self, fields: Tensor, grid: Grid | None) -> tuple[Tensor, Tensor, Grid]:
         check_video_fields(fields, frames=2)
         if grid is None:
             raise InvalidArgument("grid", grid, "a Grid: mass needs spacing, dt and boundary")
-        if grid.boundary not in CLOSED and self.inflow == 0:
+        if grid.boundary not in CLOSED and not bool(self.inflow.any()):
             raise InvalidArgument("boundary", grid.boundary, f"{', '.join(CLOSED)}, or any with an inflow")
-        if isinstance(self.inflow, tuple) and len(self.inflow) != fields.shape[2]:
-            raise InvalidArgument("inflow", f"{len(self.inflow)} values", f"one per frame, {fields.shape[2]}")
-        mass = fields.sum((-2, -1), dtype=torch.float64) * grid.cell_area
-        if not bool(mass.isfinite().all()):
+        signed, absolute = (total * grid.cell_area for total in mass(fields))
+        if not bool(signed.isfinite().all()):
             raise InvalidArgument("fields", "NaN or Inf", "finite values")
-        return mass, grid
+        return signed, absolute, grid
 
     @property
     def _lossy(self) -> bool:
         return self.bleaching == "exponential"
 
     def _balance(self, fields: Tensor, grid: Grid) -> MassBalance:
-        inflow = torch.tensor(self.inflow, dtype=torch.float64, device=fields.device).expand(fields.shape[2])
         capacity = self.maximum * grid.cell_area * fields.shape[-2] * fields.shape[-1]
-        return MassBalance(inflow, grid.dt, capacity, self.initial_mass)
+        return MassBalance(self._supply(fields, grid), grid.dt, capacity, self.initial_mass)
+
+    def _supply(self, fields: Tensor, grid: Grid) -> Tensor:
+        """Mass per second that each species gains, ``[..., S, T]``."""
+        species, frames = fields.shape[1:3]
+        if tuple(self.inflow.shape) not in ((), (frames,), (species, 1), (species, frames)):
+            allowed = f"one, one per frame, {frames}, or nested lists [{species}][1] or [{species}][{frames}]"
+            raise InvalidArgument("inflow", f"{list(self.inflow.shape)} values", allowed)
+        inflow = self.inflow.to(fields.device).expand(species, frames)
+        if self.source is None:
+            return inflow
+        return inflow + mass(production(self.source, fields))[0] * grid.cell_area

@@ -22,7 +22,7 @@ class MassBalance:
     with the integral by the trapezoid rule over frames.
 
     Args:
-        inflow: mass per second at each frame, ``[T]`` float64.
+        inflow: mass per second at each frame, ``[*batch, T]`` float64.
         dt: time between frames, s.
         capacity: largest mass; m0 is fitted so that 0 <= m(t) <= capacity, if it can.
         initial: m0, or None to fit it.
@@ -36,9 +36,9 @@ class MassBalance:
     """
 
     def __init__(
-        self, inflow: Float[Tensor, "T"], dt: float, capacity: float = math.inf, initial: float | None = None
+        self, inflow: Float[Tensor, "*batch T"], dt: float, capacity: float = math.inf, initial: float | None = None
     ) -> None:
-        frames = torch.arange(len(inflow), dtype=torch.float64, device=inflow.device)
+        frames = torch.arange(inflow.shape[-1], dtype=torch.float64, device=inflow.device)
         self.time = frames * dt
         self.capacity = capacity
         self.initial = initial
@@ -47,7 +47,7 @@ class MassBalance:
         weight[:, 0] = 0.5
         weight.diagonal().fill_(0.5)
         weight[0, 0] = 0.0
-        self._kernel = weight * inflow * dt
+        self._kernel = weight * inflow[..., None, :] * dt
         self._closed = not bool(inflow.any())
 
     def at(self, initial: Float[Tensor, "*batch"], rate: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch T"]:

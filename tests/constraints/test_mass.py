@@ -129,6 +129,59 @@ def test_inflow_series_is_integrated_over_frames() -> None:
     assert estimate["initial_mass"][0][0] == pytest.approx(50)
 
 
+def test_inflow_of_each_species() -> None:
+    """What one species gains, another loses, at one rate or at one per frame."""
+    area = SIZE**2 * GRID.cell_area
+    fields = torch.cat([cosine_modes() + 0.1 * TIME.view(-1, 1, 1), cosine_modes() - 0.1 * TIME.view(-1, 1, 1)], dim=1)
+    for inflow in ([[0.1 * area], [-0.1 * area]], [[0.1 * area] * FRAMES, [-0.1 * area] * FRAMES]):
+        assert MassConservation(inflow=inflow).residual(fields, GRID).abs().max() < 1e-12
+        assert MassConservation(inflow=inflow).residual(fields.flip(1), GRID).abs().max() > 0.3
+    assert MassConservation(inflow=0.1 * area).residual(fields, GRID)[0, 0].abs().max() < 1e-12
+
+
+def test_given_map_of_production() -> None:
+    """dc/dt = q(x): a linear rise in time, which the trapezoid rule integrates exactly."""
+    q = torch.linspace(-0.1, 0.3, SIZE, dtype=torch.float64)
+    fields = cosine_modes() + TIME.view(-1, 1, 1) * q
+    constraint = MassConservation(source=lambda _: q)
+    assert constraint.residual(fields, GRID).abs().max() < 1e-12
+    assert MassConservation().residual(fields, GRID).abs().max() > 0.1
+    leak = fields * (1 - 0.1 * TIME / TIME[-1]).view(-1, 1, 1)
+    assert constraint.residual(leak, GRID).abs().max() > 0.04
+    assert constraint.residual(constraint.project(leak, GRID), GRID).abs().max() < 1e-12
+
+
+def test_reaction_as_a_source_is_second_order_in_time() -> None:
+    """Species that turn into each other, 2 c0 - c1 per second, from an exact solution."""
+    error = []
+    for frames in (11, 21, 41):
+        time = torch.linspace(0, 2, frames, dtype=torch.float64)
+        first = (1 + 2 * torch.exp(-3 * time)) / 3
+        fields = torch.stack([first, 1 - first])[None, ..., None, None].expand(1, 2, frames, 4, 4)
+        constraint = MassConservation(
+            source=lambda c: (2 * c[:, :1] - c[:, 1:]) * torch.tensor([-1, 1]).view(2, 1, 1, 1)
+        )
+        grid = Grid((1.0, 1.0), 2 / (frames - 1))
+        error.append(float(constraint.residual(fields, grid).abs().max()))
+        assert MassConservation().residual(fields, grid).abs().max() > 0.4
+    assert error[0] / error[1] == pytest.approx(4, rel=0.15)
+    assert error[1] / error[2] == pytest.approx(4, rel=0.05)
+
+
+def test_gradient_goes_through_the_source() -> None:
+    """m - m0 - 0.3 int m: a trapezoid rule that is written out here."""
+    fields = torch.rand(1, 1, 5, 3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
+    residual = MassConservation(initial_mass=6, source=lambda c: 0.3 * c).residual(fields, GRID)
+    amount = mass(fields)
+    expected = amount - 6 - 0.3 * torch.cumulative_trapezoid(torch.cat([amount[..., :1], amount], 2), dx=GRID.dt)
+    expected = expected + 0.3 * GRID.dt * amount[..., :1]
+    scale = (expected / residual).detach()
+    torch.testing.assert_close(scale, scale.mean().expand_as(scale))
+    weight = torch.randn(5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    found, wanted = (torch.autograd.grad((r * weight).sum(), fields)[0] for r in (residual * scale, expected))
+    torch.testing.assert_close(found, wanted)
+
+
 @pytest.mark.parametrize("bleaching", ["none", "exponential"])
 def test_detached_fit_has_the_exact_gradient(bleaching: str) -> None:
     """Envelope theorem: finite differences see the fit move, the gradient does not, and they agree."""
@@ -256,9 +309,9 @@ def broken(value: float) -> Tensor:
         (lambda: MassConservation(initial_mass=math.nan), "initial_mass=nan"),
         (lambda: MassConservation(maximum=0), "maximum=0: allowed: None or a finite number > 0"),
         (lambda: MassConservation(maximum=-1.0), "maximum=-1.0: allowed"),
-        (lambda: MassConservation(inflow=math.inf), "inflow=inf: allowed: a finite number"),
-        (lambda: MassConservation(inflow=[1.0, math.nan]), "inflow=nan: allowed: finite numbers"),
-        (lambda: MassConservation(inflow="much"), "inflow='m': allowed"),  # type: ignore[arg-type]
+        (lambda: MassConservation(inflow=math.inf), "inflow=inf: allowed: finite numbers"),
+        (lambda: MassConservation(inflow=[1.0, math.nan]), "inflow=[1.0, nan]: allowed: finite numbers"),
+        (lambda: MassConservation(inflow="much"), "inflow='much': allowed"),  # type: ignore[arg-type]
         (lambda: MassConservation(bleaching="linear"), "bleaching='linear': allowed: none, exponential"),
         (lambda: MassConservation().residual(FIELDS[0], GRID), "fields='torch.float32 (1, 3, 4, 4)': allowed"),
         (lambda: MassConservation().residual(FIELDS[..., 0], GRID), "allowed: floating point [B, S, T, H, W]"),
@@ -271,7 +324,23 @@ def broken(value: float) -> Tensor:
         (lambda: MassConservation().residual(FIELDS, None), "grid=None: allowed: a Grid"),
         (lambda: MassConservation().residual(FIELDS, Grid((1, 1), 1, "open")), "boundary='open': allowed: no-flux"),
         (lambda: MassConservation().project(FIELDS, Grid((1, 1), 1, "dirichlet")), "boundary='dirichlet': allowed"),
-        (lambda: MassConservation(inflow=[1.0]).residual(FIELDS, GRID), "inflow='1 values': allowed: one per frame, 3"),
+        (
+            lambda: MassConservation(inflow=[1.0]).residual(FIELDS, GRID),
+            "inflow='[1] values': allowed: one, one per frame, 3",
+        ),
+        (lambda: MassConservation(inflow=[[1.0], [2.0, 3.0]]), "inflow=[[1.0], [2.0, 3.0]]: allowed: finite numbers"),
+        (
+            lambda: MassConservation(inflow=[[1.0], [2.0]]).residual(FIELDS, GRID),
+            "inflow='[2, 1] values': allowed: one, one per frame, 3, or nested lists [1][1] or [1][3]",
+        ),
+        (
+            lambda: MassConservation(source=lambda _: torch.ones(2, 4, 4)).residual(FIELDS, GRID),
+            "source='torch.float32 (2, 4, 4)': allowed: finite values that broadcast to (1, 1, 3, 4, 4)",
+        ),
+        (
+            lambda: MassConservation(source=lambda c: c / 0).residual(FIELDS, GRID),
+            "source='torch.float32 (1, 1, 3, 4, 4)': allowed: finite values",
+        ),
         (
             lambda: MassConservation(initial_mass=17).project(FIELDS, GRID),
             "expected mass=(17.0, 17.0): allowed: 0 to 16",
