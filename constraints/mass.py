@@ -30,18 +30,19 @@ class MassConservation(Constraint):
     m(t) = sum_x c dy dx,  dm_expected/dt = inflow + sum_x source dy dx - k m_expected,  m_expected(0) = m0
     residual[b, s, t] = (m - m_expected) / scale[b],  scale = max_s mean_t |m_expected|
 
-    Masses are summed in float64. A fitted m0 (and k >= 0) minimises sum_t (m - m_expected)^2 with m_expected between 0
-    and a frame full of ``maximum``, see `MassBalance.fit`. Fitted values and scale are detached: at its minimum the
-    misfit does not change with them to first order (envelope theorem), so for a given scale the gradient of the loss is
-    exact. The gradient goes through a source that depends on the fields. The scale is at least 1/1000 of the absolute mass, and 1 for a field that is zero, whose residual is 0.
+    Masses are summed in float64, what comes in by the trapezoid rule. A fitted m0 (and k >= 0) minimises
+    sum_t (m - m_expected)^2 with m_expected between 0 and a frame full of ``maximum``, see `MassBalance.fit`. Fitted
+    values and scale are detached: at its minimum the misfit does not change with them to first order (envelope
+    theorem), so for a given scale the gradient of the loss is exact. It goes through a source that depends on the
+    fields. The scale is at least 1/1000 of the absolute mass, and 1 for a field that is zero, whose residual is 0.
 
     Args:
         initial_mass: m0 of every species, in ``unit`` µm²; fitted to each sample and species when None.
         inflow: net mass entering per second, through the boundary or from sources, ``unit`` µm²/s: a number, one per
             frame, or nested lists that broadcast to ``[S, T]`` (``[[1], [-1]]``: constant, of two species).
-        source: what is made per area and second, ``unit``/s, as a function of the fields ``[B, S, T, H, W]`` to a tensor
-            that broadcasts to them: a reaction, or a given map (``lambda fields: map``). `project` takes it at the
-            fields that it gets, and is exact where it does not depend on them.
+        source: what is made in place, ``unit``/s, as a function of the fields ``[B, S, T, H, W]`` to a tensor that
+            broadcasts to them: a reaction, or a given map (``lambda fields: map``). `project` takes it at the fields
+            that it gets, and is exact where it does not depend on them.
         bleaching: ``none`` (k = 0) or ``exponential`` (k fitted to each sample and species, 1/s).
         maximum: largest possible concentration, in ``unit``; None for no limit. Used by `project` and to bound m0.
 
