@@ -262,7 +262,7 @@ class ReactionSystem:
         if first.shape[1] != len(self.species):
             raise InvalidArgument("fields", f"{first.shape[1]} fields", f"one of each species, {self.species}")
         shape = (-1, *[1] * (first.ndim - 2))
-        tensors = (torch.as_tensor(values[name]).to(first) for name in self.parameters)
+        tensors = (torch.as_tensor(values[name], dtype=first.dtype, device=first.device) for name in self.parameters)
         constants = [value.view(shape) if value.ndim else value for value in tensors]
         components = [component for field in fields for component in field.unbind(1)]
         results = (torch.as_tensor(result).to(first) for result in function(*components, *constants))

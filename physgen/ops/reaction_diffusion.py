@@ -23,6 +23,8 @@ Value = float | int | Tensor
 
 #: rows of a frame that one numba job marches through time
 ROWS = 16
+#: programs that a Triton launch should have at least, and warps of each
+PROGRAMS, WARPS = 1024, 8
 SPACE = {1: "X", 2: "H, W", 3: "Z, H, W"}
 
 
@@ -151,7 +153,7 @@ def _(u: Tensor, coefficients: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
 
 def _save_gradient(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     ctx.save_for_backward(output[1])
-    ctx.mark_non_differentiable(output[1])
+    ctx.set_materialize_grads(False)
 
 
 def _scale_gradient(ctx: Any, loss_gradient: Tensor, _: Any) -> tuple[Tensor | None, ...]:
@@ -181,8 +183,32 @@ def _numba(
 def _triton(
     u: Tensor, coefficients: Tensor, key: str, scalars: list[float], boundary: int
 ) -> tuple[Tensor, Tensor]:
+    batch, species, frames, height, width = u.shape
+    block = block_shape(species, height, width)
+    tiles = math.ceil(height / block[0]) * math.ceil(width / block[1])
+    chunks = min(math.ceil(PROGRAMS / (tiles * batch)), math.ceil(frames / 4))
+    per_chunk = math.ceil(frames / chunks)
+    chunks = math.ceil(frames / per_chunk)
+    gradient = torch.empty_like(u)
+    partial = torch.empty(batch, chunks, tiles, dtype=torch.float32, device=u.device)
+    constants = [coefficients.float().contiguous(), torch.tensor(scalars, dtype=torch.float32, device=u.device)]
+    strides = (species * frames * height * width, frames * height * width, height * width)
     kernel = kernel_module(key, "triton").loss_and_gradient
-    raise NotImplementedError
+    kernel[(tiles, chunks, batch)](
+        u, gradient, partial, *constants, frames, per_chunk, height, width, *strides, boundary, *block, num_warps=WARPS
+    )
+    return partial.double().sum((1, 2)).to(torch.promote_types(u.dtype, torch.float32)), gradient
+
+
+def block_shape(species: int, height: int, width: int) -> tuple[int, int]:
+    """Tile of one program: 16 x 64 cells for two species, fewer rows for more, no larger than the frame needs."""
+    rows = 16 if species <= 2 else 8
+    return min(rows, power_of_two(height)), min(64, power_of_two(width))
+
+
+def power_of_two(n: int) -> int:
+    """Smallest power of two that is at least ``n``."""
+    return 1 << (n - 1).bit_length()
 
 
 def _check(u: Tensor, system: System, grid: Grid) -> None:
