@@ -23,8 +23,8 @@ Value = float | int | Tensor
 
 #: rows of a frame that one numba job marches through time
 ROWS = 16
-#: programs that a Triton launch should have at least, and warps of each
-PROGRAMS, WARPS = 1024, 8
+#: programs that a Triton launch should have at least
+PROGRAMS = 1024
 SPACE = {1: "X", 2: "H, W", 3: "Z, H, W"}
 
 
@@ -164,28 +164,26 @@ def _scale_gradient(ctx: Any, loss_gradient: Tensor, _: Any) -> tuple[Tensor | N
 _fused.register_autograd(_scale_gradient, setup_context=_save_gradient)
 
 
-def _numba(
-    u: Tensor, coefficients: Tensor, key: str, scalars: list[float], boundary: int
-) -> tuple[Tensor, Tensor]:
+def _numba(u: Tensor, coefficients: Tensor, key: str, scalars: list[float], boundary: int) -> tuple[Tensor, Tensor]:
     dtype = torch.promote_types(u.dtype, torch.float32)
     module = kernel_module(key, "numba", str(dtype).removeprefix("torch."))
     fields = u.to(dtype)
     gradient = torch.empty_like(fields)
     jobs = u.shape[0] * math.ceil(u.shape[3] / ROWS)
     partial = np.empty(jobs)
-    arrays = [x.detach().numpy() for x in (fields, gradient, coefficients.to(dtype), torch.tensor(scalars, dtype=dtype))]
+    arrays = [
+        x.detach().numpy() for x in (fields, gradient, coefficients.to(dtype), torch.tensor(scalars, dtype=dtype))
+    ]
     march = bind(module.loss_and_gradient, *arrays[:3], partial, arrays[3], boundary, ROWS)
     in_threads(march, jobs)
     loss = torch.from_numpy(partial.reshape(u.shape[0], -1).sum(1)).to(dtype)
     return loss, gradient.to(u.dtype)
 
 
-def _triton(
-    u: Tensor, coefficients: Tensor, key: str, scalars: list[float], boundary: int
-) -> tuple[Tensor, Tensor]:
+def _triton(u: Tensor, coefficients: Tensor, key: str, scalars: list[float], boundary: int) -> tuple[Tensor, Tensor]:
     batch, species, frames, height, width = u.shape
-    block = block_shape(species, height, width)
-    tiles = math.ceil(height / block[0]) * math.ceil(width / block[1])
+    rows, columns, warps = block_shape(species, height, width)
+    tiles = math.ceil(height / rows) * math.ceil(width / columns)
     chunks = min(math.ceil(PROGRAMS / (tiles * batch)), math.ceil(frames / 4))
     per_chunk = math.ceil(frames / chunks)
     chunks = math.ceil(frames / per_chunk)
@@ -195,15 +193,27 @@ def _triton(
     strides = (species * frames * height * width, frames * height * width, height * width)
     kernel = kernel_module(key, "triton").loss_and_gradient
     kernel[(tiles, chunks, batch)](
-        u, gradient, partial, *constants, frames, per_chunk, height, width, *strides, boundary, *block, num_warps=WARPS
+        u,
+        gradient,
+        partial,
+        *constants,
+        frames,
+        per_chunk,
+        height,
+        width,
+        *strides,
+        boundary,
+        rows,
+        columns,
+        num_warps=warps,
     )
     return partial.double().sum((1, 2)).to(torch.promote_types(u.dtype, torch.float32)), gradient
 
 
-def block_shape(species: int, height: int, width: int) -> tuple[int, int]:
-    """Tile of one program: 16 x 64 cells for two species, fewer rows for more, no larger than the frame needs."""
-    rows = 16 if species <= 2 else 8
-    return min(rows, power_of_two(height)), min(64, power_of_two(width))
+def block_shape(species: int, height: int, width: int) -> tuple[int, int, int]:
+    """Rows and columns of one program's tile and its warps: one cell a thread, so that nothing spills."""
+    rows, columns = min(8, power_of_two(height)), min(64 if species <= 2 else 32, power_of_two(width))
+    return rows, columns, max(1, rows * columns // 32)
 
 
 def power_of_two(n: int) -> int:
