@@ -216,6 +216,30 @@ def block_shape(species: int, height: int, width: int) -> tuple[int, int, int]:
     return rows, columns, max(1, rows * columns // 32)
 
 
+def ahead_of_time(
+    system: System, real: str = "fp32", boundary: str = "no-flux", height: int = 256, width: int = 256
+) -> dict[str, Any]:
+    """How the operator launches its kernel on fields of type ``real``, for a compile without a GPU.
+
+    >>> from physgen.constraints.systems import reaction_system
+    >>> ahead_of_time(reaction_system("gray_scott"))["constexprs"]
+    {'BOUNDARY': 1, 'BLOCK_H': 8, 'BLOCK_W': 64}
+    """
+    rows, columns, warps = block_shape(len(system.species), height, width)
+    pointers = {"U": f"*{real}", "G": f"*{real}", "PARTIAL": "*fp32", "COEFFICIENTS": "*fp32", "SCALARS": "*fp32"}
+    sizes = {"H": height, "W": width}
+    strides = ("batch_stride", "species_stride", "frame_stride")
+    aligned = [*(name for name, n in sizes.items() if n % 16 == 0), *(strides if height * width % 16 == 0 else ())]
+    return {
+        "function": kernel_module(system.key, "triton").loss_and_gradient,
+        "signature": pointers | dict.fromkeys(("T", "FRAMES", *sizes, *strides), "i32"),
+        "constexprs": {"BOUNDARY": WALLS.index(boundary), "BLOCK_H": rows, "BLOCK_W": columns},
+        "aligned": (*pointers, *aligned),
+        "num_warps": warps,
+        "elements": len(system.species) * rows * columns,
+    }
+
+
 def power_of_two(n: int) -> int:
     """Smallest power of two that is at least ``n``."""
     return 1 << (n - 1).bit_length()
