@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ptx.errors import Fault
+
 Array = NDArray
 Compute = Callable[..., Array]
 
@@ -132,6 +134,22 @@ def high(wide: type) -> Compute:
     return lambda a, b: ((a.astype(wide) * b.astype(wide)) >> wide(32)).astype(a.dtype)
 
 
+def divide(a: Array, b: Array) -> Array:
+    """Quotient towards zero."""
+    return (a - remainder(a, b)) // b
+
+
+def remainder(a: Array, b: Array) -> Array:
+    """Remainder of the sign of the dividend.
+
+    Raises:
+        Fault: division by zero, whose result depends on the machine.
+    """
+    if (b == 0).any():
+        raise Fault("division by zero")
+    return np.fmod(a, b)
+
+
 def truncate(dtype: type) -> Compute:
     """Integer to integer: the low bits, or the sign extended."""
     return lambda x: x.astype(dtype)
@@ -211,6 +229,9 @@ def _table() -> dict[str, Operation]:
         )
     for kind in ("s32", "u32", "s64", "u64"):
         add(f"mad.lo.{kind}", f"{kind} {kind} {kind} {kind}", lambda a, b, c: a * b + c)
+    for kind in ("s32", "u32"):
+        add(f"div.{kind}", f"{kind} {kind} {kind}", divide)
+        add(f"rem.{kind}", f"{kind} {kind} {kind}", remainder)
     add("bfe.u32", "u32 u32 u32 u32", extract)
     add("prmt.b32", "b32 b32 b32 b32", permute)
 
@@ -221,6 +242,7 @@ def _table() -> dict[str, Operation]:
     for name, function in {"ex2": np.exp2, "lg2": np.log2, "rcp": np.reciprocal}.items():
         add(f"{name}.approx.f32", "f32 f32", rounded(function))
         add(f"{name}.approx.ftz.f32", "f32 f32", flushed(rounded(function)))
+    binary("add", "f64", np.add)
     add("sqrt.rn.f32", "f32 f32", np.sqrt)
 
     for name, compute in {"add": np.add, "sub": np.subtract, "mul": np.multiply}.items():
@@ -231,6 +253,8 @@ def _table() -> dict[str, Operation]:
     add("sub.rn.f32.bf16", "f32 bf16 f32", np.subtract)
     add("fma.rn.f32.bf16", "f32 bf16 bf16 f32", fma)
 
+    add("cvt.f64.f32", "f64 f32", truncate(np.float64))
+    add("cvt.rn.f32.f64", "f32 f64", truncate(np.float32))
     add("cvt.f32.bf16", "f32 bf16", lambda x: x)
     add("cvt.rn.bf16.f32", "bf16 f32", lambda x: x)
     add(
@@ -248,8 +272,9 @@ def _table() -> dict[str, Operation]:
     for name, compare in COMPARE.items():
         for kind in ("s16", "s32", "s64", "u16", "u32", "u64"):
             add(f"setp.{name}.{kind}", f"pred {kind} {kind}", compare)
-        add(f"setp.{name}.f32", "pred f32 f32", ordered(compare))
-        add(f"setp.{name}u.f32", "pred f32 f32", unordered(compare))
+        for kind in ("f32", "bf16"):
+            add(f"setp.{name}.{kind}", f"pred {kind} {kind}", ordered(compare))
+            add(f"setp.{name}u.{kind}", f"pred {kind} {kind}", unordered(compare))
         if name in ("eq", "ne"):
             for kind in ("b16", "b32", "b64"):
                 add(f"setp.{name}.{kind}", f"pred {kind} {kind}", compare)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ptx.errors import Fault, Refused
 from ptx.instructions import BITS, TABLE, TYPES, decode, encode
-from ptx.memory import WARP, Bytes, GlobalMemory, Threads
+from ptx.memory import WARP, Bytes, GlobalMemory, Offsets, Threads
 from ptx.parser import Address, Immediate, Instruction, Operand, Program, Register, Symbol, Vector
 from ptx.registers import SHARED_BASE, Mask, Registers, Value, join, select, split, width_of
 
@@ -27,7 +27,12 @@ ACCESSES = {
     for verb, space, count, width in product(("ld", "st"), ("global", "shared"), (1, 2, 4), (16, 32, 64))
     if count * width <= 128
 }
-KNOWN = {*TABLE, *MOVES, *SELECTS, *PARAMETERS, *SHUFFLES, *BRANCHES, *BARRIERS, *ACCESSES, "ret"}
+#: opcode: (load or store, matrices)
+MATRICES = {
+    f"{name}.sync.aligned.m8n8.x{count}.shared.b16": (name[:2], count)
+    for name, count in product(("ldmatrix", "stmatrix"), (1, 2, 4))
+}
+KNOWN = {*TABLE, *MOVES, *SELECTS, *PARAMETERS, *SHUFFLES, *BRANCHES, *BARRIERS, *ACCESSES, *MATRICES, "ret"}
 
 
 def check(program: Program) -> None:
@@ -139,6 +144,8 @@ class Cta:
         elif opcode in ACCESSES:
             if active.any():
                 self._access(opcode, operands, active)
+        elif opcode in MATRICES:
+            self._matrices(opcode, operands, active)
         elif opcode in SHUFFLES:
             self._shuffle(opcode, operands, active)
         elif opcode in MOVES and any(isinstance(operand, Vector) for operand in operands):
@@ -237,11 +244,43 @@ class Cta:
 
     def _access(self, opcode: str, operands: tuple[Operand, ...], active: Mask) -> None:
         verb, space, count, kind = ACCESSES[opcode]
+        address, items = self._memory_operands(verb, operands, count)
+        base = self.registers.read(address.base, "u64" if space == "global" else "u32").use(active, "address")[active]
+        addresses, size = base.astype(np.int64) + address.offset, count * width_of(kind) // 8
+        if space == "shared":
+            buffer, offsets = self.shared, self.shared.offsets(addresses - SHARED_BASE, size)
+        else:
+            buffer, offsets = self.memory.locate(addresses, size)
+            traffic = self.memory.loaded if verb == "ld" else self.memory.stored
+            traffic.count(addresses, size, self.lanes[active] // WARP)
+        self._transfer(verb, buffer, offsets, items, kind, active)
+
+    def _matrices(self, opcode: str, operands: tuple[Operand, ...], active: Mask) -> None:
+        """8 x 8 matrices of 16 bits: lane 8 i + r has the address of row r of matrix i, lane t two of row t // 4."""
+        if not active.all():
+            raise Refused(f"{opcode} by some threads of a CTA only")
+        verb, count = MATRICES[opcode]
+        address, items = self._memory_operands(verb, operands, count)
+        base = self.registers.read(address.base, "u32")
+        lane = self.lanes % WARP
+        for matrix, item in enumerate(items):
+            source = self.lanes - lane + 8 * matrix + lane // 4
+            rows = Value(base.bits[source], None if base.written is None else base.written[source])
+            first = rows.use(active, "address").astype(np.int64) + address.offset - SHARED_BASE
+            offsets = self.shared.offsets(first, 16).reshape(-1, 4, 4)[self.lanes, lane % 4]
+            self._transfer(verb, self.shared, offsets, (item,), "b32", active)
+
+    @staticmethod
+    def _memory_operands(verb: str, operands: tuple[Operand, ...], count: int) -> tuple[Address, tuple[Operand, ...]]:
         data, address = operands if verb == "ld" else reversed(operands)
         items = data.items if isinstance(data, Vector) else (data,)
         if len(items) != count or not isinstance(address, Address):
             raise Refused(f"{len(items)} registers at {address}")
-        buffer, offsets = self._locate(verb, space, address, count * width_of(kind) // 8, active)
+        return address, items
+
+    def _transfer(
+        self, verb: str, buffer: Bytes, offsets: Offsets, items: tuple[Operand, ...], kind: str, active: Mask
+    ) -> None:
         threads = Threads(self.numbers[active], self.now, self.started, self.met_cta, self.met_warp[active])
         if verb == "st":
             values = [self.registers.read(item, kind).use(active, "stored value")[active] for item in items]
@@ -252,19 +291,6 @@ class Cta:
             bits = np.zeros(len(self.lanes), loaded.dtype)
             bits[active] = column
             self.registers.write(item, Value(bits), active)
-
-    def _locate(
-        self, verb: str, space: str, address: Address, size: int, active: Mask
-    ) -> tuple[Bytes, NDArray[np.int64]]:
-        kind = "u64" if space == "global" else "u32"
-        base = self.registers.read(address.base, kind).use(active, "address")[active]
-        addresses = base.astype(np.int64) + address.offset
-        if space == "shared":
-            return self.shared, self.shared.offsets(addresses - SHARED_BASE, size)
-        found = self.memory.locate(addresses, size)
-        traffic = self.memory.loaded if verb == "ld" else self.memory.stored
-        traffic.count(addresses, size, self.lanes[active] // WARP)
-        return found
 
 
 def _written(values: Sequence[Value], lanes: int, bits: NDArray) -> NDArray:

@@ -33,26 +33,31 @@ class Threads:
 
 
 class Touches:
-    """The last thread to touch each byte."""
+    """The last thread to touch each byte, and its warp."""
 
     def __init__(self, size: int, who: int) -> None:
         self.who = np.full(size, who, np.int64)
+        self.warp = np.full(size, who, np.int64)
         self.when = np.full(size, -1, np.int64)
 
     def races(self, offsets: Offsets, threads: Threads) -> NDArray[np.bool_]:
         """Where another thread touched the byte, with no barrier since that both passed."""
         who, when, number = self.who[offsets], self.when[offsets], threads.numbers[:, None]
         foreign = (who != number) & (who != NOBODY) & (who != HOST)
-        same_warp = (who >= 0) & (who // WARP == number // WARP)
+        same_warp = self.warp[offsets] == number // WARP
         passed = (when < threads.met_cta) | (same_warp & (when < threads.met_warp[:, None]))
         return foreign & ~(passed & (when >= threads.started))
 
-    def touch(self, offsets: Offsets, threads: Threads, keep: NDArray[np.bool_]) -> None:
-        """Note the threads; where ``keep``, beside who was there before."""
+    def touch(self, offsets: Offsets, threads: Threads, together: bool) -> None:
+        """Note the threads, and if ``together`` also those before them that met no barrier since."""
         number = np.broadcast_to(threads.numbers[:, None], offsets.shape)
-        self.who[offsets] = np.where(keep, SEVERAL, number)
+        recent = together & (self.when[offsets] >= threads.met_cta)
+        for last, now in ((self.who, number), (self.warp, number // WARP)):
+            before = last[offsets]
+            last[offsets] = now
+            mixed = (last[offsets] != now) | (recent & (before != now) & (before != NOBODY))
+            last[offsets[mixed]] = SEVERAL
         self.when[offsets] = threads.now
-        self.who[offsets[self.who[offsets] != number]] = SEVERAL
 
 
 class Bytes:
@@ -84,8 +89,7 @@ class Bytes:
         """
         self._refuse(offsets, self.writes.who[offsets] == NOBODY, "read of memory never written")
         self._refuse(offsets, self.writes.races(offsets, threads), "race: read of what another thread wrote")
-        others = (self.reads.when[offsets] >= threads.met_cta) & (self.reads.who[offsets] != threads.numbers[:, None])
-        self.reads.touch(offsets, threads, others)
+        self.reads.touch(offsets, threads, together=True)
         return self.values[offsets]
 
     def store(self, offsets: Offsets, values: NDArray[np.uint8], threads: Threads) -> None:
@@ -98,7 +102,7 @@ class Bytes:
         self._refuse(offsets, self.reads.races(offsets, threads), "race: write over what another thread reads")
         self.values[offsets] = values
         self._refuse(offsets, self.values[offsets] != values, "two threads write different values")
-        self.writes.touch(offsets, threads, np.zeros(offsets.shape, bool))
+        self.writes.touch(offsets, threads, together=False)
 
     def _refuse(self, offsets: Offsets, wrong: NDArray[np.bool_], what: str) -> None:
         if wrong.any():

@@ -104,7 +104,7 @@ class Registers:
             return Value(self.special[operand.name])
         if isinstance(operand, Symbol) and operand.name in self.shared and width in (32, 64):
             return Value(np.full(self.threads, SHARED_BASE, dtype))
-        if isinstance(operand, Immediate) and kind != "pred":
+        if isinstance(operand, Immediate):
             return Value(np.full(self.threads, _constant(operand, kind, width), dtype))
         raise Refused(f"{operand} as {kind}")
 

@@ -1,0 +1,67 @@
+"""Writes the PTX of small instances of the library's kernels: ``python -m ptx.emit FOLDER``, where Triton compiles.
+
+A process of its own, since Triton decides when it is imported whether it compiles or interprets.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kernel to compile; ``system`` and ``boundary`` are those of reaction-diffusion."""
+
+    kernel: str
+    target: str
+    dtype: str
+    system: str = "-"
+    boundary: str = "-"
+
+    def __str__(self) -> str:
+        return "_".join([self.kernel, self.system, self.boundary, self.dtype, self.target])
+
+
+#: an odd frame, of several tiles
+HEIGHT, WIDTH = 11, 70
+TARGETS = ("sm_80", "sm_90", "sm_100")
+DTYPES = ("fp32", "bf16")
+REACTION_DIFFUSION = [
+    Case("reaction_diffusion", target, dtype, system, boundary)
+    for system, boundary, target, dtype in [
+        ("gray_scott", "no-flux", "sm_80", "fp32"),
+        ("gray_scott", "no-flux", "sm_90", "bf16"),
+        ("gray_scott", "no-flux", "sm_100", "fp32"),
+        ("fisher_kpp", "periodic", "sm_80", "bf16"),
+        ("fisher_kpp", "dirichlet", "sm_90", "fp32"),
+        ("fisher_kpp", "no-flux", "sm_100", "bf16"),
+        ("hill_activation", "no-flux", "sm_90", "fp32"),
+        ("hill_activation", "no-flux", "sm_100", "bf16"),
+    ]
+]
+PHASE_ORDER = [Case("phase_order", target, dtype) for target in TARGETS for dtype in DTYPES]
+MASS = [Case("mass", target, dtype) for target in TARGETS for dtype in DTYPES]
+
+
+def main(folder: Path) -> None:
+    """Write ``CASE.ptx`` for every case, and its compile-time arguments and shared memory in ``cases.json``."""
+    from physgen.experiments.kernels.aot import compile_kernel
+    from physgen.experiments.kernels.registry import mass, phase_order, reaction_diffusion
+
+    cases = {}
+    for case in [*REACTION_DIFFUSION, *PHASE_ORDER, *MASS]:
+        if case.kernel == "reaction_diffusion":
+            spec = reaction_diffusion(case.system, case.dtype, case.boundary, HEIGHT, WIDTH, aligned=False)
+        else:
+            spec = {"phase_order": phase_order, "mass": mass}[case.kernel](case.dtype)
+        compiled = compile_kernel(spec, case.target)
+        cases[str(case)] = {**spec.constexprs, "shared": compiled.metadata.shared}
+        (folder / f"{case}.ptx").write_text(compiled.asm["ptx"])
+    (folder / "cases.json").write_text(json.dumps(cases))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,169 @@
+"""The PTX of the library's kernels, executed: right to float32 rounding, in bounds, without races, frugal."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from ptx.emit import HEIGHT, MASS, PHASE_ORDER, REACTION_DIFFUSION, WIDTH, Case
+from ptx.machine import launch
+from ptx.memory import GlobalMemory
+from ptx.parser import parse
+from torch import Tensor
+
+from physgen.constraints.systems import SYSTEMS, reaction_system
+from physgen.grid import Grid
+from physgen.ops.phase_order import left_to_right, phase_order_nll
+from physgen.ops.reaction_diffusion import crank_nicolson_residual
+
+pytest.importorskip("triton")
+
+#: rounding to nearest of a value in float32 (with what a few operations add) and bfloat16
+TOLERANCE = {"fp32": 2e-7, "bf16": 2**-9 + 2e-7}
+BYTES = {"fp32": 4, "bf16": 2}
+
+
+@dataclass(frozen=True)
+class Emitted:
+    """PTX by case, with its compile-time arguments and the shared memory it needs."""
+
+    folder: Path
+    cases: dict[str, dict[str, int]]
+
+    def launch(
+        self, case: Case, grid: tuple[int, int, int], arguments: list[int | float], memory: GlobalMemory
+    ) -> None:
+        text = (self.folder / f"{case}.ptx").read_text()
+        launch(parse(text), grid, arguments, memory, self.cases[str(case)]["shared"])
+
+
+@pytest.fixture(scope="session")
+def emitted(tmp_path_factory: pytest.TempPathFactory) -> Emitted:
+    folder = tmp_path_factory.mktemp("ptx")
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    command = [sys.executable, "-m", "ptx.emit", str(folder)]
+    tests = Path(__file__).resolve().parents[1]
+    done = subprocess.run(command, cwd=tests, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return Emitted(folder, json.loads((folder / "cases.json").read_text()))
+
+
+def to_device(values: Tensor, dtype: str) -> NDArray:
+    return values.float().numpy() if dtype == "fp32" else values.bfloat16().view(torch.uint16).numpy()
+
+
+def fetch(memory: GlobalMemory, address: int, shape: tuple[int, ...], dtype: str) -> Tensor:
+    if dtype == "fp32":
+        return torch.from_numpy(memory.fetch(address, shape, np.float32)).double()
+    return torch.from_numpy(memory.fetch(address, shape, np.uint16)).view(torch.bfloat16).double()
+
+
+def rounded(values: Tensor, dtype: str) -> Tensor:
+    return values.to({"fp32": torch.float32, "bf16": torch.bfloat16}[dtype]).double()
+
+
+def relative(got: Tensor, exact: Tensor) -> float:
+    return ((got - exact).norm() / exact.norm()).item()
+
+
+@pytest.mark.parametrize("case", REACTION_DIFFUSION, ids=str)
+def test_reaction_diffusion(case: Case, emitted: Emitted) -> None:
+    system, known = reaction_system(case.system), SYSTEMS[case.system]
+    species, frames, height, width = len(system.species), 3, HEIGHT, WIDTH
+    grid = Grid(spacing=(1.0, 0.5), dt=0.5, boundary=case.boundary)
+    generator = torch.Generator().manual_seed(0)
+    fields = rounded(0.2 + 0.8 * torch.rand(2, species, frames, height, width, generator=generator), case.dtype)
+    coefficients = rounded(
+        torch.cat(
+            [
+                torch.rand(2, 3 * species, generator=generator) + 0.1,
+                torch.tensor([list(known.values.values())]).expand(2, -1),
+            ],
+            1,
+        ),
+        "fp32",
+    )
+    diffusivity, weight, wall = (part.T for part in coefficients[:, : 3 * species].split(species, 1))
+
+    exact = fields.clone().requires_grad_()
+    by_species = [dict(zip(system.species, part, strict=True)) for part in (diffusivity, wall)]
+    values = dict(zip(known.values, coefficients[:, 3 * species :].T, strict=True))
+    residual = crank_nicolson_residual(exact, system, by_species[0], values, grid, wall=by_species[1])
+    losses = (residual.square().sum((2, 3, 4)) * weight.T).sum(1) / 2
+    gradient = torch.autograd.grad(losses.sum(), exact)[0]
+
+    chunk = 2
+    constants = emitted.cases[str(case)]
+    tiles = math.ceil(height / constants["BLOCK_H"]) * math.ceil(width / constants["BLOCK_W"])
+    programs = (tiles, math.ceil(frames / chunk), 2)
+    memory = GlobalMemory()
+    u = memory.place("U", to_device(fields, case.dtype))
+    g = memory.reserve("G", fields.numel() * BYTES[case.dtype])
+    partial = memory.reserve("PARTIAL", 4 * math.prod(programs))
+    arguments = [
+        memory.place("COEFFICIENTS", to_device(coefficients, "fp32")),
+        memory.place("SCALARS", np.array([1, 4, 2], np.float32)),
+    ]
+    sizes = [frames, chunk, height, width, species * frames * height * width, frames * height * width, height * width]
+    emitted.launch(case, programs, [u, g, partial, *arguments, *sizes], memory)
+
+    print(case, relative(fetch(memory, g, fields.shape, case.dtype), gradient))
+    assert relative(fetch(memory, g, fields.shape, case.dtype), gradient) <= TOLERANCE[case.dtype]
+    sums = fetch(memory, partial, programs[::-1], "fp32").sum((1, 2))
+    assert relative(sums, losses.detach()) <= TOLERANCE["fp32"]
+    moved = memory.loaded.distinct_bytes + memory.stored.distinct_bytes
+    assert moved / fields.numel() <= 2.2 * BYTES[case.dtype]
+
+
+@pytest.mark.parametrize("case", PHASE_ORDER, ids=str)
+def test_phase_order(case: Case, emitted: Emitted) -> None:
+    samples = emitted.cases[str(case)]["SAMPLES"]
+    batch, frames, phases = samples + 3, 6, 7
+    generator = torch.Generator().manual_seed(1)
+    evidence = rounded(3 * torch.randn(batch, frames, phases, generator=generator), case.dtype)
+    evidence[0, 2, 3] = -torch.inf
+    stay = torch.rand(phases, generator=generator) * 0.5 + 0.4
+    initial = torch.softmax(torch.randn(phases, generator=generator), 0)
+    transitions = left_to_right(stay)
+
+    exact = evidence.clone().requires_grad_()
+    model = {"initial": initial.log().double().exp(), "transitions": transitions.log().double().exp()}
+    losses = phase_order_nll(exact, **model, backend="reference")
+    posterior = -torch.autograd.grad(losses.sum(), exact)[0]
+
+    memory = GlobalMemory()
+    arguments = [memory.place("EVIDENCE", to_device(evidence, case.dtype))]
+    arguments += [memory.place(n, p.log().numpy()) for n, p in (("INITIAL", initial), ("TRANSITIONS", transitions))]
+    arguments += [memory.reserve("ALPHA", 4 * evidence.numel()), memory.reserve("NLL", 4 * batch)]
+    arguments += [memory.reserve("POSTERIOR", 4 * evidence.numel())]
+    emitted.launch(case, (math.ceil(batch / samples), 1, 1), [*arguments, batch, frames], memory)
+
+    assert relative(fetch(memory, arguments[5], evidence.shape, "fp32"), posterior) <= TOLERANCE["fp32"]
+    assert relative(fetch(memory, arguments[4], (batch,), "fp32"), losses.detach()) <= TOLERANCE["fp32"]
+
+
+@pytest.mark.parametrize("case", MASS, ids=str)
+def test_mass(case: Case, emitted: Emitted) -> None:
+    constants = emitted.cases[str(case)]
+    rows, columns = 3, constants["STEPS"] * constants["LANES"] + 704
+    generator = torch.Generator().manual_seed(2)
+    values = rounded(torch.randn(rows, columns, generator=generator), case.dtype)
+    memory = GlobalMemory()
+    x = memory.place("X", to_device(values, case.dtype))
+    signed, absolute = (memory.reserve(name, 8 * rows * 2) for name in ("PARTIAL", "ABSOLUTE"))
+    emitted.launch(case, (rows, 2, 1), [x, signed, absolute, columns], memory)
+
+    sums = [torch.from_numpy(memory.fetch(a, (rows, 2), np.float64)).sum(1) for a in (signed, absolute)]
+    size = values.abs().sum(1)
+    assert ((sums[0] - values.sum(1)).abs() <= 2e-7 * size).all()
+    assert relative(sums[1], size) <= TOLERANCE["fp32"]
+    assert memory.loaded.requested == values.numel() * BYTES[case.dtype]
