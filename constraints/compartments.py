@@ -1,0 +1,138 @@
+"""Well-mixed compartments that react, exchange and are injected into: trajectories and their sensitivities."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from physgen.constraints.symbolic import ReactionSystem
+from physgen.errors import InvalidArgument
+
+#: relative error of a step; the absolute one is that of `FINEST` of the size of the state
+TOLERANCE, FINEST = 1e-7, 1e-2
+#: steps that a trajectory may take, and frames above which gradients are those of the adjoint equation
+STEPS, LONG = 5_000, 128
+
+
+class Compartments:
+    """Ordinary differential equations of concentrations that are the same everywhere in a compartment.
+
+    dc_s/dt = R_s(c; theta) + sum_r k_sr (c_r - c_s) / V_s + sum_j amount_j delta(t - t_j)
+
+    The state x is the initial concentrations, then the constants: parameters of the reactions, rates of exchange k and
+    volumes V. A bolus is there from the frame at its time on.
+
+    Args:
+        system: the reactions R.
+        exchange: pairs of species (compartments) between which mass flows, conserving sum_s V_s c_s.
+        boluses: (time s, species, amount in units of c), each at a time >= 0.
+
+    Source: Godfrey (1983), Compartmental Models and Their Application.
+
+    >>> halves = Compartments(ReactionSystem(["a", "b"], [], ["0", "0"]), exchange=[("a", "b")])
+    >>> halves.names
+    ('a', 'b', 'exchange_a_b', 'volume_a', 'volume_b')
+    >>> x, times = torch.tensor([0.0, 1.0, 0.5, 1.0, 1.0]).double(), torch.arange(3).double()
+    >>> [round(c, 6) for c in halves.trajectory(x, times)[:, 0].tolist()]
+    [0.0, 0.31606, 0.432332]
+    """
+
+    def __init__(
+        self,
+        system: ReactionSystem,
+        exchange: Sequence[tuple[str, str]] = (),
+        boluses: Sequence[tuple[float, str, float]] = (),
+    ) -> None:
+        import sympy
+
+        self.species = system.species
+        exchanged = [name for name in self.species if any(name in pair for pair in exchange)]
+        rates = [f"exchange_{a}_{b}" for a, b in exchange]
+        constants = [*system.parameters, *rates, *(f"volume_{name}" for name in exchanged)]
+        self.names = (*self.species, *constants)
+        self.boluses = sorted((time, self.species.index(name), amount) for time, name, amount in boluses)
+        symbol = {name: sympy.Symbol(name, real=True) for name in self.names}
+        flows = dict.fromkeys(self.species, sympy.Integer(0))
+        for (a, b), rate in zip(exchange, rates, strict=True):
+            flow = symbol[rate] * (symbol[b] - symbol[a])
+            flows[a] += flow / symbol[f"volume_{a}"]
+            flows[b] -= flow / symbol[f"volume_{b}"]
+        reactions = [rate + flow for rate, flow in zip(system.rates, flows.values(), strict=True)]
+        self._system = ReactionSystem(self.names, [], [*reactions, *[0] * len(constants)])
+
+    def trajectory(
+        self, x: Float[Tensor, "N"], times: Float[Tensor, "T"], tolerance: float = TOLERANCE
+    ) -> Float[Tensor, "T S"]:
+        """Concentrations at increasing ``times`` (s, from 0), differentiable in x.
+
+        The gradient goes through the solver's steps, and where there are more than `LONG` frames from one bolus to the
+        next, through the adjoint equation, whose memory does not grow with them.
+
+        Raises:
+            InvalidArgument: a system that needs more than `STEPS` steps.
+        """
+        return self._solve(x[None, : len(self.species)], x, None, times, tolerance)[:, 0]
+
+    def sensitivities(
+        self, x: Float[Tensor, "N"], directions: Float[Tensor, "P N"], times: Float[Tensor, "T"]
+    ) -> tuple[Float[Tensor, "T S"], Float[Tensor, "P T S"]]:
+        """Concentrations, and their derivatives along ``directions`` of x by the forward sensitivity equations."""
+        species = len(self.species)
+        state = torch.cat([x[None, :species], directions[:, :species]])
+        solved = self._solve(state, x, directions[:, species:], times, TOLERANCE).transpose(0, 1)
+        return solved[0], solved[1:]
+
+    def _solve(self, state: Tensor, x: Tensor, directions: Tensor | None, times: Tensor, tolerance: float) -> Tensor:
+        """Rows of ``state`` (concentrations, then derivatives) at ``times``, from one bolus to the next."""
+        pieces, start, end = [], 0.0, float(times[-1])
+        absolute = tolerance * FINEST * self._size(x, end)
+        boluses = [bolus for bolus in self.boluses if bolus[0] <= end]
+        for stop, species, amount in [*boluses, (math.inf, 0, 0.0)]:
+            inside = times[(times >= start) & (times < stop)]
+            marks = torch.unique(torch.cat([inside.new_tensor([start, min(stop, end)]), inside]))
+            solved = (
+                self._integrate(state, x, directions, marks, (tolerance, absolute)) if len(marks) > 1 else state[None]
+            )
+            pieces.append(solved[torch.searchsorted(marks, inside)])
+            start, state = stop, solved[-1].clone()
+            state[0, species] = state[0, species] + amount
+        return torch.cat(pieces)
+
+    def _integrate(
+        self, state: Tensor, x: Tensor, directions: Tensor | None, times: Tensor, tolerance: tuple[float, float]
+    ) -> Tensor:
+        from torchdiffeq import odeint, odeint_adjoint
+
+        species, constants = len(self.species), x[len(self.species) :]
+
+        def rate(_: Tensor, rows: Tensor) -> Tensor:
+            point = torch.cat([rows[0], constants])[None]
+            slope = self._system.reaction(point, {})[:, :species]
+            if directions is None:
+                return slope
+            tangent = torch.cat([rows[1:], directions], 1)
+            along = self._system.jvp(point.expand_as(tangent), tangent, {})[:, :species]
+            return torch.cat([slope, along])
+
+        options = {"rtol": tolerance[0], "atol": tolerance[1], "method": "dopri5", "options": {"max_num_steps": STEPS}}
+        try:
+            if x.requires_grad and len(times) > LONG:
+                return odeint_adjoint(rate, state, times, adjoint_params=(constants,), **options)
+            return odeint(rate, state, times, **options)
+        except AssertionError as error:
+            values = dict(zip(self.names, x.tolist(), strict=True))
+            raise InvalidArgument(
+                "parameters", values, f"values at which {STEPS} steps of dopri5 are enough"
+            ) from error
+
+    @torch.no_grad()
+    def _size(self, x: Tensor, duration: float) -> float:
+        """Concentration that the absolute tolerance is relative to: initial, injected, or what the first rates make."""
+        species = len(self.species)
+        made = self._system.reaction(x[None], {})[0, :species].abs().max() * duration
+        size = max(float(x[:species].abs().max()), float(made), *(abs(amount) for *_, amount in self.boluses), 0.0)
+        return size if size > 0 else 1.0

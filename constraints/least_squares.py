@@ -1,0 +1,96 @@
+"""Nonlinear least squares under bounds, with errors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64
+
+from physgen.errors import InvalidArgument
+
+#: residuals ``[N]`` and their Jacobian ``[N, P]`` at parameters ``[P]``
+Model = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+#: largest condition number of the Jacobian, its columns scaled to length 1, at which the parameters are identifiable
+IDENTIFIABLE = 1e4
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Best parameters and their covariance; how badly the data tell them apart; whether they determine all of them."""
+
+    value: Float64[np.ndarray, "P"]
+    covariance: Float64[np.ndarray, "P P"]
+    condition: float
+    identifiable: bool
+
+    @property
+    def error(self) -> Float64[np.ndarray, "P"]:
+        """Standard error of each parameter."""
+        return np.sqrt(np.diag(self.covariance))
+
+
+def least_squares(
+    model: Model,
+    start: Float64[np.ndarray, "P"],
+    low: Float64[np.ndarray, "P"],
+    high: Float64[np.ndarray, "P"],
+) -> Fit:
+    """Least squares under bounds.
+
+    argmin |r(p)|^2 over low <= p <= high;  covariance = (J^T J)^-1 |r|^2 / (N - P),
+    condition = s_max / s_min of J with columns of length 1
+
+    Parameters are identifiable where the condition is at most `IDENTIFIABLE` and each error less than high - low. The
+    covariance is infinite where N <= P or J does not determine the parameters. Steps to where the model raises
+    `InvalidArgument` are cut short.
+
+    Raises:
+        InvalidArgument: the model's, at the start.
+
+    Source: trust region reflective, Branch, Coleman and Li (1999), SIAM J. Sci. Comput. 21:1.
+
+    >>> t = np.arange(4.0)
+    >>> line = lambda p: (p[0] + p[1] * t - (1 + 2 * t), np.stack([np.ones(4), t], 1))
+    >>> least_squares(line, np.zeros(2), np.full(2, -9.0), np.full(2, 9.0)).value.round(9).tolist()
+    [1.0, 2.0]
+    """
+    import scipy.optimize
+
+    seen: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
+
+    def at(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if p.tobytes() not in seen:
+            seen[p.tobytes()] = model(p)
+        return seen[p.tobytes()]
+
+    size = len(at(start)[0])
+
+    def residual(p: np.ndarray) -> np.ndarray:
+        try:
+            return at(p)[0]
+        except InvalidArgument:
+            return np.full(size, np.inf)
+
+    found = scipy.optimize.least_squares(
+        residual, start, lambda p: at(p)[1], (low, high), xtol=1e-9, ftol=1e-13, gtol=1e-10, max_nfev=100
+    )
+    covariance, condition = _errors(*at(found.x))
+    determined = bool((np.diag(covariance) < (high - low) ** 2).all())
+    return Fit(found.x, covariance, condition, determined and condition <= IDENTIFIABLE)
+
+
+def _errors(residual: np.ndarray, jacobian: np.ndarray) -> tuple[np.ndarray, float]:
+    values, parameters = jacobian.shape
+    length = np.linalg.norm(jacobian, axis=0)
+    unknown = np.full((parameters, parameters), np.inf), math.inf
+    if values <= parameters or not (length > 0).all():
+        return unknown
+    _, singular, rows = np.linalg.svd(jacobian / length, full_matrices=False)
+    if singular[-1] < 1e-14 * singular[0]:
+        return unknown
+    inverse = (rows.T / singular**2) @ rows / np.outer(length, length)
+    return inverse * float(residual @ residual) / (values - parameters), float(singular[0] / singular[-1])
