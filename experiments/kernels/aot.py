@@ -40,7 +40,7 @@ class Report:
         shared_bytes: shared memory of a program.
         instructions: of the kernel, no-ops apart.
         instructions_per_element: executed by all threads of a program per element it handles.
-        counted: what those are of: ``loop``, an iteration in the steady state, or ``kernel``, all of one without a loop.
+        counted: what those are of: ``loop``, an iteration in the steady state, or ``kernel``, if it has no loop.
         barriers: of a program, in its code.
     """
 
@@ -115,9 +115,9 @@ def report(spec: KernelSpec, target: str) -> Report:
 
 
 def unrolled(loop: Listing, threads: int, ttgir: str) -> int:
-    """Iterations of the source's loops in one of the machine's, by the bytes they move; 0 if they move none.
+    r"""Iterations of the source's loops in one of the machine's, by the bytes they move; 0 if they move none.
 
-    >>> ttgir = "scf.for %i {\\n tt.store %p, %x : tensor<8x16x!tt.ptr<f32>, #blocked>\\n }"
+    >>> ttgir = "scf.for %i {\n tt.store %p, %x : tensor<8x16x!tt.ptr<f32>, #blocked>\n }"
     >>> loop = parse_sass("/*0000*/ STG.E.128 [R2], R0 ; /*0010*/ STG.E.128 [R2], R0 ; /*0020*/ @P0 BRA 0x0 ;").loops()
     >>> unrolled(loop, 32, ttgir)
     2
@@ -127,7 +127,7 @@ def unrolled(loop: Listing, threads: int, ttgir: str) -> int:
 
 
 def _bytes_of_loops(ttgir: str, threads: int) -> float:
-    """Bytes that loops of Triton's GPU IR load and store per thread and iteration; a thread has at least one element."""
+    """Bytes that loops of Triton's GPU IR move per thread and iteration; a thread has at least one element."""
     total, depth = 0.0, 0
     for line in ttgir.splitlines():
         if depth or "scf.for" in line or "scf.while" in line:

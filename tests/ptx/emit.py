@@ -49,14 +49,14 @@ MASS = [Case("mass", target, dtype) for target in TARGETS for dtype in DTYPES]
 def main(folder: Path) -> None:
     """Write ``CASE.ptx`` for every case, and its compile-time arguments and shared memory in ``cases.json``."""
     from physgen.experiments.kernels.aot import compile_kernel
-    from physgen.experiments.kernels.registry import mass, phase_order, reaction_diffusion
+    from physgen.experiments.kernels.registry import mass_kernel, phase_order_kernel, reaction_diffusion_kernel
 
     cases = {}
     for case in [*REACTION_DIFFUSION, *PHASE_ORDER, *MASS]:
         if case.kernel == "reaction_diffusion":
-            spec = reaction_diffusion(case.system, case.dtype, case.boundary, HEIGHT, WIDTH, aligned=False)
+            spec = reaction_diffusion_kernel(case.system, case.dtype, case.boundary, HEIGHT, WIDTH)
         else:
-            spec = {"phase_order": phase_order, "mass": mass}[case.kernel](case.dtype)
+            spec = {"phase_order": phase_order_kernel, "mass": mass_kernel}[case.kernel](case.dtype)
         compiled = compile_kernel(spec, case.target)
         cases[str(case)] = {**spec.constexprs, "shared": compiled.metadata.shared}
         (folder / f"{case}.ptx").write_text(compiled.asm["ptx"])

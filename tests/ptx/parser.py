@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ptx.errors import Refused
 
 WIDTHS = {"pred": 1, "b8": 8, "b16": 16, "b32": 32, "b64": 64, "f32": 32, "f64": 64}
-IGNORED = (".loc", ".file", ".pragma")
+IGNORED = (".loc ", ".file ", ".pragma ")
 SPECIAL = {f"%{name}.{axis}" for name in ("tid", "ntid", "ctaid", "nctaid") for axis in "xyz"} | {"%laneid"}
 
 
@@ -135,7 +135,7 @@ class _Body:
     def read(self, body: str) -> None:
         statement = ""
         for line in body.splitlines():
-            statement = f"{statement} {line.strip()}".lstrip()
+            statement = f"{statement} {' '.join(line.split())}".lstrip()
             if statement.startswith(IGNORED):
                 statement = ""
             while label := re.match(r"(\$?\w+):\s*", statement):

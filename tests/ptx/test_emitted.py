@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from ptx.emit import HEIGHT, MASS, PHASE_ORDER, REACTION_DIFFUSION, WIDTH, Case
-from ptx.machine import launch
-from ptx.memory import GlobalMemory
-from ptx.parser import parse
 from torch import Tensor
 
 from physgen.constraints.systems import SYSTEMS, reaction_system
 from physgen.grid import Grid
 from physgen.ops.phase_order import left_to_right, phase_order_nll
 from physgen.ops.reaction_diffusion import crank_nicolson_residual
+from ptx.emit import HEIGHT, MASS, PHASE_ORDER, REACTION_DIFFUSION, WIDTH, Case
+from ptx.machine import launch
+from ptx.memory import GlobalMemory
+from ptx.parser import parse
 
 pytest.importorskip("triton")
 
