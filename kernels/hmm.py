@@ -5,7 +5,7 @@ import triton.language as tl
 
 
 @triton.jit
-def log_sum_over_sources(alpha, log_transitions):
+def log_sum_over_sources(alpha, log_transitions):  # type: ignore[no-untyped-def]
     """Return log sum_j exp(alpha[n, j] + log_transitions[j, k]), its terms [n, j, k] and their sum [n, k].
 
     The largest term of every sum is scaled to 1, so nothing that matters underflows. Where nothing leads, the logarithm
@@ -19,7 +19,7 @@ def log_sum_over_sources(alpha, log_transitions):
 
 
 @triton.jit
-def forward_backward(
+def forward_backward(  # type: ignore[no-untyped-def]
     EVIDENCE,
     INITIAL,
     TRANSITIONS,

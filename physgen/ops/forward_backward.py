@@ -17,12 +17,14 @@ SMALLEST = 1e-260
 @numba.njit(inline="always")
 @no_type_check
 def exponential(x):
-    """exp(x) for x <= 0, within 2e-13 of itself, 0 below -700: a Taylor series of x / 1024, squared ten times.
+    """exp(x) for x <= 0, within 1e-12 of itself, 0 below -700: the Taylor series of x / 2048, squared eleven times.
 
     Unrolled, for the loops that call it to be vectorised; a call of the C library is not.
     """
-    r = max(x, -700.0) / 1024
-    y = 1 + r * (1 / 11)
+    r = max(x, -700.0) / 2048
+    y = 1 + r * (1 / 13)
+    y = 1 + r * (1 / 12) * y
+    y = 1 + r * (1 / 11) * y
     y = 1 + r * (1 / 10) * y
     y = 1 + r * (1 / 9) * y
     y = 1 + r * (1 / 8) * y
@@ -42,7 +44,8 @@ def exponential(x):
     y128 = y64 * y64
     y256 = y128 * y128
     y512 = y256 * y256
-    return y512 * y512 * (x >= -700)
+    y1024 = y512 * y512
+    return y1024 * y1024 * (x >= -700)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from physgen.errors import InvalidArgument
 from physgen.ops.backend import resolve_backend
@@ -15,8 +16,8 @@ from physgen.ops.launch import in_threads
 
 #: numbers of evidence that are worth threads
 GRAIN = 2**16
-#: elements of the Triton kernel's tile [samples, states, states], most samples in it, and its warps
-TILE, SAMPLES, WARPS = 2048, 32, 4
+#: elements of the Triton kernel's tile [samples, states, states], most samples in it, most elements for one warp
+TILE, SAMPLES, WARP = 256, 32, 1024
 
 
 def left_to_right(stay: Float[Tensor, "K"]) -> Float[Tensor, "K K"]:
@@ -79,14 +80,14 @@ def phase_order_nll(
     (0.475, 0.475)
     """
     model = _logarithms(log_evidence, stay, initial, transitions)
-    chosen = _resolve(backend, log_evidence.device, log_evidence.dtype)
-    if chosen == "reference":
-        return _reference(log_evidence.to(_dtype(log_evidence)), *model)
+    if backend == "reference":
+        return _reference(log_evidence, *model)[0]
     if any(logarithm.requires_grad for logarithm in model):
-        raise InvalidArgument("backend", chosen, "reference, for parameters that require a gradient")
-    return torch.ops.physgen.phase_order_nll(log_evidence, *model, chosen)[0]
+        raise InvalidArgument("backend", backend, "reference, for parameters that require a gradient")
+    return torch.ops.physgen.phase_order_nll(log_evidence, *model, backend)[0]
 
 
+@torch.no_grad()
 def posterior(
     log_evidence: Float[Tensor, "B T K"],
     stay: Float[Tensor, "K"] | None = None,
@@ -108,13 +109,7 @@ def posterior(
     tensor([0.0000, 0.6667, 1.0000])
     """
     model = _logarithms(log_evidence, stay, initial, transitions)
-    chosen = _resolve(backend, log_evidence.device, log_evidence.dtype)
-    if chosen != "reference":
-        return torch.ops.physgen.phase_order_nll(log_evidence, *model, chosen)[1].detach()
-    with torch.inference_mode(False), torch.enable_grad():
-        evidence = log_evidence.detach().to(_dtype(log_evidence), copy=True).requires_grad_()
-        log_z = -_reference(evidence, *(logarithm.detach().clone() for logarithm in model))
-        return torch.autograd.grad(log_z.sum(), evidence)[0]
+    return torch.ops.physgen.phase_order_nll(log_evidence, *model, backend)[1]
 
 
 @torch.no_grad()
@@ -179,13 +174,18 @@ def _logarithms(
 
 
 def _weights(
-    name: str, value: Tensor, shape: tuple[int, ...], device: torch.device, maximum: float = torch.finfo().max
+    name: str,
+    value: Tensor,
+    shape: tuple[int, ...],
+    device: torch.device,
+    maximum: float = torch.finfo(torch.float64).max,
 ) -> Tensor:
     if value.shape != shape or not value.is_floating_point():
         raise InvalidArgument(name, f"{value.dtype} {tuple(value.shape)}", f"floating point {list(shape)}")
-    if not torch.compiler.is_compiling() and not bool(((value >= 0) & (value <= maximum)).all()):
+    exact = value.to(device, torch.float64)
+    if not torch.compiler.is_compiling() and not bool(((exact >= 0) & (exact <= maximum)).all()):
         raise InvalidArgument(name, value.tolist(), f"0 to {maximum:.3g}")
-    return value.to(device, torch.float64)
+    return exact
 
 
 def _log(weights: Tensor) -> Tensor:
@@ -198,30 +198,31 @@ def _dtype(log_evidence: Tensor) -> torch.dtype:
     return torch.promote_types(log_evidence.dtype, torch.float32)
 
 
-@torch.compiler.assume_constant_result
-def _resolve(backend: str, device: torch.device, dtype: torch.dtype) -> str:
-    supported = ("reference", "numba") if dtype == torch.float64 else ("reference", "numba", "triton")
-    return resolve_backend(backend, device, supported)
-
-
-def _reference(log_evidence: Tensor, log_initial: Tensor, log_transitions: Tensor) -> Tensor:
-    """-log Z by the forward recursion, for autograd to differentiate."""
-    moves = log_transitions.to(log_evidence.dtype)
-    lowest = torch.finfo(log_evidence.dtype).min
-    alpha = log_initial.to(log_evidence.dtype) + log_evidence[:, 0]
-    log_z = torch.zeros_like(alpha[:, 0])
-    for evidence in log_evidence[:, 1:].unbind(1):
-        top = alpha.detach().amax(1).clamp(min=lowest)
+def _reference(log_evidence: Tensor, log_initial: Tensor, log_transitions: Tensor) -> tuple[Tensor, Tensor]:
+    """-log Z and posterior in torch, for autograd to differentiate."""
+    dtype = _dtype(log_evidence)
+    log_evidence, alpha, moves = (logarithm.to(dtype) for logarithm in (log_evidence, log_initial, log_transitions))
+    first, *later = log_evidence.unbind(1)
+    alpha, log_z, shares = alpha + first, torch.zeros_like(first[:, 0]), []
+    for evidence in later:
+        top = alpha.detach().amax(1).clamp(min=torch.finfo(dtype).min)
         log_z = log_z + top
-        alpha = _log_sum_exp((alpha - top[:, None])[:, :, None] + moves) + evidence
-    return -(log_z + _log_sum_exp(alpha))
+        onward, share = _log_sum_exp((alpha - top[:, None])[:, :, None] + moves)
+        alpha = onward + evidence
+        shares.append(share)
+    total, share = _log_sum_exp(alpha)
+    posteriors = [share]
+    for share in reversed(shares):
+        posteriors.append((share * posteriors[-1][:, None]).sum(2))
+    return -(log_z + total), torch.stack(posteriors[::-1], 1)
 
 
-def _log_sum_exp(score: Tensor) -> Tensor:
-    """Log of sum_j exp(score[n, j, ...]), with derivative 0 where it is -inf."""
+def _log_sum_exp(score: Tensor) -> tuple[Tensor, Tensor]:
+    """Log of sum_j exp(score[n, j, ...]), with derivative 0 where it is -inf, and the share of each term."""
     top = score.detach().amax(1)
-    total = (score - top.clamp(min=torch.finfo(score.dtype).min)[:, None]).exp().sum(1)
-    return top + total.clamp(min=1).log()
+    terms = (score - top.clamp(min=torch.finfo(score.dtype).min)[:, None]).exp()
+    total = terms.sum(1).clamp(min=1)
+    return top + total.log(), terms / total[:, None]
 
 
 SCHEMA = "(Tensor log_evidence, Tensor log_initial, Tensor log_transitions, str backend) -> (Tensor, Tensor)"
@@ -232,29 +233,27 @@ def _operator(
     log_evidence: Tensor, log_initial: Tensor, log_transitions: Tensor, backend: str
 ) -> tuple[Tensor, Tensor]:
     """-log Z ``[B]`` and posterior ``[B, T, K]``."""
-    run = {"numba": _numba, "triton": _triton}[backend]
+    supported = ("reference", "numba") if log_evidence.dtype == torch.float64 else ("reference", "numba", "triton")
+    chosen = resolve_backend(backend, log_evidence.device, supported)
+    run = {"reference": _reference, "numba": _numba, "triton": _triton}[chosen]
     return run(log_evidence.detach().contiguous(), log_initial.contiguous(), log_transitions.contiguous())
 
 
 @_operator.register_fake
 def _(log_evidence: Tensor, log_initial: Tensor, log_transitions: Tensor, backend: str) -> tuple[Tensor, Tensor]:
-    dtype = _dtype(log_evidence)
-    return log_evidence.new_empty(len(log_evidence), dtype=dtype), log_evidence.new_empty(
-        log_evidence.shape, dtype=dtype
-    )
+    posterior = torch.empty_like(log_evidence, dtype=_dtype(log_evidence), memory_format=torch.contiguous_format)
+    return posterior.new_empty(len(posterior)), posterior
 
 
-def _setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
-    ctx.set_materialize_grads(False)
+def _setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, str], output: tuple[Tensor, Tensor]) -> None:
     ctx.dtype = inputs[0].dtype
     ctx.save_for_backward(output[1])
+    ctx.mark_non_differentiable(output[1])
 
 
-def _backward(ctx: Any, grad: Tensor | None, grad_posterior: Tensor | None) -> tuple[Tensor | None, None, None, None]:
-    if grad_posterior is not None:
-        raise RuntimeError("phase_order_nll is differentiable once; backend='reference' has more derivatives")
-    (posterior,) = ctx.saved_tensors
-    return None if grad is None else (-grad[:, None, None] * posterior).to(ctx.dtype), None, None, None
+@once_differentiable
+def _backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, None, None, None]:
+    return (-grad[:, None, None] * ctx.saved_tensors[0]).to(ctx.dtype), None, None, None
 
 
 _operator.register_autograd(_backward, setup_context=_setup_context)
@@ -266,7 +265,7 @@ def _numba(log_evidence: Tensor, log_initial: Tensor, log_transitions: Tensor) -
     exact = log_evidence.to(_dtype(log_evidence))
     nll, posterior = exact.new_empty(len(exact)), torch.empty_like(exact)
     moves = log_transitions.numpy()
-    target, source = np.nonzero(np.isfinite(moves.T))
+    target, source = np.stack(np.nonzero(np.isfinite(moves.T)))
     first = np.searchsorted(target, np.arange(len(moves) + 1))
     arrays = (exact.numpy(), nll.numpy(), posterior.numpy())
 
@@ -287,34 +286,37 @@ def _triton(log_evidence: Tensor, log_initial: Tensor, log_transitions: Tensor) 
     batch, frames, states = log_evidence.shape
     nll = log_evidence.new_empty(batch, dtype=torch.float32)
     alpha, posterior = (torch.empty_like(log_evidence, dtype=torch.float32) for _ in range(2))
-    tile = _tile(states)
-    forward_backward[(-(-batch // tile["SAMPLES"]),)](
-        log_evidence, log_initial.float(), log_transitions.float(), alpha, nll, posterior, batch, frames,
-        **tile, num_warps=WARPS,
-    )  # fmt: skip
+    tile, warps = _tile(states)
+    with torch.cuda.device_of(log_evidence):
+        forward_backward[(-(-batch // tile["SAMPLES"]),)](
+            log_evidence, log_initial.float(), log_transitions.float(), alpha, nll, posterior, batch, frames,
+            **tile, num_warps=warps,
+        )  # fmt: skip
     return nll, posterior
 
 
-def _tile(states: int) -> dict[str, int]:
+def _tile(states: int) -> tuple[dict[str, int], int]:
+    """Constants of the kernel and number of warps: one exchanges numbers without a barrier, if it can hold the tile."""
     padded = 1 << (states - 1).bit_length()
-    return {"K": states, "STATES": padded, "SAMPLES": max(1, min(SAMPLES, TILE // padded**2))}
+    samples = max(1, min(SAMPLES, TILE // padded**2))
+    return {"K": states, "STATES": padded, "SAMPLES": samples}, max(1, min(32, padded**2 // WARP))
 
 
 def ahead_of_time(real: str = "fp32", states: int = 7) -> dict[str, Any]:
     """How the operator launches its kernel on evidence of type ``real``, for a compile without a GPU.
 
     >>> ahead_of_time(states=7)["constexprs"]
-    {'K': 7, 'STATES': 8, 'SAMPLES': 32}
+    {'K': 7, 'STATES': 8, 'SAMPLES': 4}
     """
     from physgen.kernels.hmm import forward_backward
 
     pointers = {"INITIAL": "*fp32", "TRANSITIONS": "*fp32", "ALPHA": "*fp32", "NLL": "*fp32", "POSTERIOR": "*fp32"}
-    tile = _tile(states)
+    tile, warps = _tile(states)
     return {
         "function": forward_backward,
         "signature": {"EVIDENCE": f"*{real}", **pointers, "B": "i32", "T": "i32"},
         "constexprs": tile,
         "aligned": ("EVIDENCE", *pointers),
-        "num_warps": WARPS,
+        "num_warps": warps,
         "elements": tile["SAMPLES"] * states,
     }
