@@ -1,0 +1,184 @@
+"""Diffusivities and reaction parameters from fields: least squares under bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from physgen.constraints.constants import Constants
+from physgen.constraints.flow_map import FlowMap
+from physgen.constraints.least_squares import IDENTIFIABLE, Fit, least_squares
+from physgen.errors import InvalidArgument
+from physgen.grid import Grid
+from physgen.ops.stencil import laplacian
+
+#: relative change of a parameter that its sensitivity is the slope over
+NUDGE = 1e-6
+#: pairs of frames, evenly spaced, that a flow map is fitted to
+PAIRS = 8
+
+
+def fit_differential(
+    fields: Float64[Tensor, "1 S T *space"],
+    constants: Constants,
+    grid: Grid,
+    weight: Float64[Tensor, "S"],
+    *,
+    order: int = 2,
+    wall: Mapping[str, float] | None = None,
+) -> Fit:
+    """Constants of one video for which the Crank-Nicolson residual is least, in closed form.
+
+    argmin sum_s weight_s^2 |y - sum_j theta_j X_j - X_0|^2 over low <= theta <= high,
+    y = (u[t+1] - u[t]) / dt,  X_j = (x_j[t] + x_j[t+1]) / 2,  x_j = d(D lap u + R) / d theta_j
+
+    The normal equations are summed in float64 from frame to frame, so memory is that of a few frames.
+
+    Raises:
+        InvalidArgument: constants that do not enter linearly together.
+
+    Source: linear regression; bounds: Stark and Parker (1995), Computational Statistics 10:129.
+
+    >>> import math
+    >>> from physgen.constraints.systems import reaction_system
+    >>> grid, one = Grid(spacing=(1.0,), dt=math.log(2.0)), torch.ones(1, dtype=torch.float64)
+    >>> doubling = torch.tensor([[1.0], [2.0]], dtype=torch.float64).expand(1, 1, 2, 3)
+    >>> constants = Constants(reaction_system("fisher_kpp"), {"u": 0.0}, {"K": 1e9}, ["r"])
+    >>> fit_differential(doubling, constants, grid, one).value.round(3).tolist()  # 1 but for the step of dt
+    [0.962]
+    """
+    names = list(constants.bounds)
+    gram = np.zeros((len(names), len(names)))
+    moment, square = np.zeros(len(names)), 0.0
+    scale = weight.view(-1, *[1] * (fields.ndim - 3))
+    frames = ((u[:, :, 0], *_columns(u, constants, grid, order, wall)) for u in fields.split(1, 2))
+    for (u, before, given_before), (v, after, given_after) in pairwise(frames):
+        target = scale * ((v - u) / grid.dt - (given_before + given_after) / 2)[0]
+        columns = (scale * (before + after)[0] / 2).flatten(1).cpu().numpy()
+        flat = target.flatten().cpu().numpy()
+        gram += columns @ columns.T
+        moment += columns @ flat
+        square += float(flat @ flat)
+    low, high = np.array(list(constants.bounds.values())).T
+    return _bounded(gram, moment, square, fields[:, :, 1:].numel(), low, high)
+
+
+def fit_flow_map(
+    fields: Float64[Tensor, "1 S T *space"],
+    constants: Constants,
+    grid: Grid,
+    weight: Float64[Tensor, "S"],
+    *,
+    order: int = 2,
+    wall: Mapping[str, float] | None = None,
+    scheme: str = "exponential",
+    substeps: int | None = None,
+) -> Fit:
+    """Constants of one video for which the residual of the flow map is least, by a trust region method.
+
+    argmin sum_s weight_s^2 |u[t+1] - Phi_dt(u[t]; theta)|^2 over low <= theta <= high
+
+    From the values that were given, else from `fit_differential`, or, where that is not linear, from the middle of the
+    bounds; over `PAIRS` evenly spaced pairs of frames. Sub-steps are those at the start.
+
+    Raises:
+        InvalidArgument: constants that are not linear, without finite bounds and without a value to start from.
+    """
+    first = torch.linspace(0, fields.shape[2] - 2, min(PAIRS, fields.shape[2] - 1)).round().long()
+    before, after = fields[:, :, first], fields[:, :, first + 1]
+    low, high = np.array(list(constants.bounds.values())).T
+    start = _start(fields, constants, grid, weight, order, wall)
+    size = np.where(start > 0, start, 1.0)
+    scale = weight.view(-1, *[1] * (fields.ndim - 2))
+
+    def flow(theta: np.ndarray) -> FlowMap:
+        values = dict(zip(constants.bounds, theta.tolist(), strict=True))
+        return FlowMap(constants.system, *constants.complete(values), grid, order=order, wall=wall, scheme=scheme)
+
+    steps = substeps or flow(start).substeps(before)
+
+    def residual(theta: np.ndarray) -> np.ndarray:
+        return (scale * (flow(theta)(before, steps) - after)).flatten().cpu().numpy()
+
+    def model(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        at = residual(x * size)
+        nudges = np.where(x * size * (1 + NUDGE) + NUDGE * size < high, NUDGE, -NUDGE)
+        slopes = [(residual((x + e) * size) - at) / e.sum() for e in np.diag(nudges)]
+        return at, np.stack(slopes, 1)
+
+    fit = least_squares(model, start / size, low / size, high / size)
+    return Fit(fit.value * size, fit.covariance * np.outer(size, size), fit.condition, fit.identifiable)
+
+
+def _columns(
+    u: Tensor, constants: Constants, grid: Grid, order: int, wall: Mapping[str, float] | None
+) -> tuple[Tensor, Tensor]:
+    """du/dt of a frame, as columns of the fitted constants ``[1, P, S, *space]`` and what the given ones make of it."""
+    system, names = constants.system, list(constants.bounds)
+    reactions = [name for name in names if name in system.parameters]
+    diffusivity, values = constants.complete(dict.fromkeys(names, 0.0))
+    shape = (-1, *[1] * (u.ndim - 3))
+    walls, given = (
+        u.new_tensor([x[species] for species in system.species]).view(shape)
+        for x in (wall or dict.fromkeys(system.species, 0.0), diffusivity)
+    )
+    spread = laplacian(u - walls.unsqueeze(1), grid.spacing, grid.boundary, order).squeeze(2)
+    frame = u.squeeze(2)
+    if reactions:
+        made, rest = system.design(frame, reactions, {n: x for n, x in values.items() if n not in reactions})
+    else:
+        made, rest = frame.unsqueeze(1), system.reaction(frame, values)
+    columns = u.new_zeros(1, len(names), *spread.shape[1:])
+    for row, name in enumerate(names):
+        if name in reactions:
+            columns[:, row] = made[:, reactions.index(name)]
+        else:
+            species = system.species.index(constants.diffusing[name])
+            columns[:, row, species] = spread[:, species]
+    return columns, rest + given * spread
+
+
+def _bounded(gram: np.ndarray, moment: np.ndarray, square: float, count: int, low: np.ndarray, high: np.ndarray) -> Fit:
+    """Least squares from normal equations: X^T X, X^T y, |y|^2 and the number of rows."""
+    from scipy.optimize import lsq_linear
+
+    length = np.sqrt(np.diag(gram))
+    length[length == 0] = 1.0
+    values, vectors = np.linalg.eigh(gram / np.outer(length, length))
+    values = values.clip(min=1e-16)
+    root = np.sqrt(values)
+    factor, target = root[:, None] * vectors.T, vectors.T @ (moment / length) / root
+    theta = lsq_linear(factor, target, (low * length, high * length), method="bvls").x / length
+    left = max(0.0, square - 2 * float(moment @ theta) + float(theta @ gram @ theta))
+    inverse = (vectors / values) @ vectors.T / np.outer(length, length)
+    covariance = inverse * left / max(count - len(theta), 1)
+    condition = float(root[-1] / root[0])
+    determined = bool((np.diag(covariance) < (high - low) ** 2).all())
+    return Fit(theta, covariance, condition, determined and condition <= IDENTIFIABLE)
+
+
+def _start(
+    fields: Tensor,
+    constants: Constants,
+    grid: Grid,
+    weight: Tensor,
+    order: int,
+    wall: Mapping[str, float] | None,
+) -> np.ndarray:
+    low, high = np.array(list(constants.bounds.values())).T
+    names, given = list(constants.bounds), constants.start
+    reactions = [name for name in names if name in constants.system.parameters]
+    if set(given) == set(names):
+        start = np.array([float(given[name]) for name in names])
+    elif constants.system.linear(reactions):
+        start = fit_differential(fields, constants, grid, weight, order=order, wall=wall).value
+    elif np.isfinite(high - low).all():
+        start = np.where(low > 0, np.sqrt(np.abs(low * high)), (low + high) / 2)
+    else:
+        raise InvalidArgument("fitted", names, "finite bounds, or a value of each to start from: it is not linear")
+    return np.clip(start, low, high)

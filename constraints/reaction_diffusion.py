@@ -1,0 +1,286 @@
+"""Reaction-diffusion equations, from frame to frame or by the flow between frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from physgen.constraints.base import Constraint, check_fields
+from physgen.constraints.constants import Constants
+from physgen.constraints.denoise import without_noise
+from physgen.constraints.flow_map import SCHEMES, FlowMap
+from physgen.constraints.least_squares import Fit
+from physgen.constraints.parameter_fit import fit_differential, fit_flow_map
+from physgen.constraints.symbolic import ReactionSystem, Value
+from physgen.constraints.systems import reaction_system
+from physgen.errors import InvalidArgument
+from physgen.grid import Grid, finite
+from physgen.ops.reaction_diffusion import crank_nicolson_residual, reaction_diffusion_loss
+from physgen.ops.stencil import SECOND_DERIVATIVE, check_wall
+
+Values = tuple[dict[str, float], dict[str, float]]
+
+FORMS = ("differential", "flow_map")
+#: change from frame to frame that the scale of the residual is at least, as a part of the field
+FLOOR = 1e-3
+#: a frame interval so long that the change per second is nothing
+NEVER = 1e30
+
+
+class ReactionDiffusion(Constraint):
+    """Species diffuse and react as their equation says.
+
+    du/dt = D lap u + R(u; theta)
+
+    ``differential``:  residual = dt ((u[t+1] - u[t]) / dt - (f[t] + f[t+1]) / 2) / scale,  f = D lap u + R(u; theta)
+    ``flow_map``:      residual = (u[t+1] - Phi_dt(u[t]; theta)) / scale
+
+    ``differential`` (Crank-Nicolson) is for frames that are close in time; where a frame interval is many reaction
+    times, `FlowMap` takes as many sub-steps as it needs. The residual is the part of the motion that is not explained:
+    scale[b, s] is the root mean square of the larger of the two changes from frame to frame, the video's and the
+    predicted one; at least 1/1000 of the field's; and 1 for a field that is zero.
+
+    Fitted constants are those with the least residual in `without_noise` of the fields, under bounds, for each sample.
+    They and the scale are detached: for given values of them the gradient of the loss is exact. (At the minimum over
+    constants the loss does not change with them to first order: envelope theorem.)
+
+    Args:
+        system: name of a shipped system, a `ReactionSystem`, or its arguments ``species``, ``parameters``, ``rates``.
+        diffusivity: D of each species that is not fitted, µm²/s: a number, or one per sample ``[B]``.
+        parameters: theta that is not fitted, likewise.
+        fitted: names of what is fitted, or a mapping to (lowest, highest): parameters, and ``D_SPECIES`` (or ``D``
+            where there is one species). One that is given too starts the search of the flow map there.
+        form: ``differential`` or ``flow_map``.
+        order: of the Laplacian, 2 or 4.
+        wall: value of each species at a ``dirichlet`` wall, 0 by default.
+        scheme: of the flow map, ``exponential`` or ``explicit``.
+        substeps: of the flow map, from one frame to the next; chosen by it for each sample when None.
+        scale: a fixed scale of every species, or of each, in the unit of the fields, in place of the video's own.
+
+    Raises:
+        InvalidArgument: an unknown system, form, order or scheme; a constant that is missing, unknown, out of bounds or
+            not finite; sub-steps or a scale that are not positive.
+
+    Source: Turing (1952), Phil. Trans. R. Soc. B 237:37; envelope theorem: Milgrom and Segal (2002), Econometrica
+        70:583.
+
+    >>> grid = Grid(spacing=(1.0, 1.0), dt=0.1)
+    >>> frozen = torch.rand(1, 1, 1, 8, 8).expand(1, 1, 3, 8, 8)
+    >>> heat = ReactionDiffusion("diffusion", {"c": 1.0})
+    >>> round(heat.residual(frozen, grid).square().mean().sqrt().item(), 3)  # none of the predicted motion is there
+    1.0
+    """
+
+    name = "reaction_diffusion"
+
+    def __init__(
+        self,
+        system: str | ReactionSystem | Mapping[str, Any],
+        diffusivity: Mapping[str, Value] | None = None,
+        parameters: Mapping[str, Value] | None = None,
+        fitted: Sequence[str] | Mapping[str, Sequence[float | int]] = (),
+        form: str = "differential",
+        order: int = 2,
+        wall: Mapping[str, float | int] | None = None,
+        scheme: str = "exponential",
+        substeps: int | None = None,
+        scale: float | int | Mapping[str, float | int] | None = None,
+    ) -> None:
+        for name, got, allowed in (
+            ("form", form, FORMS),
+            ("order", order, tuple(SECOND_DERIVATIVE)),
+            ("scheme", scheme, SCHEMES),
+        ):
+            if got not in allowed:
+                raise InvalidArgument(name, got, ", ".join(map(str, allowed)))
+        if substeps is not None and (not isinstance(substeps, int) or substeps < 1):
+            raise InvalidArgument("substeps", substeps, "None or a whole number >= 1")
+        self.system = _system(system)
+        self.constants = Constants(self.system, diffusivity or {}, parameters or {}, fitted)
+        self.form, self.order, self.scheme, self.substeps = form, order, scheme, substeps
+        self.wall = self._of_species("wall", wall or 0.0, lambda value: True)
+        self.scale = None if scale is None else self._of_species("scale", scale, lambda value: value > 0)
+        self.parameters = "fitted" if self.constants.bounds else "fixed"
+
+    def residual(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B S T-1 *space"]:
+        """Unexplained part of the change ``[B, S, T-1, *space]`` of fields ``[B, S, T, *space]``, in float32 or better.
+
+        Raises:
+            InvalidArgument: fewer than two frames, a rank that is not the grid's, another number of species, NaN or
+                Inf, no grid, a boundary other than ``no-flux``, ``periodic`` and ``dirichlet``, too few cells,
+                sub-steps that are not stable, or constants of another number of samples.
+        """
+        fields, grid = self._checked(fields, grid)
+        change = fields.diff(dim=2)
+        unexplained = self._unexplained(fields, grid)
+        scale = self._fixed_scale(fields)
+        if scale is None:
+            scale = _scale(fields, _rms(change), _rms(change - unexplained))
+        return unexplained / scale.view(*scale.shape, *[1] * (fields.ndim - 2))
+
+    def loss(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B"]:
+        """Half the squared norm of the residual per sample, ``differential`` of second order in one fused pass."""
+        if self.form == "flow_map" or self.order != 2:
+            return super().loss(fields, grid)
+        fields, grid = self._checked(fields, grid)
+        equation = (self.system, *_of_batch(self._constants(fields, grid)))
+        scale = self._fixed_scale(fields)
+        if scale is None:
+            predicted = grid.dt * self._predicted_rate(fields.detach(), equation, grid)
+            scale = _scale(fields, _rms(fields.diff(dim=2)), predicted)
+        return reaction_diffusion_loss(fields, *equation, grid, weight=grid.dt / scale, wall=self.wall)
+
+    @torch.no_grad()
+    def estimate(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> dict[str, float | list]:
+        """Fitted values by name, their standard errors ``NAME_error``, and how well they are determined, each ``[B]``.
+
+        ``condition`` and ``identifiable`` are of all of them together, see `least_squares.Fit`.
+
+        >>> t = torch.arange(4.0).view(1, 1, 4, 1)
+        >>> decaying = torch.exp(-0.1 * t) * torch.cos(torch.pi * (torch.arange(16) + 0.5) / 16)
+        >>> heat = ReactionDiffusion("diffusion", fitted=["D"])
+        >>> report = heat.estimate(decaying, Grid(spacing=(0.5,), dt=0.2))
+        >>> round(report["D_c"][0], 2), report["identifiable"]
+        (3.25, [True])
+        """
+        if not self.constants.bounds:
+            return {}
+        fits = self._fits(*self._checked(fields, grid))
+        report: dict[str, float | list] = {}
+        for index, name in enumerate(self.constants.bounds):
+            report[name] = [float(fit.value[index]) for fit in fits]
+            report[f"{name}_error"] = [float(fit.error[index]) for fit in fits]
+        return report | {
+            "condition": [fit.condition for fit in fits],
+            "identifiable": [fit.identifiable for fit in fits],
+        }
+
+    def _checked(self, fields: Tensor, grid: Grid | None) -> tuple[Tensor, Grid]:
+        grid = check_fields(fields, grid)
+        check_wall(grid.boundary)
+        if fields.shape[1] != len(self.system.species):
+            allowed = f"one of each species, {', '.join(self.system.species)}"
+            raise InvalidArgument("fields", f"{fields.shape[1]} species", allowed)
+        width = len(SECOND_DERIVATIVE[self.order]) - 1
+        if min(fields.shape[3:]) < width:
+            allowed = f"at least {width} cells along every axis of space, for order {self.order}"
+            raise InvalidArgument("fields", tuple(fields.shape), allowed)
+        return fields.to(torch.promote_types(fields.dtype, torch.float32)), grid
+
+    def _unexplained(self, fields: Tensor, grid: Grid) -> Tensor:
+        """Change from frame to frame that is not predicted, in the unit of the fields."""
+        constants = self._constants(fields, grid)
+        if self.form == "differential":
+            return grid.dt * crank_nicolson_residual(
+                fields, self.system, *_of_batch(constants), grid, order=self.order, wall=self.wall
+            )
+        flows = [
+            FlowMap(self.system, *values, grid, order=self.order, wall=self.wall, scheme=self.scheme)
+            for values in constants
+        ]
+        before, after = fields[:, :, :-1], fields[:, :, 1:]
+        predicted = [flow(sample, self.substeps) for flow, sample in zip(flows, before.split(1), strict=True)]
+        return after - torch.cat(predicted)
+
+    def _constants(self, fields: Tensor, grid: Grid) -> list[Values]:
+        """Diffusivities and parameters of each sample."""
+        samples = self._samples(fields)
+        if not self.constants.bounds:
+            return [sample.complete({}) for sample in samples]
+        found = [dict(zip(self.constants.bounds, fit.value.tolist(), strict=True)) for fit in self._fits(fields, grid)]
+        return [sample.complete(values) for sample, values in zip(samples, found, strict=True)]
+
+    def _samples(self, fields: Tensor) -> list[Constants]:
+        return [self.constants.of_sample(index, len(fields)) for index in range(len(fields))]
+
+    @torch.no_grad()
+    def _fits(self, fields: Tensor, grid: Grid) -> list[Fit]:
+        wall = fields.new_tensor(list(self.wall.values())).view(-1, *[1] * (fields.ndim - 2))
+        clean = without_noise(fields - wall, grid) + wall
+        scale = self._fixed_scale(clean)
+        scale = _scale(clean, _rms(clean.diff(dim=2))) if scale is None else scale
+        fits = []
+        for constants, video, weight in zip(self._samples(fields), clean.split(1), 1 / scale, strict=True):
+            if self.form == "differential":
+                fits.append(fit_differential(video, constants, grid, weight, order=self.order, wall=self.wall))
+            else:
+                fits.append(
+                    fit_flow_map(
+                        video,
+                        constants,
+                        grid,
+                        weight,
+                        order=self.order,
+                        wall=self.wall,
+                        scheme=self.scheme,
+                        substeps=self.substeps,
+                    )
+                )
+        return fits
+
+    def _predicted_rate(self, fields: Tensor, equation: tuple[ReactionSystem, Any, Any], grid: Grid) -> Tensor:
+        """Root mean square of (f[t] + f[t+1]) / 2, ``[B, S]``: the residual of frames that do not change."""
+        count = fields[:, 0, 1:].numel() / len(fields)
+        return (
+            torch.stack(
+                [
+                    reaction_diffusion_loss(
+                        fields, *equation, replace(grid, dt=NEVER), weight=one.expand(len(fields), -1), wall=self.wall
+                    )
+                    for one in torch.eye(fields.shape[1], dtype=fields.dtype, device=fields.device)
+                ],
+                1,
+            )
+            .mul(2 / count)
+            .sqrt()
+        )
+
+    def _fixed_scale(self, fields: Tensor) -> Tensor | None:
+        if self.scale is None:
+            return None
+        return fields.new_tensor(list(self.scale.values())).expand(fields.shape[:2])
+
+    def _of_species(
+        self, name: str, given: float | int | Mapping[str, float | int], accept: Callable[[float], bool]
+    ) -> dict[str, float]:
+        allowed = (
+            f"a number, or one of each species, {', '.join(self.system.species)}{', > 0' if name == 'scale' else ''}"
+        )
+        values = given if isinstance(given, Mapping) else dict.fromkeys(self.system.species, given)
+        if set(values) != set(self.system.species):
+            raise InvalidArgument(name, dict(values), allowed)
+        return {species: finite(name, values[species], allowed, accept) for species in self.system.species}
+
+
+def _system(given: str | ReactionSystem | Mapping[str, Any]) -> ReactionSystem:
+    if isinstance(given, ReactionSystem):
+        return given
+    if isinstance(given, str):
+        return reaction_system(given)
+    if set(given) != {"species", "parameters", "rates"}:
+        raise InvalidArgument("system", list(given), "a name, or species, parameters and rates")
+    return ReactionSystem(**given)
+
+
+def _of_batch(constants: Sequence[Values]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Values of each sample as one tensor ``[B]`` of each name."""
+    diffusivity, parameters = (
+        {name: torch.tensor([sample[part][name] for sample in constants], dtype=torch.float64) for name in first}
+        for part, first in enumerate(constants[0])
+    )
+    return diffusivity, parameters
+
+
+def _rms(change: Tensor) -> Tensor:
+    return change.detach().flatten(2).square().mean(2).sqrt()
+
+
+def _scale(fields: Tensor, *changes: Tensor) -> Tensor:
+    """``[B, S]``: the largest of the changes, at least `FLOOR` of the fields, and 1 for a field that is zero."""
+    scale = torch.stack([FLOOR * _rms(fields), *changes]).amax(0)
+    return torch.where(scale > 0, scale, 1.0)
