@@ -92,7 +92,8 @@ def report(spec: KernelSpec, target: str) -> Report:
     """
     compiled = compile_kernel(spec, target)
     backend, _, warp = TARGETS[target]
-    listing, registers, spilled = (_nvidia if backend == "cuda" else _amd)(compiled)
+    measured = nvidia(compiled.asm["cubin"]) if backend == "cuda" else amd(compiled.asm["amdgcn"])
+    listing, registers, spilled = measured
     threads = warp * spec.num_warps
     loop = listing.loops()
     repeated = unrolled(loop, threads, compiled.asm["ttgir"])
@@ -139,13 +140,13 @@ def _bytes_of_loops(ttgir: str, threads: int) -> float:
     return total
 
 
-def _nvidia(compiled: Any) -> tuple[Listing, int, int]:
-    """Instructions, registers, bytes spilled; the tools are Triton's own."""
+def nvidia(cubin: bytes) -> tuple[Listing, int, int]:
+    """Instructions, registers and bytes spilled of machine code; the tool that reads it is in Triton's package."""
     import triton.backends.nvidia
 
     tool = Path(triton.backends.nvidia.__file__).parent / "bin" / "cuobjdump"
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-        Path(file.name).write_bytes(compiled.asm["cubin"])
+        Path(file.name).write_bytes(cubin)
         usage, sass = (
             subprocess.run([tool, flag, file.name], capture_output=True, text=True, check=True).stdout
             for flag in ("-res-usage", "-sass")
@@ -154,14 +155,14 @@ def _nvidia(compiled: Any) -> tuple[Listing, int, int]:
     return listing, _number(r"\bREG:(\d+)", usage), listing.bytes_spilled()
 
 
-def _amd(compiled: Any) -> tuple[Listing, int, int]:
-    """Instructions, vector registers, bytes spilled."""
-    text = compiled.asm["amdgcn"]
-    return (
-        parse_amdgcn(text),
-        _number(r"\.vgpr_count:\s+(\d+)", text),
-        4 * _number(r"\.vgpr_spill_count:\s+(\d+)", text),
-    )
+def amd(text: str) -> tuple[Listing, int, int]:
+    r"""Instructions, vector registers and bytes spilled of assembly and its metadata.
+
+    >>> amd("\ts_endpgm\n.Lfunc_end0:\n .vgpr_count:     40\n .vgpr_spill_count: 3\n")[1:]
+    (40, 12)
+    """
+    registers, spilled = (_number(rf"\.{name}:\s+(\d+)", text) for name in ("vgpr_count", "vgpr_spill_count"))
+    return parse_amdgcn(text), registers, 4 * spilled
 
 
 def _number(pattern: str, text: str) -> int:

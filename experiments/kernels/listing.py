@@ -69,10 +69,12 @@ class Listing:
         return Listing([item for item, kept in zip(self.instructions, repeated, strict=True) if kept])
 
     def bytes_moved(self) -> int:
-        """Bytes that a thread loads from and stores to global memory.
+        r"""Bytes that a thread loads from and stores to global memory.
 
         >>> parse_sass("/*0000*/ LDG.E.128 R0, [R2] ; /*0010*/ @P0 STG.E.U16 [R2], R0 ;").bytes_moved()
         18
+        >>> parse_amdgcn("\tglobal_load_dwordx2 v[0:1], v2\n\tbuffer_store_short v0, v1\n.Lfunc_end0:").bytes_moved()
+        10
         """
         return self._bytes(lambda opcode: opcode.startswith(("LDG.", "STG.", "global_", "buffer_", "flat_")))
 
@@ -90,7 +92,7 @@ class Listing:
 
 def _size(opcode: str) -> int:
     """Bytes of a load or store."""
-    if found := re.match(r"[a-z]+_(?:load|store)_([a-z]+(?:x\d)?)", opcode):
+    if found := re.match(r"[a-z]+_(?:load|store)_(dwordx\d|[a-z]+)", opcode):
         return AMD_BYTES[found[1]]
     return next((SASS_BYTES[part] for part in opcode.split(".") if part in SASS_BYTES), 4)
 
