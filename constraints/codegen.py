@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import sympy as sp
 from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.str import StrPrinter
+
+from physgen.constraints.expression import power
 
 Dialect = Literal["torch", "numba", "triton"]
 
@@ -29,11 +31,12 @@ class _Printer(StrPrinter):
             text = f"{function}({text}, {other})"
         return text
 
-    def _print_Float(self, expr: sp.Expr) -> str:
-        return self.number(float(expr))
-
-    _print_Integer = _print_Rational = _print_Half = _print_NumberSymbol = _print_Float
-    _print_Zero = _print_One = _print_NegativeOne = _print_Exp1 = _print_Pi = _print_Float
+    def _print(self, expr: sp.Basic, **kwargs: Any) -> str:
+        """Whatever is a number as a float, however sympy writes it."""
+        if isinstance(expr, sp.Expr) and expr.is_number:
+            return self.number(float(expr))
+        text: str = super()._print(expr, **kwargs)
+        return text
 
     def _print_Add(self, expr: sp.Expr, order: str | None = None) -> str:
         return f"({' + '.join(self._print(term) for term in expr.args)})"
@@ -50,11 +53,11 @@ class _Printer(StrPrinter):
 
     def _print_Pow(self, expr: sp.Expr, rational: bool = False) -> str:
         base, exponent = expr.args
-        if abs(exponent) == sp.S.Half:
-            root = self._print(sp.Function("sqrt")(base))
-        else:
-            root = self._repeated(f"({self._print(base)})", abs(int(exponent)))
-        return root if exponent > 0 else f"({self.number(1.0)} / {root})"
+        if not (2 * exponent).is_Integer:
+            return self._print(power(base, exponent))
+        root = base if exponent.is_Integer else sp.Function("sqrt")(base)
+        text = self._repeated(f"({self._print(root)})", int(abs(exponent if exponent.is_Integer else 2 * exponent)))
+        return text if exponent > 0 else f"({self.number(1.0)} / {text})"
 
     def _repeated(self, base: str, count: int) -> str:
         if count == 1:
@@ -71,7 +74,10 @@ class _Printer(StrPrinter):
     def _print_Function(self, expr: sp.Expr) -> str:
         return f"{self.namespace}{expr.func.__name__.lower()}({self._print(expr.args[0])})"
 
-    _print_exp = _print_log = _print_Abs = _print_sin = _print_cos = _print_tanh = _print_Function
+    _print_exp = _print_log = _print_sin = _print_cos = _print_tanh = _print_Function
+
+    def _print_absolute(self, expr: sp.Expr) -> str:
+        return f"{self.namespace}abs({self._print(expr.args[0])})"
 
     def _print_power(self, expr: sp.Expr) -> str:
         base, exponent = (self._print(argument) for argument in expr.args)
@@ -127,7 +133,7 @@ class _Numba(_Printer):
     def _print_power(self, expr: sp.Expr) -> str:
         return super()._print_power(expr).replace("math.maximum(", "max(")
 
-    def _print_Abs(self, expr: sp.Expr) -> str:
+    def _print_absolute(self, expr: sp.Expr) -> str:
         return f"abs({self._print(expr.args[0])})"
 
 
@@ -139,6 +145,10 @@ class _Triton(_Printer):
 
 
 PRINTERS: dict[Dialect, type[_Printer]] = {"torch": _Torch, "numba": _Numba, "triton": _Triton}
+
+
+def _constant(expr: sp.Basic) -> bool:
+    return isinstance(expr, sp.Expr) and bool(expr.is_number) and not expr.is_Number
 
 
 def function_body(expressions: Sequence[sp.Expr], dialect: Dialect, like: str) -> str:
@@ -155,7 +165,8 @@ def function_body(expressions: Sequence[sp.Expr], dialect: Dialect, like: str) -
     return c_0, ((-1.0) * c_0),
     """
     printer = PRINTERS[dialect]()
-    shared, results = sp.cse(list(expressions), symbols=sp.numbered_symbols("c_"), optimizations="basic")
+    evaluated = [e.replace(_constant, lambda number: sp.Float(float(number))) for e in expressions]
+    shared, results = sp.cse(evaluated, symbols=sp.numbered_symbols("c_"), optimizations="basic")
     lines = [f"{name} = {printer.doprint(value)}" for name, value in shared]
     returned = [
         f"{printer.doprint(result)} + {printer.number(0.0)} * {like}" if result.is_number else printer.doprint(result)

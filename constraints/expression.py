@@ -23,6 +23,14 @@ class power(sp.Function):
     """
 
     nargs = 2
+    is_real = True
+
+    @classmethod
+    def eval(cls, base: sp.Expr, exponent: sp.Expr) -> sp.Expr | None:
+        """The number, of numbers."""
+        if base.is_Number and exponent.is_Number:
+            return sp.Float(float(base) ** float(exponent)) if base > 0 else sp.S.Zero
+        return None
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         """Derivative with respect to base (1) or exponent (2)."""
@@ -36,6 +44,25 @@ class power(sp.Function):
         return text if exp is None else rf"\left({text}\right)^{{{exp}}}"
 
 
+class absolute(sp.Function):
+    """Absolute value of a real number, whose derivative is its sign (sympy's own speaks of complex numbers)."""
+
+    nargs = 1
+    is_real = True
+
+    @classmethod
+    def eval(cls, number: sp.Expr) -> sp.Expr | None:
+        """The number, of a number."""
+        return abs(number) if number.is_Number else None
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        """Derivative."""
+        return sp.sign(self.args[0])
+
+    def _latex(self, printer: sp.printing.latex.LatexPrinter) -> str:
+        return rf"\left|{{{printer.doprint(self.args[0])}}}\right|"
+
+
 FUNCTIONS: Mapping[str, tuple[int, Callable[..., sp.Expr]]] = {
     "exp": (1, sp.exp),
     "log": (1, sp.log),
@@ -43,7 +70,7 @@ FUNCTIONS: Mapping[str, tuple[int, Callable[..., sp.Expr]]] = {
     "sin": (1, sp.sin),
     "cos": (1, sp.cos),
     "tanh": (1, sp.tanh),
-    "abs": (1, sp.Abs),
+    "abs": (1, absolute),
     "min": (2, sp.Min),
     "max": (2, sp.Max),
 }
@@ -140,7 +167,7 @@ def check_expression(expression: sp.Expr, symbols: Mapping[str, sp.Symbol]) -> s
     >>> check_expression(sp.Symbol("u") ** 2, {"u": u}) == u**2
     True
     """
-    known = {sp.exp, sp.log, sp.sin, sp.cos, sp.tanh, sp.Abs, sp.Min, sp.Max, power}
+    known = {sp.exp, sp.log, sp.sin, sp.cos, sp.tanh, sp.Min, sp.Max, power, absolute}
 
     def convert(node: sp.Basic) -> sp.Expr:
         if isinstance(node, sp.Symbol):
@@ -154,6 +181,8 @@ def check_expression(expression: sp.Expr, symbols: Mapping[str, sp.Symbol]) -> s
                 return sp.exp(exponent)
             whole = exponent.is_Integer or abs(exponent) == sp.S.Half
             return base**exponent if whole else power(base, exponent)
+        elif isinstance(node, sp.Abs):
+            return absolute(convert(node.args[0]))
         elif node.func in known | {sp.Add, sp.Mul}:
             return node.func(*map(convert, node.args))
         token = node.name if isinstance(node, sp.Symbol) else node.func.__name__

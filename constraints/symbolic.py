@@ -72,7 +72,9 @@ class ReactionSystem:
         self.bounds: dict[str, Bounds] = {name: _bounds(name, pair) for name, pair in bounds.items()}
         self.symbols = {name: sp.Symbol(name, real=True) for name in names}
         self.rates = tuple(self._read(rate) for rate in self._in_order(rates))
-        self.key = self._register()
+        equations = (self.species, self.parameters, [sp.srepr(rate) for rate in self.rates])
+        self.key = hashlib.sha256(repr(equations).encode()).hexdigest()[:16]
+        register(self)
 
     def __repr__(self) -> str:
         return f"ReactionSystem({list(self.species)}, {list(self.parameters)}, {[str(rate) for rate in self.rates]})"
@@ -89,12 +91,6 @@ class ReactionSystem:
         if isinstance(rate, sp.Expr | int | float):
             return check_expression(sp.sympify(rate), self.symbols)
         raise InvalidArgument("rate", rate, "text, a number or a sympy expression")
-
-    def _register(self) -> str:
-        text = repr((self.species, self.parameters, [sp.srepr(rate) for rate in self.rates]))
-        key = hashlib.sha256(text.encode()).hexdigest()[:16]
-        register(key, self)
-        return key
 
     def latex(self, diffusion: bool = False) -> str:
         """The equations in LaTeX, with the diffusion term D_s lap(c_s) where asked for."""
@@ -205,21 +201,23 @@ class ReactionSystem:
 
     def _source(self, expressions: Sequence[sp.Expr], dialect: Dialect) -> str:
         """A function body in names that no user's symbol can clash with."""
-        safe = [*self._names("c", self.species), *self._parameter_names]
-        renamed = {symbol: sp.Symbol(name, real=True) for symbol, name in zip(self.symbols.values(), safe, strict=True)}
+        safe = [*self._names("c", self.species), *self._parameter_names, *self._names("g", self.species)]
+        symbols = [*self.symbols.values(), *self._vector]
+        renamed = {symbol: sp.Symbol(name, real=True) for symbol, name in zip(symbols, safe, strict=True)}
         return function_body([sp.sympify(e).xreplace(renamed) for e in expressions], dialect, "c0")
 
     @cached_property
     def _jacobian(self) -> sp.Matrix:
         return sp.Matrix(self.rates).jacobian([self.symbols[name] for name in self.species])
 
-    def _product(self, matrix: sp.Matrix) -> list[sp.Expr]:
-        vector = sp.Matrix([sp.Symbol(name, real=True) for name in self._names("g", self.species)])
-        return list(matrix * vector)
+    @cached_property
+    def _vector(self) -> list[sp.Dummy]:
+        """What the Jacobian is multiplied with."""
+        return [sp.Dummy(real=True) for _ in self.species]
 
     @cached_property
     def _vjp(self) -> list[sp.Expr]:
-        return self._product(self._jacobian.T)
+        return list(self._jacobian.T * sp.Matrix(self._vector))
 
     @cached_property
     def _rate_function(self) -> Callable[..., Any]:
@@ -231,7 +229,7 @@ class ReactionSystem:
 
     @cached_property
     def _jvp_function(self) -> Callable[..., Any]:
-        return self._compile(self._product(self._jacobian), "c", "g")
+        return self._compile(list(self._jacobian * sp.Matrix(self._vector)), "c", "g")
 
     @cached_property
     def _jacobian_function(self) -> Callable[..., Any]:

@@ -9,9 +9,10 @@ import sys
 import tempfile
 from pathlib import Path
 from types import ModuleType
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 
+@runtime_checkable
 class Generated(Protocol):
     """What an operator needs to know of a reaction system: names, and the source of its kernels."""
 
@@ -25,9 +26,9 @@ class Generated(Protocol):
 _systems: dict[str, Generated] = {}
 
 
-def register(key: str, system: Generated) -> None:
+def register(system: Generated) -> None:
     """Make a system known to the operators, which take its key: an operator's arguments are tensors and text."""
-    _systems.setdefault(key, system)
+    _systems.setdefault(system.key, system)
 
 
 def registered(key: str) -> Generated:

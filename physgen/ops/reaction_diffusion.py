@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial as bind
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
@@ -28,6 +29,7 @@ PROGRAMS = 1024
 SPACE = {1: "X", 2: "H, W", 3: "Z, H, W"}
 
 
+@runtime_checkable
 class System(Generated, Protocol):
     """A reaction system that can be evaluated in torch and generates kernels."""
 
@@ -130,7 +132,13 @@ def reaction_diffusion_loss(
     return loss
 
 
-@torch.library.custom_op("physgen::reaction_diffusion_loss", mutates_args=())
+SCHEMA = (
+    "(Tensor u, Tensor coefficients, str key, float[] inverse_square, float dt, str boundary, str backend)"
+    " -> (Tensor, Tensor)"
+)
+
+
+@torch.library.custom_op("physgen::reaction_diffusion_loss", mutates_args=(), schema=SCHEMA)
 def _fused(
     u: Tensor,
     coefficients: Tensor,
@@ -153,12 +161,14 @@ def _(u: Tensor, coefficients: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
 
 def _save_gradient(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     ctx.save_for_backward(output[1])
+    ctx.mark_non_differentiable(output[1])
     ctx.set_materialize_grads(False)
 
 
-def _scale_gradient(ctx: Any, loss_gradient: Tensor, _: Any) -> tuple[Tensor | None, ...]:
+@once_differentiable
+def _scale_gradient(ctx: Any, factor: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
     (gradient,) = ctx.saved_tensors
-    return scaled(gradient, loss_gradient), *[None] * 6
+    return None if factor is None else scaled(gradient, factor), *[None] * 6
 
 
 _fused.register_autograd(_scale_gradient, setup_context=_save_gradient)

@@ -1,0 +1,88 @@
+"""The Triton kernel on Triton's interpreter against the float64 reference; as a script, what runs there."""
+
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from random_systems import random_system
+
+from physgen.constraints.systems import SYSTEMS, reaction_system
+from physgen.grid import Grid
+from physgen.ops.reaction_diffusion import reaction_diffusion_loss
+from physgen.ops.stencil import WALLS
+
+#: B, T, H, W: smaller than a tile, larger, one cell wide, chunks of time
+SHAPES = [(2, 3, 5, 7), (1, 2, 1, 9), (1, 5, 17, 1), (1, 2, 2, 2), (1, 9, 11, 33)]
+RANDOM = (3, 11, 19, 42)
+Case = tuple[str, tuple[int, ...], str, torch.dtype]
+CASES: list[Case] = [
+    *itertools.product(["gray_scott"], SHAPES, WALLS, [torch.float32]),
+    *itertools.product(SYSTEMS, [(1, 2, 5, 7)], ["dirichlet"], [torch.float32]),
+    *itertools.product([f"random {seed}" for seed in RANDOM], [(1, 2, 5, 7)], ["no-flux"], [torch.float32]),
+    *itertools.product(["gray_scott", "hill_inhibition"], [(2, 3, 5, 7)], ["no-flux"], [torch.bfloat16]),
+]
+
+
+def problem(case: Case) -> tuple[Tensor, dict[str, Any]]:
+    name, shape, boundary, dtype = case
+    if name.startswith("random"):
+        system, values = random_system(int(name.split()[1]))
+    else:
+        system, values = reaction_system(name), SYSTEMS[name].values
+    generator = torch.Generator().manual_seed(0)
+    species = len(system.species)
+    u = torch.rand((shape[0], species, *shape[1:]), generator=generator, dtype=torch.float64).to(dtype)
+    return u, {
+        "system": system,
+        "diffusivity": {s: 0.3 + 0.1 * i for i, s in enumerate(system.species)},
+        "parameters": values,
+        "grid": Grid((1.3, 0.7), 0.5, boundary),
+        "weight": 0.5 + torch.rand(shape[0], species, generator=generator),
+        "wall": {s: 0.2 + 0.1 * i for i, s in enumerate(system.species)},
+    }
+
+
+def loss_and_gradient(u: Tensor, backend: str, arguments: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    u = u.clone().requires_grad_()
+    loss = reaction_diffusion_loss(u, backend=backend, **arguments)
+    (gradient,) = torch.autograd.grad(loss.sum(), u)
+    return loss.detach(), gradient
+
+
+@pytest.fixture(scope="module")
+def interpreted(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Tensor, Tensor]]:
+    """Every case, in one other process: Triton reads the variable when it is imported."""
+    pytest.importorskip("triton")
+    out = tmp_path_factory.mktemp("reaction_diffusion") / "results.pt"
+    subprocess.run([sys.executable, __file__, str(out)], check=True, env=os.environ | {"TRITON_INTERPRET": "1"})
+    results: list[tuple[Tensor, Tensor]] = torch.load(out)
+    return results
+
+
+@pytest.mark.parametrize("index", range(len(CASES)), ids=lambda index: "-".join(map(str, CASES[index])))
+def test_interpreted_kernel_agrees_with_float64(interpreted: list[tuple[Tensor, Tensor]], index: int) -> None:
+    u, arguments = problem(CASES[index])
+    expected, exact = loss_and_gradient(u.double(), "reference", arguments)
+    loss, gradient = interpreted[index]
+    rounding = 2**-8 if u.dtype == torch.bfloat16 else 4e-7
+    assert gradient.dtype == u.dtype
+    assert float((loss - expected).norm() / expected.norm()) < 4e-7
+    assert float((gradient - exact).norm() / exact.norm()) < rounding
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    found = []
+    for case in CASES:
+        u, arguments = problem(case)
+        loss, gradient = loss_and_gradient(u, "triton", arguments)
+        found.append((loss, gradient))
+    torch.save(found, sys.argv[1])
