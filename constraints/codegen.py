@@ -101,8 +101,11 @@ class _Printer(StrPrinter):
 class _Torch(_Printer):
     namespace = "torch."
 
-    def where(self, condition: str, then: str, other: str) -> str:
-        return f"torch.where({condition}, {then}, {other})"
+    def _print_Heaviside(self, expr: sp.Expr) -> str:
+        return f"(({self._print(expr.args[0])}) > 0.0).to(c0.dtype)"
+
+    def _print_sign(self, expr: sp.Expr) -> str:
+        return f"torch.sign({self._print(expr.args[0])})"
 
     def pairwise(self, function: str, expr: sp.Expr) -> str:
         bound = {"torch.maximum": "min", "torch.minimum": "max"}[function]
@@ -151,16 +154,16 @@ def _constant(expr: sp.Basic) -> bool:
     return isinstance(expr, sp.Expr) and bool(expr.is_number) and not expr.is_Number
 
 
-def function_body(expressions: Sequence[sp.Expr], dialect: Dialect, like: str) -> str:
+def function_body(expressions: Sequence[sp.Expr], dialect: Dialect) -> str:
     """Lines that compute ``expressions`` with shared subexpressions and return them as a tuple, not indented.
 
-    A constant expression is returned as that constant plus zero times ``like``, an argument of the function, so that it
-    has the shape of a field.
+    ``c0``, an argument of the function, is a field: a constant expression is returned as that constant plus zero times
+    ``c0``, so that it has a field's shape.
 
     Source: common subexpression elimination, as in any compiler.
 
     >>> u, v = sp.symbols("u v", real=True)
-    >>> print(function_body([u * v**2, -u * v**2], "torch", "u"))
+    >>> print(function_body([u * v**2, -u * v**2], "torch"))
     c_0 = (u * ((v) * (v)))
     return c_0, ((-1.0) * c_0),
     """
@@ -169,7 +172,7 @@ def function_body(expressions: Sequence[sp.Expr], dialect: Dialect, like: str) -
     shared, results = sp.cse(evaluated, symbols=sp.numbered_symbols("c_"), optimizations="basic")
     lines = [f"{name} = {printer.doprint(value)}" for name, value in shared]
     returned = [
-        f"{printer.doprint(result)} + {printer.number(0.0)} * {like}" if result.is_number else printer.doprint(result)
+        f"{printer.doprint(result)} + {printer.number(0.0)} * c0" if result.is_number else printer.doprint(result)
         for result in results
     ]
     return "\n".join([*lines, f"return {', '.join(returned)},"])

@@ -204,7 +204,7 @@ class ReactionSystem:
         safe = [*self._names("c", self.species), *self._parameter_names, *self._names("g", self.species)]
         symbols = [*self.symbols.values(), *self._vector]
         renamed = {symbol: sp.Symbol(name, real=True) for symbol, name in zip(symbols, safe, strict=True)}
-        return function_body([sp.sympify(e).xreplace(renamed) for e in expressions], dialect, "c0")
+        return function_body([sp.sympify(e).xreplace(renamed) for e in expressions], dialect)
 
     @cached_property
     def _jacobian(self) -> sp.Matrix:
@@ -261,7 +261,7 @@ class ReactionSystem:
             raise InvalidArgument("fields", f"{first.shape[1]} fields", f"one of each species, {self.species}")
         shape = (-1, *[1] * (first.ndim - 2))
         tensors = (torch.as_tensor(values[name], dtype=first.dtype, device=first.device) for name in self.parameters)
-        constants = [value.view(shape) if value.ndim else value for value in tensors]
+        constants = [value.view(shape) for value in tensors]
         components = [component for field in fields for component in field.unbind(1)]
         results = (torch.as_tensor(result).to(first) for result in function(*components, *constants))
         return torch.stack([result.expand_as(components[0]) for result in results], dim=1)
