@@ -1,23 +1,14 @@
-"""`make bench`: what the constraint and the guidance cost, as ratios measured in turn in one process.
-
-Machines are shared and noisy: pairs of runs alternate, and only the ratio of each pair is kept.
-"""
+"""What conserving mass and guiding with it cost."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-
-import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from physgen.adapters.diffusers import guide
 from physgen.constraints import MassConservation
 from physgen.constraints.capped_simplex import project_capped_simplex
+from physgen.experiments.bench.ratios import Pair
 from physgen.experiments.default_guidance import default_guidance
 from physgen.grid import Grid
 from physgen.worlds import load_world
@@ -25,29 +16,6 @@ from physgen.worlds import load_world
 GRID = Grid(spacing=(2.0, 2.0), dt=0.1)
 SHAPE = (4, 1, 25, 256, 256)
 PROMPT = "two drops of green dye diffusing slowly in water"
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two ways of doing the same work."""
-
-    name: str
-    ours: Callable[[], object]
-    against: str
-    other: Callable[[], object]
-    repeats: int
-
-
-def ratios(pair: Pair) -> np.ndarray:
-    """Time of ours over time of the other, pair by pair after one warm-up."""
-    times = []
-    for _ in range(pair.repeats + 1):
-        marks = [time.perf_counter()]
-        for work in (pair.ours, pair.other):
-            work()
-            marks.append(time.perf_counter())
-        times.append(np.diff(marks))
-    return np.array([ours / other for ours, other in times[1:]])
 
 
 def naive_mass_gradient(fields: Tensor) -> Tensor:
@@ -108,20 +76,3 @@ def pairs() -> list[Pair]:
         ),
         Pair("sample, guided", guided, "unguided", lambda: world.sample(PROMPT, seed=0), 5),
     ]
-
-
-def main() -> None:
-    """Print the table."""
-    torch.set_num_threads(1)
-    table = Table(title=f"time ratios, one thread, fields {list(SHAPE)} float32")
-    for column in ("work", "against", "median", "min", "max", "pairs"):
-        table.add_column(column)
-    for pair in pairs():
-        measured = ratios(pair)
-        figures = (np.median(measured), measured.min(), measured.max())
-        table.add_row(pair.name, pair.against, *(f"{x:.2f}" for x in figures), str(len(measured)))
-    Console().print(table)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,1 @@
+"""`make bench`: what constraints and guidance cost, as ratios in one process."""
