@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from physgen.constraints.codegen import function_body
 from physgen.constraints.symbolic import ReactionSystem
 from physgen.errors import InvalidArgument
 
@@ -51,18 +53,19 @@ class Compartments:
 
         self.species = system.species
         exchanged = [name for name in self.species if any(name in pair for pair in exchange)]
-        rates = [f"exchange_{a}_{b}" for a, b in exchange]
-        constants = [*system.parameters, *rates, *(f"volume_{name}" for name in exchanged)]
-        self.names = (*self.species, *constants)
+        flow_rates = [f"exchange_{a}_{b}" for a, b in exchange]
+        self.names = (*self.species, *system.parameters, *flow_rates, *(f"volume_{name}" for name in exchanged))
         self.boluses = sorted((time, self.species.index(name), amount) for time, name, amount in boluses)
         symbol = {name: sympy.Symbol(name, real=True) for name in self.names}
-        flows = dict.fromkeys(self.species, sympy.Integer(0))
-        for (a, b), rate in zip(exchange, rates, strict=True):
-            flow = symbol[rate] * (symbol[b] - symbol[a])
-            flows[a] += flow / symbol[f"volume_{a}"]
-            flows[b] -= flow / symbol[f"volume_{b}"]
-        reactions = [rate + flow for rate, flow in zip(system.rates, flows.values(), strict=True)]
-        self._system = ReactionSystem(self.names, [], [*reactions, *[0] * len(constants)])
+        rates = dict(zip(self.species, system.rates, strict=True))
+        for (a, b), k in zip(exchange, flow_rates, strict=True):
+            flow = symbol[k] * (symbol[b] - symbol[a])
+            rates[a] += flow / symbol[f"volume_{a}"]
+            rates[b] -= flow / symbol[f"volume_{b}"]
+        along = {name: sympy.Symbol(f"along {name}", real=True) for name in self.names}
+        tangents = [sum(rate.diff(symbol[name]) * along[name] for name in self.names) for rate in rates.values()]
+        self._rates = _function(list(rates.values()), list(symbol.values()))
+        self._rates_along = _function([*rates.values(), *tangents], [*symbol.values(), *along.values()])
 
     def trajectory(
         self, x: Float[Tensor, "N"], times: Float[Tensor, "T"], tolerance: float = TOLERANCE
@@ -78,12 +81,16 @@ class Compartments:
         return self._solve(x[None, : len(self.species)], x, None, times, tolerance)[:, 0]
 
     def sensitivities(
-        self, x: Float[Tensor, "N"], directions: Float[Tensor, "P N"], times: Float[Tensor, "T"]
+        self,
+        x: Float[Tensor, "N"],
+        directions: Float[Tensor, "P N"],
+        times: Float[Tensor, "T"],
+        tolerance: float = TOLERANCE,
     ) -> tuple[Float[Tensor, "T S"], Float[Tensor, "P T S"]]:
         """Concentrations, and their derivatives along ``directions`` of x by the forward sensitivity equations."""
         species = len(self.species)
         state = torch.cat([x[None, :species], directions[:, :species]])
-        solved = self._solve(state, x, directions[:, species:], times, TOLERANCE).transpose(0, 1)
+        solved = self._solve(state, x, directions[:, species:], times, tolerance).transpose(0, 1)
         return solved[0], solved[1:]
 
     def _solve(self, state: Tensor, x: Tensor, directions: Tensor | None, times: Tensor, tolerance: float) -> Tensor:
@@ -110,13 +117,13 @@ class Compartments:
         species, constants = len(self.species), x[len(self.species) :]
 
         def rate(_: Tensor, rows: Tensor) -> Tensor:
-            point = torch.cat([rows[0], constants])[None]
-            slope = self._system.reaction(point, {})[:, :species]
+            point = torch.cat([rows[0], constants]).unbind()
             if directions is None:
-                return slope
-            tangent = torch.cat([rows[1:], directions], 1)
-            along = self._system.jvp(point.expand_as(tangent), tangent, {})[:, :species]
-            return torch.cat([slope, along])
+                return torch.stack(self._rates(*point))[None]
+            tangents = torch.cat([rows[1:], directions], 1).unbind(1)
+            results = self._rates_along(*point, *tangents)
+            along = torch.stack([result.expand_as(tangents[0]) for result in results[species:]], 1)
+            return torch.cat([torch.stack(results[:species])[None], along])
 
         options = {"rtol": tolerance[0], "atol": tolerance[1], "method": "dopri5", "options": {"max_num_steps": STEPS}}
         try:
@@ -133,6 +140,18 @@ class Compartments:
     def _size(self, x: Tensor, duration: float) -> float:
         """Concentration that the absolute tolerance is relative to: initial, injected, or what the first rates make."""
         species = len(self.species)
-        made = self._system.reaction(x[None], {})[0, :species].abs().max() * duration
+        made = torch.stack(self._rates(*x)).abs().max() * duration
         size = max(float(x[:species].abs().max()), float(made), *(abs(amount) for *_, amount in self.boluses), 0.0)
         return size if size > 0 else 1.0
+
+
+def _function(expressions: list[Any], symbols: list[Any]) -> Callable[..., tuple[Tensor, ...]]:
+    """A torch function of the symbols, in names that none of them can clash with."""
+    import sympy
+
+    safe = {symbol: sympy.Symbol(f"c{index}", real=True) for index, symbol in enumerate(symbols)}
+    body = function_body([sympy.sympify(e).xreplace(safe) for e in expressions], "torch").replace("\n", "\n    ")
+    namespace: dict[str, Any] = {"torch": torch}
+    exec(f"def function({', '.join(map(str, safe.values()))}):\n    {body}\n", namespace)  # generated, never user text
+    function: Callable[..., tuple[Tensor, ...]] = namespace["function"]
+    return function

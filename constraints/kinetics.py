@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physgen.constraints.base import Constraint, check_fields
-from physgen.constraints.compartments import Compartments
+from physgen.constraints.compartments import TOLERANCE, Compartments
 from physgen.constraints.least_squares import Fit, least_squares
 from physgen.constraints.symbolic import ReactionSystem
 from physgen.constraints.systems import reaction_system
@@ -30,7 +30,7 @@ CLOSED = ("no-flux", "periodic")
 FLOOR = 1e-3
 #: relative volume that a compartment has at least
 SMALLEST = 1e-6
-#: points that a fit of constants starts from the best of, and the relative error of a step when they are compared
+#: points that a fit of constants starts from the best of, and the relative error of a step until it is close
 STARTS, COARSE = 8, 1e-3
 
 
@@ -46,8 +46,8 @@ class Kinetics(Constraint):
     of c (forward sensitivity equations), from the best of eight starts.
 
     scale[b, s] is the root mean square over time of c, or, where anything is fitted, of m, and at least 1/1000 of that
-    of the largest species; 1 where all is zero. Scale and fitted values are detached: at its minimum the misfit does
-    not change with them to first order (envelope theorem), so for a given scale the gradient of the loss is exact.
+    of the largest species; 1 where nothing is there. Scale and fitted values are detached: at its minimum the misfit
+    does not change with them to first order (envelope theorem), so for a given scale the gradient of the loss is exact.
     Fixed values may be tensors that require grad: the gradient goes on, see `Compartments.trajectory`.
 
     Args:
@@ -167,8 +167,8 @@ class Kinetics(Constraint):
     def _scale(self, measured: Tensor, model: Tensor) -> Tensor:
         """Of each species, ``[B, S]``."""
         seen, solved = (x.square().mean(-1).sqrt() for x in (measured, model))
-        scale = seen if self._unknown else solved
-        scale = scale.maximum(FLOOR * seen.maximum(solved).amax(1, keepdim=True))
+        size, largest = (seen, seen) if self._unknown else (solved, solved.maximum(seen))
+        scale = size.maximum(FLOOR * largest.amax(1, keepdim=True))
         return torch.where(scale > 0, scale, 1.0)
 
     def _points(self, measured: Tensor, times: Tensor) -> list[Tensor]:
@@ -197,11 +197,11 @@ class Kinetics(Constraint):
             except InvalidArgument:
                 return math.inf
 
-        def model(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        def model(u: np.ndarray, tolerance: float = TOLERANCE) -> tuple[np.ndarray, np.ndarray]:
             point = self._point(torch.from_numpy(each("value", u))).detach()
             directions = torch.zeros(len(unknown), len(point), dtype=torch.float64)
             directions[range(len(unknown)), columns] = torch.from_numpy(each("slope", u))
-            solved, sensitive = self.compartments.sensitivities(point, directions, times)
+            solved, sensitive = self.compartments.sensitivities(point, directions, times, tolerance)
             return misfit(solved), (sensitive * weight).transpose(1, 2).flatten(1).T.numpy()
 
         species = len(self.compartments.species)
@@ -209,8 +209,10 @@ class Kinetics(Constraint):
             x.coordinate(float(measured[index, 0])) if index < species else math.nan
             for index, x in zip(columns, unknown, strict=True)
         ]
+        bounds = np.zeros(len(unknown)), np.array([x.end for x in unknown])
         start = min(_starts(np.array(first)), key=coarse)
-        fit = least_squares(model, start, np.zeros(len(unknown)), np.array([x.end for x in unknown]))
+        start = least_squares(lambda u: model(u, COARSE), start, *bounds, COARSE).value
+        fit = least_squares(model, start, *bounds)
         slope = each("slope", fit.value)
         return replace(fit, value=each("value", fit.value), covariance=fit.covariance * np.outer(slope, slope))
 
@@ -237,12 +239,14 @@ def _read(name: str, got: Any, lowest: float = -math.inf, open_ended: bool = Fal
     allowed = "a finite number (fixed) or (lowest, highest) (fitted)"
     allowed += f", at least {lowest:g}" if math.isfinite(lowest) else ""
     if isinstance(got, Sequence) and not isinstance(got, str):
-        if len(got) != 2:
+        try:
+            low, high = map(float, got)
+        except (TypeError, ValueError):
+            raise InvalidArgument(name, got, allowed) from None
+        if not (lowest <= low < high and math.isfinite(low) and (math.isfinite(high) or open_ended)):
             raise InvalidArgument(name, got, allowed)
-        low = finite(name, got[0], allowed, lambda value: value >= lowest)
-        high = math.inf if open_ended and got[1] == math.inf else finite(name, got[1], allowed, lambda x: x > low)
         return Unknown(low, high)
-    value = finite(name, got, allowed, lambda value: value >= lowest)
+    value = finite(name, got.detach() if isinstance(got, Tensor) else got, allowed, lambda value: value >= lowest)
     return got if isinstance(got, Tensor) else value
 
 

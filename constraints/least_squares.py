@@ -38,6 +38,7 @@ def least_squares(
     start: Float64[np.ndarray, "P"],
     low: Float64[np.ndarray, "P"],
     high: Float64[np.ndarray, "P"],
+    precision: float = 1e-8,
 ) -> Fit:
     """Least squares under bounds.
 
@@ -46,7 +47,8 @@ def least_squares(
 
     Parameters are identifiable where the condition is at most `IDENTIFIABLE` and each error less than high - low. The
     covariance is infinite where N <= P or J does not determine the parameters. Steps to where the model raises
-    `InvalidArgument` are cut short.
+    `InvalidArgument` are cut short. The last step is shorter than ``precision``, or changes the sum of squares by less,
+    both relatively.
 
     Raises:
         InvalidArgument: the model's, at the start.
@@ -76,7 +78,7 @@ def least_squares(
             return np.full(size, np.inf)
 
     found = scipy.optimize.least_squares(
-        residual, start, lambda p: at(p)[1], (low, high), xtol=1e-9, ftol=1e-13, gtol=1e-10, max_nfev=100
+        residual, start, lambda p: at(p)[1], (low, high), xtol=precision, ftol=precision, gtol=1e-12, max_nfev=100
     )
     covariance, condition = _errors(*at(found.x))
     determined = bool((np.diag(covariance) < (high - low) ** 2).all())

@@ -1,4 +1,3 @@
-import itertools
 import math
 import re
 import subprocess
@@ -15,7 +14,7 @@ from scipy.special import lambertw
 from torch import Tensor
 
 from physgen.constraints.compartments import LONG, Compartments
-from physgen.constraints.kinetics import Kinetics
+from physgen.constraints.kinetics import FLOOR, Kinetics
 from physgen.constraints.symbolic import ReactionSystem
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
@@ -172,7 +171,7 @@ def test_gradient_goes_on_to_fixed_tensors(frames: int) -> None:
 def test_gradient(name: str) -> None:
     build, fields = TRUTH[name]
     constraint = build()
-    small = fields()[:, :, :4, :2, :2].repeat(2, 1, 1, 1, 1).requires_grad_()
+    small = fields()[:, :, :4, :1, :1].clone().requires_grad_()
     assert torch.autograd.gradcheck(lambda x: constraint.residual(x, GRID), (small,))
 
 
@@ -225,9 +224,9 @@ def test_clean_parameters_are_recovered(name: str) -> None:
 
 @fits
 def test_noisy_parameters_are_recovered_with_their_errors(name: str) -> None:
-    """5 % noise on every mean: the middle of five fits is within a tenth, the errors are those seen."""
+    """5 % noise on every mean: the middle of three fits is within a tenth, the errors are those seen."""
     build, means, expected = FITS[name]
-    estimate: Any = build().estimate(noisy(means(), 0.05, 1, samples=5), GRID)
+    estimate: Any = build().estimate(noisy(means(), 0.05, 1, samples=3), GRID)
     for key, value in expected.items():
         found, error = np.array(estimate[key]), np.array(estimate[f"{key}_error"])
         assert np.median(found) == pytest.approx(value, rel=0.1)
@@ -246,7 +245,7 @@ def test_both_constants_of_an_enzyme_from_one_curve() -> None:
 def test_constants_that_the_data_do_not_tell_apart_are_reported() -> None:
     """Far from saturation only Vmax/Km counts; without exchange over equal halves, no volume does."""
     scarce = torch.exp(-0.8 * TIME)
-    enzyme = Kinetics("michaelis_menten", {"Vmax": (1.0, 1e6), "Km": (1.0, 1e6)}, {"S": 1.0, "P": 0.0})
+    enzyme = Kinetics("michaelis_menten", {"Vmax": (10.0, 1e5), "Km": (10.0, 1e5)}, {"S": 1.0, "P": 0.0})
     estimate: Any = enzyme.estimate(video(scarce, 1 - scarce), GRID)
     assert estimate["identifiable"] == [False]
     assert estimate["Vmax"][0] / estimate["Km"][0] == pytest.approx(0.8, rel=0.01)
@@ -259,8 +258,8 @@ def test_constants_that_the_data_do_not_tell_apart_are_reported() -> None:
 
 def test_detached_fit_has_the_exact_gradient() -> None:
     """Envelope theorem: finite differences see the fit move, the gradient does not, and they agree."""
-    fields = noisy(logistic()[None], 0.05, 2).clone().requires_grad_()
-    constraint = FITS["logistic"][0]()
+    fields = noisy(torch.exp(-0.7 * TIME[:9])[None], 0.1, 2).clone().requires_grad_()
+    constraint = Kinetics(DECAY, {"k": (0.1, 10.0)}, {"c": 1.0})
     loss = constraint.loss(fields, GRID)
     (gradient,) = torch.autograd.grad(loss.sum(), fields)
 
@@ -269,50 +268,49 @@ def test_detached_fit_has_the_exact_gradient() -> None:
         scale = x.mean((3, 4)).square().mean().sqrt() / fields.mean((3, 4)).square().mean().sqrt()
         return float(constraint.loss(x, GRID) * scale**2)
 
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(3):
-        direction = torch.randn((FRAMES, 1, 1), generator=generator, dtype=torch.float64).expand_as(fields)
-        slope = (misfit(fields + 1e-4 * direction) - misfit(fields - 1e-4 * direction)) / 2e-4
-        assert float((gradient * direction).sum()) == pytest.approx(slope, rel=1e-3)
+    direction = torch.randn((9, 1, 1), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    slope = (misfit(fields + 1e-3 * direction) - misfit(fields - 1e-3 * direction)) / 2e-3
+    assert float((gradient * direction).sum()) == pytest.approx(slope, rel=1e-3)
 
 
-def auroc(truth: list[float], planted: list[float]) -> float:
+def auroc(truth: Tensor, planted: Tensor) -> float:
     """Share of pairs in the right order."""
-    pairs = itertools.product(truth, planted)
-    return float(np.mean([(t < p) + 0.5 * (t == p) for t, p in pairs]))
+    return float((truth[:, None] < planted).double().mean())
+
+
+VIOLATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "wrong sign of the rate": lambda c: c[0] ** 2 / c,
+    "time reversed": lambda c: c.flip(0),
+    "leak of a tenth": lambda c: c * torch.linspace(1, 0.9, len(c), dtype=torch.float64),
+}
 
 
 @pytest.mark.parametrize(
-    "violate",
-    [
-        lambda c: 2 * c[:1] - c,
-        lambda c: c.flip(0),
-        lambda c: c * torch.linspace(1, 0.9, FRAMES, dtype=torch.float64),
-    ],
-    ids=["wrong sign of the rate", "time reversed", "leak of a tenth"],
+    ("violation", "start", "samples"),
+    [*((violation, 1.0, 40) for violation in VIOLATIONS), ("leak of a tenth", (0.0, 10.0), 8)],
 )
-def test_violations_are_told_from_truth(violate: Callable[[Tensor], Tensor]) -> None:
-    """Noisy videos of decay from different starts, of which the start is fitted: 10 % per pixel and 1 % per frame."""
+def test_violations_are_told_from_truth(violation: str, start: Any, samples: int) -> None:
+    """Noisy videos of a pattern that decays: 10 % noise in each pixel, 1 % in each frame."""
     generator = torch.Generator().manual_seed(0)
-    constraint = Kinetics(DECAY, {"k": 0.3})
+    constraint = Kinetics(DECAY, {"k": 0.3}, {"c": start})
 
-    def score(means: Tensor) -> float:
-        flicker = 1 + 0.01 * torch.randn(FRAMES, generator=generator, dtype=torch.float64)
-        noise = 0.1 * torch.randn(FRAMES, 8, 8, generator=generator, dtype=torch.float64)
-        return float(constraint.loss((means * flicker).view(1, 1, -1, 1, 1) * (1 + noise), GRID))
+    def scores(means: Tensor) -> Tensor:
+        pattern = torch.rand(samples, 1, 1, 16, 16, generator=generator, dtype=torch.float64)
+        flicker = 1 + 0.01 * torch.randn(samples, 1, len(means), 1, 1, generator=generator, dtype=torch.float64)
+        noise = 1 + 0.1 * torch.randn(samples, 1, len(means), 16, 16, generator=generator, dtype=torch.float64)
+        fields = means.view(-1, 1, 1) * pattern / pattern.mean((3, 4), keepdim=True) * flicker * noise
+        return constraint.loss(fields, GRID)
 
-    starts = torch.linspace(0.2, 2, 12, dtype=torch.float64)
-    curves = [start * torch.exp(-0.3 * TIME) for start in starts]
-    truth, planted = ([score(f(c)) for c in curves] for f in (lambda c: c, violate))
-    assert auroc(truth, planted) >= 0.99
+    means = torch.exp(-0.3 * TIME)
+    assert auroc(scores(means), scores(VIOLATIONS[violation](means))) >= 0.99
 
 
 def test_residual_has_no_dimension_and_samples_are_alone() -> None:
     generator = torch.Generator().manual_seed(0)
-    fields = torch.rand(3, 1, 7, 2, 2, generator=generator, dtype=torch.float64)
+    fields = torch.rand(2, 1, 5, 2, 2, generator=generator, dtype=torch.float64)
     for build in (
         lambda c, t: Kinetics(DECAY, {"k": 0.7 / t}, {"c": 0.8 * c}, [("c", 0.6 * t, 0.3 * c)]),
-        lambda c, t: Kinetics(LOGISTIC, {"r": (0.1 / t, 3.0 / t), "K": 2.0 * c}),
+        lambda c, t: Kinetics(LOGISTIC, {"r": 1.2 / t, "K": 2.0 * c}),
     ):
         expected = build(1, 1).residual(fields, GRID)
         assert expected.abs().max() > 0.1
@@ -327,10 +325,10 @@ def test_absent_species_have_finite_residuals() -> None:
     for value in (0.0, 1.0):
         fields = torch.full((1, 1, 4, 3, 3), value, requires_grad=True)
         for constraint in (Kinetics(DECAY, {"k": 0.7}, {"c": 0.0}), Kinetics(DECAY, {"k": (0.1, 1.0)})):
-            loss = constraint.loss(fields, GRID)
-            assert loss.isfinite().all()
-            assert torch.autograd.grad(loss.sum(), fields)[0].isfinite().all()
-            assert value > 0 or loss.item() == 0
+            residual = constraint.residual(fields, GRID)
+            assert residual.abs().max() <= 1 / FLOOR + 1
+            assert torch.autograd.grad(residual.sum(), fields)[0].isfinite().all()
+            assert value > 0 or residual.abs().max() < 1e-9
 
 
 def poles(shared: Path, cell: int) -> Tensor:
