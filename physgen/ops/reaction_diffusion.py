@@ -22,8 +22,8 @@ from physgen.ops.stencil import WALLS, check_wall, laplacian
 
 Value = float | int | Tensor
 
-#: rows of a frame that one numba job marches through time
-ROWS = 16
+#: rows of a frame that one numba job marches through time, and values in them, so that they stay in the cache
+ROWS, CACHED = 32, 2**15
 #: programs that a Triton launch should have at least
 PROGRAMS = 1024
 SPACE = {1: "X", 2: "H, W", 3: "Z, H, W"}
@@ -179,12 +179,13 @@ def _numba(u: Tensor, coefficients: Tensor, key: str, scalars: list[float], boun
     module = kernel_module(key, "numba", str(dtype).removeprefix("torch."))
     fields = u.to(dtype)
     gradient = torch.empty_like(fields)
-    jobs = u.shape[0] * math.ceil(u.shape[3] / ROWS)
+    rows = max(4, min(ROWS, CACHED // (u.shape[1] * u.shape[4])))
+    jobs = u.shape[0] * math.ceil(u.shape[3] / rows)
     partial = np.empty(jobs)
     arrays = [
         x.detach().numpy() for x in (fields, gradient, coefficients.to(dtype), torch.tensor(scalars, dtype=dtype))
     ]
-    march = bind(module.loss_and_gradient, *arrays[:3], partial, arrays[3], boundary, ROWS)
+    march = bind(module.loss_and_gradient, *arrays[:3], partial, arrays[3], boundary, rows)
     in_threads(march, jobs)
     loss = torch.from_numpy(partial.reshape(u.shape[0], -1).sum(1)).to(dtype)
     return loss, gradient.to(u.dtype)
