@@ -10,14 +10,14 @@ from physgen.constraints.spectral import eigenbasis, transform
 from physgen.grid import Grid
 
 #: power, relative to that of the noise, above which a mode is signal
-SIGNAL = 3.0
+SIGNAL = 8.0
 
 
 @torch.no_grad()
 def without_noise(fields: Float[Tensor, "B S T *space"], grid: Grid) -> Float64[Tensor, "B S T *space"]:
     """Spatial modes of the fields that stand out of noise that is white in space and time.
 
-    a = V^T u, in the eigenbasis of the Laplacian;  keep mode k where mean_t a_k^2 > 3 sigma^2,
+    a = V^T u, in the eigenbasis of the Laplacian;  keep mode k where mean_t a_k^2 > 8 sigma^2,
     sigma^2 = median_k mean_t (a_k[t+1] - 2 a_k[t] + a_k[t-1])^2 / 6
 
     The second difference in time leaves noise and little of a smooth signal, so clean fields keep all but modes that
