@@ -47,17 +47,26 @@ MASS = [Case("mass", target, dtype) for target in TARGETS for dtype in DTYPES]
 
 
 def main(folder: Path) -> None:
-    """Write ``CASE.ptx`` for every case, and its compile-time arguments and shared memory in ``cases.json``."""
+    """Write ``CASE.ptx`` for every case, and its compile-time arguments and shared memory in ``cases.json``.
+
+    Of a case that does not compile, the latter has the error instead.
+    """
+    from triton.compiler.errors import CompilationError
+
     from physgen.experiments.kernels.aot import compile_kernel
     from physgen.experiments.kernels.registry import mass_kernel, phase_order_kernel, reaction_diffusion_kernel
 
-    cases = {}
+    cases: dict[str, dict[str, int | float | str]] = {}
     for case in [*REACTION_DIFFUSION, *PHASE_ORDER, *MASS]:
         if case.kernel == "reaction_diffusion":
             spec = reaction_diffusion_kernel(case.system, case.dtype, case.boundary, HEIGHT, WIDTH)
         else:
             spec = {"phase_order": phase_order_kernel, "mass": mass_kernel}[case.kernel](case.dtype)
-        compiled = compile_kernel(spec, case.target)
+        try:
+            compiled = compile_kernel(spec, case.target)
+        except CompilationError as error:
+            cases[str(case)] = {"error": str(error)}
+            continue
         cases[str(case)] = {**spec.constexprs, "shared": compiled.metadata.shared}
         (folder / f"{case}.ptx").write_text(compiled.asm["ptx"])
     (folder / "cases.json").write_text(json.dumps(cases))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from physgen.grid import Grid
 from physgen.ops.phase_order import left_to_right, phase_order_nll
 from physgen.ops.reaction_diffusion import crank_nicolson_residual
 from ptx.emit import HEIGHT, MASS, PHASE_ORDER, REACTION_DIFFUSION, WIDTH, Case
+from ptx.errors import Fault, Refused
 from ptx.machine import launch
 from ptx.memory import GlobalMemory
 from ptx.parser import parse
@@ -37,12 +40,21 @@ class Emitted:
     """PTX by case, with its compile-time arguments and the shared memory it needs."""
 
     folder: Path
-    cases: dict[str, dict[str, int]]
+    cases: dict[str, dict[str, Any]]
+
+    def constants(self, case: Case) -> dict[str, int]:
+        assert "error" not in self.cases[str(case)], self.cases[str(case)]["error"]
+        return self.cases[str(case)]
 
     def launch(
-        self, case: Case, grid: tuple[int, int, int], arguments: list[int | float], memory: GlobalMemory
+        self,
+        case: Case,
+        grid: tuple[int, int, int],
+        arguments: list[int | float],
+        memory: GlobalMemory,
+        edit: tuple[str, str] = ("", ""),
     ) -> None:
-        text = (self.folder / f"{case}.ptx").read_text()
+        text = re.sub(*edit, (self.folder / f"{case}.ptx").read_text())
         launch(parse(text), grid, arguments, memory, self.cases[str(case)]["shared"])
 
 
@@ -102,7 +114,7 @@ def test_reaction_diffusion(case: Case, emitted: Emitted) -> None:
     gradient = torch.autograd.grad(losses.sum(), exact)[0]
 
     chunk = 2
-    constants = emitted.cases[str(case)]
+    constants = emitted.constants(case)
     tiles = math.ceil(height / constants["BLOCK_H"]) * math.ceil(width / constants["BLOCK_W"])
     programs = (tiles, math.ceil(frames / chunk), 2)
     memory = GlobalMemory()
@@ -116,7 +128,6 @@ def test_reaction_diffusion(case: Case, emitted: Emitted) -> None:
     sizes = [frames, chunk, height, width, species * frames * height * width, frames * height * width, height * width]
     emitted.launch(case, programs, [u, g, partial, *arguments, *sizes], memory)
 
-    print(case, relative(fetch(memory, g, fields.shape, case.dtype), gradient))
     assert relative(fetch(memory, g, fields.shape, case.dtype), gradient) <= TOLERANCE[case.dtype]
     sums = fetch(memory, partial, programs[::-1], "fp32").sum((1, 2))
     assert relative(sums, losses.detach()) <= TOLERANCE["fp32"]
@@ -126,7 +137,7 @@ def test_reaction_diffusion(case: Case, emitted: Emitted) -> None:
 
 @pytest.mark.parametrize("case", PHASE_ORDER, ids=str)
 def test_phase_order(case: Case, emitted: Emitted) -> None:
-    samples = emitted.cases[str(case)]["SAMPLES"]
+    samples = emitted.constants(case)["SAMPLES"]
     batch, frames, phases = samples + 3, 6, 7
     generator = torch.Generator().manual_seed(1)
     evidence = rounded(3 * torch.randn(batch, frames, phases, generator=generator), case.dtype)
@@ -151,19 +162,39 @@ def test_phase_order(case: Case, emitted: Emitted) -> None:
     assert relative(fetch(memory, arguments[4], (batch,), "fp32"), losses.detach()) <= TOLERANCE["fp32"]
 
 
-@pytest.mark.parametrize("case", MASS, ids=str)
-def test_mass(case: Case, emitted: Emitted) -> None:
-    constants = emitted.cases[str(case)]
+def run_mass(case: Case, emitted: Emitted, **options: Any) -> tuple[Tensor, list[Tensor], GlobalMemory]:
+    """Values, their signed and absolute sums by row, and the memory."""
+    constants = emitted.constants(case)
     rows, columns = 3, constants["STEPS"] * constants["LANES"] + 704
     generator = torch.Generator().manual_seed(2)
     values = rounded(torch.randn(rows, columns, generator=generator), case.dtype)
     memory = GlobalMemory()
     x = memory.place("X", to_device(values, case.dtype))
-    signed, absolute = (memory.reserve(name, 8 * rows * 2) for name in ("PARTIAL", "ABSOLUTE"))
-    emitted.launch(case, (rows, 2, 1), [x, signed, absolute, columns], memory)
+    sums = [memory.reserve(name, 8 * rows * 2) for name in ("PARTIAL", "ABSOLUTE")]
+    emitted.launch(case, (rows, 2, 1), [x, *sums, columns], memory, **options)
+    return values, [torch.from_numpy(memory.fetch(a, (rows, 2), np.float64)).sum(1) for a in sums], memory
 
-    sums = [torch.from_numpy(memory.fetch(a, (rows, 2), np.float64)).sum(1) for a in (signed, absolute)]
+
+@pytest.mark.parametrize("case", MASS, ids=str)
+def test_mass(case: Case, emitted: Emitted) -> None:
+    values, (signed, absolute), memory = run_mass(case, emitted)
     size = values.abs().sum(1)
-    assert ((sums[0] - values.sum(1)).abs() <= 2e-7 * size).all()
-    assert relative(sums[1], size) <= TOLERANCE["fp32"]
+    assert ((signed - values.sum(1)).abs() <= 2e-7 * size).all()
+    assert relative(absolute, size) <= TOLERANCE["fp32"]
     assert memory.loaded.requested == values.numel() * BYTES[case.dtype]
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        ((r"@%p\d+ ld\.global", "ld.global"), "out of bounds"),
+        ((r"bar\.sync\s+0;", ""), "race: read of what another thread wrote"),
+        ((r"@%p\d+ st\.shared", "st.shared"), "two threads write different values"),
+        ((r"st\.global\.b64 \[ (%rd\d+) \+ 0", r"st.global.b64 [ \1 + 4"), "misaligned"),
+        ((r"st\.global\.b64 \[ (%rd\d+) \+ 0", r"st.global.b64 [ \1 + 8"), "out of bounds|race|never written"),
+        (("add.f32", "add.rz.f32"), "unknown instructions"),
+    ],
+)
+def test_a_fault_planted_in_an_emitted_kernel(edit: tuple[str, str], message: str, emitted: Emitted) -> None:
+    with pytest.raises((Fault, Refused), match=message):
+        run_mass(MASS[0], emitted, edit=edit)
