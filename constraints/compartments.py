@@ -115,21 +115,22 @@ class Compartments:
         from torchdiffeq import odeint, odeint_adjoint
 
         species, constants = len(self.species), x[len(self.species) :]
+        span = float(times[-1] - times[0])  # the unit of time: the solver's first step depends on it
 
         def rate(_: Tensor, rows: Tensor) -> Tensor:
             point = torch.cat([rows[0], constants]).unbind()
             if directions is None:
-                return torch.stack(self._rates(*point))[None]
+                return torch.stack(self._rates(*point))[None] * span
             tangents = torch.cat([rows[1:], directions], 1).unbind(1)
             results = self._rates_along(*point, *tangents)
             along = torch.stack([result.expand_as(tangents[0]) for result in results[species:]], 1)
-            return torch.cat([torch.stack(results[:species])[None], along])
+            return torch.cat([torch.stack(results[:species])[None], along]) * span
 
         options = {"rtol": tolerance[0], "atol": tolerance[1], "method": "dopri5", "options": {"max_num_steps": STEPS}}
         try:
             if x.requires_grad and len(times) > LONG:
-                return odeint_adjoint(rate, state, times, adjoint_params=(constants,), **options)
-            return odeint(rate, state, times, **options)
+                return odeint_adjoint(rate, state, times / span, adjoint_params=(constants,), **options)
+            return odeint(rate, state, times / span, **options)
         except AssertionError as error:
             values = dict(zip(self.names, x.tolist(), strict=True))
             raise InvalidArgument(
