@@ -13,14 +13,14 @@ DTYPES = ("fp32", "bf16")
 
 
 def kernels() -> Iterator[KernelSpec]:
-    """Each kernel for each type, shipped system and boundary.
+    """Each kernel for each type and shipped system; in float32, which takes more registers, for each boundary.
 
     >>> sorted({spec.name for spec in kernels()})
     ['mass', 'phase_order', 'reaction_diffusion']
     """
     for dtype in DTYPES:
         for system in SYSTEMS:
-            for boundary in WALLS:
+            for boundary in WALLS if dtype == "fp32" else ("no-flux",):
                 yield reaction_diffusion_kernel(system, dtype, boundary)
         yield phase_order_kernel(dtype)
         yield mass_kernel(dtype)

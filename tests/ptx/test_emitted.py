@@ -189,7 +189,7 @@ def test_mass(case: Case, emitted: Emitted) -> None:
     [
         ((r"@%p\d+ ld\.global", "ld.global"), "out of bounds"),
         ((r"bar\.sync\s+0;", ""), "race: read of what another thread wrote"),
-        ((r"@%p\d+ st\.shared", "st.shared"), "two threads write different values"),
+        ((r"@%p\d+ st\.shared", "st.shared"), "out of bounds: offset 32 of shared memory"),
         ((r"st\.global\.b64 \[ (%rd\d+) \+ 0", r"st.global.b64 [ \1 + 4"), "misaligned"),
         ((r"st\.global\.b64 \[ (%rd\d+) \+ 0", r"st.global.b64 [ \1 + 8"), "out of bounds|race|never written"),
         (("add.f32", "add.rz.f32"), "unknown instructions"),
