@@ -32,24 +32,27 @@ def convolved_laplacian(u: Tensor) -> Tensor:
     return functional.conv2d(frames, KERNEL.to(u)[None, None]).view_as(u)
 
 
-def naive_loss(u: Tensor, laplacian: Callable[[Tensor], Tensor]) -> Tensor:
-    """The residual's half square as one writes it first."""
+def naive_rate(u: Tensor, laplacian: Callable[[Tensor], Tensor]) -> Tensor:
+    """D lap u + R(u) as one writes it first."""
     a, b = u[:, 0], u[:, 1]
     reaction = torch.stack([-a * b * b + FEED * (1 - a), a * b * b - (FEED + KILL) * b], 1)
-    diffusivity = u.new_tensor(list(DIFFUSIVITY.values())).view(1, 2, 1, 1, 1)
-    rate = diffusivity * laplacian(u) + reaction
+    return u.new_tensor(list(DIFFUSIVITY.values())).view(1, 2, 1, 1, 1) * laplacian(u) + reaction
+
+
+def crank_nicolson_loss(u: Tensor, rate: Tensor) -> Tensor:
+    """Half the squared residual, of the right-hand side of every frame."""
     residual = u.diff(dim=2) / GRID.dt - (rate[:, :, 1:] + rate[:, :, :-1]) / 2
     return residual.square().sum() / 2
 
 
 def rolled_loss(u: Tensor) -> Tensor:
     """Naive, by `torch.roll`."""
-    return naive_loss(u, rolled_laplacian)
+    return crank_nicolson_loss(u, naive_rate(u, rolled_laplacian))
 
 
 def convolved_loss(u: Tensor) -> Tensor:
     """Naive, by a convolution."""
-    return naive_loss(u, convolved_laplacian)
+    return crank_nicolson_loss(u, naive_rate(u, convolved_laplacian))
 
 
 def fused_loss(u: Tensor) -> Tensor:
@@ -86,6 +89,40 @@ def py_pde_rate(u: Tensor) -> Callable[[], object]:
     return lambda: [rate(frame, 0.0) for frame in frames]
 
 
+def physicsnemo_loss() -> Loss:
+    """The same with PhysicsNeMo's right-hand side, frame by frame: of a batch it reads ``u[0, 0]`` alone."""
+    import sympy as sp
+    from physicsnemo.sym.eq.pde import PDE
+    from physicsnemo.sym.eq.phy_informer import PhysicsInformer
+
+    x, y = sp.symbols("x y")
+    u, v = (sp.Function(name)(x, y) for name in DIFFUSIVITY)
+
+    class GrayScott(PDE):
+        """Right-hand side of both species."""
+
+        def __init__(self) -> None:
+            self.dim = 2
+            spread = [d * (c.diff(x, 2) + c.diff(y, 2)) for d, c in zip(DIFFUSIVITY.values(), (u, v), strict=True)]
+            self.equations = {
+                "rate_u": spread[0] - u * v**2 + FEED * (1 - u),
+                "rate_v": spread[1] + u * v**2 - (FEED + KILL) * v,
+            }
+
+    names = ["rate_u", "rate_v"]
+    informer = PhysicsInformer(names, GrayScott(), "finite_difference", fd_dx=list(GRID.spacing))
+
+    def frame_rate(frame: Tensor) -> Tensor:
+        rates = informer.forward({"u": frame[None, None, 0], "v": frame[None, None, 1]})
+        return torch.stack([rates[name][0, 0] for name in names])
+
+    def loss(fields: Tensor) -> Tensor:
+        rates = [torch.stack([frame_rate(frame) for frame in video.unbind(1)], 1) for video in fields]
+        return crank_nicolson_loss(fields, torch.stack(rates))
+
+    return loss
+
+
 def contenders(u: Tensor) -> Mapping[str, Callable[[], object]]:
     """Every way to the loss and its gradient on these fields, and a plain copy of them."""
     ways: dict[str, Callable[[], object]] = {
@@ -96,6 +133,8 @@ def contenders(u: Tensor) -> Mapping[str, Callable[[], object]]:
     }
     if find_spec("pde"):
         ways["py-pde, right-hand side only, float64"] = py_pde_rate(u)
+    if find_spec("physicsnemo"):
+        ways["PhysicsNeMo finite differences + autograd"] = with_gradient(physicsnemo_loss(), u)
     return ways
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -28,9 +28,12 @@ def table(reports: list[Report]) -> Table:
     return made
 
 
-def run(specs: Iterable[KernelSpec], out: Path) -> int:
-    """Compile for every target, print the table, write the JSON; 1 if anything spills, else 0."""
-    work = [(spec, target) for spec in specs for target in TARGETS]
+def run(specs: Callable[[int], Iterable[KernelSpec]], out: Path) -> int:
+    """Compile for every target, print the table, write the JSON; 1 if anything spills, else 0.
+
+    ``specs`` gives the kernels for warps of so many threads.
+    """
+    work = [(spec, target) for target, (_, _, lanes) in TARGETS.items() for spec in specs(lanes)]
     reports = [report(spec, target) for spec, target in track(work, "compiling", transient=True)]
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps([asdict(row) for row in reports], indent=1) + "\n")
@@ -46,7 +49,7 @@ def main() -> int:
     """Every kernel."""
     parser = argparse.ArgumentParser(prog="python -m physgen.experiments.kernels", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/kernels.json"), help="JSON file to write")
-    return run(kernels(), parser.parse_args().out)
+    return run(kernels, parser.parse_args().out)
 
 
 if __name__ == "__main__":

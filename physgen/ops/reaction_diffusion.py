@@ -193,7 +193,7 @@ def _numba(u: Tensor, coefficients: Tensor, key: str, scalars: list[float], boun
 
 def _triton(u: Tensor, coefficients: Tensor, key: str, scalars: list[float], boundary: int) -> tuple[Tensor, Tensor]:
     batch, species, frames, height, width = u.shape
-    rows, columns, warps = block_shape(species, height, width)
+    rows, columns, warps = block_shape(height, width, 64 if torch.version.hip else 32)
     tiles = math.ceil(height / rows) * math.ceil(width / columns)
     chunks = min(math.ceil(PROGRAMS / (tiles * batch)), math.ceil(frames / 4))
     per_chunk = math.ceil(frames / chunks)
@@ -221,22 +221,27 @@ def _triton(u: Tensor, coefficients: Tensor, key: str, scalars: list[float], bou
     return partial.double().sum((1, 2)).to(torch.promote_types(u.dtype, torch.float32)), gradient
 
 
-def block_shape(species: int, height: int, width: int) -> tuple[int, int, int]:
-    """Rows and columns of one program's tile and its warps: one cell a thread, so that nothing spills."""
-    rows, columns = min(8, power_of_two(height)), min(64 if species <= 2 else 32, power_of_two(width))
-    return rows, columns, max(1, rows * columns // 32)
+def block_shape(height: int, width: int, lanes: int = 32) -> tuple[int, int, int]:
+    """Rows and columns of one program's tile, and its warps of ``lanes`` threads: one cell a thread, nothing spills."""
+    rows, columns = min(8, power_of_two(height)), min(32, power_of_two(width))
+    return rows, columns, max(1, rows * columns // lanes)
 
 
 def ahead_of_time(
-    system: System, real: str = "fp32", boundary: str = "no-flux", height: int = 256, width: int = 256
+    system: System,
+    real: str = "fp32",
+    boundary: str = "no-flux",
+    height: int = 256,
+    width: int = 256,
+    lanes: int = 32,
 ) -> dict[str, Any]:
     """How the operator launches its kernel on fields of type ``real``, for a compile without a GPU.
 
     >>> from physgen.constraints.systems import reaction_system
     >>> ahead_of_time(reaction_system("gray_scott"))["constexprs"]
-    {'BOUNDARY': 1, 'BLOCK_H': 8, 'BLOCK_W': 64}
+    {'BOUNDARY': 1, 'BLOCK_H': 8, 'BLOCK_W': 32}
     """
-    rows, columns, warps = block_shape(len(system.species), height, width)
+    rows, columns, warps = block_shape(height, width, lanes)
     pointers = {"U": f"*{real}", "G": f"*{real}", "PARTIAL": "*fp32", "COEFFICIENTS": "*fp32", "SCALARS": "*fp32"}
     sizes = {"H": height, "W": width}
     strides = ("batch_stride", "species_stride", "frame_stride")
