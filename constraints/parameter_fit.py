@@ -19,6 +19,8 @@ from physgen.ops.stencil import laplacian
 
 #: relative change of a parameter that its sensitivity is the slope over
 NUDGE = 1e-6
+#: change of the fields, as a part of them, that could be rounding
+ROUNDING = 1e-14
 #: stretches of a video that a flow map is fitted to, and the frames that it goes through from the first of each
 STRETCHES, LENGTH = 2, 6
 
@@ -98,6 +100,7 @@ def fit_flow_map(
     start = _start(fields, constants, grid, weight, order, wall)
     size = np.where(start > 0, start, 1.0)
     scale = weight.view(-1, *[1] * (fields.ndim - 2))
+    audible = ROUNDING / NUDGE * float((scale * fields).norm())
 
     def flow(theta: np.ndarray) -> FlowMap:
         values = dict(zip(constants.bounds, theta.tolist(), strict=True))
@@ -115,8 +118,8 @@ def fit_flow_map(
     def model(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         at = residual(x * size)
         nudges = np.where(x * size * (1 + NUDGE) + NUDGE * size < high, NUDGE, -NUDGE)
-        slopes = [(residual((x + e) * size) - at) / e.sum() for e in np.diag(nudges)]
-        return at, np.stack(slopes, 1)
+        slopes = np.stack([(residual((x + e) * size) - at) / e.sum() for e in np.diag(nudges)], 1)
+        return at, slopes * (np.linalg.norm(slopes, axis=0) > audible)
 
     fit = least_squares(model, start / size, low / size, high / size)
     return Fit(fit.value * size, fit.covariance * np.outer(size, size), fit.condition, fit.identifiable)
@@ -135,18 +138,16 @@ def _columns(
         for x in (wall or dict.fromkeys(system.species, 0.0), diffusivity)
     )
     spread = laplacian(u - walls.unsqueeze(1), grid.spacing, grid.boundary, order).squeeze(2)
-    frame = u.squeeze(2)
+    frame, columns = u.squeeze(2), u.new_zeros(1, len(names), *spread.shape[1:])
+    rest = system.reaction(frame, values)
     if reactions:
-        made, rest = system.design(frame, reactions, {n: x for n, x in values.items() if n not in reactions})
-    else:
-        made, rest = frame.unsqueeze(1), system.reaction(frame, values)
-    columns = u.new_zeros(1, len(names), *spread.shape[1:])
-    for row, name in enumerate(names):
-        if name in reactions:
-            columns[:, row] = made[:, reactions.index(name)]
-        else:
-            species = system.species.index(constants.diffusing[name])
-            columns[:, row, species] = spread[:, species]
+        rows = [names.index(name) for name in reactions]
+        given_values = {name: value for name, value in values.items() if name not in reactions}
+        columns[:, rows], rest = system.design(frame, reactions, given_values)
+    for name, species in constants.diffusing.items():
+        if name in names:
+            index = system.species.index(species)
+            columns[:, names.index(name), index] = spread[:, index]
     return columns, rest + given * spread
 
 
@@ -154,17 +155,18 @@ def _bounded(gram: np.ndarray, moment: np.ndarray, square: float, count: int, lo
     """Least squares from normal equations: X^T X, X^T y, |y|^2 and the number of rows."""
     from scipy.optimize import lsq_linear
 
-    length = np.sqrt(np.diag(gram))
-    length[length == 0] = 1.0
-    values, vectors = np.linalg.eigh(gram / np.outer(length, length))
+    size = np.sqrt(np.diag(gram))
+    silent = size == 0
+    size[silent] = 1.0
+    values, vectors = np.linalg.eigh(gram / np.outer(size, size))
     values = values.clip(min=1e-16)
     root = np.sqrt(values)
-    factor, target = root[:, None] * vectors.T, vectors.T @ (moment / length) / root
-    theta = lsq_linear(factor, target, (low * length, high * length), method="bvls").x / length
+    factor, target = root[:, None] * vectors.T, vectors.T @ (moment / size) / root
+    theta = lsq_linear(factor, target, (low * size, high * size), method="bvls").x / size
     left = max(0.0, square - 2 * float(moment @ theta) + float(theta @ gram @ theta))
-    inverse = (vectors / values) @ vectors.T / np.outer(length, length)
-    covariance = inverse * left / max(count - len(theta), 1)
-    condition = float(root[-1] / root[0])
+    covariance = (vectors / values) @ vectors.T / np.outer(size, size) * left / max(count - len(theta), 1)
+    covariance[silent] = covariance[:, silent] = np.inf
+    condition = float("inf") if silent.any() else float(root[-1] / root[0])
     determined = bool((np.diag(covariance) < (high - low) ** 2).all())
     return Fit(theta, covariance, condition, determined and condition <= IDENTIFIABLE)
 

@@ -57,7 +57,7 @@ class ReactionDiffusion(Constraint):
             where there is one species). One that is given too starts the search of the flow map there.
         form: ``differential`` or ``flow_map``.
         order: of the Laplacian, 2 or 4.
-        wall: value of each species at a ``dirichlet`` wall, 0 by default.
+        wall: value of the species, or of each, at a ``dirichlet`` wall, 0 by default.
         scheme: of the flow map, ``exponential`` or ``explicit``.
         substeps: of the flow map, from one frame to the next; chosen by it for each sample when None.
         scale: a fixed scale of every species, or of each, in the unit of the fields, in place of the video's own.
@@ -86,7 +86,7 @@ class ReactionDiffusion(Constraint):
         fitted: Sequence[str] | Mapping[str, Sequence[float | int]] = (),
         form: str = "differential",
         order: int = 2,
-        wall: Mapping[str, float | int] | None = None,
+        wall: float | int | Mapping[str, float | int] | None = None,
         scheme: str = "exponential",
         substeps: int | None = None,
         scale: float | int | Mapping[str, float | int] | None = None,
