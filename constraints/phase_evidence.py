@@ -11,7 +11,7 @@ from torch import Tensor
 
 from physgen.grid import Grid
 
-#: of the chromatin, then of the cell; the last three are 0 where no cell is given
+#: of the chromatin, then of the cell
 FEATURES = (
     "area",
     "brightness",
@@ -29,7 +29,8 @@ FEATURES = (
     "furrow",
     "chromatin_share",
 )
-CELL_FEATURES = 3
+#: the first so many are relative to the other frames; the last so many are 0 where no cell is given
+RELATIVE_FEATURES, CELL_FEATURES = 2, 3
 #: relative brightness from which a pixel begins to be, and is, chromatin (or cell)
 SHOWN = (0.3, 0.6)
 #: blurs that hide and keep most of the texture, and reach of the gap, in radii of the chromatin
@@ -89,8 +90,8 @@ def phase_evidence(
     core = (weight * near).sum((-2, -1)) / (near.sum((-2, -1)) + EMPTY)
     along, across = shape.axis(major=True), shape.axis(major=False)
     features = [
-        (shape.area / _typical(shape.area)).log(),
-        (bright / _typical(bright)).log(),
+        (shape.area / typical(shape.area)).log(),
+        (bright / typical(bright)).log(),
         shape.compactness,
         shape.elongation,
         (density.square().sum((-2, -1)) / squares + EMPTY).log(),
@@ -108,6 +109,15 @@ def phase_evidence(
         body = _Shape(_ramp(_brightness(_reduced(cell, block))[0]), dy, dx)
         features += [body.elongation, body.furrow(), (shape.area / body.area).log()]
     return torch.stack(features, -1)
+
+
+def typical(values: Float[Tensor, "B T *F"]) -> Float[Tensor, "B 1 *F"]:
+    """Mean over the frames of a video, weighted with the values: that of the frames that have much.
+
+    >>> typical(torch.tensor([[1.0, 3.0]])).tolist()
+    [[2.5]]
+    """
+    return values.square().sum(1, keepdim=True) / values.sum(1, keepdim=True)
 
 
 class _Shape:
@@ -178,11 +188,6 @@ def _brightness(field: Tensor) -> tuple[Tensor, Tensor]:
     bright = above.pow(5).sum((-2, -1), keepdim=True) / _nonzero(above.pow(4).sum((-2, -1), keepdim=True))
     bright = _nonzero(bright + EMPTY * field.abs().mean((-3, -2, -1), keepdim=True))
     return above / bright, bright[..., 0, 0]
-
-
-def _typical(values: Tensor) -> Tensor:
-    """Mean over the frames, of itself as weight: that of the frames which have much."""
-    return values.square().sum(1, keepdim=True) / values.sum(1, keepdim=True)
 
 
 def _nonzero(values: Tensor) -> Tensor:

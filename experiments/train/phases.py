@@ -7,7 +7,6 @@ of divisions included. The last two are seen through a camera with blur, noise a
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,10 +21,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from physgen.constraints.phase_classifier import PHASES, PhaseClassifier, in_context
-from physgen.constraints.phase_evidence import phase_evidence
+from physgen.constraints.phase_evidence import RELATIVE_FEATURES, phase_evidence, typical
+from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.records import write_json_atomic
-from physgen.simulators.base import FRAMES, SIZE, Array, sigmoid
+from physgen.simulators.base import FRAMES, SIZE, Array, sigmoid, smoothstep
 from physgen.simulators.mitosis import (
     COLOURS,
     CYTOPLASM,
@@ -48,28 +48,35 @@ HELD_OUT = 0.1
 
 @dataclass
 class PhaseTraining:
-    """Settings; the ``batch`` clips simulated together share kind, size and number of frames; half are ``varied``."""
+    """Settings; the ``batch`` clips simulated together share kind, size and number of frames; half are ``varied``.
+
+    A step sees ``together`` batches; of a batch of varied clips ``pieces`` times out of one a random piece.
+    """
 
     out: str = "phases"
     seed: int = 0
-    clips: int = 4000
+    clips: int = 4800
     batch: int = 10
-    steps: int = 10000
-    minibatch: int = 1024
+    steps: int = 15000
+    together: int = 4
+    pieces: float = 0.7
     rate: float = 3e-3
-    decay: float = 1e-3
+    decay: float = 1e-2
 
 
 @dataclass(frozen=True)
-class Frames:
-    """Evidence `in_context` ``[N, 3 F]`` and phases ``[N]`` of frames."""
+class Clips:
+    """Evidence ``[B, T, F]`` and phases ``[B, T]``."""
 
+    kind: str
     features: Tensor
     phases: Tensor
 
-    @classmethod
-    def join(cls, parts: Sequence[Frames]) -> Frames:
-        return cls(torch.cat([part.features for part in parts]), torch.cat([part.phases for part in parts]))
+    def piece(self, start: int, stop: int) -> Clips:
+        """These frames only, and features relative to these only."""
+        relative, others = self.features[:, start:stop].tensor_split([RELATIVE_FEATURES], -1)
+        relative = relative - typical(relative.exp()).log()
+        return Clips(self.kind, torch.cat([relative, others], -1), self.phases[:, start:stop])
 
 
 def draw_clips(kind: str, batch: int, rng: np.random.Generator) -> tuple[Array, Array, npt.NDArray[np.int64]]:
@@ -84,21 +91,27 @@ def draw_clips(kind: str, batch: int, rng: np.random.Generator) -> tuple[Array, 
     distance = outline(cell, p)
     body = sigmoid(-distance / 0.8)
     parts = (np.exp(-((distance / 1.7) ** 2)), spindle(cell, p) * body, body)
-    density = chromatin(cell, p)
     if varied:
-        density = stain(density, cell, rng)
+        density = stain(chromatin(condense(cell, p, rng), p), cell, rng)
         shares = [lots(rng, batch, 0, most, chance=0.5) for most in (0.35, 0.3, 0.2)]
     elif kind == "rendered":
+        density = chromatin(cell, p)
         colours = np.stack([COLOURS[name] for name in rng.choice(list(COLOURS), batch)])
         shares = [column((colours @ other) / (colours**2).sum(1)) for other in (MEMBRANE, SPINDLE, CYTOPLASM)]
     else:
+        density = chromatin(cell, p)
         shares = [np.zeros(1)] * len(parts)
     density = density + sum(share * part for share, part in zip(shares, parts, strict=True))
     return density, body, np.floor(progress).astype(np.int64)
 
 
 def lots(
-    rng: np.random.Generator, batch: int, low: float, high: float, chance: float = 1, otherwise: float = 0
+    rng: np.random.Generator,
+    batch: int,
+    low: float | int,
+    high: float | int,
+    chance: float | int = 1,
+    otherwise: float | int = 0,
 ) -> Array:
     """A uniform number for each clip ``[B, 1, 1, 1]``, or ``otherwise``."""
     drawn = rng.random((batch,)) < chance
@@ -119,6 +132,13 @@ def deform(cell: Cell, rng: np.random.Generator) -> Cell:
         nucleus=np.minimum(cell.nucleus * lots(rng, batch, 0.8, 1.9), 0.95 * cell.radius),
         texture=0.78 + (cell.texture - 0.78) * lots(rng, batch, 0.3, 1.6),
     )
+
+
+def condense(cell: Cell, p: Array, rng: np.random.Generator) -> Cell:
+    """The cells with shorter and thinner plates, from metaphase to telophase, than the simulator's."""
+    plate = smoothstep(2.0, 3.0, p) * (1 - smoothstep(5.0, 6.0, p))
+    shorter, thinner = (1 + lots(rng, len(cell.radius), *most) * plate for most in ((-0.1, 0.8), (-0.2, 0.5)))
+    return replace(cell, along=cell.along * thinner, across=cell.across * shorter)
 
 
 def stain(density: Array, cell: Cell, rng: np.random.Generator) -> Array:
@@ -159,32 +179,38 @@ def blur(field: Array, sigma: Array) -> Array:
     return np.fft.irfft2(np.fft.rfft2(field) * np.exp(-k2 * sigma**2 / 2), s=(height, width))
 
 
-def collect(settings: PhaseTraining, rng: np.random.Generator) -> dict[str, list[Frames]]:
+def collect(settings: PhaseTraining, rng: np.random.Generator) -> dict[str, list[Clips]]:
     """Evidence of batches of clips, by kind."""
     grid = Grid(spacing=(1.0, 1.0), dt=1.0)
-    found: dict[str, list[Frames]] = {kind: [] for kind in KINDS}
+    found: dict[str, list[Clips]] = {kind: [] for kind in KINDS}
     for index in range(settings.clips // settings.batch):
         kind = KINDS[index % len(KINDS)]
         density, body, phases = draw_clips(kind, settings.batch, rng)
         if kind != "simulator":
             density, body = expose(density, rng), expose(body, rng)
-        evidence = phase_evidence(torch.from_numpy(density), torch.from_numpy(body), grid)
-        found[kind].append(Frames(in_context(evidence).flatten(0, 1).float(), torch.from_numpy(phases).flatten()))
+        features = phase_evidence(torch.from_numpy(density), torch.from_numpy(body), grid)
+        found[kind].append(Clips(kind, features.float(), torch.from_numpy(phases)))
     return found
 
 
-def train(settings: PhaseTraining, frames: Frames) -> PhaseClassifier:
+def train(settings: PhaseTraining, batches: Sequence[Clips]) -> PhaseClassifier:
     """Cross-entropy of frames, every other step without their cell."""
     torch.manual_seed(settings.seed)
+    rng = np.random.default_rng(settings.seed)
     model = PhaseClassifier()
-    model.mean.copy_(frames.features.mean(0))
-    model.std.copy_(frames.features.std(0))
-    inputs = [model.inputs(frames.features, cell) for cell in (False, True)]
+    every = torch.cat([in_context(batch.features).flatten(0, 1) for batch in batches])
+    model.mean.copy_(every.mean(0))
+    model.std.copy_(every.std(0))
     optimiser = torch.optim.AdamW(model.layers.parameters(), settings.rate, weight_decay=settings.decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.rate, settings.steps)
     for step in range(settings.steps):
-        chosen = torch.randint(len(frames.phases), (settings.minibatch,))
-        loss = F.cross_entropy(model.layers(inputs[step % 2][chosen]), frames.phases[chosen])
+        seen = [batches[index] for index in rng.integers(len(batches), size=settings.together)]
+        for index, batch in enumerate(seen):
+            if batch.kind == "varied" and rng.random() < settings.pieces:
+                seen[index] = batch.piece(*a_piece(batch.phases.shape[1], rng))
+        context = torch.cat([in_context(batch.features).flatten(0, 1) for batch in seen])
+        phases = torch.cat([batch.phases.flatten() for batch in seen])
+        loss = F.cross_entropy(model.layers(model.inputs(context, cell=step % 2 == 0)), phases)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -192,28 +218,36 @@ def train(settings: PhaseTraining, frames: Frames) -> PhaseClassifier:
     return model
 
 
+def a_piece(frames: int, rng: np.random.Generator, least: int = 6) -> tuple[int, int]:
+    """Start and stop of a piece of at least ``least`` frames."""
+    length = int(rng.integers(min(least, frames), frames + 1))
+    start = int(rng.integers(frames - length + 1))
+    return start, start + length
+
+
 @torch.no_grad()
-def confusion(model: PhaseClassifier, frames: Frames, cell: bool) -> Tensor:
+def confusion(model: PhaseClassifier, batches: Sequence[Clips], cell: bool) -> Tensor:
     """Share ``[7, 7]`` of the frames of each phase (rows) that are named as each phase."""
-    named = model.layers(model.inputs(frames.features, cell)).argmax(-1)
-    counts = torch.bincount(len(PHASES) * frames.phases + named, minlength=len(PHASES) ** 2).view(len(PHASES), -1)
+    named = torch.cat([model(batch.features, cell).argmax(-1).flatten() for batch in batches])
+    phases = torch.cat([batch.phases.flatten() for batch in batches])
+    counts = torch.bincount(len(PHASES) * phases + named, minlength=len(PHASES) ** 2).view(len(PHASES), -1)
     return counts / counts.sum(1, keepdim=True)
 
 
 def run(settings: PhaseTraining) -> None:
     """Simulate and train; write ``phase_classifier.safetensors`` and, of held-out clips, ``confusion.json``."""
+    if settings.clips < 2 * len(KINDS) * settings.batch:
+        raise InvalidArgument("clips", settings.clips, f"at least two batches of each kind, {2 * len(KINDS)} in all")
     batches = collect(settings, np.random.default_rng(settings.seed))
-    kept = {kind: math.ceil(len(parts) * (1 - HELD_OUT)) for kind, parts in batches.items()}
-    model = train(settings, Frames.join([b for kind, parts in batches.items() for b in parts[: kept[kind]]]))
+    kept = {kind: int(len(clips) * (1 - HELD_OUT)) for kind, clips in batches.items()}
+    model = train(settings, [batch for kind, clips in batches.items() for batch in clips[: kept[kind]]])
     out = Path(settings.out)
     out.mkdir(parents=True, exist_ok=True)
     save_file(model.state_dict(), out / "phase_classifier.safetensors")
     report = {
-        f"{kind}, {'chromatin and cell' if cell else 'chromatin only'}": confusion(
-            model, Frames.join(parts[kept[kind] :]), cell
-        )
-        for kind, parts in batches.items()
-        for cell in (True, False)
+        f"{kind}, {seen}": confusion(model, clips[kept[kind] :], cell)
+        for kind, clips in batches.items()
+        for seen, cell in (("chromatin and cell", True), ("chromatin only", False))
     }
     write_json_atomic(out / "confusion.json", {name: table.tolist() for name, table in report.items()})
     for name, table in report.items():
