@@ -34,7 +34,8 @@ def words_of(prompt: str) -> set[str]:
 class Family:
     """A kind of video: how prompts name it, its scale, its walls, its colours, the constraints its physics obeys.
 
-    ``spacing`` is ``[dy, dx]`` in µm, ``dt`` in s between frames; ``rgb = background + sum_s c_s colours[s]``.
+    ``spacing`` is ``[dy, dx]`` in µm, ``dt`` in s between frames; ``rgb = background + sum_s c_s colours[s]``. Those in
+    ``always`` are there beside any that the prompt names, and come first.
     """
 
     words: list[str]
@@ -44,6 +45,7 @@ class Family:
     background: list[float]
     colours: dict[str, list[float]]
     laws: list[str] = field(default_factory=list)
+    always: dict[str, list[float]] = field(default_factory=dict)
 
 
 @dataclass
@@ -85,8 +87,9 @@ class WorldSpec:
         """Colour map of the prompt's family: the colours that the prompt names, all of them when it names none."""
         family = self.families[self.family(prompt)]
         words = words_of(prompt)
-        named = [colour for colour in family.colours if colour in words] or list(family.colours)
-        return ColourMap([family.colours[colour] for colour in named], family.background, species=tuple(named))
+        named = {colour: rgb for colour, rgb in family.colours.items() if colour in words}
+        colours = family.always | named if named else family.colours
+        return ColourMap(list(colours.values()), family.background, species=tuple(colours))
 
     def load(self, device: str | None = None) -> World:
         """Load the weights.
