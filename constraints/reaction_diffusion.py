@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -45,9 +46,11 @@ class ReactionDiffusion(Constraint):
     scale[b, s] is the root mean square of the larger of the two changes from frame to frame, the video's and the
     predicted one; at least 1/1000 of the field's; and 1 for a field that is zero.
 
-    Fitted constants are those with the least residual in `without_noise` of the fields, under bounds, for each sample.
-    They and the scale are detached: for given values of them the gradient of the loss is exact. (At the minimum over
-    constants the loss does not change with them to first order: envelope theorem.)
+    Constants are fitted to each sample `without_noise`, under bounds: those of the least residual (``differential``) or
+    of the nearest trajectories of some frames (``flow_map``). They and the scale are detached: for given values of them
+    the gradient of the loss is exact. (At its minimum over the constants the loss does not change with them to first
+    order: envelope theorem.) Where frames are close in time and noisy, ``differential`` is the better instrument:
+    noise of the frame that a flow starts from looks like diffusion.
 
     Args:
         system: name of a shipped system, a `ReactionSystem`, or its arguments ``species``, ``parameters``, ``rates``.
@@ -204,41 +207,21 @@ class ReactionDiffusion(Constraint):
         clean = without_noise(fields - wall, grid) + wall
         scale = self._fixed_scale(clean)
         scale = _scale(clean, _rms(clean.diff(dim=2))) if scale is None else scale
-        fits = []
-        for constants, video, weight in zip(self._samples(fields), clean.split(1), 1 / scale, strict=True):
-            if self.form == "differential":
-                fits.append(fit_differential(video, constants, grid, weight, order=self.order, wall=self.wall))
-            else:
-                fits.append(
-                    fit_flow_map(
-                        video,
-                        constants,
-                        grid,
-                        weight,
-                        order=self.order,
-                        wall=self.wall,
-                        scheme=self.scheme,
-                        substeps=self.substeps,
-                    )
-                )
-        return fits
+        equation: dict[str, Any] = {"order": self.order, "wall": self.wall}
+        fit: Callable[..., Fit] = fit_differential
+        if self.form == "flow_map":
+            fit = partial(fit_flow_map, scheme=self.scheme, substeps=self.substeps)
+        videos = zip(clean.split(1), self._samples(fields), 1 / scale, strict=True)
+        return [fit(video, constants, grid, weight, **equation) for video, constants, weight in videos]
 
     def _predicted_rate(self, fields: Tensor, equation: tuple[ReactionSystem, Any, Any], grid: Grid) -> Tensor:
         """Root mean square of (f[t] + f[t+1]) / 2, ``[B, S]``: the residual of frames that do not change."""
-        count = fields[:, 0, 1:].numel() / len(fields)
-        return (
-            torch.stack(
-                [
-                    reaction_diffusion_loss(
-                        fields, *equation, replace(grid, dt=NEVER), weight=one.expand(len(fields), -1), wall=self.wall
-                    )
-                    for one in torch.eye(fields.shape[1], dtype=fields.dtype, device=fields.device)
-                ],
-                1,
-            )
-            .mul(2 / count)
-            .sqrt()
-        )
+        still, batch = replace(grid, dt=NEVER), len(fields)
+        losses = [
+            reaction_diffusion_loss(fields, *equation, still, weight=one.expand(batch, -1), wall=self.wall)
+            for one in torch.eye(fields.shape[1], dtype=fields.dtype, device=fields.device)
+        ]
+        return (2 / fields[0, 0, 1:].numel() * torch.stack(losses, 1)).sqrt()
 
     def _fixed_scale(self, fields: Tensor) -> Tensor | None:
         if self.scale is None:
@@ -248,9 +231,8 @@ class ReactionDiffusion(Constraint):
     def _of_species(
         self, name: str, given: float | int | Mapping[str, float | int], accept: Callable[[float], bool]
     ) -> dict[str, float]:
-        allowed = (
-            f"a number, or one of each species, {', '.join(self.system.species)}{', > 0' if name == 'scale' else ''}"
-        )
+        positive = ", > 0" if name == "scale" else ""
+        allowed = f"a number, or one of each species, {', '.join(self.system.species)}{positive}"
         values = given if isinstance(given, Mapping) else dict.fromkeys(self.system.species, given)
         if set(values) != set(self.system.species):
             raise InvalidArgument(name, dict(values), allowed)

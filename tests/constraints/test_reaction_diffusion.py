@@ -3,6 +3,7 @@
 import math
 from importlib.resources import files
 from itertools import pairwise
+from typing import Any
 
 import hydra.utils
 import pytest
@@ -156,8 +157,9 @@ def test_residual_of_a_manufactured_solution_is_its_forcing(
     assert near(orders(errors), order), orders(errors)
 
 
-def gray_scott(**changes: object) -> ReactionDiffusion:
-    return ReactionDiffusion("gray_scott", **{**GRAY_SCOTT, "substeps": 3, "scale": {"u": 0.1, "v": 0.05}, **changes})
+def gray_scott(**changes: Any) -> ReactionDiffusion:
+    given: dict[str, Any] = {**GRAY_SCOTT, "substeps": 3, "scale": {"u": 0.1, "v": 0.05}, **changes}
+    return ReactionDiffusion("gray_scott", **given)
 
 
 @every_form
@@ -212,7 +214,7 @@ def test_fitted_constants_minimise_the_loss() -> None:
     grid = Grid((1.0, 1.0), 0.5)
     y, x = torch.meshgrid(*2 * [torch.arange(16, dtype=torch.float64) - 8], indexing="ij")
     spread = torch.exp(-(x**2 + y**2) / (2 * torch.linspace(6, 9, 5, dtype=torch.float64).view(-1, 1, 1)))[None, None]
-    found = ReactionDiffusion("diffusion", fitted=["D"]).estimate(spread, grid)["D_c"][0]
+    found = torch.tensor(ReactionDiffusion("diffusion", fitted=["D"]).estimate(spread, grid)["D_c"])
     losses = [
         float(ReactionDiffusion("diffusion", {"c": factor * found}, scale=1.0).loss(spread, grid))
         for factor in (0.999, 1.0, 1.001)
@@ -301,7 +303,7 @@ def test_estimates_are_reported_for_every_sample() -> None:
 
 @pytest.mark.parametrize("name", ["diffusion", "fisher_kpp", "gray_scott"])
 def test_shipped_configurations(name: str) -> None:
-    config = OmegaConf.load(files("physgen.conf") / "constraint" / f"{name}.yaml")
+    config = OmegaConf.create((files("physgen.conf") / "constraint" / f"{name}.yaml").read_text())
     config._target_ = "physgen.constraints.reaction_diffusion.ReactionDiffusion"
     constraint = hydra.utils.instantiate(config)
     assert isinstance(constraint, ReactionDiffusion)
