@@ -17,6 +17,8 @@ from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.ops.stencil import laplacian
 
+#: Laplacian, as a part of the largest one that such a field could have, that is rounding: the field is uniform
+UNIFORM = 1e-9
 #: relative change of a parameter that its sensitivity is the slope over
 NUDGE = 1e-6
 #: change of the fields, as a part of them, that could be rounding
@@ -66,6 +68,8 @@ def fit_differential(
         gram += columns @ columns.T
         moment += columns @ flat
         square += float(flat @ flat)
+    uniform = np.sqrt(np.diag(gram)) <= UNIFORM * _steepest(fields * scale.unsqueeze(1), constants, grid)
+    gram[uniform], gram[:, uniform], moment[uniform] = 0.0, 0.0, 0.0
     low, high = np.array(list(constants.bounds.values())).T
     return _bounded(gram, moment, square, fields[:, :, 1:].numel(), low, high)
 
@@ -149,6 +153,13 @@ def _columns(
             index = system.species.index(species)
             columns[:, names.index(name), index] = spread[:, index]
     return columns, rest + given * spread
+
+
+def _steepest(fields: Tensor, constants: Constants, grid: Grid) -> np.ndarray:
+    """Norm of the steepest Laplacian of each fitted diffusivity's species; 0 for a reaction's parameter."""
+    norms = 4 * sum(h**-2 for h in grid.spacing) * fields.transpose(0, 1).flatten(1).norm(dim=1)
+    of_species = dict(zip(constants.system.species, norms.tolist(), strict=True))
+    return np.array([of_species.get(constants.diffusing.get(name, ""), 0.0) for name in constants.bounds])
 
 
 def _bounded(gram: np.ndarray, moment: np.ndarray, square: float, count: int, low: np.ndarray, high: np.ndarray) -> Fit:

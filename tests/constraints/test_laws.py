@@ -2,12 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from physgen.constraints import Constraint, MassConservation
+from physgen.constraints import (
+    Constraint,
+    Continuity,
+    Kinetics,
+    MassConservation,
+    PhaseOrder,
+    ReactionDiffusion,
+    ReactionSystem,
+)
 from physgen.grid import Grid
 
 SHAPE = (3, 2, 5, 6, 7)
@@ -46,6 +55,39 @@ def filling(concentration: float, length: float, time: float) -> Constraint:
     return MassConservation(inflow=flux, maximum=None)
 
 
+def producing(concentration: float, length: float, time: float) -> Constraint:
+    def source(fields: Tensor) -> Tensor:
+        return torch.tensor(0.1 * concentration / time, dtype=torch.float64)
+
+    return MassConservation(initial_mass=18.0 * concentration * length**2, maximum=None, source=source)
+
+
+def flowing(concentration: float, length: float, time: float) -> Constraint:
+    velocity = (0.3 * length / time, -0.2 * length / time)
+    return Continuity(velocity, [0.1 * length**2 / time, 0.0], scale=3 * concentration / time)
+
+
+TURNING = ReactionSystem(["a", "b"], ["k"], ["-k*a", "k*a"])
+
+
+def turning(concentration: float, length: float, time: float) -> Constraint:
+    start = {"a": 0.9 * concentration, "b": 0.1 * concentration}
+    return Kinetics(TURNING, {"k": 0.7 / time}, start, [("b", 0.3 * time, 0.2 * concentration)])
+
+
+def reacting(name: str, **options: Any) -> Case:
+    """Diffusion and a first-order reaction, whose constants have dimensions of length and time alone."""
+
+    def build(concentration: float, length: float, time: float) -> Constraint:
+        area = length**2 / time
+        given = {"diffusivity": {"a": 0.2 * area, "b": 0.1 * area}, "parameters": {"k": 0.7 / time}}
+        fixed = given if "fitted" not in options else {"diffusivity": {"b": 0.1 * area}}
+        scale = {} if "fitted" in options else {"scale": 0.5 * concentration}
+        return ReactionDiffusion(TURNING, **fixed, **scale, **options)
+
+    return Case(name, build)
+
+
 CASES = [
     mass("mass, fixed", initial=18.0),
     mass("mass, fitted", initial=None),
@@ -55,6 +97,15 @@ CASES = [
     mass("mass, fixed and bleaching", initial=20.0, bleaching="exponential"),
     mass("mass, inflow and bleaching", inflow=-1.0, bleaching="exponential"),
     Case("mass, inflow series, no maximum", filling),
+    Case("mass, source", producing),
+    Case("continuity", flowing),
+    Case("kinetics", turning),
+    reacting("reaction-diffusion"),
+    reacting("reaction-diffusion, fourth order", order=4),
+    reacting("reaction-diffusion, fitted", fitted=["D_a", "k"]),
+    reacting("reaction-diffusion, flow map", form="flow_map", substeps=4),
+    Case("phase order", lambda concentration, length, time: PhaseOrder()),
+    Case("phase clock", lambda concentration, length, time: PhaseOrder(form="clock")),
 ]
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

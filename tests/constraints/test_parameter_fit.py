@@ -10,6 +10,7 @@ from physgen.constraints.constants import Constants
 from physgen.constraints.denoise import without_noise
 from physgen.constraints.flow_map import FlowMap
 from physgen.constraints.parameter_fit import fit_differential, fit_flow_map
+from physgen.constraints.reaction_diffusion import ReactionDiffusion
 from physgen.constraints.spectral import eigenbasis, transform
 from physgen.constraints.symbolic import ReactionSystem
 from physgen.constraints.systems import reaction_system
@@ -178,3 +179,11 @@ def test_constants_that_cannot_be(arguments: dict, message: str) -> None:
     given = {"diffusivity": {"u": 1.0, "v": 1.0}, "parameters": {"a": 0.1, "b": 0.9, "gamma": 1.0}, "fitted": []}
     with pytest.raises(InvalidArgument, match=message):
         Constants(SCHNAKENBERG, **{**given, **arguments})
+
+
+def test_a_uniform_field_says_nothing_of_diffusion() -> None:
+    generator = torch.Generator().manual_seed(0)
+    level = torch.rand(1, 1, 6, 1, 1, generator=generator) + 1e-7 * torch.rand(1, 1, 6, 8, 8, generator=generator)
+    report = ReactionDiffusion("diffusion", fitted=["D"]).estimate(level, Grid((1.0, 1.0), 0.1))
+    assert report["D_c"] == [0.0]
+    assert report["identifiable"] == [False]
