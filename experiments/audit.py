@@ -97,6 +97,8 @@ def physical_scale(video: Video, config: AuditConfig, prompt: str | None) -> tup
     if dt is None:
         notes.append("no frame interval in the file: times in frames (give dt=s)")
     pair = (1.0, 1.0) if spacing is None else (spacing, spacing) if isinstance(spacing, int | float) else tuple(spacing)
+    if len(pair) != 2:
+        raise InvalidArgument("spacing", config.spacing, "a length or [dy, dx], µm")
     return Grid(spacing=pair, dt=1.0 if dt is None else dt, boundary=boundary), units, notes
 
 

@@ -85,8 +85,9 @@ def run(config: SampleConfig) -> None:
         for record in drawn[main].log.steps:
             log.write(record)
 
+    dy, dx = grid.spacing
     videos = {
-        label: Video(d.video[0].transpose(0, 1), spacing=grid.spacing, dt=grid.dt, prompt=config.prompt)
+        label: Video(d.video[0].transpose(0, 1), spacing=(dy, dx), dt=grid.dt, prompt=config.prompt)
         for label, d in sorted(drawn.items())
     }
     for label, video in videos.items():

@@ -80,9 +80,9 @@ def reacting(name: str, **options: Any) -> Case:
 
     def build(concentration: float, length: float, time: float) -> Constraint:
         area = length**2 / time
-        given = {"diffusivity": {"a": 0.2 * area, "b": 0.1 * area}, "parameters": {"k": 0.7 / time}}
+        given: dict[str, Any] = {"diffusivity": {"a": 0.2 * area, "b": 0.1 * area}, "parameters": {"k": 0.7 / time}}
         fixed = given if "fitted" not in options else {"diffusivity": {"b": 0.1 * area}}
-        scale = {} if "fitted" in options else {"scale": 0.5 * concentration}
+        scale: dict[str, Any] = {} if "fitted" in options else {"scale": 0.5 * concentration}
         return ReactionDiffusion(TURNING, **fixed, **scale, **options)
 
     return Case(name, build)

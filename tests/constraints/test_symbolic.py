@@ -82,11 +82,12 @@ def test_values_of_each_sample() -> None:
 
 def test_conserved_totals() -> None:
     """MinD, MinE and the substrate of an enzyme are neither made nor lost."""
-    for name, pools in {
+    conserved: dict[str, list[tuple[str, ...]]] = {
         "min_oscillation": [("D", "T", "d", "de"), ("E", "de")],
         "michaelis_menten": [("S", "P")],
         "diffusion": [("c",)],
-    }.items():
+    }
+    for name, pools in conserved.items():
         system = reaction_system(name)
         for pool in pools:
             assert sp.simplify(sum(system.rates[system.species.index(s)] for s in pool)) == 0

@@ -24,6 +24,7 @@ from physgen.worlds import world_spec
 from physgen.worlds.world import World
 
 PROMPT = "Two drops of green dye, diffusing slowly in (unheard of) water"
+CONSTRAINTS = sorted(path.stem for path in (Path(__file__).parents[2] / "conf" / "constraint").glob("*.yaml"))
 Run = Callable[..., int]
 
 
@@ -143,6 +144,25 @@ def test_gradient_guidance_with_fitted_bleaching(sample: Run, tmp_path: Path) ->
     assert mass["parameters"]["bleaching_rate"][0][0] >= 0
 
 
+@pytest.mark.parametrize(
+    ("prompt", "constraint", "name"),
+    [
+        ("green dye diffusing in water", "diffusion", "reaction_diffusion"),
+        ("two colonies of golden bacteria", "fisher_kpp", "reaction_diffusion"),
+        ("gray scott pattern of orange spots", "gray_scott", "reaction_diffusion"),
+        ("a cell divides by mitosis, blue chromosomes", "phase_order", "phase_order"),
+        ("green dye diffusing in water", "continuity", "continuity"),
+        ("green dye diffusing in water", "kinetics", "kinetics"),
+    ],
+)
+def test_every_law_guides_and_measures(sample: Run, tmp_path: Path, prompt: str, constraint: str, name: str) -> None:
+    options = [f"constraint={constraint}", "guidance=x0_gradient", "guidance.start=0.0", f"out={tmp_path / 'a'}"]
+    assert sample(f"prompt={prompt}", *options) == 0
+    metrics = json.loads((tmp_path / "a" / "metrics.json").read_text("utf-8"))
+    assert metrics["dropped"] == 0
+    assert 0 <= metrics["constraints"][name]["residual_rms"] < 1e3
+
+
 def test_a_law_that_the_family_does_not_obey_is_noted(
     sample: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -156,10 +176,13 @@ def test_a_law_that_the_family_does_not_obey_is_noted(
         (["smaple"], "did you mean 'sample'"),
         (["sample", "promt=x"], "did you mean 'prompt'"),
         (["sample", "prompt=x", "world=mirco"], "allowed: micro (did you mean 'micro'?)"),
-        (["sample", "prompt=x", "constraint=mas"], "allowed: mass, none"),
-        (["sample", "prompt=x", "constraint=[mass,nope]"], "allowed: mass, none"),
+        (["sample", "prompt=x", "constraint=mas"], f"allowed: {', '.join(CONSTRAINTS)}"),
+        (["sample", "prompt=x", "constraint=[mass,nope]"], f"allowed: {', '.join(CONSTRAINTS)}"),
         (["sample", "prompt=x", "guidance=dps"], "allowed: none, projection, x0_gradient"),
-        (["sample", "prompt=x", "constraint.mass.bleaching=none"], "after a choice, constraint=mass|none"),
+        (
+            ["sample", "prompt=x", "constraint.mass.bleaching=none"],
+            f"after a choice, constraint={'|'.join(CONSTRAINTS)}",
+        ),
         (["sample", "prompt=x", "constraint=mass", "constraint.mass.bleching=none"], "did you mean"),
         (["sample", "prompt=x", "constraint=mass", "constraint.mass.bleaching=maybe"], "allowed: none, exponential"),
         (["sample", "prompt=x", "world.stepz=3"], "did you mean 'world.steps'"),

@@ -149,7 +149,7 @@ def test_repeats_bit_for_bit_on_any_number_of_threads() -> None:
 def test_non_contiguous_fields() -> None:
     grid = Grid((1.3, 0.7), 0.5)
     u = fields(GRAY_SCOTT, (2, 5, 7, 3)).transpose(-1, -3)
-    other = {"diffusivity": D, "parameters": FK, "grid": grid}
+    other: dict[str, Any] = {"diffusivity": D, "parameters": FK, "grid": grid}
     expected, gradient = loss_and_gradient(u, GRAY_SCOTT, "reference", **other)
     loss, found = loss_and_gradient(u, GRAY_SCOTT, "numba", **other)
     torch.testing.assert_close(loss, expected)
@@ -214,7 +214,13 @@ U = torch.rand(2, 2, 3, 4, 4)
 def test_refuses(monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], name: str) -> None:
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-    arguments = {"u": U, "system": GRAY_SCOTT, "diffusivity": D, "parameters": FK, "grid": Grid((1.0, 1.0), 1.0)}
+    arguments: dict[str, Any] = {
+        "u": U,
+        "system": GRAY_SCOTT,
+        "diffusivity": D,
+        "parameters": FK,
+        "grid": Grid((1.0, 1.0), 1.0),
+    }
     with pytest.raises(InvalidArgument) as caught:
         reaction_diffusion_loss(**(arguments | changes))
     assert caught.value.name == name
