@@ -24,7 +24,7 @@ NUDGE = 1e-6
 #: change of the fields, as a part of them, that could be rounding
 ROUNDING = 1e-14
 #: stretches of a video that a flow map is fitted to, and the frames that it goes through from the first of each
-STRETCHES, LENGTH = 2, 6
+STRETCHES, LENGTH = 3, 8
 
 
 def fit_differential(
@@ -87,11 +87,11 @@ def fit_flow_map(
 ) -> Fit:
     """Constants of one video for which trajectories of the flow map are nearest to it, by a trust region method.
 
-    argmin sum_s,l weight_s^2 |u[t+l] - Phi_dt^l(u[t]; theta)|^2 over low <= theta <= high,  l = 1 ... 6
+    argmin sum_s,l weight_s^2 |u[t+l] - Phi_dt^l(u[t]; theta)|^2 over low <= theta <= high,  l = 1 ... 8
 
-    From the values that were given, else from `fit_differential`, or, where that is not linear, from the middle of the
-    bounds; sub-steps are those at the start. From two frames t, at the begin and towards the end: trajectories of some
-    length move further, against the noise of where they start, than single steps.
+    The search starts from the values that were given, else from `fit_differential`, or, where that is not linear, from
+    the middle of the bounds; sub-steps are those at its start. Trajectories start at three frames t, evenly spaced:
+    longer ones than single steps move further against the noise of where they start.
 
     Raises:
         InvalidArgument: constants that are not linear, without finite bounds and without a value to start from.
