@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from importlib.util import find_spec
 
 import torch
@@ -73,8 +74,7 @@ def with_gradient(loss: Loss, u: Tensor) -> Callable[[], Tensor]:
 
 def py_pde_rate(u: Tensor) -> Callable[[], object]:
     """Right-hand side of every frame by py-pde, compiled by its numba backend: no residual, no gradient."""
-    import pde
-
+    pde = import_module("pde")
     height, width = u.shape[-2:]
     grid = pde.CartesianGrid([[0, height], [0, width]], [height, width], periodic=True)
     equation = pde.PDE(
@@ -92,13 +92,12 @@ def py_pde_rate(u: Tensor) -> Callable[[], object]:
 def physicsnemo_loss() -> Loss:
     """The same with PhysicsNeMo's right-hand side, frame by frame: of a batch it reads ``u[0, 0]`` alone."""
     import sympy as sp
-    from physicsnemo.sym.eq.pde import PDE
-    from physicsnemo.sym.eq.phy_informer import PhysicsInformer
 
+    equations, informers = (import_module(f"physicsnemo.sym.eq.{name}") for name in ("pde", "phy_informer"))
     x, y = sp.symbols("x y")
     u, v = (sp.Function(name)(x, y) for name in DIFFUSIVITY)
 
-    class GrayScott(PDE):
+    class GrayScott(equations.PDE):  # type: ignore[name-defined]
         """Right-hand side of both species."""
 
         def __init__(self) -> None:
@@ -110,7 +109,7 @@ def physicsnemo_loss() -> Loss:
             }
 
     names = ["rate_u", "rate_v"]
-    informer = PhysicsInformer(names, GrayScott(), "finite_difference", fd_dx=list(GRID.spacing))
+    informer = informers.PhysicsInformer(names, GrayScott(), "finite_difference", fd_dx=list(GRID.spacing))
 
     def frame_rate(frame: Tensor) -> Tensor:
         rates = informer.forward({"u": frame[None, None, 0], "v": frame[None, None, 1]})
