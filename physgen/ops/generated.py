@@ -7,6 +7,7 @@ import importlib.util
 import os
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Literal, Protocol, runtime_checkable
@@ -72,6 +73,7 @@ def load_source(name: str, source: str) -> ModuleType:
     return module
 
 
+@cache
 def kernel_module(key: str, dialect: Literal["numba", "triton"], real: str = "float32") -> ModuleType:
     """The generated module of a system; numba's in ``float32`` or ``float64``."""
     source = registered(key).source(dialect)
