@@ -91,7 +91,7 @@ class FlowMap:
         """Every frame one frame interval later, differentiable in ``u``, once.
 
         Raises:
-            InvalidArgument: sub-steps beyond the limit of stability.
+            InvalidArgument: sub-steps beyond the limit of stability, or a frame interval that needs too many of them.
         """
         if substeps is None:
             substeps = self.substeps(u)
@@ -104,8 +104,17 @@ class FlowMap:
 
     @torch.no_grad()
     def fewest(self, u: Float[Tensor, "B S T *space"]) -> int:
-        """Smallest number of sub-steps that is stable at fields ``u``."""
-        return _steps(self.grid.dt * float(self._stiffness(u).amax()) / STABLE)
+        """Smallest number of sub-steps that is stable at fields ``u``.
+
+        Raises:
+            InvalidArgument: a frame interval in which that is more than `MOST`.
+        """
+        stiffness = float(self._stiffness(u).amax())
+        longest = MOST * STABLE / stiffness if stiffness else math.inf
+        if not self.grid.dt <= longest:
+            allowed = f"at most {longest:.3g}: {MOST} sub-steps of a longer interval are unstable at these fields"
+            raise InvalidArgument("grid.dt", self.grid.dt, allowed)
+        return max(1, math.ceil(self.grid.dt * stiffness / STABLE))
 
     @torch.no_grad()
     def substeps(self, u: Float[Tensor, "B S T *space"]) -> int:
@@ -113,10 +122,14 @@ class FlowMap:
 
         From h * stiffness <= 1 on, doubled until that changes the stiffest frame's motion by less than `TOLERANCE`
         (root mean squares of every species), up to `MOST`.
+
+        Raises:
+            InvalidArgument: a frame interval in which `MOST` are too few.
         """
-        stiffness = self._stiffness(u)
+        fewest, stiffness = self.fewest(u), self._stiffness(u)
         frame = u.narrow(2, int(stiffness.argmax()), 1)
-        steps = min(MOST, _steps(self.grid.dt * float(stiffness.amax()) / CAUTIOUS))
+        cautious = math.ceil(self.grid.dt * float(stiffness.amax()) / CAUTIOUS)
+        steps = min(MOST, max(fewest, cautious))
         coarse = self._march(frame, steps)(frame)
         while steps < MOST:
             fine = self._march(frame, 2 * steps)(frame)
@@ -175,10 +188,6 @@ class _Reaction(torch.autograd.Function):
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, None, None]:
         (u,) = ctx.saved_tensors
         return ctx.system.vjp(u, cotangent, ctx.parameters), None, None
-
-
-def _steps(least: float) -> int:
-    return max(1, math.ceil(min(1e9, least)))
 
 
 def _runge_kutta(rate: Step, h: float, u: Tensor) -> Tensor:

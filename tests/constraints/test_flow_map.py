@@ -165,6 +165,22 @@ def test_stiff_reactions_bound_the_substeps_too() -> None:
     assert flow(random(1, 1, 1, 4)).abs().max() < 1e-12
 
 
+@pytest.mark.parametrize("substeps", [None, 64, 4096])
+@pytest.mark.parametrize(
+    ("scheme", "system", "diffusivity", "parameters"),
+    [
+        ("explicit", reaction_system("diffusion"), 100.0, {}),
+        ("exponential", ReactionSystem(["c"], ["k"], ["-k*c"]), 1.0, {"k": 1e4}),
+    ],
+)
+def test_intervals_of_too_many_substeps_are_refused(
+    scheme: str, system: ReactionSystem, diffusivity: float, parameters: dict, substeps: int | None
+) -> None:
+    flow = FlowMap(system, {"c": diffusivity}, parameters, Grid((1.0, 1.0), dt=20.0), scheme=scheme)
+    with pytest.raises(InvalidArgument, match=r"grid.dt=20.0: allowed: at most \d"):
+        flow(random(1, 1, 2, 8, 8), substeps)
+
+
 @every_scheme
 @every_wall
 def test_gradient(scheme: str, boundary: str) -> None:
