@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -62,10 +64,9 @@ class Compartments:
             flow = symbol[k] * (symbol[b] - symbol[a])
             rates[a] += flow / symbol[f"volume_{a}"]
             rates[b] -= flow / symbol[f"volume_{b}"]
-        along = {name: sympy.Symbol(f"along {name}", real=True) for name in self.names}
-        tangents = [sum(rate.diff(symbol[name]) * along[name] for name in self.names) for rate in rates.values()]
-        self._rates = _function(list(rates.values()), list(symbol.values()))
-        self._rates_along = _function([*rates.values(), *tangents], [*symbol.values(), *along.values()])
+        self._symbols, self._equations = symbol, list(rates.values())
+        self._rates = _function(self._equations, list(symbol.values()))
+        self._rates_along = cache(self._generate_rates_along)
 
     def trajectory(
         self, x: Float[Tensor, "N"], times: Float[Tensor, "T"], tolerance: float = TOLERANCE
@@ -93,6 +94,17 @@ class Compartments:
         solved = self._solve(state, x, directions[:, species:], times, tolerance).transpose(0, 1)
         return solved[0], solved[1:]
 
+    def _generate_rates_along(self, moving: tuple[str, ...]) -> Callable[..., tuple[Tensor, ...]]:
+        """Rates, and their derivatives along a direction of these names only, as a function of state and direction.
+
+        The derivative along a constant that is fixed may not be finite: c^n log(c), along n, is not at c = 0.
+        """
+        import sympy
+
+        along = {name: sympy.Symbol(f"along {name}", real=True) for name in moving}
+        tangents = [sum(rate.diff(self._symbols[name]) * along[name] for name in moving) for rate in self._equations]
+        return _function([*self._equations, *tangents], [*self._symbols.values(), *along.values()])
+
     def _solve(self, state: Tensor, x: Tensor, directions: Tensor | None, times: Tensor, tolerance: float) -> Tensor:
         """Rows of ``state`` (concentrations, then derivatives) at ``times``, from one bolus to the next."""
         pieces, start, end = [], 0.0, float(times[-1])
@@ -115,6 +127,11 @@ class Compartments:
         from torchdiffeq import odeint, odeint_adjoint
 
         species, constants = len(self.species), x[len(self.species) :]
+        if directions is not None:
+            moving = directions.any(0)
+            directions = directions[:, moving]
+            names = itertools.compress(self.names[species:], moving.tolist())
+            rates_along = self._rates_along((*self.species, *names))
         span = float(times[-1] - times[0])  # the unit of time: the solver's first step depends on it
 
         def rate(_: Tensor, rows: Tensor) -> Tensor:
@@ -122,7 +139,7 @@ class Compartments:
             if directions is None:
                 return torch.stack(self._rates(*point))[None] * span
             tangents = torch.cat([rows[1:], directions], 1).unbind(1)
-            results = self._rates_along(*point, *tangents)
+            results = rates_along(*point, *tangents)
             along = torch.stack([result.expand_as(tangents[0]) for result in results[species:]], 1)
             return torch.cat([torch.stack(results[:species])[None], along]) * span
 

@@ -242,6 +242,17 @@ def test_both_constants_of_an_enzyme_from_one_curve() -> None:
     assert estimate["identifiable"] == [True]
 
 
+def test_a_fixed_exponent_of_an_absent_species() -> None:
+    """c^n has no finite derivative in n at c = 0, which matters to a fit of n only."""
+    fields = torch.stack([0 * TIME, torch.exp(-0.7 * TIME)])[None, :, :, None, None]
+    fixed = {"beta": 1.0, "K": 0.5, "n": 2.0, "alpha": 0.1}
+    estimate: Any = Kinetics("hill_activation", fixed | {"delta": (0.1, 10.0)}, {"A": 0.0, "P": 1.0}).estimate(
+        fields, GRID
+    )
+    assert estimate["delta"][0] == pytest.approx(0.7, rel=1e-5)
+    assert estimate["identifiable"] == [True]
+
+
 def test_constants_that_the_data_do_not_tell_apart_are_reported() -> None:
     """Far from saturation only Vmax/Km counts; without exchange over equal halves, no volume does."""
     scarce = torch.exp(-0.8 * TIME)
