@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.constraints.base import Constraint, check_video_fields
+from physgen.constraints.base import Constraint, check_fields
 from physgen.constraints.capped_simplex import project_capped_simplex
 from physgen.constraints.mass_balance import MassBalance
 from physgen.constraints.source import Source, production
@@ -40,7 +40,7 @@ class MassConservation(Constraint):
         initial_mass: m0 of every species, in ``unit`` µm²; fitted to each sample and species when None.
         inflow: net mass entering per second, through the boundary or from sources, ``unit`` µm²/s: a number, one per
             frame, or nested lists that broadcast to ``[S, T]`` (``[[1], [-1]]``: constant, of two species).
-        source: what is made in place, ``unit``/s, as a function of the fields ``[B, S, T, H, W]`` to a tensor that
+        source: what is made in place, ``unit``/s, as a function of the fields ``[B, S, T, *space]`` to a tensor that
             broadcasts to them: a reaction, or a given map (``lambda fields: map``). `project` takes it at the fields
             that it gets, and is exact where it does not depend on them.
         bleaching: ``none`` (k = 0) or ``exponential`` (k fitted to each sample and species, 1/s).
@@ -89,12 +89,12 @@ class MassConservation(Constraint):
         self.parameters = "fitted" if fitted else "fixed"
 
     def residual(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B S T"]:
-        """Relative excess of mass ``[B, S, T]`` of fields ``[B, S, T, H, W]``, in their dtype (at least float32).
+        """Relative excess of mass ``[B, S, T]`` of fields ``[B, S, T, *space]``, in their dtype (at least float32).
 
         Raises:
-            InvalidArgument: fewer than two frames, another rank, NaN or Inf, no grid, an inflow or a source that does
-                not broadcast to the fields, or a boundary that lets mass through (``dirichlet``, ``open``) without an
-                inflow.
+            InvalidArgument: fewer than two frames, a rank that is not the grid's, NaN or Inf, no grid, an inflow or a
+                source that does not broadcast to the fields, or a boundary that lets mass through (``dirichlet``,
+                ``open``) without an inflow.
         """
         amount, size, grid = self._mass(fields, grid)
         balance = self._balance(fields, grid)
@@ -126,7 +126,7 @@ class MassConservation(Constraint):
             span = (float(expected.min()), float(expected.max()))
             raise InvalidArgument("expected mass", span, f"0 to {capacity:g}, what the frame holds below maximum")
         total = expected.clamp(0, capacity) / grid.cell_area
-        return project_capped_simplex(exact.flatten(-2), total, self.maximum).view_as(fields).to(fields.dtype)
+        return project_capped_simplex(exact.flatten(3), total, self.maximum).view_as(fields).to(fields.dtype)
 
     @torch.no_grad()
     def estimate(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> dict[str, float | list]:
@@ -158,9 +158,7 @@ class MassConservation(Constraint):
         return values
 
     def _mass(self, fields: Tensor, grid: Grid | None) -> tuple[Tensor, Tensor, Grid]:
-        check_video_fields(fields, frames=2)
-        if grid is None:
-            raise InvalidArgument("grid", grid, "a Grid: mass needs spacing, dt and boundary")
+        grid = check_fields(fields, grid, finite=False)
         if grid.boundary not in CLOSED and not bool(self.inflow.any()):
             raise InvalidArgument("boundary", grid.boundary, f"{', '.join(CLOSED)}, or any with an inflow")
         signed, absolute = (total * grid.cell_area for total in mass(fields))
@@ -173,7 +171,7 @@ class MassConservation(Constraint):
         return self.bleaching == "exponential"
 
     def _balance(self, fields: Tensor, grid: Grid) -> MassBalance:
-        capacity = self.maximum * grid.cell_area * fields.shape[-2] * fields.shape[-1]
+        capacity = self.maximum * grid.cell_area * math.prod(fields.shape[3:])
         return MassBalance(self._supply(fields, grid), grid.dt, capacity, self.initial_mass)
 
     def _supply(self, fields: Tensor, grid: Grid) -> Tensor:

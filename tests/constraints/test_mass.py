@@ -54,6 +54,19 @@ def test_leak_of_a_tenth_is_seen() -> None:
     assert estimate["initial_mass"][0][0] == pytest.approx(0.95 * 0.5 * SIZE**2)
 
 
+@pytest.mark.parametrize("spacing", [(0.5,), (2.0, 0.5), (3.0, 2.0, 0.5)])
+def test_line_frame_and_volume(spacing: tuple[float, ...]) -> None:
+    """A rank is that of the grid: the size of a cell is a length, an area or a volume."""
+    grid, size = Grid(spacing, dt=1.0), (4, 5, 6)[: len(spacing)]
+    fields = torch.rand(1, 2, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    constraint = MassConservation(initial_mass=0.5 * math.prod(size) * math.prod(spacing))
+    expected = fields.flatten(3).mean(3) / 0.5 - 1
+    torch.testing.assert_close(constraint.residual(fields, grid), expected, rtol=0, atol=1e-12)
+    projected = constraint.project(fields, grid)
+    assert projected.shape == fields.shape
+    assert constraint.residual(projected, grid).abs().max() < 1e-12
+
+
 def test_scale_is_that_of_the_largest_species() -> None:
     """A species that is hardly there is measured against the one that is."""
     fields = torch.cat([cosine_modes(), 1e-6 * cosine_modes() * torch.exp(-TIME).view(-1, 1, 1)], dim=1)
@@ -321,6 +334,10 @@ def broken(value: float) -> Tensor:
         (lambda: MassConservation().residual(broken(math.nan), GRID), "fields='NaN or Inf': allowed: finite values"),
         (lambda: MassConservation().project(broken(math.inf), GRID), "fields='NaN or Inf': allowed: finite values"),
         (lambda: MassConservation().estimate(broken(-math.inf), GRID), "fields='NaN or Inf': allowed: finite values"),
+        (
+            lambda: MassConservation().residual(FIELDS, Grid((2, 2, 2), 1)),
+            "fields='torch.float32 (1, 1, 3, 4, 4)': allowed: floating point [B, S, T, Z, H, W] on this grid",
+        ),
         (lambda: MassConservation().residual(FIELDS, None), "grid=None: allowed: a Grid"),
         (lambda: MassConservation().residual(FIELDS, Grid((1, 1), 1, "open")), "boundary='open': allowed: no-flux"),
         (lambda: MassConservation().project(FIELDS, Grid((1, 1), 1, "dirichlet")), "boundary='dirichlet': allowed"),
