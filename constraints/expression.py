@@ -12,6 +12,8 @@ from physgen.errors import InvalidArgument
 
 #: longest text, largest constant power and deepest nesting that are read
 LENGTH, POWER, DEPTH = 2000, 64, 100
+#: positive number that a logarithm beside a `power` is taken of at least
+TINY = 1e-30
 
 
 class power(sp.Function):
@@ -35,7 +37,7 @@ class power(sp.Function):
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         """Derivative with respect to base (1) or exponent (2)."""
         x, n = self.args
-        return n * power(x, n - 1) if argindex == 1 else power(x, n) * sp.log(x)
+        return n * power(x, n - 1) if argindex == 1 else power(x, n) * sp.log(sp.Max(x, TINY))
 
     def _latex(self, printer: sp.printing.latex.LatexPrinter, exp: str | None = None) -> str:
         base, exponent = self.args
@@ -152,7 +154,10 @@ def parse(text: str, symbols: Mapping[str, sp.Symbol]) -> sp.Expr:
                 raise refuse(f"{base}**{exponent}, which is no finite number") from error
         if exponent.is_number and abs(exponent) > POWER:
             raise refuse(f"the exponent {exponent} (at most {POWER})")
-        return base**exponent if exponent.is_Integer else power(base, exponent)
+        result = base**exponent if exponent.is_Integer else power(base, exponent)
+        if any(p.exp.is_number and abs(p.exp) > POWER for p in result.atoms(sp.Pow)):
+            raise refuse(f"powers of powers beyond the exponent {POWER}")
+        return result
 
     expression = build(tree.body, 0)
     if expression.has(sp.zoo, sp.oo, -sp.oo, sp.nan, sp.I):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import math
+import random
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from importlib.resources import files
+from keyword import iskeyword
 from typing import Any, Literal
 
 import sympy as sp
@@ -15,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physgen.constraints.codegen import Dialect, function_body
-from physgen.constraints.expression import check_expression, parse
+from physgen.constraints.expression import FUNCTIONS, check_expression, parse
 from physgen.errors import InvalidArgument
 from physgen.ops.generated import register
 
@@ -63,8 +65,9 @@ class ReactionSystem:
         bounds = parameters if isinstance(parameters, Mapping) else dict.fromkeys(parameters, (-math.inf, math.inf))
         names = [*species, *parameters]
         for name in names:
-            if not isinstance(name, str) or not name.isidentifier() or names.count(name) > 1:
-                raise InvalidArgument("species, parameters", name, "identifiers, each once")
+            usable = isinstance(name, str) and name.isidentifier() and not iskeyword(name) and name not in FUNCTIONS
+            if not usable or names.count(name) > 1:
+                raise InvalidArgument("species, parameters", name, "identifiers, each once, and no function's name")
         if not species:
             raise InvalidArgument("species", species, "one or more names")
         self.species = tuple(species)
@@ -81,7 +84,11 @@ class ReactionSystem:
 
     def _in_order(self, rates: Sequence[Any] | Mapping[str, Any]) -> Sequence[Any]:
         names = list(rates) if isinstance(rates, Mapping) else None
-        if isinstance(rates, str) or len(rates) != len(self.species) or (names and set(names) != set(self.species)):
+        if (
+            not isinstance(rates, Mapping | list | tuple)
+            or len(rates) != len(self.species)
+            or (names and set(names) != set(self.species))
+        ):
             raise InvalidArgument("rates", names or rates, f"one rate of each species, {', '.join(self.species)}")
         return [rates[name] for name in self.species] if isinstance(rates, Mapping) else rates
 
@@ -122,6 +129,8 @@ class ReactionSystem:
             raise InvalidArgument("parameters", what, f"a value of each of: {', '.join(self.parameters) or 'none'}")
         for name, (low, high) in self.bounds.items():
             value = parameters[name]
+            if isinstance(value, Tensor) and torch.compiler.is_compiling():
+                continue
             numbers = value.detach().flatten().tolist() if isinstance(value, Tensor) else [value]
             if not all(isinstance(x, float | int) and math.isfinite(x) and low <= x <= high for x in numbers):
                 raise InvalidArgument(
@@ -178,9 +187,15 @@ class ReactionSystem:
         return flat.unflatten(1, (len(names), len(self.species))), self._evaluate(rest, [fields], filled)
 
     def linear(self, names: Sequence[str]) -> bool:
-        """Whether the rates are linear in ``names`` together (with any values of the others)."""
+        """Whether the rates are linear in ``names`` together (with any values of the others).
+
+        Second derivatives that sympy does not see to be 0 are tried at random points.
+        """
         chosen = [self.symbols[name] for name in names]
-        return all(sp.expand(rate.diff(a, b)) == 0 for rate in self.rates for a in chosen for b in chosen)
+        curvatures = {rate.diff(a, b) for rate in self.rates for a in chosen for b in chosen} - {sp.S.Zero}
+        generator = random.Random(0)
+        points = [{symbol: generator.uniform(0.5, 1.5) for symbol in self.symbols.values()} for _ in range(4)]
+        return all(abs(float(curvature.subs(point))) < 1e-9 for curvature in curvatures for point in points)
 
     def source(self, dialect: Literal["numba", "triton"]) -> str:
         """Source of the fused loss + gradient kernel, in numba (float32) or Triton."""
@@ -267,10 +282,13 @@ class ReactionSystem:
         return torch.stack([result.expand_as(components[0]) for result in results], dim=1)
 
 
-def _bounds(name: str, pair: Sequence[float | int]) -> Bounds:
-    low, high = float(pair[0]), float(pair[1])
+def _bounds(name: str, pair: Any) -> Bounds:
+    try:
+        low, high = (float(end) for end in pair)
+    except (TypeError, ValueError):
+        low, high = math.nan, math.nan
     if not low <= high:
-        raise InvalidArgument("parameters", f"{name}: ({low}, {high})", "bounds (lowest, highest)")
+        raise InvalidArgument("parameters", f"{name}: {pair}", "bounds (lowest, highest)")
     return low, high
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,7 +16,8 @@ class KnownSystem:
     """A reaction system as published.
 
     ``species`` maps names to units, ``parameters`` to (value, unit), ``diffusivity`` to µm²/s (of the published scale
-    where that is one, else of the unit square: dimensionless systems have unit ``1``); ``rates`` is text.
+    where that is one, else of the unit square: dimensionless systems have unit ``1``); ``rates`` is text; parameters in
+    ``signed`` may be negative.
     """
 
     species: Mapping[str, str]
@@ -23,6 +25,7 @@ class KnownSystem:
     rates: Mapping[str, str]
     diffusivity: Mapping[str, float]
     source: str
+    signed: tuple[str, ...] = ()
 
     @property
     def values(self) -> dict[str, float]:
@@ -58,6 +61,7 @@ SYSTEMS: Mapping[str, KnownSystem] = {
         rates={"v": "v - v**3/3 - w + I", "w": "eps*(v + a - b*w)"},
         diffusivity={"v": 1.0, "w": 0.0},
         source="FitzHugh (1961), Biophysical Journal 1:445; Nagumo, Arimoto and Yoshizawa (1962), Proc. IRE 50:2061",
+        signed=("a", "I"),
     ),
     "schnakenberg": KnownSystem(
         species={"u": "1", "v": "1"},
@@ -145,7 +149,7 @@ SYSTEMS: Mapping[str, KnownSystem] = {
 
 @lru_cache
 def reaction_system(name: str) -> ReactionSystem:
-    """A shipped system by name; all its parameters are positive or zero.
+    """A shipped system by name; parameters are positive or zero, but for those that may be negative.
 
     Raises:
         InvalidArgument: an unknown name.
@@ -156,4 +160,5 @@ def reaction_system(name: str) -> ReactionSystem:
     if name not in SYSTEMS:
         raise InvalidArgument("system", name, ", ".join(SYSTEMS))
     known = SYSTEMS[name]
-    return ReactionSystem(list(known.species), dict.fromkeys(known.parameters, (0.0, float("inf"))), known.rates)
+    bounds = {name: (-math.inf if name in known.signed else 0.0, math.inf) for name in known.parameters}
+    return ReactionSystem(list(known.species), bounds, known.rates)

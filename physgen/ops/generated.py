@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
-import importlib.util
 import os
+import shutil
 import sys
 import tempfile
 from functools import cache
@@ -37,20 +38,30 @@ def registered(key: str) -> Generated:
     return _systems[key]
 
 
+@cache
 def cache_directory() -> Path:
-    """Private folder of generated modules: ``$PHYSGEN_CACHE``, else ``physgen`` in the user's cache."""
+    """Folder of generated modules: ``$PHYSGEN_CACHE``, else ``physgen`` in the user's cache.
+
+    A folder that others own or may write, or that cannot be written, is not used but a temporary one: what lies in it
+    is run.
+    """
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(os.environ.get("PHYSGEN_CACHE") or Path(home) / "physgen")
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
+        with tempfile.TemporaryFile(dir=folder) as file:
+            status = folder.stat()
+            if status.st_uid == os.fstat(file.fileno()).st_uid and not status.st_mode & 0o022:
+                return folder
     except OSError:
-        return Path(tempfile.mkdtemp(prefix="physgen-"))
+        pass
+    temporary = tempfile.mkdtemp(prefix="physgen-")
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+    return Path(temporary)
 
 
 def load_source(name: str, source: str) -> ModuleType:
-    """Import generated source from a file, as numba's cache and Triton need, named by its content.
+    """Run generated source as a module, with a file named by its content that numba's cache and Triton look at.
 
     >>> load_source("doctest", "def double(x): return 2 * x").double(4)
     8
@@ -64,12 +75,10 @@ def load_source(name: str, source: str) -> ModuleType:
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
             file.write(source)
         Path(file.name).replace(path)
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    module = ModuleType(module_name)
+    module.__file__ = str(path)
+    exec(compile(source, str(path), "exec"), module.__dict__)
     sys.modules[module_name] = module
-    spec.loader.exec_module(module)
     return module
 
 

@@ -112,9 +112,10 @@ def _triton(rows: Tensor) -> tuple[Tensor, Tensor]:
 
     blocks = -(-rows.shape[1] // (STEPS * LANES))
     partial = rows.new_empty(2, rows.shape[0], blocks, dtype=torch.float64)
-    block_sums[(rows.shape[0], blocks)](
-        rows, partial[0], partial[1], rows.shape[1], STEPS=STEPS, LANES=LANES, num_warps=WARPS
-    )
+    with torch.cuda.device_of(rows):
+        block_sums[(rows.shape[0], blocks)](
+            rows, partial[0], partial[1], rows.shape[1], STEPS=STEPS, LANES=LANES, num_warps=WARPS
+        )
     return partial[0].sum(-1), partial[1].sum(-1)
 
 

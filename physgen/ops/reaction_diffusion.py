@@ -94,8 +94,9 @@ def reaction_diffusion_loss(
 
     ``u`` is ``[B, S, T, *space]`` in float32, float64 or bfloat16 (arithmetic then in float32); ``weight`` is 1 by
     default. The loss is at least float32, summed over blocks in float64 in a fixed order: the same bits each time. The
-    gradient is with respect to ``u`` alone, and first order only: a second derivative raises. Numba and Triton kernels
-    are generated from the equations, for lines and frames; volumes take the reference.
+    kernels' gradient is with respect to ``u``, and first order only: a second derivative raises. They are generated
+    from the equations, for lines and frames; volumes, and constants that require a gradient, take the reference. NaN in
+    a sample makes its loss NaN.
 
     Raises:
         InvalidArgument: as `crank_nicolson_residual`, a weight of another shape, a backend that cannot run here.
@@ -111,24 +112,23 @@ def reaction_diffusion_loss(
     _check(u, system, grid)
     if weight is not None and weight.shape != u.shape[:2]:
         raise InvalidArgument("weight", tuple(weight.shape), f"one per sample and species, {tuple(u.shape[:2])}")
-    fused = () if len(grid.spacing) == 3 else ("numba", "triton")
-    chosen = resolve_backend(backend, u.device, ("reference", *fused))
-    if chosen == "reference":
-        residual = crank_nicolson_residual(
-            u.to(torch.promote_types(u.dtype, torch.float32)), system, diffusivity, parameters, grid, wall=wall
-        )
-        squared = residual.square().flatten(2).sum(2)
-        return (squared if weight is None else squared * weight.square()).sum(1) / 2
-    squared_weight = torch.ones(u.shape[:2]) if weight is None else weight.square()
+    squared_weight = torch.ones(u.shape[:2], device=u.device) if weight is None else weight.square()
     columns = [
         _per_species(u, "diffusivity", system, diffusivity),
         squared_weight.to(u.device, torch.float64),
         _per_species(u, "wall", system, wall),
-        *(_per_sample(u, value)[:, None] for value in system.values(parameters).values()),
+        *(_per_sample(u, name, value)[:, None] for name, value in system.values(parameters).items()),
     ]
+    coefficients = torch.cat(columns, 1)
+    only_reference = len(grid.spacing) == 3 or coefficients.requires_grad
+    chosen = resolve_backend(backend, u.device, ("reference", *(() if only_reference else ("numba", "triton"))))
+    if chosen == "reference":
+        exact = u.to(torch.promote_types(u.dtype, torch.float32))
+        residual = crank_nicolson_residual(exact, system, diffusivity, parameters, grid, wall=wall)
+        return (residual.square().flatten(2).sum(2) * squared_weight.to(exact)).sum(1) / 2
     flat = u if len(grid.spacing) == 2 else u.unsqueeze(-2)
     inverse_square = [h**-2 for h in (*[torch.inf] * (2 - len(grid.spacing)), *grid.spacing)]
-    loss, _ = _fused(flat, torch.cat(columns, 1), system.key, inverse_square, grid.dt, grid.boundary, chosen)
+    loss, _ = _fused(flat, coefficients, system.key, inverse_square, grid.dt, grid.boundary, chosen)
     return loss
 
 
@@ -202,22 +202,10 @@ def _triton(u: Tensor, coefficients: Tensor, key: str, scalars: list[float], bou
     partial = torch.empty(batch, chunks, tiles, dtype=torch.float32, device=u.device)
     constants = [coefficients.float().contiguous(), torch.tensor(scalars, dtype=torch.float32, device=u.device)]
     strides = (species * frames * height * width, frames * height * width, height * width)
+    sizes = (frames, per_chunk, height, width, *strides, boundary, rows, columns)
     kernel = kernel_module(key, "triton").loss_and_gradient
-    kernel[(tiles, chunks, batch)](
-        u,
-        gradient,
-        partial,
-        *constants,
-        frames,
-        per_chunk,
-        height,
-        width,
-        *strides,
-        boundary,
-        rows,
-        columns,
-        num_warps=warps,
-    )
+    with torch.cuda.device_of(u):
+        kernel[(tiles, chunks, batch)](u, gradient, partial, *constants, *sizes, num_warps=warps)
     return partial.double().sum((1, 2)).to(torch.promote_types(u.dtype, torch.float32)), gradient
 
 
@@ -270,8 +258,11 @@ def _check(u: Tensor, system: System, grid: Grid) -> None:
     check_wall(grid.boundary)
 
 
-def _per_sample(u: Tensor, value: Value) -> Tensor:
-    return torch.as_tensor(value, dtype=torch.float64, device=u.device).expand(u.shape[0])
+def _per_sample(u: Tensor, name: str, value: Value) -> Tensor:
+    constant = torch.as_tensor(value, dtype=torch.float64, device=u.device)
+    if constant.shape not in ((), (1,), u.shape[:1]):
+        raise InvalidArgument(name, f"{list(constant.shape)} values", f"a number, or one per sample, [{u.shape[0]}]")
+    return constant.expand(u.shape[0])
 
 
 def _per_species(u: Tensor, name: str, system: System, values: Mapping[str, Value] | None) -> Tensor:
@@ -279,7 +270,7 @@ def _per_species(u: Tensor, name: str, system: System, values: Mapping[str, Valu
     values = dict.fromkeys(system.species, 0.0) if values is None else values
     if set(values) != set(system.species):
         raise InvalidArgument(name, list(values), f"a value of each species, {', '.join(system.species)}")
-    columns = torch.stack([_per_sample(u, values[species]) for species in system.species], 1)
+    columns = torch.stack([_per_sample(u, name, values[species]) for species in system.species], 1)
     lowest = 0.0 if name == "diffusivity" else -torch.inf
     if not torch.compiler.is_compiling() and not bool((columns.isfinite() & (columns >= lowest)).all()):
         raise InvalidArgument(name, dict(values), f"finite numbers{' >= 0' if name == 'diffusivity' else ''}")

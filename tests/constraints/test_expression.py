@@ -60,6 +60,8 @@ def test_reads(text: str, expected: sp.Expr) -> None:
         ("1e999*u", "inf"),
         ("9**9**9**9", "no finite number"),
         ("u**1000", "the exponent 1000"),
+        ("((u**64)**64)**64", "powers of powers"),
+        ("((u*n)**9)**9", "powers of powers"),
         ("u" + " + u" * 1000, "2000 characters"),
         ("-" * 150 + "u", "nesting deeper"),
         ("(" * 500 + "u" + ")" * 500, "what is no expression"),
@@ -89,6 +91,7 @@ def test_power_has_a_derivative_at_zero() -> None:
     slope = power(U, sp.Float(2.5)).diff(U)
     assert slope == 2.5 * power(U, sp.Float(1.5))
     assert sp.latex(power(U, N)) == "u^{n}"
+    assert float(power(U, N).diff(N).subs({U: 0, N: 2})) == 0.0
 
 
 def test_text_that_is_no_text_is_a_type_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 import math
 
+import jaxtyping
 import pytest
 import sympy as sp
 import torch
@@ -121,15 +122,22 @@ def test_hill_terms_at_and_below_zero() -> None:
         ((["u", "u"], [], ["0", "0"]), "species, parameters"),
         ((["u"], ["u"], ["0"]), "species, parameters"),
         ((["2u"], [], ["0"]), "species, parameters"),
+        ((["lambda"], [], ["0"]), "species, parameters"),
+        ((["u"], ["exp"], ["0"]), "species, parameters"),
         ((["u"], [], ["0", "0"]), "rates"),
         ((["u"], [], {"v": "0"}), "rates"),
         ((["u"], [], "u"), "rates"),
         ((["u"], [], [None]), "rate"),
         ((["u"], [], ["k*u"]), "rate"),
         ((["u"], {"k": (1.0, 0.0)}, ["k*u"]), "parameters"),
+        ((["u"], {"k": 1.0}, ["k*u"]), "parameters"),
+        ((["u"], {"k": (None, 1.0)}, ["k*u"]), "parameters"),
+        ((["u"], {"k": (1.0,)}, ["k*u"]), "parameters"),
+        ((["u"], [], None), "rates"),
     ],
 )
-def test_refuses(arguments: tuple, name: str) -> None:
+def test_refuses(monkeypatch: pytest.MonkeyPatch, arguments: tuple, name: str) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(InvalidArgument) as caught:
         ReactionSystem(*arguments)
     assert caught.value.name == name
@@ -144,6 +152,13 @@ def test_refuses_values(values: dict[str, float], name: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         system.values(values)
     assert caught.value.name == name
+
+
+def test_linearity_that_needs_algebra() -> None:
+    """(a + b)^2 - a^2 - 2 a b - b^2 + a u is linear in a and b, and does not look it."""
+    system = ReactionSystem(["u"], ["a", "b"], ["((a + b)**2 - a**2 - 2*a*b - b**2)*u + a*u"])
+    assert system.linear(["a", "b"])
+    assert not ReactionSystem(["u"], ["a", "b"], ["a*b*u"]).linear(["a", "b"])
 
 
 def test_refuses_what_is_not_linear() -> None:
