@@ -32,7 +32,11 @@ def print_traffic(console: Console) -> None:
     """Bytes per element of the ways that torch can count, and of ours."""
     u = torch.rand(2, 2, 8, 64, 64)
     ways = {"eager, roll + autograd": reaction_diffusion.rolled_loss, "fused": reaction_diffusion.fused_loss}
-    table = Table("loss + gradient", "bytes read and written an element", title="memory traffic, counted")
+    table = Table(
+        "loss + gradient",
+        "bytes read and written an element",
+        title="memory traffic of operations, counted; what a kernel re-reads from caches is not in it",
+    )
     for name, loss in ways.items():
         work = reaction_diffusion.with_gradient(loss, u)
         work()

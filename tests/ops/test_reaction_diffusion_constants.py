@@ -1,5 +1,7 @@
 """Constants that are tensors: one per sample, traced, or to be differentiated in."""
 
+from typing import Any
+
 import jaxtyping
 import pytest
 import torch
@@ -23,7 +25,7 @@ def test_gradient_in_the_constants_goes_through_the_reference() -> None:
     u = fields()
 
     def loss(d: Tensor, f: Tensor, weight: Tensor) -> Tensor:
-        values = {"F": f, "k": 0.06}
+        values: dict[str, Any] = {"F": f, "k": 0.06}
         return reaction_diffusion_loss(u, SYSTEM, {"u": d, "v": 0.08}, values, GRID, weight=weight)
 
     d, f = (torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in ([0.1, 0.2], [0.03, 0.04]))
@@ -37,7 +39,7 @@ def test_gradient_in_the_constants_goes_through_the_reference() -> None:
 def test_another_number_of_constants_than_samples(backend: str) -> None:
     with pytest.raises(InvalidArgument, match="diffusivity"):
         reaction_diffusion_loss(fields(), SYSTEM, {"u": torch.ones(3), "v": 0.1}, FK, GRID, backend=backend)
-    values = {"F": torch.full((3,), 0.03), "k": 0.06}
+    values: dict[str, Any] = {"F": torch.full((3,), 0.03), "k": 0.06}
     with pytest.raises(InvalidArgument, match="F="):
         reaction_diffusion_loss(fields(), SYSTEM, {"u": 0.2, "v": 0.1}, values, GRID, backend=backend)
 
@@ -46,7 +48,7 @@ def test_constants_of_each_sample_compile_into_one_graph(monkeypatch: pytest.Mon
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
     def objective(u: Tensor, feed: Tensor) -> Tensor:
-        values = {"F": feed, "k": 0.06}
+        values: dict[str, Any] = {"F": feed, "k": 0.06}
         return reaction_diffusion_loss(u, SYSTEM, {"u": 0.2, "v": 0.1}, values, GRID, backend="numba").sum()
 
     u, feed = fields().requires_grad_(), torch.tensor([0.03, 0.04])
