@@ -33,6 +33,13 @@ class KnownSystem:
         return {name: value for name, (value, _) in self.parameters.items()}
 
 
+HILL = {
+    "beta": (1.0, "µM/s"),
+    "K": (0.5, "µM"),
+    "n": (2.0, "1"),
+    "alpha": (0.1, "1/s"),
+    "delta": (0.5, "1/s"),
+}
 SYSTEMS: Mapping[str, KnownSystem] = {
     "diffusion": KnownSystem(
         species={"c": "a.u."},
@@ -79,26 +86,14 @@ SYSTEMS: Mapping[str, KnownSystem] = {
     ),
     "hill_activation": KnownSystem(
         species={"A": "µM", "P": "µM"},
-        parameters={
-            "beta": (1.0, "µM/s"),
-            "K": (0.5, "µM"),
-            "n": (2.0, "1"),
-            "alpha": (0.1, "1/s"),
-            "delta": (0.5, "1/s"),
-        },
+        parameters=HILL,
         rates={"A": "-alpha*A", "P": "beta*A**n/(K**n + A**n) - delta*P"},
         diffusivity={"A": 10.0, "P": 10.0},
         source="Hill (1910), J. Physiol. 40:iv; Alon (2019), An Introduction to Systems Biology, ch. 1",
     ),
     "hill_inhibition": KnownSystem(
         species={"A": "µM", "P": "µM"},
-        parameters={
-            "beta": (1.0, "µM/s"),
-            "K": (0.5, "µM"),
-            "n": (2.0, "1"),
-            "alpha": (0.1, "1/s"),
-            "delta": (0.5, "1/s"),
-        },
+        parameters=HILL,
         rates={"A": "-alpha*A", "P": "beta*K**n/(K**n + A**n) - delta*P"},
         diffusivity={"A": 10.0, "P": 10.0},
         source="Hill (1910), J. Physiol. 40:iv; Alon (2019), An Introduction to Systems Biology, ch. 1",
