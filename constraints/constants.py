@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Tensor
 
 from physgen.constraints.symbolic import Bounds, ReactionSystem, Value
+from physgen.constraints.systems import reaction_system
 from physgen.errors import InvalidArgument
 
 
@@ -21,7 +23,7 @@ class Constants:
         system: reactions.
         diffusivity: D of each species that is not fitted, µm²/s.
         parameters: value of each parameter that is not fitted.
-        fitted: names, or a mapping from names to (lowest, highest) value. Diffusivities are never negative, and
+        fitted: a name, names, or a mapping from names to (lowest, highest) value. Diffusivities are never negative, and
             parameters never outside the bounds of the system.
 
     Raises:
@@ -38,11 +40,17 @@ class Constants:
         system: ReactionSystem,
         diffusivity: Mapping[str, Value],
         parameters: Mapping[str, Value],
-        fitted: Sequence[str] | Mapping[str, Sequence[float | int]],
+        fitted: str | Sequence[str] | Mapping[str, Sequence[float | int]],
     ) -> None:
+        for what, values in (("diffusivity", diffusivity), ("parameters", parameters)):
+            if not isinstance(values, Mapping):
+                raise InvalidArgument(what, values, "a mapping from names to values")
         self.system = system
         self.diffusing = {f"D_{species}": species for species in system.species}
         self._widest = {**dict.fromkeys(self.diffusing, (0.0, math.inf)), **system.bounds}
+        fitted = [fitted] if isinstance(fitted, str) else fitted
+        if not isinstance(fitted, Sequence | Mapping):
+            raise InvalidArgument("fitted", fitted, f"names of {', '.join(self._widest)}, or a mapping to bounds")
         self.bounds = {self._canonical(name): self._narrowed(self._canonical(name), fitted, name) for name in fitted}
         self._given = {**self._diffusivities(diffusivity), **parameters}
         self._check()
@@ -85,11 +93,16 @@ class Constants:
 
     def _narrowed(self, name: str, fitted: Sequence[str] | Mapping[str, Sequence[float | int]], key: str) -> Bounds:
         low, high = self._widest[name]
-        if isinstance(fitted, Mapping):
-            low, high = max(low, float(fitted[key][0])), min(high, float(fitted[key][1]))
-        if not low < high:
-            raise InvalidArgument("fitted", {key: (low, high)}, "bounds (lowest, highest) that a value fits between")
-        return low, high
+        if not isinstance(fitted, Mapping):
+            return low, high
+        try:
+            lowest, highest = map(float, fitted[key])
+        except (TypeError, ValueError):
+            lowest, highest = math.nan, math.nan
+        if not lowest < highest or not max(low, lowest) < min(high, highest):
+            allowed = f"bounds (lowest, highest) that a value fits between, within {low:g} to {high:g}"
+            raise InvalidArgument("fitted", {key: fitted[key]}, allowed)
+        return max(low, lowest), min(high, highest)
 
     def _diffusivities(self, diffusivity: Mapping[str, Value]) -> dict[str, Value]:
         unknown = [name for name in diffusivity if name not in self.system.species]
@@ -109,6 +122,25 @@ class Constants:
         parameters = {name: value for name, value in self._given.items() if name not in self.diffusing}
         inside = {name: max(low, min(high, 1.0)) for name, (low, high) in self.bounds.items()}
         self.system.values({**{n: x for n, x in inside.items() if n not in self.diffusing}, **parameters})
+
+
+def read_system(given: str | ReactionSystem | Mapping[str, Any]) -> ReactionSystem:
+    """A system, from the name of a shipped one or the arguments of a `ReactionSystem` by name.
+
+    Raises:
+        InvalidArgument: an unknown name, or whatever else is no system.
+
+    >>> read_system({"species": ["c"], "parameters": ["k"], "rates": ["-k*c"]})
+    ReactionSystem(['c'], ['k'], ['-c*k'])
+    """
+    if isinstance(given, ReactionSystem):
+        return given
+    if isinstance(given, str):
+        return reaction_system(given)
+    if not isinstance(given, Mapping) or set(given) != {"species", "parameters", "rates"}:
+        got = list(given) if isinstance(given, Mapping) else given
+        raise InvalidArgument("system", got, "a name, a ReactionSystem, or species, parameters and rates")
+    return ReactionSystem(**given)
 
 
 def _numbers(value: Value) -> list[float | int]:

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from physgen.constraints.base import Constraint, check_fields
 from physgen.constraints.compartments import TOLERANCE, Compartments
+from physgen.constraints.constants import read_system
 from physgen.constraints.least_squares import Fit, least_squares
 from physgen.constraints.symbolic import ReactionSystem
-from physgen.constraints.systems import reaction_system
 from physgen.constraints.unknown import Unknown
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid, finite
@@ -92,17 +92,16 @@ class Kinetics(Constraint):
         volumes: Mapping[str, Given] | None = None,
         regions: Float[Tensor, "R *space"] | None = None,
     ) -> None:
-        if not isinstance(system, ReactionSystem):
-            system = reaction_system(system) if isinstance(system, str) else ReactionSystem(**system)
+        system = read_system(system)
         species, flows = system.species, [_flow(item, system.species) for item in exchange]
         injected = [_bolus(item, species) for item in boluses]
         self.compartments = Compartments(system, [pair for pair, _ in flows], injected)
         exchanging = [name for name in species if any(name in pair for pair, _ in flows)]
         self._given = (
-            *_read_all("initial", dict.fromkeys(species, (0.0, math.inf)) | dict(initial or {}), species),
-            *_read_all("parameters", parameters or {}, system.parameters),
+            *_read_all("initial", initial, species, default=(0.0, math.inf)),
+            *_read_all("parameters", parameters, system.parameters),
             *(_read(f"exchange {a}, {b}", k, lowest=0.0) for (a, b), k in flows),
-            *_read_all("volumes", dict.fromkeys(exchanging, 1.0) | dict(volumes or {}), exchanging, lowest=SMALLEST),
+            *_read_all("volumes", volumes, exchanging, default=1.0, lowest=SMALLEST),
         )
         constants: dict[str, Any] = dict(zip(self.compartments.names, self._given, strict=True))
         for end in ("low", "high"):
@@ -251,9 +250,17 @@ def _read(name: str, got: Any, lowest: float = -math.inf, open_ended: bool = Fal
 
 
 def _read_all(
-    what: str, given: Mapping[str, Any], names: Sequence[str], lowest: float = -math.inf
+    what: str,
+    given: Mapping[str, Given] | None,
+    names: Sequence[str],
+    default: Given | None = None,
+    lowest: float = -math.inf,
 ) -> list[float | Tensor | Unknown]:
-    """What is given, in the order of the names."""
+    """What is given, in the order of the names; those that are missing are the default, if there is one."""
+    given = {} if given is None else given
+    if not isinstance(given, Mapping):
+        raise InvalidArgument(what, given, f"a mapping from names of: {', '.join(names) or 'none'}")
+    given = given if default is None else {**dict.fromkeys(names, default), **given}
     wrong = sorted(set(given) ^ set(names))
     if wrong:
         got = f"without {wrong[0]}" if wrong[0] in names else f"unknown {wrong[0]}"

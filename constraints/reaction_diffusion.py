@@ -12,13 +12,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physgen.constraints.base import Constraint, check_fields
-from physgen.constraints.constants import Constants
+from physgen.constraints.constants import Constants, read_system
 from physgen.constraints.denoise import without_noise
 from physgen.constraints.flow_map import SCHEMES, FlowMap
 from physgen.constraints.least_squares import Fit
 from physgen.constraints.parameter_fit import fit_differential, fit_flow_map
 from physgen.constraints.symbolic import ReactionSystem, Value
-from physgen.constraints.systems import reaction_system
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid, finite
 from physgen.ops.reaction_diffusion import crank_nicolson_residual, reaction_diffusion_loss
@@ -56,8 +55,8 @@ class ReactionDiffusion(Constraint):
         system: name of a shipped system, a `ReactionSystem`, or its arguments ``species``, ``parameters``, ``rates``.
         diffusivity: D of each species that is not fitted, µm²/s: a number, or one per sample ``[B]``.
         parameters: theta that is not fitted, likewise.
-        fitted: names of what is fitted, or a mapping to (lowest, highest): parameters, and ``D_SPECIES`` (or ``D``
-            where there is one species). One that is given too starts the search of the flow map there.
+        fitted: names of what is fitted (or one name), or a mapping to (lowest, highest): parameters, and ``D_SPECIES``
+            (or ``D`` where there is one species). One that is given too starts the search of the flow map there.
         form: ``differential`` or ``flow_map``.
         order: of the Laplacian, 2 or 4.
         wall: value of the species, or of each, at a ``dirichlet`` wall, 0 by default.
@@ -86,7 +85,7 @@ class ReactionDiffusion(Constraint):
         system: str | ReactionSystem | Mapping[str, Any],
         diffusivity: Mapping[str, Value] | None = None,
         parameters: Mapping[str, Value] | None = None,
-        fitted: Sequence[str] | Mapping[str, Sequence[float | int]] = (),
+        fitted: str | Sequence[str] | Mapping[str, Sequence[float | int]] = (),
         form: str = "differential",
         order: int = 2,
         wall: float | int | Mapping[str, float | int] | None = None,
@@ -103,8 +102,9 @@ class ReactionDiffusion(Constraint):
                 raise InvalidArgument(name, got, ", ".join(map(str, allowed)))
         if substeps is not None and (not isinstance(substeps, int) or substeps < 1):
             raise InvalidArgument("substeps", substeps, "None or a whole number >= 1")
-        self.system = _system(system)
-        self.constants = Constants(self.system, diffusivity or {}, parameters or {}, fitted)
+        self.system = read_system(system)
+        diffusivity, parameters = ({} if values is None else values for values in (diffusivity, parameters))
+        self.constants = Constants(self.system, diffusivity, parameters, fitted)
         self.form, self.order, self.scheme, self.substeps = form, order, scheme, substeps
         self.wall = self._of_species("wall", wall or 0.0, lambda value: True)
         self.scale = None if scale is None else self._of_species("scale", scale, lambda value: value > 0)
@@ -237,16 +237,6 @@ class ReactionDiffusion(Constraint):
         if set(values) != set(self.system.species):
             raise InvalidArgument(name, dict(values), allowed)
         return {species: finite(name, values[species], allowed, accept) for species in self.system.species}
-
-
-def _system(given: str | ReactionSystem | Mapping[str, Any]) -> ReactionSystem:
-    if isinstance(given, ReactionSystem):
-        return given
-    if isinstance(given, str):
-        return reaction_system(given)
-    if set(given) != {"species", "parameters", "rates"}:
-        raise InvalidArgument("system", list(given), "a name, or species, parameters and rates")
-    return ReactionSystem(**given)
 
 
 def _of_batch(constants: Sequence[Values]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

@@ -404,6 +404,11 @@ FIXED = {"k": 0.7}
     ("call", "message"),
     [
         (lambda: Kinetics("enzyme"), "system='enzyme': allowed: diffusion"),
+        (lambda: Kinetics({"species": ["u"]}, {}), "system=['species']: allowed: a name, a ReactionSystem, or species"),
+        (lambda: Kinetics(None), "system=None: allowed: a name"),  # type: ignore[arg-type]
+        (lambda: Kinetics(DECAY, 0.7), "parameters=0.7: allowed: a mapping"),  # type: ignore[arg-type]
+        (lambda: Kinetics(DECAY, FIXED, 1.0), "initial=1.0: allowed: a mapping"),  # type: ignore[arg-type]
+        (lambda: Kinetics(INERT, volumes=1), "volumes=1: allowed: a mapping"),  # type: ignore[arg-type]
         (lambda: Kinetics(DECAY), "parameters='without k': allowed: a value of each of: k"),
         (lambda: Kinetics(DECAY, {"k": 0.7, "j": 1}), "parameters='unknown j': allowed: a value of each of: k"),
         (lambda: Kinetics(DECAY, {"k": math.nan}), "k=nan: allowed: a finite number (fixed) or (lowest, highest)"),

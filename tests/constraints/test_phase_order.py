@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import jaxtyping
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -265,6 +266,8 @@ def test_more_pixels_show_the_same() -> None:
         (lambda: PhaseOrder(form="free"), "form"),
         (lambda: PhaseOrder(form="clock", start="interphase"), "form"),
         (lambda: PhaseOrder(chromatin=-1), "chromatin"),
+        (lambda: PhaseOrder(chromatin="a"), "chromatin"),  # type: ignore[arg-type]
+        (lambda: PhaseOrder(cell=0.5), "cell"),  # type: ignore[arg-type]
         (lambda: PhaseOrder(exceptions=["magic"]), "exceptions"),
         (lambda: PhaseOrder(start="G1"), "start"),
         (lambda: PhaseOrder(durations={"S": 3.0}), "durations"),
@@ -277,6 +280,7 @@ def test_more_pixels_show_the_same() -> None:
         (lambda: PhaseOrder().loss(torch.zeros(1, 1, 3, 8, 8), None), "grid"),
     ],
 )
-def test_bad_input(build: Callable[[], object], name: str) -> None:
+def test_bad_input(monkeypatch: pytest.MonkeyPatch, build: Callable[[], object], name: str) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(InvalidArgument, match=f"^{name}="):
         build()

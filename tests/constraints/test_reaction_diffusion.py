@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import hydra.utils
+import jaxtyping
 import pytest
 import sympy as sp
 import torch
@@ -326,6 +327,11 @@ def test_a_system_of_ones_own_from_text() -> None:
     torch.testing.assert_close(constraint.residual(fields, grid), same.residual(fields, grid))
 
 
+@pytest.mark.parametrize("name", ["D", "D_c"])
+def test_one_name_alone(name: str) -> None:
+    assert list(ReactionDiffusion("diffusion", fitted=name).constants.bounds) == ["D_c"]
+
+
 FIELDS, GRID = random(1, 2, 3, 4, 4), Grid((1.0, 1.0), 0.5)
 
 
@@ -346,10 +352,23 @@ FIELDS, GRID = random(1, 2, 3, 4, 4), Grid((1.0, 1.0), 0.5)
         ({"parameters": {"F": 0.03}}, "parameters='without k'"),
         ({"parameters": {"F": 0.03, "k": -0.1}}, "k=-0.1: allowed:"),
         ({"parameters": {"F": 0.03, "k": math.inf}}, "k=inf"),
+        ({"system": None}, "system=None: allowed: a name, a ReactionSystem, or species, parameters and rates"),
+        ({"diffusivity": 1.0}, "diffusivity=1.0: allowed: a mapping from names to values"),
+        ({"diffusivity": 0}, "diffusivity=0: allowed: a mapping"),
+        ({"parameters": 0.03}, "parameters=0.03: allowed: a mapping"),
         ({"fitted": ["r"]}, "fitted='r': allowed: names of D_u, D_v, F, k"),
+        ({"fitted": "D"}, "fitted='D': allowed: names of D_u, D_v, F, k"),
+        ({"fitted": 5.0}, "fitted=5.0: allowed: names of D_u, D_v, F, k"),
+        ({"fitted": {"k": 5.0}}, r"fitted=\{'k': 5.0\}: allowed: bounds \(lowest, highest\)"),
+        ({"fitted": {"k": (1.0,)}}, r"fitted=\{'k': \(1.0,\)\}: allowed: bounds"),
+        ({"fitted": {"k": ("a", "b")}}, "fitted=.*: allowed: bounds"),
+        ({"fitted": {"k": (math.nan, 1.0)}}, r"fitted=\{'k': \(nan, 1.0\)\}: allowed: bounds"),
+        ({"fitted": {"k": (0.0, math.nan)}}, "fitted=.*: allowed: bounds"),
+        ({"fitted": {"k": (-2.0, -1.0)}}, "fitted=.*: allowed: bounds .* within 0 to inf"),
     ],
 )
-def test_arguments_that_cannot_be(arguments: dict, message: str) -> None:
+def test_arguments_that_cannot_be(monkeypatch: pytest.MonkeyPatch, arguments: dict, message: str) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(InvalidArgument, match=message):
         ReactionDiffusion(**{"system": "gray_scott", **GRAY_SCOTT, **arguments})
 
