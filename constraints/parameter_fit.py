@@ -25,6 +25,8 @@ NUDGE = 1e-6
 ROUNDING = 1e-14
 #: stretches of a video that a flow map is fitted to, and the frames that it goes through from the first of each
 STRETCHES, LENGTH = 3, 8
+#: further starts of a search, a power of 2, and the part of the motion, in power, that its end may leave unexplained
+STARTS, UNEXPLAINED = 16, 0.5
 
 
 def fit_differential(
@@ -90,19 +92,23 @@ def fit_flow_map(
     argmin sum_s,l weight_s^2 |u[t+l] - Phi_dt^l(u[t]; theta)|^2 over low <= theta <= high,  l = 1 ... 8
 
     The search starts from the values that were given, else from `fit_differential`, or, where that is not linear, from
-    the middle of the bounds; sub-steps are those at its start. Trajectories start at three frames t, evenly spaced:
-    longer ones than single steps move further against the noise of where they start.
+    the middle of the bounds; where bounds are finite, from the best of that and 16 points between them. Trajectories
+    of one step are fitted first: long ones have many minima. Sub-steps are those at the start of each search.
+    Trajectories start at three frames t, evenly spaced: longer ones than single steps move further against the noise
+    of where they start. Constants that leave more than half of the motion's power unexplained are not identifiable:
+
+    |u[t+l] - Phi_dt^l(u[t]; theta)|^2 > |u[t+l] - u[t]|^2 / 2,  norms over all species, t and l, weighted
 
     Raises:
-        InvalidArgument: constants that are not linear, without finite bounds and without a value to start from.
+        InvalidArgument: constants that are not linear, without finite bounds and without a value to start from; a start
+            at which the flow map has no stable sub-steps.
 
-    Source: multiple shooting, Bock (1983), Progress in Scientific Computing 2:95; trust region: `least_squares`.
+    Source: multiple shooting, Bock (1983), Progress in Scientific Computing 2:95; trust region: `least_squares`;
+        starts: Sobol (1967), USSR Comput. Math. Math. Phys. 7:86.
     """
     length = min(LENGTH, fields.shape[2] - 1)
     first = torch.linspace(0, fields.shape[2] - 1 - length, STRETCHES).round().long().unique()
     low, high = np.array(list(constants.bounds.values())).T
-    start = _start(fields, constants, grid, weight, order, wall)
-    size = np.where(start > 0, start, 1.0)
     scale = weight.view(-1, *[1] * (fields.ndim - 2))
     audible = ROUNDING / NUDGE * float((scale * fields).norm())
 
@@ -110,23 +116,41 @@ def fit_flow_map(
         values = dict(zip(constants.bounds, theta.tolist(), strict=True))
         return FlowMap(constants.system, *constants.complete(values), grid, order=order, wall=wall, scheme=scheme)
 
-    steps = substeps or flow(start).substeps(fields[:, :, first])
+    def steps(theta: np.ndarray) -> int:
+        return substeps or flow(theta).substeps(fields[:, :, first])
 
-    def residual(theta: np.ndarray) -> np.ndarray:
+    def residual(theta: np.ndarray, steps: int, length: int) -> np.ndarray:
         phi, u, misfit = flow(theta), fields[:, :, first], []
         for later in range(1, length + 1):
             u = phi(u, steps)
             misfit.append(scale * (u - fields[:, :, first + later]))
         return torch.cat(misfit).flatten().cpu().numpy()
 
-    def model(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        at = residual(x * size)
-        nudges = np.where(x * size * (1 + NUDGE) + NUDGE * size < high, NUDGE, -NUDGE)
-        slopes = np.stack([(residual((x + e) * size) - at) / e.sum() for e in np.diag(nudges)], 1)
-        return at, slopes * (np.linalg.norm(slopes, axis=0) > audible)
+    def search(start: np.ndarray, length: int) -> Fit:
+        size, taken = np.where(start > 0, start, 1.0), steps(start)
 
-    fit = least_squares(model, start / size, low / size, high / size)
-    return Fit(fit.value * size, fit.covariance * np.outer(size, size), fit.condition, fit.identifiable)
+        def model(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            at = residual(x * size, taken, length)
+            nudges = np.where(x * size * (1 + NUDGE) + NUDGE * size < high, NUDGE, -NUDGE)
+            slopes = np.stack([(residual((x + e) * size, taken, length) - at) / e.sum() for e in np.diag(nudges)], 1)
+            return at, slopes * (np.linalg.norm(slopes, axis=0) > audible)
+
+        fit = least_squares(model, start / size, low / size, high / size)
+        return Fit(fit.value * size, fit.covariance * np.outer(size, size), fit.condition, fit.identifiable)
+
+    def distance(theta: np.ndarray, length: int = 1) -> float:
+        try:
+            return float(np.nan_to_num(np.linalg.norm(residual(theta, steps(theta), length)), nan=np.inf))
+        except InvalidArgument:
+            return np.inf
+
+    start = _start(fields, constants, grid, weight, order, wall)
+    if np.isfinite(high - low).all():
+        start = min([start, *_between(low, high)], key=distance)
+    fit = search(np.clip(search(start, 1).value, low, high), length)
+    motion = [scale * (fields[:, :, first + later] - fields[:, :, first]) for later in range(1, length + 1)]
+    explained = distance(fit.value, length) ** 2 <= UNEXPLAINED * float(torch.cat(motion).norm()) ** 2
+    return Fit(fit.value, fit.covariance, fit.condition, fit.identifiable and explained)
 
 
 def _columns(
@@ -202,3 +226,13 @@ def _start(
     else:
         raise InvalidArgument("fitted", names, "finite bounds, or a value of each to start from: it is not linear")
     return np.clip(start, low, high)
+
+
+def _between(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Points ``[STARTS, P]`` that fill the bounds evenly, by ratio where these are positive."""
+    from scipy.stats.qmc import Sobol
+
+    part = Sobol(len(low), scramble=False).random(STARTS)
+    positive = low > 0
+    ratio = np.divide(high, low, out=np.ones_like(high), where=positive)
+    return np.where(positive, low * ratio**part, low + (high - low) * part)

@@ -31,10 +31,10 @@ def one(species: int) -> Tensor:
     return torch.ones(species, dtype=torch.float64)
 
 
-def movie(flow: FlowMap, start: Tensor, frames: int) -> Tensor:
+def movie(flow: FlowMap, start: Tensor, frames: int, substeps: int = 32) -> Tensor:
     frame = [start]
     for _ in range(frames - 1):
-        frame.append(flow(frame[-1], 32))
+        frame.append(flow(frame[-1], substeps))
     return torch.cat(frame, 2)
 
 
@@ -138,6 +138,31 @@ def test_flow_map_fits_what_is_not_linear() -> None:
         fit_flow_map(fields, Constants(system, diffusivity, {}, list(true)), grid, one(2))
     with pytest.raises(InvalidArgument, match="enter linearly"):
         fit_differential(fields, Constants(system, diffusivity, {}, bounded), grid, one(2))
+
+
+def excited() -> tuple[Tensor, dict[str, float], Grid]:
+    """FitzHugh-Nagumo fields half a period apart, eps = 0.08; its other parameters; grid."""
+    system, values = reaction_system("fitzhugh_nagumo"), {"a": 0.7, "b": 0.8, "I": 0.5}
+    grid = Grid((1.0,), dt=20.0)
+    flow = FlowMap(system, {"v": 1.0, "w": 0.0}, {**values, "eps": 0.08}, grid)
+    return movie(flow, 2 * random(1, 2, 1, 4) - 1, 6, substeps=48), values, grid
+
+
+@pytest.mark.parametrize("start", [{}, {"eps": 0.3}])
+def test_flow_map_finds_the_minimum_among_many(start: dict[str, float]) -> None:
+    fields, values, grid = excited()
+    constants = Constants(
+        reaction_system("fitzhugh_nagumo"), {"v": 1.0, "w": 0.0}, values | start, {"eps": (0.01, 1.0)}
+    )
+    fit = fit_flow_map(fields, constants, grid, one(2), substeps=48)
+    assert fit.value[0] == pytest.approx(0.08, rel=1e-6)
+    assert fit.identifiable
+
+
+def test_constants_that_explain_nothing_are_not_identifiable() -> None:
+    fields, values, grid = excited()
+    constants = Constants(reaction_system("fitzhugh_nagumo"), {"v": 1.0, "w": 0.0}, values, {"eps": (0.01, 0.03)})
+    assert not fit_flow_map(fields, constants, grid, one(2), substeps=48).identifiable
 
 
 def test_bounds_hold_in_both_forms() -> None:
