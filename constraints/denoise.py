@@ -11,6 +11,8 @@ from physgen.grid import Grid
 
 #: power, relative to that of the noise, above which a mode is signal
 SIGNAL = 8.0
+#: correlation of what is removed, from one frame or two to the next, beyond which it is not noise
+CORRELATED = 0.25
 
 
 @torch.no_grad()
@@ -37,5 +39,13 @@ def without_noise(fields: Float[Tensor, "B S T *space"], grid: Grid) -> Float64[
     modes = transform(fields, [basis.T for basis in bases])
     power = modes.square().mean(2, keepdim=True)
     jumps = modes.diff(n=2, dim=2).square().mean(2, keepdim=True) / 6
-    noise = jumps.flatten(2).median(2).values.view(*fields.shape[:2], *[1] * (fields.ndim - 2))
-    return transform(modes * (power > SIGNAL * noise), bases)
+    each = (*fields.shape[:2], *[1] * (fields.ndim - 2))
+    removed = modes * (power <= SIGNAL * jumps.flatten(2).median(2).values.view(each))
+    white = torch.stack([_product(removed, lag).abs() <= CORRELATED * _product(removed, 0) for lag in (1, 2)]).all(0)
+    return transform(modes - removed * white.view(each), bases)
+
+
+def _product(modes: Tensor, lag: int) -> Tensor:
+    """Mean product ``[B, S]`` of modes with themselves, ``lag`` frames later."""
+    frames = modes.shape[2] - lag
+    return (modes[:, :, :frames] * modes[:, :, lag:]).flatten(2).mean(2)

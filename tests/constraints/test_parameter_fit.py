@@ -184,6 +184,28 @@ def test_noise_is_taken_out_and_signal_left() -> None:
     assert (without_noise(clean + noise, grid) - clean).norm() < 0.35 * noise.norm()
 
 
+@pytest.mark.parametrize("angle", [1.2, 1.6, 2.0, 2.8])
+def test_fast_dynamics_are_not_noise(angle: float) -> None:
+    """Cells at random phases that turn by an angle from frame to frame: clean, and beside a pattern that stands."""
+    grid, phase = Grid((1.0,), 1.0), 2 * torch.pi * random(32)
+    turning = torch.cos(phase + angle * torch.arange(16, dtype=torch.float64)[:, None])[None, None]
+    pattern = 50 * torch.cos(torch.pi * (torch.arange(32, dtype=torch.float64) + 0.5) / 32)
+    for fields in (turning, turning + pattern):
+        torch.testing.assert_close(without_noise(fields, grid), fields)
+
+
+def test_fast_oscillator_is_fitted() -> None:
+    system = ReactionSystem(["x", "y"], ["w"], ["-w*y", "w*x"])
+    phase, angle = 2 * torch.pi * random(64), 2 * torch.arange(16, dtype=torch.float64)[:, None]
+    fields = torch.stack([torch.cos(phase + angle), torch.sin(phase + angle)])[None]
+    turning = ReactionDiffusion(
+        system, {"x": 0.0, "y": 0.0}, {"w": 1.5}, {"w": (0.0, 3.0)}, form="flow_map", substeps=16
+    )
+    report = turning.estimate(fields, Grid((1.0,), 1.0))
+    assert report["w"][0] == pytest.approx(2.0, rel=1e-4)
+    assert report["identifiable"] == [True]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
