@@ -97,7 +97,7 @@ class Compartments:
     def _generate_rates_along(self, moving: tuple[str, ...]) -> Callable[..., tuple[Tensor, ...]]:
         """Rates, and their derivatives along a direction of these names only, as a function of state and direction.
 
-        The derivative along a constant that is fixed may not be finite: c^n log(c), along n, is not at c = 0.
+        The derivative along a constant that is fixed may not be finite: that of sqrt(k) is not at k = 0.
         """
         import sympy
 

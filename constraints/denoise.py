@@ -23,7 +23,12 @@ def without_noise(fields: Float[Tensor, "B S T *space"], grid: Grid) -> Float64[
     sigma^2 = median_k mean_t (a_k[t+1] - 2 a_k[t] + a_k[t-1])^2 / 6
 
     The second difference in time leaves noise and little of a smooth signal, so clean fields keep all but modes that
-    are gone within a frame. Fields of two frames are returned as they are. At a ``dirichlet`` wall fields are 0.
+    are gone within a frame. Dynamics that turn many modes within a few frames look like noise there, but are correlated
+    in time: a species is returned as it is where what would be removed, r, is, from one frame or two to the next,
+
+    |mean_t,k r_k[t] r_k[t+l]| > mean_t,k r_k^2 / 4,  l = 1 or 2: true of one of them at any single frequency
+
+    Fields of two frames are returned as they are. At a ``dirichlet`` wall fields are 0.
 
     Source: hard thresholding, Donoho and Johnstone (1994), Biometrika 81:425.
 

@@ -243,15 +243,16 @@ def test_both_constants_of_an_enzyme_from_one_curve() -> None:
     assert estimate["identifiable"] == [True]
 
 
-def test_a_fixed_exponent_of_an_absent_species() -> None:
-    """c^n has no finite derivative in n at c = 0, which matters to a fit of n only."""
-    fields = torch.stack([0 * TIME, torch.exp(-0.7 * TIME)])[None, :, :, None, None]
-    fixed = {"beta": 1.0, "K": 0.5, "n": 2.0, "alpha": 0.1}
-    estimate: Any = Kinetics("hill_activation", fixed | {"delta": (0.1, 10.0)}, {"A": 0.0, "P": 1.0}).estimate(
-        fields, GRID
-    )
-    assert estimate["delta"][0] == pytest.approx(0.7, rel=1e-5)
-    assert estimate["identifiable"] == [True]
+def test_fixed_constants_where_the_rate_has_no_derivative() -> None:
+    """The derivative of c^n in n at c = 0, and of sqrt(k) at k = 0, do not matter to a fit of another constant."""
+    decaying = torch.exp(-0.7 * TIME)
+    hill = {"beta": 1.0, "K": 0.5, "n": 2.0, "alpha": 0.1}
+    root = ReactionSystem(["c"], ["k", "delta"], ["sqrt(k) - delta*c"])
+    for system, fixed, initial in (("hill_activation", hill, {"A": 0.0, "P": 1.0}), (root, {"k": 0.0}, {"c": 1.0})):
+        fields = torch.stack([0 * TIME, decaying][-len(initial) :])[None, :, :, None, None]
+        estimate: Any = Kinetics(system, fixed | {"delta": (0.1, 10.0)}, initial).estimate(fields, GRID)
+        assert estimate["delta"][0] == pytest.approx(0.7, rel=1e-5)
+        assert estimate["identifiable"] == [True]
 
 
 def test_constants_that_the_data_do_not_tell_apart_are_reported() -> None:

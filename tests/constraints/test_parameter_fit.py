@@ -1,5 +1,7 @@
 """Fits against brute force, exact data and data that do not tell."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import scipy.optimize
@@ -201,7 +203,7 @@ def test_fast_oscillator_is_fitted() -> None:
     turning = ReactionDiffusion(
         system, {"x": 0.0, "y": 0.0}, {"w": 1.5}, {"w": (0.0, 3.0)}, form="flow_map", substeps=16
     )
-    report = turning.estimate(fields, Grid((1.0,), 1.0))
+    report: Any = turning.estimate(fields, Grid((1.0,), 1.0))
     assert report["w"][0] == pytest.approx(2.0, rel=1e-4)
     assert report["identifiable"] == [True]
 

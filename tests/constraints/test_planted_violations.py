@@ -5,16 +5,20 @@ Dye and growth in frames of 64 x 64 cells; Gray-Scott in small ones, and in thos
 
 from collections.abc import Callable
 from functools import cache
+from importlib.resources import files
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from scipy.stats import rankdata
 from torch import Tensor
 
 from physgen.constraints.flow_map import FlowMap
 from physgen.constraints.reaction_diffusion import ReactionDiffusion
 from physgen.constraints.symbolic import ReactionSystem
+from physgen.experiments.config import build
 from physgen.grid import Grid
 from physgen.simulators import Clips, dye, gray_scott, growth
 
@@ -133,6 +137,18 @@ def test_planted_violations_are_told_from_truth(family: str, kind: str, size: di
     clips, part = truth(family, *(size.get(family, {}).get(name) for name in ("size", "frames")))
     planted = unexplained(equation(family, clips), violated(kind, family, clips), clips.grid)
     assert auroc(planted, part) >= 0.99, (np.median(planted), planted.min(), part.max())
+
+
+@pytest.mark.parametrize(("family", "shipped"), [("dye", "diffusion"), ("growth", "fisher_kpp")])
+def test_shipped_configurations_tell_leaks_and_time_reversal(family: str, shipped: str) -> None:
+    """With constants fitted to each video."""
+    spec: Any = OmegaConf.to_container(OmegaConf.load(str(files("physgen.conf") / "constraint" / f"{shipped}.yaml")))
+    constraint = build(spec)
+    clips = FAMILIES[family](16, rng=np.random.default_rng(5))
+    part = unexplained(constraint, clips.fields, clips.grid)
+    for kind in ("leak", "reversed"):
+        planted = unexplained(constraint, violated(kind, family, clips), clips.grid)
+        assert auroc(planted, part) >= 0.99, (kind, np.median(planted), planted.min(), part.max())
 
 
 def recovered(constraint: ReactionDiffusion, clips: Clips, names: dict[str, str], noise: float) -> np.ndarray:

@@ -21,7 +21,7 @@ from physgen.ops.stencil import WALLS
 
 #: B, T, H, W: smaller than a tile, larger, one cell wide, chunks of time
 SHAPES = [(2, 3, 5, 7), (1, 2, 1, 9), (1, 5, 17, 1), (1, 2, 2, 2), (1, 9, 11, 33)]
-RANDOM = (3, 11, 19, 42)
+RANDOM = range(6)
 Case = tuple[str, tuple[int, ...], str, torch.dtype]
 CASES: list[Case] = [
     *itertools.product(["gray_scott"], SHAPES, WALLS, [torch.float32]),

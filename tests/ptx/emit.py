@@ -1,4 +1,4 @@
-"""Writes the PTX of small instances of the library's kernels: ``python -m ptx.emit FOLDER GROUP``, where Triton compiles.
+"""Writes the PTX of small instances of the kernels, where Triton compiles: ``python -m ptx.emit FOLDER GROUP``.
 
 A process of its own, since Triton decides when it is imported whether it compiles or interprets.
 """
