@@ -151,7 +151,7 @@ def test_final_latent_lies_in_a_linear_set_exactly(pipe: WanPipeline, batch: int
     sigmas = pipe.scheduler.sigmas[:-1].tolist()
     assert [entry["sigma"] for entry in log.steps] == sigmas
     assert all(entry["residual"]["subspace"] > 0 and entry["seconds"] > 0 for entry in log.steps)
-    assert not log.terminal
+    assert log.terminal["residual_after"]["subspace"] < 1e-5
 
 
 @pytest.mark.parametrize("steps", [2, 5, 21])
@@ -225,7 +225,7 @@ def test_nan_constraint_changes_nothing_and_is_counted(pipe: WanPipeline, observ
         after = sample(pipe, "pt", batch=2)
     assert torch.equal(after, before)
     assert [entry["dropped"] for entry in log.steps] == [2] * 4
-    assert log.dropped == 8 + (0 if observable is None else 2)
+    assert log.dropped == 8 + 2
 
 
 def test_parameters_collect_no_gradients(pipe: WanPipeline) -> None:
@@ -463,15 +463,14 @@ def test_pipeline_without_scheduler_is_refused() -> None:
 @pytest.mark.parametrize(
     "scheduler",
     [
-        diffusers.DDIMScheduler(),
-        diffusers.UniPCMultistepScheduler(),
+        diffusers.EDMEulerScheduler(),
         diffusers.UniPCMultistepScheduler(use_flow_sigmas=True),
-        diffusers.FlowMatchHeunDiscreteScheduler(),
+        diffusers.UniPCMultistepScheduler(prediction_type="flow_prediction"),
         diffusers.FlowMatchEulerDiscreteScheduler(invert_sigmas=True),
     ],
     ids=lambda scheduler: type(scheduler).__name__,
 )
-def test_schedulers_of_other_predictions_are_refused(models: dict[str, nn.Module], scheduler: Any) -> None:
+def test_schedulers_of_unknown_prediction_are_refused(models: dict[str, nn.Module], scheduler: Any) -> None:
     pipe = WanPipeline(tokenizer=None, text_encoder=None, scheduler=scheduler, **models)
     cls = type(scheduler)
     with pytest.raises(InvalidArgument, match=cls.__name__), guide(pipe, Projection([Subspace()])):

@@ -1,0 +1,166 @@
+"""The derivative of a pipeline's model output by its latents, through the transformer."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from physgen.errors import InvalidArgument
+
+Pull = Callable[[Tensor], Tensor]
+
+
+class _Rejoined(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, value: Tensor, pull: Pull) -> Tensor:
+        ctx.pull = pull
+        return value.detach().clone()
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor, None, None]:
+        return ctx.pull(cotangents[0]), None, None
+
+
+def rejoin(x: Float[Tensor, "*shape"], value: Float[Tensor, "*out"], pull: Pull) -> Float[Tensor, "*out"]:
+    """`value`, with `pull` as the way back of gradients to `x`: cotangent of value -> cotangent of x.
+
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> torch.autograd.grad(rejoin(x, torch.zeros(2), lambda cotangent: 3 * cotangent).sum(), x)[0].tolist()
+    [3.0, 3.0]
+    """
+    joined: Tensor = _Rejoined.apply(x, value, pull)
+    return joined
+
+
+@dataclass
+class Recorder:
+    """The transformer's calls of one step, each with its graph.
+
+    The model output that the scheduler gets is u + sum_i w_i (c_i - u) of what the calls gave for the same latents:
+    classifier-free guidance, whether it calls twice or with a batch of both. The weights are solved for, and checked.
+    """
+
+    wanted: Callable[[], bool]
+    calls: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+
+    def wrap(self, forward: Callable[..., Any]) -> Callable[..., Any]:
+        """`forward`, with the graph from its first argument kept where it is `wanted`."""
+
+        @functools.wraps(forward)
+        def recorded(*args: Any, **kwargs: Any) -> Any:
+            if not self.wanted():
+                return forward(*args, **kwargs)
+            with torch.inference_mode(False), torch.enable_grad():
+                latents = (args[0] if args else kwargs.pop("hidden_states")).detach().clone().requires_grad_()
+                result = forward(latents, *args[1:], **kwargs)
+            output = result[0]
+            self.calls.append((latents, output))
+            if isinstance(result, tuple):
+                return (output.detach(), *result[1:])
+            result.sample = output.detach()
+            return result
+
+        return recorded
+
+    def rejoined(
+        self, pipeline: str, x: Float[Tensor, "B *shape"], scale: float, sample: Tensor, model_output: Tensor
+    ) -> Float[Tensor, "B *shape"]:
+        """`model_output` as a function of `x`, where `sample` = `scale` x is what the transformer saw, up to a factor.
+
+        Raises:
+            InvalidArgument: no call, or calls that `sample` and `model_output` [B, ...] cannot be told from.
+        """
+        if not self.calls:
+            raise InvalidArgument("pipe", pipeline, "pipelines that call `transformer` between two steps")
+        seen = [part for latents, _ in self.calls for part in latents.split(len(sample))]
+        outputs = [part for _, output in self.calls for part in output.split(len(sample))]
+        factors = [self._factor(pipeline, part.detach(), sample) for part in seen]
+        weights = self._weights(pipeline, [part.detach() for part in outputs], model_output)
+        with torch.enable_grad():
+            terms = [weight * part.to(model_output.dtype) for weight, part in zip(weights, outputs, strict=True)]
+            combined = torch.stack(terms).sum(0)
+        leaves = [latents for latents, _ in self.calls]
+
+        def pull(cotangent: Tensor) -> Tensor:
+            gradients = torch.autograd.grad(combined, leaves, cotangent, retain_graph=True)
+            parts = [part for gradient in gradients for part in gradient.split(len(sample))]
+            return scale * sum(f * part.to(cotangent.dtype) for f, part in zip(factors, parts, strict=True))
+
+        return rejoin(x, model_output, pull)
+
+    @staticmethod
+    def _factor(pipeline: str, seen: Tensor, sample: Tensor) -> float:
+        """How many times the sample the transformer saw: 1, but for schedulers that scale its input."""
+        if seen.shape == sample.shape:
+            seen_, sample_ = seen.double(), sample.double()
+            factor = float((seen_ * sample_).sum() / sample_.square().sum())
+            if _close(seen_, factor * sample_, seen.dtype):
+                return factor
+        raise InvalidArgument("pipe", pipeline, "pipelines whose transformer sees the latents and nothing beside them")
+
+    @staticmethod
+    def _weights(pipeline: str, outputs: list[Tensor], model_output: Tensor) -> list[float]:
+        """Weights, of sum 1, with which the outputs add up to the model output."""
+        if all(output.shape == model_output.shape for output in outputs):
+            first, *others = (output.double() for output in outputs)
+            weights = [1.0]
+            if others:
+                differences = torch.stack([(other - first).flatten() for other in others], 1)
+                target = (model_output.double() - first).flatten()
+                gram = differences.T @ differences
+                solution = torch.linalg.pinv(gram, hermitian=True) @ (differences.T @ target)
+                weights = [1 - float(solution.sum()), *solution.tolist()]
+            combined = torch.stack([w * o for w, o in zip(weights, [first, *others], strict=True)]).sum(0)
+            amplification = sum(abs(weight) for weight in weights)
+            if _close(model_output.double(), combined, outputs[0].dtype, amplification):
+                return weights
+        allowed = "pipelines that combine the transformer's outputs as u + w (c - u), without rescaling"
+        raise InvalidArgument("pipe", pipeline, allowed)
+
+
+def _close(got: Tensor, expected: Tensor, dtype: torch.dtype, amplification: float = 1.0) -> bool:
+    """Equal to 1e-4, or to the rounding of `dtype`, in the norm; what is not finite is nobody's mistake here."""
+    tolerance = max(1e-4, 2 * torch.finfo(dtype).eps * amplification)
+    return not bool((got - expected).norm() > tolerance * expected.norm())
+
+
+@contextmanager
+def recorded(models: list[nn.Module], recorder: Recorder) -> Iterator[None]:
+    """Record the models' calls inside; their parameters are not differentiated, which saves their activations."""
+    with ExitStack() as stack:
+        for model in models:
+            stack.enter_context(_frozen(model))
+            stack.enter_context(_patched(model, recorder))
+        yield
+
+
+@contextmanager
+def _frozen(model: nn.Module) -> Iterator[None]:
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in trainable:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trainable:
+            parameter.requires_grad_()
+
+
+@contextmanager
+def _patched(model: Any, recorder: Recorder) -> Iterator[None]:
+    own = model.__dict__.get("forward")  # offloading hooks put one on the instance
+    model.forward = recorder.wrap(model.forward)
+    try:
+        yield
+    finally:
+        if own is None:
+            del model.forward
+        else:
+            model.forward = own

@@ -1,0 +1,41 @@
+"""One method of an object replaced for a while, by a subclass of its class that looks the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from physgen.errors import InvalidArgument
+
+
+def renamed_subclass(base: type, session: Any, **members: Any) -> type:
+    """A subclass of `base` under its name: `isinstance`, copies and saving go on working."""
+    names = {"__module__": base.__module__, "__qualname__": base.__qualname__, "__doc__": base.__doc__}
+    return type(base.__name__, (base,), {**names, "guidance_session": session, **members})
+
+
+@contextmanager
+def swapped_class(instance: Any, cls: type) -> Iterator[None]:
+    """`instance` is of class `cls` inside."""
+    original = type(instance)
+    instance.__class__ = cls
+    try:
+        yield
+    finally:
+        instance.__class__ = original
+
+
+def unguided_class(component: Any) -> type:
+    """The class of a scheduler or video processor, unless a `guide` that has not been left swapped it.
+
+    Raises:
+        InvalidArgument: it is inside `guide` now.
+    """
+    cls = type(component)
+    session = getattr(cls, "guidance_session", None)
+    if session is None:
+        return cls
+    if session.open:
+        raise InvalidArgument("pipe", cls.__name__, "pipelines that are not already inside guide(...)")
+    return cls.__mro__[1]
