@@ -1,0 +1,1 @@
+"""`physgen benchmark-guidance`: guided samplers against exact posteriors."""

@@ -1,0 +1,181 @@
+"""The analytic mixture against definitions, Monte Carlo and brute force; the distances on known distributions."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from physgen.experiments.benchmark_guidance.distances import distances, sliced_wasserstein
+from physgen.experiments.benchmark_guidance.heat_mixture import (
+    CELLS,
+    DIFFUSIVITIES,
+    FRAMES,
+    SHAPE,
+    constraint_matrix,
+    heat_constraints,
+    heat_mixture,
+    heat_posterior,
+    initial_condition,
+)
+from physgen.experiments.benchmark_guidance.mixture import Conditioned, Mixture
+from physgen.experiments.benchmark_guidance.network import Counted
+from physgen.experiments.benchmark_guidance.peers import eci, pcfm
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module")
+def heat() -> Mixture:
+    return heat_mixture()
+
+
+@pytest.fixture(scope="module")
+def given(heat: Mixture) -> Conditioned:
+    return heat_posterior(heat, initial_condition(heat, 0))
+
+
+def plane() -> Mixture:
+    """Three components in the plane, of unequal weight."""
+    factors = torch.randn(3, 2, 1, generator=generator(1), dtype=torch.float64)
+    return Mixture(factors, floor=0.3, weights=torch.tensor([0.5, 0.3, 0.2]))
+
+
+@pytest.mark.parametrize("sigma", [0.02, 0.4, 0.97])
+def test_velocity_is_the_score(heat: Mixture, sigma: float) -> None:
+    clean = heat.sample(4, generator())
+    x = (1 - sigma) * clean + sigma * torch.randn(clean.shape, generator=generator(1), dtype=torch.float64)
+    x.requires_grad_()
+    (score,) = torch.autograd.grad(torch.logsumexp(heat.log_densities(x, sigma), 1).sum(), x)
+    torch.testing.assert_close((x + sigma**2 * score) / (1 - sigma), heat.clean(x, sigma))
+    torch.testing.assert_close(-(x + sigma * score) / (1 - sigma), heat.velocity(x, sigma))
+
+
+def test_density_of_a_component_is_the_normal_density() -> None:
+    mixture, x, sigma = plane(), torch.tensor([[0.4, -0.2]]).double(), 0.6
+    for component in range(3):
+        covariance = 0.16 * mixture.covariance(component) + 0.36 * torch.eye(2, dtype=torch.float64)
+        normal = torch.distributions.MultivariateNormal(torch.zeros(2, dtype=torch.float64), covariance)
+        expected = normal.log_prob(x) + math.log((0.5, 0.3, 0.2)[component])
+        torch.testing.assert_close(mixture.log_densities(x, sigma)[:, component], expected)
+
+
+def test_clean_is_the_conditional_mean_of_samples() -> None:
+    mixture, sigma, x = plane(), 0.6, torch.tensor([[0.5, -0.3]]).double()
+    clean = mixture.sample(400_000, generator())
+    weights = torch.softmax(-(x - (1 - sigma) * clean).square().sum(1) / (2 * sigma**2), 0)
+    torch.testing.assert_close((weights @ clean)[None], mixture.clean(x, sigma), atol=4e-3, rtol=0)
+
+
+def test_samples_have_the_mixture_s_covariance() -> None:
+    mixture = plane()
+    expected = sum(weight * mixture.covariance(d) for d, weight in enumerate((0.5, 0.3, 0.2)))
+    torch.testing.assert_close(torch.cov(mixture.sample(400_000, generator()).T), expected, atol=1e-2, rtol=0)
+
+
+def test_posterior_is_what_survives_of_the_prior() -> None:
+    mixture = Mixture(torch.randn(3, 4, 2, generator=generator(3), dtype=torch.float64), floor=0.3)
+    jacobian, values = torch.tensor([[1.0, 2.0, 0.0, -1.0]]).double(), torch.tensor([0.7]).double()
+    exact = Conditioned(mixture, jacobian, values)
+    draws = mixture.sample(4_000_000, generator())
+    near = draws[(draws @ jacobian.T - values).abs()[:, 0] < 0.02]
+    torch.testing.assert_close(near.mean(0), exact.mean, atol=0.03, rtol=0)
+    torch.testing.assert_close(near.std(0), exact.std, atol=0.03, rtol=0)
+    posterior = exact.sample(100_000, generator(1))
+    torch.testing.assert_close(posterior @ jacobian.T, values.expand(100_000, 1))
+    torch.testing.assert_close(posterior.std(0), exact.std, atol=0.02, rtol=0)
+    torch.testing.assert_close(torch.cov(near.T), torch.cov(posterior.T), atol=0.06, rtol=0)
+
+
+def test_videos_of_the_prior_solve_the_heat_equation(heat: Mixture) -> None:
+    modes = heat.factors.unflatten(1, SHAPE)
+    dt, dx = 1 / (FRAMES - 1), 1 / CELLS
+    padded = torch.cat([modes[:, :, :1], modes, modes[:, :, -1:]], 2)
+    laplacian = padded.diff(n=2, dim=2) / dx**2
+    slope = (modes[0, 2:] - modes[0, :-2]) / (2 * dt)
+    torch.testing.assert_close(slope, DIFFUSIVITIES[0] * laplacian[0, 1:-1], atol=0.01, rtol=0.05)
+
+
+def test_posterior_of_heat_keeps_every_diffusivity_and_the_constraints(heat: Mixture, given: Conditioned) -> None:
+    initial = initial_condition(heat, 0)
+    torch.testing.assert_close(given.weights, torch.full((12,), 1 / 12).double())
+    draws = given.sample(64, generator())
+    for law in heat_constraints(initial):
+        assert law.residual(draws.unflatten(1, SHAPE), None).abs().max() < 1e-9
+    rows = torch.cat([law.residual(torch.zeros(1, *SHAPE).double(), None) for law in heat_constraints(initial)], 1)
+    expected = draws @ constraint_matrix().T + rows
+    got = torch.cat([law.residual(draws.unflatten(1, SHAPE), None) for law in heat_constraints(initial)], 1)
+    torch.testing.assert_close(got, expected, atol=1e-12, rtol=0)
+
+
+def test_components_are_told_apart(given: Conditioned) -> None:
+    components = torch.arange(12).repeat_interleave(20)
+    white = torch.randn(240, given.roots.shape[2], 1, generator=generator(), dtype=torch.float64)
+    draws = given.means[components] + (given.roots[components] @ white)[..., 0]
+    assert torch.equal(given.component(draws), components)
+
+
+def test_distances_of_exact_draws_are_small_and_of_one_component_are_not(given: Conditioned) -> None:
+    exact = distances(given, given.sample(256, generator(5)), seed=1)
+    assert exact.mmse < 1e-4
+    assert exact.smse < 1e-4
+    assert exact.sw2 < 0.03
+    assert exact.tv < 0.2
+    one = distances(given, given.means[:1].expand(256, -1), seed=1)
+    assert one.tv == pytest.approx(11 / 12)
+    assert one.sw2 > 4 * exact.sw2
+    assert one.smse == pytest.approx(float(given.std.square().mean()))
+
+
+def test_sliced_wasserstein_of_shifted_and_scaled_samples() -> None:
+    x = torch.randn(2000, 8, generator=generator(), dtype=torch.float64)
+    shift = torch.full((8,), 0.5).double()
+    assert sliced_wasserstein(x, x + shift, 1000) == pytest.approx(0.5, rel=0.05)
+    assert sliced_wasserstein(x, 3 * x, 1000) == pytest.approx(2.0, rel=0.05)
+    assert sliced_wasserstein(x, x.flip(0)) == 0
+
+
+def test_network_counts_evaluations_and_backward_passes() -> None:
+    velocity = Counted(lambda x, sigma: x * sigma)
+    x = torch.ones(1, 2)
+    velocity(x, 0.5)
+    leaf = x.requires_grad_()
+    v = velocity(leaf, torch.tensor(0.5))
+    for _ in range(3):
+        torch.autograd.grad(v.sum(), leaf, retain_graph=True)
+    assert (velocity.evaluations, velocity.backward_passes) == (2, 3)
+
+
+def halve(x: Tensor, sigma: float) -> Tensor:
+    return x / 2
+
+
+def test_eci_mixes_and_draws_noise_anew() -> None:
+    noise, levels = torch.ones(1, 1).double(), [1.0, 0.5, 0.0]
+    once = eci(halve, noise, levels, lambda x: x + 1)
+    # clean 1.5, x = 1.25; clean 1.9375
+    assert once.item() == pytest.approx(1.9375)
+    twice = eci(halve, noise, levels, lambda x: x + 1, mixing=2)
+    # at 1: x = 1, clean 1.5, x = 1.25; at 0.5: clean 1.9375, x = 1.46875, clean 2.1015625
+    assert twice.item() == pytest.approx(2.1015625)
+    assert eci(halve, noise, levels, lambda x: x + 1, resample=1, generator=generator()).item() != once.item()
+
+
+def test_pcfm_without_penalty_is_eci_and_with_it_lowers_the_residual_on_the_way() -> None:
+    noise = torch.randn(3, 2, generator=generator(), dtype=torch.float64)
+    seen: list[float] = []
+
+    def project(x: Tensor) -> Tensor:
+        return torch.cat([torch.ones_like(x[:, :1]), x[:, 1:]], 1)
+
+    def residual(x: Tensor) -> Tensor:
+        seen.append(float((x[:, 0] - 1).square().sum().detach()))
+        return x[:, :1] - 1
+
+    levels = [1.0, 0.6, 0.3, 0.0]
+    free = pcfm(halve, noise, levels, project, residual, penalty=0.0)
+    torch.testing.assert_close(free, project(eci(halve, noise, levels, project)))
+    pcfm(halve, noise, levels, project, residual, rate=0.1)
+    assert seen[19] < seen[0]
