@@ -63,7 +63,9 @@ def _require_one_pass(guidance: Guidance, scheduler: Any) -> None:
     """Refuse what cannot be done inside one `scheduler.step`."""
     name = type(guidance).__name__
     if getattr(guidance, "recurrence", 1) > 1:
-        allowed = "recurrence=1 inside guide(...): a scheduler does not repeat a sigma; physgen.samplers.sample_flow does"
+        allowed = (
+            "recurrence=1 inside guide(...): a scheduler does not repeat a sigma; physgen.samplers.sample_flow does"
+        )
         raise InvalidArgument("guidance", f"{name} with recurrence={guidance.recurrence}", allowed)
     memoryless = isinstance(scheduler, FlowMatchEulerDiscreteScheduler) and not scheduler.config.stochastic_sampling
     if getattr(guidance, "renoise", 0) and not memoryless:
@@ -124,7 +126,8 @@ def guide(
     _require_one_pass(guidance, scheduler)
     decode = None
     if observable is not None:
-        padded = getattr(getattr(getattr(pipe, "transformer", None), "config", None), "patch_size_t", None) is not None
+        config = getattr(getattr(pipe, "transformer", None), "config", {})
+        padded = (config.get("patch_size_t") or 1) > 1
         decode = Decoder(_required(pipe, "vae"), observable, padded)
     session = Session(guidance, type(pipe).__name__, scheduler, decode, grid, generator)
     projects = guidance.terminal and observable is not None

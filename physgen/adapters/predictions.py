@@ -54,7 +54,7 @@ class Prediction:
 
     @property
     def scale(self) -> float:
-        """sample / x_t."""
+        """The sample over x_t."""
         return self.a + self.b
 
     @property
@@ -130,7 +130,7 @@ def prediction(scheduler: Any, timestep: int | float | Tensor) -> Prediction:
 def position(scheduler: Any, timestep: int | float | Tensor) -> tuple[int, int]:
     """Which step of how many comes next, from 0; second halves of a step count.
 
-    >>> heun = diffusers.HeunDiscreteScheduler()
+    >>> heun = diffusers.FlowMatchHeunDiscreteScheduler()
     >>> heun.set_timesteps(4)
     >>> position(heun, heun.timesteps[0])
     (0, 7)

@@ -1,0 +1,57 @@
+"""What samplers that are plain functions share: x0* at one noise level."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from physgen.errors import InvalidArgument
+from physgen.grid import Grid
+from physgen.guidance import Guidance
+from physgen.guidance.base import Decode
+
+
+def begin(guidance: Guidance) -> None:
+    """Reset a guidance for a sampler that tells neither its steps nor what follows one.
+
+    Raises:
+        InvalidArgument: `start`, `stop`, `every`, `renoise` or `recurrence` other than the one that asks for nothing.
+    """
+    for name, plain in {"start": 0.0, "stop": 1.0, "every": 1, "renoise": 0.0, "recurrence": 1}.items():
+        if (value := getattr(guidance, name, plain)) != plain:
+            raise InvalidArgument(name, value, f"{plain} in a sampler that does not say at which step it is")
+    if hasattr(guidance, "reset"):
+        guidance.reset()
+
+
+def level(name: str, values: float | Tensor) -> float:
+    """The noise level of a batch, which is the same for all its samples.
+
+    Raises:
+        InvalidArgument: levels that differ or are negative.
+    """
+    flat = torch.as_tensor(values).flatten()
+    if len(flat) == 0 or not bool((flat == flat[0]).all()) or not float(flat[0]) >= 0:
+        raise InvalidArgument(name, flat.tolist(), "one level >= 0 for the whole batch")
+    return float(flat[0])
+
+
+def predicted_and_corrected(
+    guidance: Guidance,
+    predict: Callable[[Tensor], Tensor],
+    x_t: Tensor,
+    sigma: float,
+    decode: Decode | None,
+    grid: Grid | None,
+) -> tuple[Tensor, Tensor]:
+    """x0_hat = predict(x_t), x_t = (1 - sigma) x0 + sigma noise, and x0*."""
+    if not getattr(guidance, "through_network", False):
+        x0_hat = predict(x_t)
+        return x0_hat, guidance.correction(x0_hat, x_t=x_t, sigma=sigma, decode=decode, grid=grid).x0
+    with torch.inference_mode(False), torch.enable_grad():
+        x_t = x_t.detach().clone().requires_grad_()
+        x0_hat = predict(x_t)
+    x0 = guidance.correction(x0_hat, x_t=x_t, sigma=sigma, decode=decode, grid=grid).x0
+    return x0_hat.detach(), x0.detach()
