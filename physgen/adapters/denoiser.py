@@ -27,8 +27,8 @@ def guided_denoiser(
     go to `denoiser`. Every call is corrected; make one for each run.
 
     Raises:
-        InvalidArgument: a guidance with a window, new noise or recurrence: the sampler does not say where it is. In use:
-            levels that differ within the batch, and what the guidance raises.
+        InvalidArgument: a guidance with a window, new noise or recurrence: the sampler does not say where it is. In
+            use: levels that differ within the batch, and what the guidance raises.
 
     Source: Karras et al., arXiv:2206.00364, as in crowsonkb/k-diffusion.
 

@@ -62,18 +62,18 @@ def _required(pipe: Any, component: str) -> Any:
 def _require_one_pass(guidance: Guidance, scheduler: Any) -> None:
     """Refuse what cannot be done inside one `scheduler.step`."""
     name = type(guidance).__name__
-    if getattr(guidance, "recurrence", 1) > 1:
+    if (recurrence := getattr(guidance, "recurrence", 1)) > 1:
         allowed = (
             "recurrence=1 inside guide(...): a scheduler does not repeat a sigma; physgen.samplers.sample_flow does"
         )
-        raise InvalidArgument("guidance", f"{name} with recurrence={guidance.recurrence}", allowed)
+        raise InvalidArgument("guidance", f"{name} with recurrence={recurrence}", allowed)
     memoryless = isinstance(scheduler, FlowMatchEulerDiscreteScheduler) and not scheduler.config.stochastic_sampling
-    if getattr(guidance, "renoise", 0) and not memoryless:
+    if (eta := getattr(guidance, "renoise", 0)) and not memoryless:
         allowed = (
             "renoise=0, or FlowMatchEulerDiscreteScheduler without stochastic_sampling: "
             "other schedulers keep a history that new noise contradicts, or draw noise themselves"
         )
-        raise InvalidArgument("guidance", f"{name} with renoise={guidance.renoise}", allowed)
+        raise InvalidArgument("guidance", f"{name} with renoise={eta}", allowed)
 
 
 @contextmanager
@@ -129,7 +129,7 @@ def guide(
         config = getattr(getattr(pipe, "transformer", None), "config", {})
         padded = (config.get("patch_size_t") or 1) > 1
         decode = Decoder(_required(pipe, "vae"), observable, padded)
-    session = Session(guidance, type(pipe).__name__, scheduler, decode, grid, generator)
+    session = Session(guidance, type(pipe).__name__, decode, grid, generator)
     projects = guidance.terminal and observable is not None
     with ExitStack() as stack:
         if getattr(guidance, "through_network", False):

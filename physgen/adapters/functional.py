@@ -22,8 +22,7 @@ def begin(guidance: Guidance) -> None:
     for name, plain in {"start": 0.0, "stop": 1.0, "every": 1, "renoise": 0.0, "recurrence": 1}.items():
         if (value := getattr(guidance, name, plain)) != plain:
             raise InvalidArgument(name, value, f"{plain} in a sampler that does not say at which step it is")
-    if hasattr(guidance, "reset"):
-        guidance.reset()
+    getattr(guidance, "reset", lambda: None)()
 
 
 def level(name: str, values: float | Tensor) -> float:

@@ -28,8 +28,8 @@ class PhysicsNeMoGuidance:
     x must require gradients and x_0 be a function of it, which `DPSScorePredictor` sees to.
 
     Raises:
-        InvalidArgument: a guidance with a window, new noise or recurrence: the sampler does not say where it is. In use:
-            times that differ within the batch, x_0 without a graph, and what the guidance raises.
+        InvalidArgument: a guidance with a window, new noise or recurrence: the sampler does not say where it is. In
+            use: times that differ within the batch, x_0 without a graph, and what the guidance raises.
 
     Source: physicsnemo.diffusion.guidance.DPSGuidance and DPSScorePredictor, PhysicsNeMo 2.2; score of x0: Karras et
         al., arXiv:2206.00364.

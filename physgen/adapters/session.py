@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
@@ -42,22 +41,21 @@ class Session:
 
     guidance: Guidance
     pipeline: str
-    scheduler: Any
     decode: Decoder | None
     grid: Grid | None
     generator: torch.Generator | None = None
     recorder: Recorder | None = None
     log: GuidanceLog = field(default_factory=GuidanceLog)
     open: bool = True
-    next_step: int | None = None
+    upcoming: tuple[int, int] | None = None
 
     def begin(self) -> None:
         """A new schedule: the next step is the first of a run."""
-        self.next_step = None
+        self.upcoming = None
 
     def wants_graph(self) -> bool:
         """Whether the transformer's next output will be differentiated: unknown before the first step, so yes."""
-        return self.next_step is None or self.guidance.active(self.next_step, len(self.scheduler.timesteps))
+        return self.upcoming is None or self.guidance.active(*self.upcoming)
 
     def step(self, base: Any, scheduler: Any, *args: Any, **kwargs: Any) -> Any:
         """`base.step` with the model output that stands for x0* in the place of the one that stands for x0_hat."""
@@ -65,9 +63,9 @@ class Session:
         sample, output, timestep = (call.arguments[name] for name in ("sample", "model_output", "timestep"))
         self._require_plain(call.arguments, sample, output)
         number, total = position(scheduler, timestep)
-        if self.next_step is None:
-            self.guidance.reset() if hasattr(self.guidance, "reset") else None
-        self.next_step = number + 1
+        if self.upcoming is None:
+            getattr(self.guidance, "reset", lambda: None)()
+        self.upcoming = number + 1, total
         at = prediction(scheduler, timestep)
         active = at.q != 0 and at.b > 0 and self.guidance.active(number, total)
         terminal = self.decode is None and self.guidance.terminal and number == total - 1
@@ -132,15 +130,13 @@ class Session:
         )
         move = (correction.x0 - x0_hat).detach().nan_to_num(0, 0, 0)
         corrected = at.corrected(output, move)
-        if getattr(self.guidance, "renoise", 0):
-            corrected = self._renoised(scheduler, at, x_t.detach(), corrected, arguments.get("generator"))
+        if eta := getattr(self.guidance, "renoise", 0):
+            corrected = self._renoised(eta, scheduler, at, x_t.detach(), corrected, arguments.get("generator"))
         return corrected
 
-    def _renoised(
-        self, scheduler: FlowMatchEulerDiscreteScheduler, at: Prediction, x_t: Tensor, v: Tensor, generator: Any
-    ) -> Tensor:
+    def _renoised(self, eta: float, scheduler: Any, at: Prediction, x_t: Tensor, v: Tensor, generator: Any) -> Tensor:
         """The velocity to x_s' = (1 - s') x0* + s' (sqrt(1 - eta) e* + sqrt(eta) xi)."""
-        eta, sigma, following = self.guidance.renoise, at.sigma, float(scheduler.sigmas[scheduler.step_index + 1])
+        sigma, following = at.sigma, float(scheduler.sigmas[scheduler.step_index + 1])
         x0, noise = x_t - sigma * v, x_t + (1 - sigma) * v
         xi = randn_tensor(v.shape, generator=self.generator or generator, device=v.device, dtype=v.dtype)
         target = (1 - following) * x0 + following * ((1 - eta) ** 0.5 * noise + eta**0.5 * xi)

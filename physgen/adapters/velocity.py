@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from physgen.adapters.functional import begin, level, predicted_and_corrected
+from physgen.adapters.functional import begin, predicted_and_corrected
 from physgen.grid import Grid
 from physgen.guidance import Guidance
 from physgen.guidance.base import Decode
@@ -21,9 +21,10 @@ def guided_velocity(
 
     v*(x, sigma) = (x - x0*) / sigma,  x0* = guidance(x - sigma v(x, sigma))
 
-    with x = (1 - sigma) x0 + sigma noise [B, ...], to be integrated from sigma = 1 to 0; at 0 it is v. Every call is
-    corrected; make one for each run. A linear constraint h has dh(x)/dsigma = h(x) / sigma along it, so h falls to zero
-    with sigma: exactly where the solver is linear in sigma and does not evaluate at 0 (Euler, midpoint).
+    with x = (1 - sigma) x0 + sigma noise [B, ...], to be integrated from sigma = 1 to 0; at 0, and below, where
+    adaptive solvers look, it is v. Every call is corrected; make one for each run. A linear constraint h has
+    dh(x)/dsigma = h(x) / sigma along it, so h falls to zero with sigma: exactly where the solver is linear in sigma and
+    does not evaluate at 0 (Euler, midpoint).
 
     Raises:
         InvalidArgument: a guidance with a window, new noise or recurrence: the solver does not say where it is. In use:
@@ -44,8 +45,8 @@ def guided_velocity(
     begin(guidance)
 
     def guided(x: Tensor, sigma: float | Tensor) -> Tensor:
-        s = level("sigma", sigma)
-        if s == 0:
+        s = float(sigma)
+        if s <= 0:
             return velocity(x, sigma)
 
         def predict(x_t: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -25,8 +26,8 @@ def posterior_mean(x: Tensor, a: float, b: float) -> Tensor:
 
 
 def velocity(x: Tensor, sigma: float | Tensor) -> Tensor:
-    s = float(sigma)
-    return (x - posterior_mean(x, 1 - s, s)) / max(s, 1e-6)
+    a, b = 1 - float(sigma), float(sigma)
+    return b / (a * a * VARIANCE + b * b) * (x - a * MEAN) - posterior_mean(x, a, b)
 
 
 def denoiser(x: Tensor, sigma: float | Tensor) -> Tensor:
@@ -97,7 +98,7 @@ def test_denoiser_ends_on_the_set(linear_set: Linear) -> None:
     constraint, sigmas = linear_set(SHAPE), [80.0, 20.0, 5.0, 1.0, 0.2, 0.0]
     guided = guided_denoiser(denoiser, Projection([constraint]))
     x = sigmas[0] * noise()
-    for k, following in zip(sigmas, sigmas[1:], strict=False):
+    for k, following in pairwise(sigmas):
         x = x + (x - guided(x, torch.full((len(x),), k))) / k * (following - k)
     assert distance(constraint, x) <= 1e-5
 
