@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from jaxtyping import Float
 from torch import Tensor
@@ -21,7 +22,8 @@ class Constraint(ABC):
         name: what configs and reports call it.
         kind: ``equality`` or ``inequality``.
         parameters: ``fixed``, or ``fitted`` to the fields at every call.
-        projects: whether `project` has a closed form.
+        noise_floor: norm of the residual that true data have, which guidance leaves alone.
+        projects: whether `project` makes fields satisfy it exactly.
 
     Source: the contract of this package.
 
@@ -36,6 +38,7 @@ class Constraint(ABC):
 
     name: ClassVar[str]
     kind: ClassVar[Literal["equality", "inequality"]] = "equality"
+    noise_floor: ClassVar[float] = 0.0
     projects: ClassVar[bool] = False
     parameters: Literal["fixed", "fitted"] = "fixed"
 
@@ -51,8 +54,12 @@ class Constraint(ABC):
         return residual.square().sum(1) / 2
 
     def project(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B S T *space"]:
-        """Nearest fields that satisfy the constraint, where there is a closed form."""
+        """Nearest fields that satisfy the constraint, where they can be found."""
         raise NotImplementedError(f"{type(self).__name__} has no closed-form projection")
+
+    def fixed(self, values: Mapping[str, Any]) -> Constraint:
+        """The constraint with its fitted parameters fixed to values as `estimate` returns them, by name."""
+        return self
 
     def estimate(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> dict[str, float | list]:
         """Values of the fitted parameters, nothing when all are fixed."""

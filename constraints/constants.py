@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from physgen.constraints.symbolic import Bounds, ReactionSystem, Value
@@ -83,6 +84,25 @@ class Constants:
         diffusivity = {species: given[name] for name, species in self.diffusing.items() if name in given}
         parameters = {name: given[name] for name in self.system.parameters if name in given}
         return Constants(self.system, diffusivity, parameters, self.bounds)
+
+    def fixed(self, values: Mapping[str, Any]) -> Constants:
+        """The constants with what was fitted given, one value per sample of each name; further names are ignored.
+
+        Raises:
+            InvalidArgument: a fitted name without values, and values that cannot be.
+
+        >>> heat = Constants(ReactionSystem(["c"], [], ["0"]), {}, {}, ["D"])
+        >>> heat.fixed({"D_c": [3.0, 4.0], "condition": [1.0, 1.0]}).of_sample(1, 2).complete({})
+        ({'c': 4.0}, {})
+        """
+        given = dict(self._given)
+        canonical = {self._canonical(name): value for name, value in values.items() if name in {*self._widest, "D"}}
+        for name in self.bounds:
+            if name not in canonical:
+                raise InvalidArgument("values", f"without {name}", f"a list of values of each of {list(self.bounds)}")
+            given[name] = torch.as_tensor(canonical[name], dtype=torch.float64)
+        diffusivity = {species: given[name] for name, species in self.diffusing.items()}
+        return Constants(self.system, diffusivity, {name: given[name] for name in self.system.parameters}, ())
 
     def _canonical(self, name: str) -> str:
         if name == "D" and len(self.diffusing) == 1 and name not in self.system.parameters:

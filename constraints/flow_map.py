@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from physgen.constraints.spectral import heat_kernel, transform
@@ -28,6 +27,8 @@ STABLE, CAUTIOUS = 2.78, 1.0
 TOLERANCE, MOST = 2e-3, 1024
 #: values of a chunk of frames that go through the sub-steps together
 CHUNK = 2**16
+#: trajectories that are tried for sub-steps that suit them
+ATTEMPTS = 16
 
 
 class FlowMap:
@@ -88,19 +89,51 @@ class FlowMap:
         self._wall = torch.tensor([(wall or {}).get(name, 0.0) for name in system.species], dtype=torch.float64)
 
     def __call__(self, u: Float[Tensor, "B S T *space"], substeps: int | None = None) -> Float[Tensor, "B S T *space"]:
-        """Every frame one frame interval later, differentiable in ``u``, once.
+        """Every frame one frame interval later, differentiable in ``u``, as often as you like.
 
         Raises:
             InvalidArgument: sub-steps beyond the limit of stability, or a frame interval that needs too many of them.
         """
-        if substeps is None:
-            substeps = self.substeps(u)
-        elif substeps < self.fewest(u):
-            allowed = f"at least {self.fewest(u)}: longer steps are unstable at these fields"
-            raise InvalidArgument("substeps", substeps, allowed)
-        march = self._march(u, substeps)
+        march = self.march(u, self._allowed(u, substeps))
         frames = max(1, CHUNK * u.shape[2] // u.numel())
         return torch.cat([_recomputed(march, part) for part in u.split(frames, 2)], 2)
+
+    @torch.no_grad()
+    def trajectory(
+        self, first: Float[Tensor, "B S 1 *space"], frames: int, substeps: int | None = None
+    ) -> tuple[Float[Tensor, "B S T *space"], int]:
+        """The frames that follow on a first one, with it, and their sub-steps: those that `substeps` chooses for them.
+
+        Frames are computed anew with the sub-steps of the last ones, until these are the same. (Where that goes round
+        in a circle, the first frame is brought nearer to its mean, by 1e-4 of the distance.)
+
+        Raises:
+            InvalidArgument: as a call, and where the law blows up.
+        """
+        steps = self._allowed(first, substeps)
+        for attempt in range(ATTEMPTS):
+            march, path = self.march(first, steps), [first]
+            for _ in range(frames - 1):
+                path.append(march(path[-1]))
+            whole = torch.cat(path, 2)
+            if not bool(whole.isfinite().all()):
+                raise InvalidArgument("fields", "no trajectory nearby", "fields from which the law does not blow up")
+            chosen = self._allowed(whole[:, :, :-1], substeps)
+            if chosen == steps:
+                return whole, steps
+            steps = chosen
+            if attempt >= ATTEMPTS // 2:
+                mean = first.mean(tuple(range(3, first.ndim)), keepdim=True)
+                first = first + 1e-4 * (mean - first)
+        raise InvalidArgument("substeps", substeps, "a number: none that is chosen holds for the whole trajectory")
+
+    def _allowed(self, u: Tensor, substeps: int | None) -> int:
+        if substeps is None:
+            return self.substeps(u)
+        if substeps < self.fewest(u):
+            allowed = f"at least {self.fewest(u)}: longer steps are unstable at these fields"
+            raise InvalidArgument("substeps", substeps, allowed)
+        return substeps
 
     @torch.no_grad()
     def fewest(self, u: Float[Tensor, "B S T *space"]) -> int:
@@ -130,9 +163,9 @@ class FlowMap:
         frame = u.narrow(2, int(stiffness.argmax()), 1)
         cautious = math.ceil(self.grid.dt * float(stiffness.amax()) / CAUTIOUS)
         steps = min(MOST, max(fewest, cautious))
-        coarse = self._march(frame, steps)(frame)
+        coarse = self.march(frame, steps)(frame)
         while steps < MOST:
-            fine = self._march(frame, 2 * steps)(frame)
+            fine = self.march(frame, 2 * steps)(frame)
             motion, error, size = (_rms(x) for x in (fine - frame, fine - coarse, frame))
             if not bool((error > TOLERANCE * motion.maximum(TOLERANCE * size)).any()):
                 break
@@ -151,8 +184,8 @@ class FlowMap:
         centre, *neighbours = SECOND_DERIVATIVE[self.order]
         return (abs(centre) + 2 * sum(map(abs, neighbours))) * sum(h**-2 for h in self.grid.spacing)
 
-    def _march(self, u: Tensor, steps: int) -> Step:
-        """Phi_dt of frames like ``u``, in ``steps`` sub-steps."""
+    def march(self, u: Float[Tensor, "B S T *space"], steps: int) -> Step:
+        """Phi_dt of frames like ``u``, in ``steps`` sub-steps, stable or not."""
         h, wall = self.grid.dt / steps, _constant(self._wall, u)
         step: Step
         if self.scheme == "explicit":
@@ -184,7 +217,6 @@ class _Reaction(torch.autograd.Function):
         return system.reaction(u, parameters)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, None, None]:
         (u,) = ctx.saved_tensors
         return ctx.system.vjp(u, cotangent, ctx.parameters), None, None
@@ -223,6 +255,8 @@ def _repeated(step: Step, times: int, u: Tensor) -> Tensor:
 
 
 def _recomputed(step: Step, u: Tensor) -> Tensor:
+    if not torch.is_grad_enabled():
+        return step(u)
     return checkpoint(step, u, use_reentrant=False, preserve_rng_state=False)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,11 +15,14 @@ from torch import Tensor
 
 from physgen.constraints.base import Constraint, check_fields
 from physgen.constraints.constants import Constants, read_system
+from physgen.constraints.crank_nicolson import CrankNicolson
 from physgen.constraints.denoise import without_noise
 from physgen.constraints.flow_map import SCHEMES, FlowMap
 from physgen.constraints.least_squares import Fit
 from physgen.constraints.parameter_fit import fit_differential, fit_flow_map
+from physgen.constraints.spectral import laplacian_modes
 from physgen.constraints.symbolic import ReactionSystem, Value
+from physgen.constraints.trajectory import Law, is_linear, lowest_values, nearest_trajectory
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid, finite
 from physgen.ops.reaction_diffusion import crank_nicolson_residual, reaction_diffusion_loss
@@ -28,6 +33,10 @@ Values = tuple[dict[str, float], dict[str, float]]
 FORMS = ("differential", "flow_map")
 #: change from frame to frame that the scale of the residual is at least, as a part of the field
 FLOOR = 1e-3
+#: sub-steps of the flow map that a projection linearises as one
+LINEARISED = 4
+#: tolerance of Crank-Nicolson steps while the nearest trajectory is looked for
+ROUGH = 1e-6
 #: a frame interval so long that the change per second is nothing
 NEVER = 1e30
 
@@ -79,6 +88,7 @@ class ReactionDiffusion(Constraint):
     """
 
     name = "reaction_diffusion"
+    projects = True
 
     def __init__(
         self,
@@ -139,6 +149,48 @@ class ReactionDiffusion(Constraint):
         return reaction_diffusion_loss(fields, *equation, grid, weight=grid.dt / scale, wall=self.wall)
 
     @torch.no_grad()
+    def project(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B S T *space"]:
+        """The trajectory of the law that is nearest to the fields, in their dtype, detached.
+
+        (Phi^t(u))_t,  u = argmin sum_t |Phi^t(u) - fields[t]|^2,  see `nearest_trajectory`
+
+        Phi is the flow map, or the Crank-Nicolson step whose residual is zero. Constants are those of `residual`, and
+        kept: a fit to the projected fields finds them again only as well as it can. Sub-steps are those that the flow
+        map chooses for the trajectory. Computed in float64, so that the residual is the rounding of ``fields``' dtype.
+
+        Only the first frame has bounds, which the law keeps: see `lowest_values`. Nothing is clipped later, and values
+        above 1 stay.
+
+        Raises:
+            InvalidArgument: as `residual`, and fields near which the law blows up or, for ``differential``, that are so
+                far apart in time that a step is not found.
+
+        >>> fields, grid = torch.rand(1, 1, 5, 8, 8), Grid(spacing=(1.0, 1.0), dt=0.1)
+        >>> heat = ReactionDiffusion("diffusion", {"c": 1.0}, form="flow_map")
+        >>> bool(heat.residual(heat.project(fields, grid), grid).abs().max() < 1e-5)
+        True
+        """
+        exact, grid = self._checked(fields, grid)
+        samples = zip(exact.split(1), self._constants(exact, grid), strict=True)
+        return torch.cat([self._nearest(video, values, grid, fields.dtype) for video, values in samples])
+
+    def fixed(self, values: Mapping[str, Any]) -> ReactionDiffusion:
+        """The constraint with its fitted constants fixed to values per sample, by their names in `estimate`.
+
+        Names of no fitted constant are ignored.
+
+        Raises:
+            InvalidArgument: a fitted constant without values, and values that cannot be.
+
+        >>> heat = ReactionDiffusion("diffusion", fitted=["D"]).fixed({"D_c": [2.0, 3.0], "condition": [1.0, 1.0]})
+        >>> heat.parameters, heat.constants.bounds
+        ('fixed', {})
+        """
+        law = copy.copy(self)
+        law.constants, law.parameters = self.constants.fixed(values), "fixed"
+        return law
+
+    @torch.no_grad()
     def estimate(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> dict[str, float | list]:
         """Fitted values by name, their standard errors ``NAME_error``, and how well they are determined, each ``[B]``.
 
@@ -189,6 +241,36 @@ class ReactionDiffusion(Constraint):
         before, after = fields[:, :, :-1], fields[:, :, 1:]
         predicted = [flow(sample, self.substeps) for flow, sample in zip(flows, before.split(1), strict=True)]
         return after - torch.cat(predicted)
+
+    def _nearest(self, fields: Tensor, constants: Values, grid: Grid, dtype: torch.dtype) -> Tensor:
+        """The trajectory nearest to one video, in ``dtype``."""
+        video, frames, (diffusivity, parameters) = fields.double(), fields.shape[2], constants
+        lowest = lowest_values(self.system, parameters, video)
+        first = video[:, :, :1].maximum(lowest.view(-1, *[1] * (video.ndim - 2)))
+        values, bases = laplacian_modes(video.shape[3:], grid, self.order)
+        exponent = torch.stack([grid.dt * diffusivity[name] * values for name in self.system.species])
+        jacobian = partial(self.system.jacobian, values=parameters)
+        equation: dict[str, Any] = {"order": self.order, "wall": self.wall}
+        linear = is_linear(self.system)
+        if self.form == "differential":
+            step = CrankNicolson(self.system, diffusivity, parameters, grid, **equation)
+            rough = CrankNicolson(self.system, diffusivity, parameters, grid, **equation, tolerance=ROUGH)
+            decay = (1 + exponent / 2) / (1 - exponent / 2)
+            law = Law(rough, 1, jacobian, grid.dt, bases, decay, linear, 10 * ROUGH)
+            nearest = replace(law, step=step).roll(nearest_trajectory(video, law, lowest), frames)
+            if not bool(nearest.isfinite().all()):
+                allowed = "fields near which the law does not blow up, and so close in time that its step is found"
+                raise InvalidArgument("fields", "no trajectory nearby", allowed)
+            return nearest.to(dtype)
+        flow = FlowMap(self.system, diffusivity, parameters, grid, scheme=self.scheme, **equation)
+        _, steps = flow.trajectory(first, frames, self.substeps)
+        parts = math.ceil(steps / LINEARISED)
+        part = replace(grid, dt=grid.dt / parts)
+        fine = FlowMap(self.system, diffusivity, parameters, part, scheme=self.scheme, **equation)
+        march = fine.march(first, math.ceil(steps / parts))
+        law = Law(march, parts, jacobian, part.dt, bases, (exponent / parts).exp(), linear)
+        nearest, _ = flow.trajectory(nearest_trajectory(video, law, lowest), frames, self.substeps)
+        return nearest.to(dtype)
 
     def _constants(self, fields: Tensor, grid: Grid) -> list[Values]:
         """Diffusivities and parameters of each sample."""

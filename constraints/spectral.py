@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from physgen.grid import Grid
 from physgen.ops.stencil import laplacian
 
 
@@ -33,6 +34,20 @@ def eigenbasis(
     rows = torch.eye(cells, dtype=torch.float64).view(1, 1, cells, cells)
     values, vectors = torch.linalg.eigh(laplacian(rows, (spacing,), boundary, order)[0, 0])
     return values.flip(0), vectors.flip(1)
+
+
+def laplacian_modes(
+    space: Sequence[int], grid: Grid, order: int
+) -> tuple[Float64[Tensor, "*space"], list[Float64[Tensor, "N N"]]]:
+    """Eigenvalues (1/µm²) of the Laplacian ``[*space]``, and its eigenvectors along each axis.
+
+    >>> values, bases = laplacian_modes((2, 3), Grid(spacing=(1.0, 1.0), dt=1.0), 2)
+    >>> values.abs().round(decimals=9).tolist(), len(bases)
+    ([[0.0, 1.0, 3.0], [2.0, 3.0, 5.0]], 2)
+    """
+    axes = [eigenbasis(cells, h, grid.boundary, order) for cells, h in zip(space, grid.spacing, strict=True)]
+    columns = torch.meshgrid(*(values for values, _ in axes), indexing="ij")
+    return torch.stack(columns).sum(0), [basis for _, basis in axes]
 
 
 def heat_kernel(

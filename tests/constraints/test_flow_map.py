@@ -154,7 +154,7 @@ def test_explicit_substeps_beyond_the_limit_are_refused_and_would_blow_up() -> N
     checkered = torch.ones(8, dtype=torch.float64) * torch.tensor([1.0, -1.0]).repeat(4)
     worst = (checkered * checkered[:, None]).view(1, 1, 1, 8, 8)
     assert flow(worst, fewest).abs().max() < 1
-    assert flow._march(worst, int(0.9 * fewest))(worst).abs().max() > 1e3
+    assert flow.march(worst, int(0.9 * fewest))(worst).abs().max() > 1e3
 
 
 def test_stiff_reactions_bound_the_substeps_too() -> None:

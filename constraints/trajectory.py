@@ -1,0 +1,205 @@
+"""The trajectory of a law that is nearest to a video."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import sympy as sp
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from physgen.constraints.expression import power
+from physgen.constraints.spectral import transform
+from physgen.constraints.symbolic import ReactionSystem, Value
+
+Step = Callable[[Tensor], Tensor]
+
+#: steps of Gauss-Newton with all frames, and of conjugate gradients in each
+OUTER, INNER = 3, 5
+#: decrease of the squared distance, and of the squared residual of a linear problem, as a part of it, to stop at
+ENOUGH, SOLVED = 1e-5, 1e-28
+#: parts of a step that are tried
+LENGTHS = (1.0, 0.3, 0.1, 0.03)
+
+
+@dataclass(frozen=True)
+class Law:
+    """One part of a frame interval under a law, and what its tangent needs.
+
+    Attributes:
+        step: a frame ``[1, S, 1, *space]`` one part later.
+        parts: of a frame interval.
+        jacobian: dR_s/dc_r ``[1, S, S, T, *space]`` of fields ``[1, S, T, *space]``, 1/s.
+        dt: of a part, s.
+        bases: eigenvectors of the Laplacian along each axis.
+        decay: what diffusion leaves of each mode in one part, ``[S, *space]``.
+        linear: whether the step is linear.
+        accuracy: of the step, as a part of the field; a video that is as near to a trajectory is one.
+    """
+
+    step: Step
+    parts: int
+    jacobian: Step
+    dt: float
+    bases: Sequence[Tensor]
+    decay: Tensor
+    linear: bool
+    accuracy: float = 1e-14
+
+    def roll(self, path: Float64[Tensor, "1 S P *space"], frames: int) -> Float64[Tensor, "1 S Q *space"]:
+        """A trajectory, of one frame or more, continued to Q = (frames - 1) parts + 1 parts of frames."""
+        steps = [path[:, :, -1:]]
+        for _ in range((frames - 1) * self.parts + 1 - path.shape[2]):
+            steps.append(self.step(steps[-1]))
+        return torch.cat([path, *steps[1:]], 2)
+
+
+def is_linear(system: ReactionSystem) -> bool:
+    """Whether the rates are linear in the species.
+
+    >>> from physgen.constraints.systems import reaction_system
+    >>> is_linear(reaction_system("diffusion")), is_linear(reaction_system("fisher_kpp"))
+    (True, False)
+    """
+    species = [system.symbols[name] for name in system.species]
+    return all(rate.diff(a, b) == 0 for rate in system.rates for a in species for b in species)
+
+
+def lowest_values(
+    system: ReactionSystem, parameters: Mapping[str, Value], fields: Float64[Tensor, "1 S T *space"]
+) -> Float64[Tensor, "S"]:
+    """Lowest value of each species in the first frame of a trajectory near ``fields``.
+
+    0 where the law keeps species positive: R_s >= 0 wherever c_s = 0 and the others are positive, for every s; but the
+    lowest of ``fields`` where that is below 0 and the law is linear; -inf for other laws.
+
+    Source: quasi-positivity, Pierre (2010), Milan J. Math. 78:417.
+
+    >>> from physgen.constraints.systems import SYSTEMS, reaction_system
+    >>> fields = torch.full((1, 2, 1, 4), -0.1, dtype=torch.float64)
+    >>> for name in ("gray_scott", "fitzhugh_nagumo"):
+    ...     lowest_values(reaction_system(name), SYSTEMS[name].values, fields).tolist()
+    [0.0, 0.0]
+    [-inf, -inf]
+    """
+    species = [system.symbols[name] for name in system.species]
+    numbers = {system.symbols[name]: float(value) for name, value in parameters.items()}
+    positive = {symbol: sp.Symbol(symbol.name, positive=True) for symbol in species}
+    rates = [rate.replace(power, sp.Pow).subs(numbers) for rate in system.rates]
+    if not all(rate.subs(c, 0).subs(positive).is_nonnegative for rate, c in zip(rates, species, strict=True)):
+        return torch.full_like(fields[0, :, 0].flatten(1)[:, 0], -torch.inf)
+    lowest = fields.transpose(0, 1).flatten(1).amin(1).clamp(max=0)
+    return lowest if is_linear(system) else torch.zeros_like(lowest)
+
+
+def nearest_trajectory(
+    fields: Float64[Tensor, "1 S T *space"], law: Law, lowest: Float64[Tensor, "S"]
+) -> Float64[Tensor, "1 S 1 *space"]:
+    """First frame of the trajectory that is nearest to a video, approximately.
+
+    argmin_{u >= lowest} sum_t |Phi^t(u) - fields[t]|^2
+
+    by Gauss and Newton, from the first frame of the video on: one step with 2, 3, 5, 9, ... of the frames (none where
+    the law is linear), and at most 3 with all of them. Their linear problem is solved by 5 steps of conjugate gradients
+    with a tangent that costs a part of the law itself. A step that does not come nearer is shortened; of values that
+    are ``lowest``, only those that rise are changed. For diffusion alone the first step is exact:
+
+    u(k) = sum_t e^{D lambda_k t} fields(k, t) / sum_t e^{2 D lambda_k t} for each mode k
+
+    Source: incremental 4D-Var, Courtier, Thepaut and Hollingsworth (1994), Q. J. R. Meteorol. Soc. 120:1367; growing
+        horizons: Pires, Vautard and Talagrand (1996), Tellus A 48:96; bounds: Bertsekas (1982), SIAM J. Control Optim.
+        20:221.
+    """
+    floor = lowest.view(-1, *[1] * (fields.ndim - 2))
+    first, frames = fields[:, :, :1].maximum(floor), fields.shape[2]
+    horizons = [] if law.linear else [1 + 2**power for power in range((frames - 2).bit_length())]
+    path = first
+    for horizon in [*horizons, *[frames] * OUTER]:
+        seen, path = fields[:, :, :horizon], law.roll(path, horizon)
+        misfit = path[:, :, :: law.parts] - seen
+        distance = float(misfit.square().sum())
+        if not distance > law.accuracy**2 * float(seen.square().sum()):
+            continue
+        tangent = _Tangent(law, path)
+        slope = tangent.adjoint(misfit)
+        change = _solution(tangent, slope, ((path[:, :, :1] > floor) | (slope < 0)).double())
+        if not -float((slope * change).sum()) > (SOLVED if law.linear else ENOUGH) * distance:
+            continue
+        for length in LENGTHS:
+            tried = law.roll((path[:, :, :1] + length * change).maximum(floor), horizon)
+            if float((tried[:, :, :: law.parts] - seen).square().sum()) < distance:
+                path = tried
+                break
+    return path[:, :, :1]
+
+
+class _Tangent:
+    """Change of a trajectory's frames with its first one, approximately, and the adjoint of that, exactly.
+
+    m[p+1] = V decay V^T exp(dt (R'(u[p]) + R'(u[p+1])) / 2) m[p] for each part p: reaction in each cell, then diffusion
+
+    Source: Trotter (1959), Proc. Amer. Math. Soc. 10:545.
+    """
+
+    def __init__(self, law: Law, path: Float64[Tensor, "1 S P *space"]) -> None:
+        self._law = law
+        rates = law.jacobian(path)[0].movedim(2, 0)
+        exponent = law.dt / 2 * (rates[1:] + rates[:-1])
+        if exponent.shape[1] == 1:
+            self._growth = exponent.exp()
+        else:
+            self._growth = torch.linalg.matrix_exp(exponent.movedim((1, 2), (-2, -1))).movedim((-2, -1), (1, 2))
+        one = torch.ones_like(path[:, :, :1])
+        share = self._after(one, torch.ones_like(law.decay) if law.linear else law.decay).square()
+        total = share.sum(2, keepdim=True)
+        self._size, self._left = total.sqrt(), torch.ones_like(law.decay)
+        if law.linear:
+            left = torch.stack([law.decay ** (2 * law.parts * t) for t in range(share.shape[2])], 1)
+            self._left = (share / total)[0].mul(left).sum(1)
+
+    def __call__(self, m: Tensor) -> Tensor:
+        return self._after(m, self._law.decay)
+
+    def _after(self, m: Tensor, decay: Tensor) -> Tensor:
+        frames = [m]
+        for part, growth in enumerate(self._growth, start=1):
+            m = self._filtered((growth * m[0, :, 0]).sum(1)[None, :, None], decay)
+            if part % self._law.parts == 0:
+                frames.append(m)
+        return torch.cat(frames, 2)
+
+    def adjoint(self, frames: Tensor) -> Tensor:
+        m = frames[:, :, -1:]
+        for part in reversed(range(len(self._growth))):
+            m = (self._growth[part] * self._filtered(m, self._law.decay)[0, :, None, 0]).sum(0)[None, :, None]
+            if part % self._law.parts == 0:
+                m = m + frames[:, :, part // self._law.parts, None]
+        return m
+
+    def inverse(self, m: Tensor) -> Tensor:
+        """About (M^T M)^-1: exact for diffusion alone, and for one species that only reacts."""
+        return self._filtered(m / self._size, 1 / self._left) / self._size
+
+    def _filtered(self, m: Tensor, factor: Tensor) -> Tensor:
+        modes = transform(m, [basis.mT for basis in self._law.bases])
+        return transform(modes * factor[None, :, None], self._law.bases)
+
+
+def _solution(tangent: _Tangent, slope: Tensor, free: Tensor) -> Tensor:
+    """Of M^T M x = -slope where x is free, 0 elsewhere."""
+    x, left = torch.zeros_like(slope), -slope * free
+    scaled = tangent.inverse(left) * free
+    direction, square = scaled, float((left * scaled).sum())
+    smallest = SOLVED * square
+    for _ in range(INNER):
+        if not square > smallest:
+            break
+        curved = tangent.adjoint(tangent(direction)) * free
+        length = square / float((direction * curved).sum())
+        x, left = x + length * direction, left - length * curved
+        scaled = tangent.inverse(left) * free
+        square, before = float((left * scaled).sum()), square
+        direction = scaled + square / before * direction
+    return x
