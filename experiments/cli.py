@@ -55,6 +55,12 @@ JOBS = {
         "physgen.experiments.evaluate:EvaluateConfig",
         verbatim=("trained", "judge", "out"),
     ),
+    "benchmark-guidance": Job(
+        "measure guided samplers against exact posteriors",
+        "physgen.experiments.benchmark_guidance:run",
+        "physgen.experiments.benchmark_guidance:BenchmarkGuidanceConfig",
+        verbatim=("out",),
+    ),
     "worlds": Job("list the worlds", "physgen.experiments.listing:worlds", options=False),
     "constraints": Job("list the constraints", "physgen.experiments.listing:constraints", options=False),
 }

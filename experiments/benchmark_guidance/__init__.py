@@ -1,1 +1,44 @@
 """`physgen benchmark-guidance`: guided samplers against exact posteriors."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from physgen.errors import InvalidArgument
+from physgen.records import run_name
+
+PROBLEMS = ("heat",)
+
+
+@dataclass
+class BenchmarkGuidanceConfig:
+    """Options of `physgen benchmark-guidance`, see ``conf/benchmark-guidance.yaml``."""
+
+    problem: str
+    n: int
+    seeds: list[int]
+    steps: int
+    out: str | None
+
+
+def run(config: BenchmarkGuidanceConfig) -> None:
+    """Run every arm on a problem and write ``<problem>.json``, a table and a picture into the folder.
+
+    Raises: InvalidArgument for an unknown problem, too few samples, steps or seeds, or a folder with other options.
+    """
+    if config.problem not in PROBLEMS:
+        raise InvalidArgument("problem", config.problem, ", ".join(PROBLEMS))
+    for name, least in {"n": 2, "steps": 5}.items():
+        if getattr(config, name) < least:
+            raise InvalidArgument(name, getattr(config, name), f"at least {least}")
+    if not config.seeds or min(config.seeds) < 0 or len(set(config.seeds)) < len(config.seeds):
+        raise InvalidArgument("seeds", config.seeds, "a list of different numbers from 0, as [100,101]")
+    from physgen.experiments.benchmark_guidance.heat import run_heat
+    from physgen.experiments.evaluate import resume
+
+    settings = {key: value for key, value in asdict(config).items() if key != "out"}
+    out = Path(config.out or Path("runs") / run_name("benchmark-guidance", settings))
+    resume(out, settings)
+    run_heat(config.seeds, config.n, config.steps, out)
+    print(out)

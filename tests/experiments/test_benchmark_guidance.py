@@ -1,11 +1,20 @@
 """The analytic mixture against definitions, Monte Carlo and brute force; the distances on known distributions."""
 
+import json
 import math
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+from physgen.experiments.benchmark_guidance.arms import ARMS
+from physgen.experiments.benchmark_guidance.conditional_mean import (
+    conditional_mean,
+    covariance_by_backward,
+    covariance_by_difference,
+)
 from physgen.experiments.benchmark_guidance.distances import distances, sliced_wasserstein
 from physgen.experiments.benchmark_guidance.heat_mixture import (
     CELLS,
@@ -18,9 +27,12 @@ from physgen.experiments.benchmark_guidance.heat_mixture import (
     heat_posterior,
     initial_condition,
 )
+from physgen.experiments.benchmark_guidance.levels import descend, levels
+from physgen.experiments.benchmark_guidance.linear import Linear
 from physgen.experiments.benchmark_guidance.mixture import Conditioned, Mixture
 from physgen.experiments.benchmark_guidance.network import Counted
 from physgen.experiments.benchmark_guidance.peers import eci, pcfm
+from physgen.experiments.cli import main
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -179,3 +191,68 @@ def test_pcfm_without_penalty_is_eci_and_with_it_lowers_the_residual_on_the_way(
     torch.testing.assert_close(free, project(eci(halve, noise, levels, project)))
     pcfm(halve, noise, levels, project, residual, rate=0.1)
     assert seen[19] < seen[0]
+
+
+def test_conditional_mean_of_one_gaussian_is_exact() -> None:
+    prior = Mixture(torch.randn(1, 6, 3, generator=generator(4), dtype=torch.float64), floor=0.5)
+    law = Linear(torch.randn(2, 6, generator=generator(5), dtype=torch.float64), torch.tensor([0.3, -1.0]).double())
+    sigma, x = 0.4, torch.randn(3, 6, generator=generator(6), dtype=torch.float64, requires_grad=True)
+    x0_hat = prior.velocity(x, sigma).mul(-sigma).add(x)
+    covariance = torch.linalg.inv(
+        torch.linalg.inv(prior.covariance(0)) + ((1 - sigma) / sigma) ** 2 * torch.eye(6, dtype=torch.float64)
+    )
+    gain = torch.linalg.solve(law.jacobian @ covariance @ law.jacobian.T, law.jacobian @ covariance).T
+    expected = x0_hat - law.residual(x0_hat) @ gain.T
+    products = {
+        "backward": covariance_by_backward(x0_hat, x, sigma),
+        "difference": covariance_by_difference(lambda y: prior.clean(y, sigma), x0_hat, x, sigma),
+    }
+    for product in products.values():
+        found = conditional_mean(x0_hat, law.shortfall(x0_hat.detach()), law.row_space, product, products=2)
+        torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-6)
+    satisfied = conditional_mean(expected, torch.zeros_like(expected), law.row_space, products["backward"], products=2)
+    torch.testing.assert_close(satisfied, expected)
+
+
+def test_descent_without_new_noise_is_euler() -> None:
+    noise = torch.randn(2, 3, generator=generator(), dtype=torch.float64)
+    sigmas = levels(4, 0.5)
+    x = noise
+    for sigma, lower in pairwise(sigmas):
+        x = x + (lower - sigma) * x / 2
+    found = descend(lambda y, sigma: y - sigma * y / 2, noise, sigmas, 0.0, generator())
+    torch.testing.assert_close(found, x)
+
+
+def options(out: Path, steps: int = 10) -> list[str]:
+    return ["benchmark-guidance", "n=32", "seeds=[7]", f"steps={steps}", f"out={out}"]
+
+
+def test_command_writes_results_and_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    assert main(options(out)) == 0
+    assert str(out) in capsys.readouterr().out
+    records = {record["arm"]: record for record in json.loads((out / "heat.json").read_text())}
+    assert list(records) == list(ARMS)
+    assert all(record["nfe"] <= 10 for record in records.values())
+    assert records["conditional mean, 2 backward"]["vjp"] == 18
+    assert records["conditional mean, 2 forward"]["vjp"] == records["unguided"]["vjp"] == 0
+    diverging = records.pop("PiGDM, eta 0.3")
+    assert diverging["nfe"] == 10
+    assert all(record["residual"] < 1e-9 for record in records.values())
+    assert records["conditional mean, 2 backward"]["sw2"] < 0.5 * records["ECI, mix 1"]["sw2"]
+    assert (out / "heat.png").stat().st_size > 10_000
+    assert (out / "heat.md").read_text().count("\n| ") == len(ARMS) + 1
+    kept = (out / "heat.json").read_text()
+    (out / "heat.json").write_text(json.dumps(json.loads(kept)[:-1]))
+    assert main(options(out)) == 0
+    again = {record["arm"]: record for record in json.loads((out / "heat.json").read_text())}
+    assert again["ECI, mix 1"] == records["ECI, mix 1"]
+    assert again["conditional mean, 2 backward"]["sw2"] == records["conditional mean, 2 backward"]["sw2"]
+    assert main(options(out, steps=20)) == 2
+
+
+@pytest.mark.parametrize("wrong", ["problem=heatt", "n=1", "steps=2", "seeds=[]", "seeds=[1,1]", "seeds=[-1]"])
+def test_command_refuses(wrong: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*options(tmp_path / "run"), wrong]) == 2
+    assert wrong.partition("=")[0] in capsys.readouterr().err
