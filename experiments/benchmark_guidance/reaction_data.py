@@ -112,3 +112,9 @@ def case(seed: int, count: int = 128) -> Case:
     quantiles = (np.arange(count) + 0.5) / count
     truth = torch.cat([simulate(u0, float(d), rate) for d in diffusivities(quantiles)])
     return Case(u0[0], rate, float(diffusivities(quantile)[0]), truth)
+
+
+def draws(of: Case, n: int, seed: int) -> Float[Tensor, "n 1 T X"]:
+    """Independent trajectories from a case's start, at diffusivities drawn anew."""
+    quantiles = np.random.default_rng([seed, 2]).uniform(size=n)
+    return torch.cat([simulate(of.u0[None], float(d), of.rate) for d in diffusivities(quantiles)])
