@@ -36,7 +36,7 @@ class Constraint(ABC):
     [0.5]
     """
 
-    name: ClassVar[str]
+    name: str
     kind: ClassVar[Literal["equality", "inequality"]] = "equality"
     noise_floor: ClassVar[float] = 0.0
     projects: ClassVar[bool] = False
@@ -46,9 +46,9 @@ class Constraint(ABC):
     def residual(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B ..."]:
         """Dimensionless violation of fields ``[B, S, T, *space]``, differentiable."""
 
-    def loss(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B"]:
+    def loss(self, fields: Float[Tensor, "B *shape"], grid: Grid | None) -> Float[Tensor, "B"]:
         """Half the squared norm of the residual (of its positive part, for an inequality), per sample."""
-        residual = self.residual(fields, grid).flatten(1)
+        residual = self.residual(fields, grid).reshape(len(fields), -1)
         if self.kind == "inequality":
             residual = residual.clamp(min=0)
         return residual.square().sum(1) / 2

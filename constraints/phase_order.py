@@ -77,6 +77,7 @@ class PhaseOrder(Constraint):
 
     name = "phase_order"
     parameters = "fitted"
+    noise_floor = 0.8
 
     def __init__(
         self,

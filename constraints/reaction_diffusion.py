@@ -155,11 +155,15 @@ class ReactionDiffusion(Constraint):
         (Phi^t(u))_t,  u = argmin sum_t |Phi^t(u) - fields[t]|^2,  see `nearest_trajectory`
 
         Phi is the flow map, or the Crank-Nicolson step whose residual is zero. Constants are those of `residual`, and
-        kept: a fit to the projected fields finds them again only as well as it can. Sub-steps are those that the flow
-        map chooses for the trajectory. Computed in float64, so that the residual is the rounding of ``fields``' dtype.
+        kept: ``law.fixed(law.estimate(fields, grid))`` has the residual zero, a new fit nearly. Sub-steps are those
+        that the flow map chooses for the trajectory. Computed in float64: what is left is rounding to the fields'
+        dtype.
 
-        Only the first frame has bounds, which the law keeps: see `lowest_values`. Nothing is clipped later, and values
-        above 1 stay.
+        Only the first frame is bounded (`lowest_values`), and nothing is clipped later: the law keeps what is positive
+        so, but for rounding and for the fourth order Laplacian's undershoots. Values above 1 stay.
+
+        Exact for diffusion alone. Otherwise the search ends after 3 steps of 5 conjugate gradients, which on a sample
+        of growth is a distance 3 % above that of a long search: 2 steps 8 %, 4 steps 2 %.
 
         Raises:
             InvalidArgument: as `residual`, and fields near which the law blows up or, for ``differential``, that are so

@@ -10,7 +10,7 @@ from torch import Tensor
 from physgen.adapters.functional import begin, level, predicted_and_corrected
 from physgen.grid import Grid
 from physgen.guidance import Guidance
-from physgen.guidance.base import Decode
+from physgen.guidance.problem import Decode
 
 Denoiser = Callable[..., Tensor]
 

@@ -62,13 +62,13 @@ def _required(pipe: Any, component: str) -> Any:
 def _require_one_pass(guidance: Guidance, scheduler: Any) -> None:
     """Refuse what cannot be done inside one `scheduler.step`."""
     name = type(guidance).__name__
-    if (recurrence := getattr(guidance, "recurrence", 1)) > 1:
+    if (recurrence := guidance.recurrence) > 1:
         allowed = (
             "recurrence=1 inside guide(...): a scheduler does not repeat a sigma; physgen.samplers.sample_flow does"
         )
         raise InvalidArgument("guidance", f"{name} with recurrence={recurrence}", allowed)
     memoryless = isinstance(scheduler, FlowMatchEulerDiscreteScheduler) and not scheduler.config.stochastic_sampling
-    if (eta := getattr(guidance, "renoise", 0)) and not memoryless:
+    if (eta := guidance.renoise) and not memoryless:
         allowed = (
             "renoise=0, or FlowMatchEulerDiscreteScheduler without stochastic_sampling: "
             "other schedulers keep a history that new noise contradicts, or draw noise themselves"
@@ -132,7 +132,7 @@ def guide(
     session = Session(guidance, type(pipe).__name__, decode, grid, generator)
     projects = guidance.terminal and observable is not None
     with ExitStack() as stack:
-        if getattr(guidance, "through_network", False):
+        if guidance.through_network:
             session.recorder = Recorder(session.wants_graph)
             models = [_required(pipe, "transformer"), getattr(pipe, "transformer_2", None)]
             stack.enter_context(recorded([model for model in models if model is not None], session.recorder))

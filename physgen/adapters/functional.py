@@ -10,7 +10,7 @@ from torch import Tensor
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.guidance import Guidance
-from physgen.guidance.base import Decode
+from physgen.guidance.problem import Decode
 
 
 def begin(guidance: Guidance) -> None:
@@ -20,9 +20,9 @@ def begin(guidance: Guidance) -> None:
         InvalidArgument: `start`, `stop`, `every`, `renoise` or `recurrence` other than the one that asks for nothing.
     """
     for name, plain in {"start": 0.0, "stop": 1.0, "every": 1, "renoise": 0.0, "recurrence": 1}.items():
-        if (value := getattr(guidance, name, plain)) != plain:
+        if (value := getattr(guidance, name)) != plain:
             raise InvalidArgument(name, value, f"{plain} in a sampler that does not say at which step it is")
-    getattr(guidance, "reset", lambda: None)()
+    guidance.reset()
 
 
 def level(name: str, values: float | Tensor) -> float:
@@ -46,7 +46,7 @@ def predicted_and_corrected(
     grid: Grid | None,
 ) -> tuple[Tensor, Tensor]:
     """x0_hat = predict(x_t), x_t = (1 - sigma) x0 + sigma noise, and x0*."""
-    if not getattr(guidance, "through_network", False):
+    if not guidance.through_network:
         x0_hat = predict(x_t)
         return x0_hat, guidance.correction(x0_hat, x_t=x_t, sigma=sigma, decode=decode, grid=grid).x0
     with torch.inference_mode(False), torch.enable_grad():

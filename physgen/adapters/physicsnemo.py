@@ -12,7 +12,7 @@ from physgen.adapters.network import rejoin
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.guidance import Guidance
-from physgen.guidance.base import Decode
+from physgen.guidance.problem import Decode
 
 Schedule = Callable[[Tensor], Tensor]
 
@@ -62,7 +62,7 @@ class PhysicsNeMoGuidance:
         x_t, x0_hat = x.detach() / (a + b), x_0.detach()
         if b == 0:
             return torch.zeros_like(x0_hat)
-        if getattr(self.guidance, "through_network", False):
+        if self.guidance.through_network:
             if not (x.requires_grad and x_0.requires_grad):
                 raise InvalidArgument("x_0", "a tensor without a graph", "a function of x, which requires gradients")
 

@@ -17,7 +17,8 @@ from physgen.adapters.predictions import Prediction, position, prediction
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.guidance import Guidance
-from physgen.guidance.base import keep_finite, rms
+from physgen.guidance.base import keep_finite
+from physgen.guidance.problem import rms
 
 
 @dataclass
@@ -64,7 +65,7 @@ class Session:
         self._require_plain(call.arguments, sample, output)
         number, total = position(scheduler, timestep)
         if self.upcoming is None:
-            getattr(self.guidance, "reset", lambda: None)()
+            self.guidance.reset()
         self.upcoming = number + 1, total
         at = prediction(scheduler, timestep)
         active = at.q != 0 and at.b > 0 and self.guidance.active(number, total)
@@ -130,7 +131,7 @@ class Session:
         )
         move = (correction.x0 - x0_hat).detach().nan_to_num(0, 0, 0)
         corrected = at.corrected(output, move)
-        if eta := getattr(self.guidance, "renoise", 0):
+        if eta := self.guidance.renoise:
             corrected = self._renoised(eta, scheduler, at, x_t.detach(), corrected, arguments.get("generator"))
         return corrected
 
@@ -153,7 +154,7 @@ class Session:
         self.log.dropped += dropped
         self.log.terminal = {
             "moved_rms": moved,
-            "residual_before": self.guidance.measure(before, self.grid)[1],
-            "residual_after": self.guidance.measure(after, self.grid)[1],
+            "residual_before": self.guidance.violations(before, self.grid),
+            "residual_after": self.guidance.violations(after, self.grid),
             "dropped": dropped,
         }

@@ -9,7 +9,7 @@ from torch import Tensor
 from physgen.adapters.functional import begin, predicted_and_corrected
 from physgen.grid import Grid
 from physgen.guidance import Guidance
-from physgen.guidance.base import Decode
+from physgen.guidance.problem import Decode
 
 Velocity = Callable[[Tensor, float | Tensor], Tensor]
 

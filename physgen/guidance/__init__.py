@@ -1,7 +1,24 @@
 """Algorithms that turn constraints into a corrected estimate of the clean sample."""
 
+from physgen.guidance.augmented_lagrangian import AugmentedLagrangian
 from physgen.guidance.base import Correction, Guidance
+from physgen.guidance.best_of_n import BestOfN
+from physgen.guidance.composition import Composition
+from physgen.guidance.dps import DPS
+from physgen.guidance.pigdm import PiGDM
 from physgen.guidance.projection import Projection
+from physgen.guidance.tfg import TFG
 from physgen.guidance.x0_gradient import X0Gradient
 
-__all__ = ["Correction", "Guidance", "Projection", "X0Gradient"]
+__all__ = [
+    "DPS",
+    "TFG",
+    "AugmentedLagrangian",
+    "BestOfN",
+    "Composition",
+    "Correction",
+    "Guidance",
+    "PiGDM",
+    "Projection",
+    "X0Gradient",
+]

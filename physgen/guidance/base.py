@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
-
-Decode = Callable[[Tensor], Tensor]
+from physgen.guidance.feasible import UNBOUNDED, feasible
+from physgen.guidance.problem import Decode, Problem, finite_samples, of_samples, rms
+from physgen.guidance.running_fit import RunningFit
 
 
 @dataclass(frozen=True)
@@ -33,33 +35,49 @@ class Correction:
     dropped: int
 
 
-def finite_samples(x: Float[Tensor, "B *shape"]) -> Bool[Tensor, "B"]:
-    """Which samples of a batch hold neither NaN nor infinity."""
-    return torch.isfinite(x).flatten(1).all(1)
+@dataclass(frozen=True)
+class Step:
+    """Where an update takes place: x_t at noise level `sigma`, constraints, and the network's derivative.
+
+    `network_vjp(w)` is (d x0_hat / d x_t)^T w ``[B, ...]``, of guidances that are `through_network`.
+    """
+
+    x_t: Tensor
+    sigma: float
+    problem: Problem
+    network_vjp: Callable[[Tensor], Tensor] = field(repr=False)
 
 
 def keep_finite(new: Float[Tensor, "B *shape"], old: Float[Tensor, "B *shape"]) -> tuple[Tensor, int]:
     """`new` where a sample of it is finite, else `old`; and the number of samples dropped."""
     finite = finite_samples(new)
-    return torch.where(finite.view(-1, *[1] * (new.ndim - 1)), new, old), int((~finite).sum())
-
-
-def rms(x: Tensor) -> float:
-    """Root mean square over all elements, NaN for none."""
-    return float(x.detach().double().square().mean().sqrt())
+    return torch.where(of_samples(finite, new), new, old), int((~finite).sum())
 
 
 class Guidance(ABC):
     """An algorithm that turns constraints into a corrected clean sample.
 
-    Subclasses implement `update` and `citation`. `start` and `stop` are fractions of the schedule, counted in steps
-    from the noise (0) to the video (1); every `every`-th step inside them is corrected, the last one always, with
-    `steps` inner iterations; `terminal` asks the adapter to project the finished video as well.
+    Subclasses implement `update` and `citation`. Constants that a constraint fits are fitted at every correction and
+    averaged over the run, see `RunningFit`.
+
+    Args:
+        constraints: what the fields of the sample obey.
+        start, stop: fractions of the schedule, counted in steps from the noise (0) to the video (1).
+        every: every so many steps inside them are corrected, the last one always.
+        steps: inner iterations.
+        renoise: eta, the part of the noise of x0* that is drawn anew on the way to the next noise level.
+        terminal: whether the finished video is projected onto the constraints, see `project`.
+
+    Attributes:
+        through_network: whether x0_hat must come with its graph from x_t.
+        recurrence: how often each noise level is visited; more than once only in `sample_flow`.
 
     Raises:
-        InvalidArgument: no constraints, an empty or reversed window, fewer than one step, or `terminal` with a
-            constraint that has no closed-form projection.
+        InvalidArgument: no constraints, an empty or reversed window, fewer than one step, renoise outside [0, 1].
     """
+
+    through_network: ClassVar[bool] = False
+    recurrence: int = 1
 
     def __init__(
         self,
@@ -69,7 +87,8 @@ class Guidance(ABC):
         stop: float = 1.0,
         every: int = 1,
         steps: int = 1,
-        terminal: bool,
+        renoise: float = 0.0,
+        terminal: bool = False,
     ) -> None:
         if not constraints:
             raise InvalidArgument("constraints", constraints, "one or more constraints")
@@ -78,17 +97,18 @@ class Guidance(ABC):
         for name, count in {"every": every, "steps": steps}.items():
             if count < 1:
                 raise InvalidArgument(name, count, "1 or more")
+        if not 0 <= renoise <= 1:
+            raise InvalidArgument("renoise", renoise, "0 to 1")
         self.constraints = tuple(constraints)
         names = [constraint.name for constraint in constraints]
         self.names = [name if names.count(name) == 1 else f"{name}_{i}" for i, name in enumerate(names)]
-        self.start, self.stop, self.every, self.steps, self.terminal = start, stop, every, steps, terminal
-        if terminal:
-            self.require_projections()
+        self.start, self.stop, self.every, self.steps = start, stop, every, steps
+        self.renoise, self.terminal = renoise, terminal
+        self._fit = RunningFit()
 
-    def require_projections(self) -> None:
-        """Refuse constraints without a closed-form projection."""
-        if missing := [constraint.name for constraint in self.constraints if not constraint.projects]:
-            raise InvalidArgument("constraints", missing, "constraints with a closed-form projection")
+    def reset(self) -> None:
+        """Forget what the last run left behind. Samplers call it before the first step of each."""
+        self._fit = RunningFit()
 
     def active(self, step: int, total: int) -> bool:
         """Whether step `step` (from 0) of `total` is corrected: at least one is, however short the schedule."""
@@ -124,62 +144,49 @@ class Guidance(ABC):
         and `autocast`; only the sample gets gradients, never the parameters of `decode`.
 
         Raises:
-            InvalidArgument: `sigma` outside [0, 1], or `decode` not returning one field per sample.
+            InvalidArgument: `sigma` outside [0, 1], `decode` not returning one field per sample, or, for a guidance
+                `through_network`, an `x0_hat` without a graph from `x_t`.
         """
         sigma = float(sigma)
         if not 0 <= sigma <= 1:
             raise InvalidArgument("sigma", sigma, "noise levels in [0, 1]")
+        if self.through_network and not (x0_hat.requires_grad and x_t.requires_grad):
+            raise InvalidArgument("x0_hat", "no graph", "x0_hat computed from x_t, both with requires_grad")
+
+        def network_vjp(w: Tensor) -> Tensor:
+            (product,) = torch.autograd.grad(x0_hat, x_t, w.to(x0_hat.dtype), retain_graph=True)
+            return product.to(w.dtype)
+
         with torch.inference_mode(False), torch.enable_grad(), torch.autocast(x0_hat.device.type, enabled=False):
             x0 = x0_hat.detach().to(torch.promote_types(x0_hat.dtype, torch.float32), copy=True)
-            update, residuals = self.update(x0, x_t=x_t, sigma=sigma, decode=decode, grid=grid)
+            problem = Problem(dict(zip(self.names, self.constraints, strict=True)), decode, grid)
+            problem = self._fit.settled(problem, x0)
+            update, residuals = self.update(x0, Step(x_t.detach().to(x0.dtype), sigma, problem, network_vjp))
             x0_star, dropped = keep_finite(update.detach(), x0)
         return Correction(x0_star.to(x0_hat.dtype), residuals, rms((x0_star - x0).nan_to_num()), dropped)
 
     @abstractmethod
-    def update(
-        self, x0: Tensor, *, x_t: Tensor, sigma: float, decode: Decode | None, grid: Grid | None
-    ) -> tuple[Tensor, dict[str, float]]:
+    def update(self, x0: Tensor, step: Step) -> tuple[Tensor, dict[str, float]]:
         """The update rule: the corrected sample, NaN where there is none, and the RMS residuals at `x0`."""
 
-    def fields(self, x0: Float[Tensor, "B *shape"], decode: Decode | None) -> Tensor:
-        """The fields that the constraints act on.
+    def violations(self, fields: Float[Tensor, "B *shape"], grid: Grid | None) -> dict[str, float]:
+        """RMS residuals of fields, dimensionless, over the samples that are finite (NaN for none)."""
+        return Problem(dict(zip(self.names, self.constraints, strict=True)), grid=grid).violations(fields)
 
-        Raises:
-            InvalidArgument: `decode` returned something else than floating-point fields [B, S, T, *space].
-        """
-        if decode is None:
-            return x0
-        fields = decode(x0)
-        if fields.ndim < 3 or len(fields) != len(x0) or not fields.is_floating_point():
-            got = f"{fields.dtype}{list(fields.shape)}"
-            raise InvalidArgument("decode", got, f"floating-point fields [{len(x0)}, S, T, *space]")
-        return fields
-
-    def measure(self, fields: Float[Tensor, "B *shape"], grid: Grid | None) -> tuple[Tensor, dict[str, float]]:
-        """Loss [B], the sum over constraints of 1/2 ||residual||^2 (NaN where fields are not finite), RMS residuals."""
-        loss = fields.new_full((len(fields),), math.nan, dtype=torch.promote_types(fields.dtype, torch.float32))
-        finite = finite_samples(fields)
-        if not finite.any():
-            return loss, dict.fromkeys(self.names, math.nan)
-        usable = fields if finite.all() else fields[finite]
-        residuals = [constraint.residual(usable, grid).reshape(len(usable), -1) for constraint in self.constraints]
-        violations = [
-            residual.clamp(min=0) if constraint.kind == "inequality" else residual
-            for constraint, residual in zip(self.constraints, residuals, strict=True)
-        ]
-        loss[finite] = (torch.cat(violations, 1).square().sum(1) / 2).to(loss.dtype)
-        return loss, {name: rms(violation) for name, violation in zip(self.names, violations, strict=True)}
-
-    def project(self, fields: Float[Tensor, "B *shape"], grid: Grid | None = None) -> Float[Tensor, "B *shape"]:
-        """The constraints' closed-form projections, one after the other, of the samples that are finite."""
+    def project(
+        self,
+        fields: Float[Tensor, "B *shape"],
+        grid: Grid | None = None,
+        bounds: tuple[float, float] = UNBOUNDED,
+    ) -> Float[Tensor, "B *shape"]:
+        """Fields that satisfy the constraints, near those given, see `feasible`; samples that are not finite stay."""
         finite = finite_samples(fields)
         if not finite.any():
             return fields
-        usable = fields[finite]
-        for constraint in self.constraints:
-            usable = constraint.project(usable, grid)
         projected = fields.clone()
-        projected[finite] = usable
+        problem = Problem(dict(zip(self.names, self.constraints, strict=True)), grid=grid)
+        with torch.inference_mode(False), torch.autocast(fields.device.type, enabled=False):
+            projected[finite] = feasible(problem, fields[finite].clone(), bounds=bounds)
         return projected
 
     @abstractmethod

@@ -3,55 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 
 from physgen.constraints import Constraint
-from physgen.grid import Grid
-from physgen.guidance.base import Decode, Guidance
-from physgen.guidance.x0_gradient import newton_steps
+from physgen.guidance.base import Guidance, Step
+from physgen.guidance.feasible import feasible
+from physgen.guidance.newton import newton_steps, uncertainty
+from physgen.guidance.problem import finite_samples
 
 
 class Projection(Guidance):
     """Projection onto the constraints: hard in the finished video, approached on the way.
 
-    x0* = P_n(... P_1(x0_hat)), with P_i(u) the point of constraint i nearest to u. That is what the finished video gets
-    (`terminal`), and every estimate when the constraints act on the sample itself. Through a decoder the estimates get
-    the Newton steps of `X0Gradient` instead. Several projections one after the other satisfy all constraints only where
-    they do not undo each other.
+    x0* = argmin_u ||u - x0_hat||  subject to  h(u) = 0, g(u) <= 0
+
+    That is what the finished video gets (`terminal`, on by default), and every estimate when the constraints act on the
+    sample itself: in closed form where a constraint has one, by matrix-free Gauss-Newton steps otherwise (`feasible`).
+    Through a decoder the estimates get the Newton steps of `X0Gradient` instead.
 
     Raises:
-        InvalidArgument: see `Guidance`; and a constraint without a closed-form projection.
+        InvalidArgument: see `Guidance`; and in use, equalities that contradict each other.
 
     Source: Cheng et al., arXiv:2412.01786; Utkarsh et al., arXiv:2506.04171.
 
     >>> import torch
     >>> from physgen.constraints import MassConservation
+    >>> from physgen.grid import Grid
     >>> video = torch.tensor([0.5, 0.3]).view(1, 1, 2, 1, 1).expand(1, 1, 2, 4, 4)  # loses 40 % of its mass
     >>> guidance = Projection([MassConservation(initial_mass=8.0)])
     >>> guidance.correct(video, x_t=video, sigma=0.9, grid=Grid(spacing=(1.0, 1.0), dt=1.0)).sum((0, 1, 3, 4))
     tensor([8., 8.])
     """
 
-    def __init__(
-        self,
-        constraints: Sequence[Constraint],
-        *,
-        start: float = 0.0,
-        stop: float = 1.0,
-        every: int = 1,
-        steps: int = 1,
-        terminal: bool = True,
-    ) -> None:
-        super().__init__(constraints, start=start, stop=stop, every=every, steps=steps, terminal=terminal)
-        self.require_projections()
+    def __init__(self, constraints: Sequence[Constraint], *, terminal: bool = True, **knobs: Any) -> None:
+        super().__init__(constraints, terminal=terminal, **knobs)
 
-    def update(
-        self, x0: Tensor, *, x_t: Tensor, sigma: float, decode: Decode | None, grid: Grid | None
-    ) -> tuple[Tensor, dict[str, float]]:
-        if decode is not None:
-            return newton_steps(self, x0, sigma=sigma, decode=decode, grid=grid)
-        return self.project(x0, grid), self.measure(x0, grid)[1]
+    def update(self, x0: Tensor, step: Step) -> tuple[Tensor, dict[str, float]]:
+        if step.problem.decode is not None:
+            return newton_steps(step.problem, x0, steps=self.steps, limit=uncertainty(step.sigma))
+        residuals = step.problem.violations(x0)
+        finite = finite_samples(x0)
+        projected = x0.new_full(x0.shape, float("nan"))
+        if finite.any():
+            projected[finite] = feasible(step.problem, x0[finite])
+        return projected, residuals
 
     def citation(self) -> str:
         return """@inproceedings{cheng2025eci,

@@ -1,62 +1,32 @@
-"""Gradient steps on the clean sample, as long as the residual itself says."""
+"""Gradient steps on the clean sample, as long as the residuals themselves say."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-
-import torch
 from torch import Tensor
 
-from physgen.constraints import Constraint
-from physgen.errors import InvalidArgument
-from physgen.grid import Grid
-from physgen.guidance.base import Decode, Guidance
-
-
-def newton_steps(
-    guidance: Guidance, x0: Tensor, *, sigma: float, decode: Decode | None, grid: Grid | None
-) -> tuple[Tensor, dict[str, float]]:
-    """Newton steps towards ||r|| = 0 along its gradient, each sample by itself; and the RMS residuals at `x0`.
-
-    One decode and one backward pass per step. A sample comes back NaN where its fields, loss or step are not finite,
-    which includes a violated constraint without a gradient.
-    """
-    limit = sigma / math.hypot(sigma, 1 - sigma)
-    per_sample = (-1, *[1] * (x0.ndim - 1))
-    initial: dict[str, float] = {}
-    z = x0
-    for _ in range(guidance.steps):
-        z = z.detach().requires_grad_()
-        loss, residuals = guidance.measure(guidance.fields(z, decode), grid)
-        initial = initial or residuals
-        if not loss.isfinite().any():
-            return torch.full_like(x0, math.nan), initial
-        if not loss.requires_grad:
-            raise InvalidArgument("decode", decode, "differentiable maps from samples to fields")
-        (gradient,) = torch.autograd.grad(loss.sum(), z)
-        loss = loss.detach().to(x0.dtype)
-        length = torch.where(loss == 0, 0, 2 * loss / gradient.flatten(1).square().sum(1))
-        move = z.detach() - length.view(per_sample) * gradient - x0
-        size = move.flatten(1).square().mean(1).sqrt()
-        z = x0 + torch.where(size > limit, limit / size, 1).view(per_sample) * move
-    return z, initial
+from physgen.guidance.base import Guidance, Step
+from physgen.guidance.newton import newton_steps, uncertainty
 
 
 class X0Gradient(Guidance):
     """Gradient steps on the clean sample with the step length of Newton's method on ||r||.
 
-    z <- z - 2 L / ||g||^2 g, L = 1/2 ||r(decode(z))||^2, g = dL/dz, `steps` times from z = x0_hat. There is no weight
-    to tune: for a residual of rank one a single step lands on the nearest root. The whole move is limited to an RMS of
-    sigma / sqrt(sigma^2 + (1 - sigma)^2), the uncertainty of x0 given x_t for samples of unit variance, so that early,
-    unreliable estimates and vanishing gradients do no harm. The network is not differentiated.
+    z <- z - (rho - floor) / ||g||^2 g,  rho = ||r(decode(z))||, g = d rho / dz,  `steps` times from z = x0_hat
+
+    There is no weight to tune: for a residual of rank one a single step lands on the nearest root; several constraints
+    are one small system (`newton.Norms`), whatever their scales. Each is left alone below the noise floor of true data.
+    The whole move is limited to an RMS of sigma / sqrt(sigma^2 + (1 - sigma)^2), the uncertainty of x0 given x_t for
+    samples of unit variance, so that early, unreliable estimates and vanishing gradients do no harm. The network is not
+    differentiated.
 
     Raises:
         InvalidArgument: see `Guidance`; and in use, a `decode` that is not differentiable.
 
     Source: He et al., arXiv:2311.16424; Patel et al., arXiv:2412.00100; step length: Polyak, 1969.
 
+    >>> import torch
     >>> from physgen.constraints import MassConservation
+    >>> from physgen.grid import Grid
     >>> video = torch.tensor([0.5, 0.3]).view(1, 1, 2, 1, 1).expand(1, 1, 2, 4, 4)  # loses 40 % of its mass
     >>> guidance = X0Gradient([MassConservation()], steps=3)
     >>> x0 = guidance.correct(video, x_t=video, sigma=0.9, grid=Grid(spacing=(1.0, 1.0), dt=1.0))
@@ -64,22 +34,8 @@ class X0Gradient(Guidance):
     True
     """
 
-    def __init__(
-        self,
-        constraints: Sequence[Constraint],
-        *,
-        start: float = 0.0,
-        stop: float = 1.0,
-        every: int = 1,
-        steps: int = 1,
-        terminal: bool = False,
-    ) -> None:
-        super().__init__(constraints, start=start, stop=stop, every=every, steps=steps, terminal=terminal)
-
-    def update(
-        self, x0: Tensor, *, x_t: Tensor, sigma: float, decode: Decode | None, grid: Grid | None
-    ) -> tuple[Tensor, dict[str, float]]:
-        return newton_steps(self, x0, sigma=sigma, decode=decode, grid=grid)
+    def update(self, x0: Tensor, step: Step) -> tuple[Tensor, dict[str, float]]:
+        return newton_steps(step.problem, x0, steps=self.steps, limit=uncertainty(step.sigma))
 
     def citation(self) -> str:
         return """@inproceedings{he2024mpgd,

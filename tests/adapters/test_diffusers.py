@@ -77,7 +77,7 @@ class Scripted(X0Gradient):
         super().__init__([NotANumber()])
         self.target = target
 
-    def update(self, x0: Tensor, **_: Any) -> tuple[Tensor, dict[str, float]]:
+    def update(self, x0: Tensor, step: Any) -> tuple[Tensor, dict[str, float]]:
         return self.target.expand_as(x0).clone(), {}
 
 

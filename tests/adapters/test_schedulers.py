@@ -17,7 +17,7 @@ from physgen.adapters import guide
 from physgen.adapters.predictions import prediction
 from physgen.constraints import Constraint, MassConservation
 from physgen.errors import InvalidArgument
-from physgen.guidance import Correction, Guidance, Projection, X0Gradient
+from physgen.guidance import TFG, Correction, Guidance, Projection, X0Gradient
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning"),  # diffusers with numpy 2
@@ -273,10 +273,6 @@ def test_a_model_that_says_nan_is_counted_and_goes_on(case: Case, linear_set: Li
 # --- new noise
 
 
-class Renoising(Projection):
-    renoise = 0.4
-
-
 def test_new_noise_in_the_step(linear_set: Linear) -> None:
     """x_s' = (1 - s') x0* + s' (sqrt(1 - eta) e* + sqrt(eta) xi), at the first step of two."""
     scheduler, constraint, x = CASES["euler"].make(), linear_set(SHAPE), noise()
@@ -285,7 +281,7 @@ def test_new_noise_in_the_step(linear_set: Linear) -> None:
     following = float(scheduler.sigmas[1])
     x0 = constraint.project(x - v, None)
     expected = (1 - following) * x0 + following * (0.6**0.5 * x + 0.4**0.5 * xi)
-    with guide(inside(scheduler), Renoising([constraint]), generator=torch.Generator().manual_seed(9)):
+    with guide(inside(scheduler), Projection([constraint], renoise=0.4), generator=torch.Generator().manual_seed(9)):
         got = scheduler.step(v, scheduler.timesteps[0], x).prev_sample
         assert torch.allclose(got, expected, atol=1e-5)
         last = scheduler.step(v, scheduler.timesteps[1], got).prev_sample
@@ -297,18 +293,15 @@ def test_new_noise_is_refused_where_there_is_a_history(name: str, linear_set: Li
     scheduler = CASES[name].make()
     with (
         pytest.raises(InvalidArgument, match="history"),
-        guide(inside(scheduler), Renoising([linear_set(SHAPE)])),
+        guide(inside(scheduler), Projection([linear_set(SHAPE)], renoise=0.4)),
     ):
         pass
 
 
 def test_recurrence_is_refused(linear_set: Linear) -> None:
-    class Recurring(Projection):
-        recurrence = 2
-
     with (
         pytest.raises(InvalidArgument, match="repeat a sigma"),
-        guide(inside(CASES["euler"].make()), Recurring([linear_set(SHAPE)])),
+        guide(inside(CASES["euler"].make()), TFG([linear_set(SHAPE)], recurrence=2)),
     ):
         pass
 

@@ -72,14 +72,6 @@ def test_guidance_needs_constraints(cls: GuidanceClass) -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [lambda c: X0Gradient(c, terminal=True), Projection, lambda c: Projection(c, terminal=False)]
-)
-def test_projection_needs_closed_forms(make: Any, hyperplane: Any) -> None:
-    with pytest.raises(InvalidArgument, match=r"bound.*closed-form"):
-        make([hyperplane, Bound(0.0)])
-
-
-@pytest.mark.parametrize(
     ("window", "total", "steps"),
     [
         ({}, 4, [0, 1, 2, 3]),

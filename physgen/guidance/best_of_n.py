@@ -1,0 +1,70 @@
+"""The best of several samples: the cheap baseline of every guidance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from physgen.constraints import Constraint
+from physgen.errors import InvalidArgument
+from physgen.grid import Grid
+from physgen.guidance.problem import Decode, Problem
+
+
+class BestOfN:
+    """Draw n times, keep what violates the constraints least, each sample of the batch by itself.
+
+    x = argmin_i sum_c (||r_c(x_i)|| / median_j ||r_c(x_j)||)^2
+
+    Each constraint is measured in units of what is usual among the draws, so none needs a weight.
+
+    Args:
+        constraints: what is measured.
+        n: number of draws.
+
+    Raises:
+        InvalidArgument: no constraints, or fewer than two draws.
+
+    Source: rejection by a verifier at inference: Ma et al., arXiv:2501.09732.
+
+    >>> from physgen.constraints import Equality
+    >>> draws = iter([torch.tensor([[3.0], [1.2]]), torch.tensor([[1.1], [9.0]])])
+    >>> BestOfN([Equality(lambda x: x - 1.0)], n=2).sample(lambda: next(draws)).tolist()
+    [[1.10...], [1.20...]]
+    """
+
+    def __init__(self, constraints: Sequence[Constraint], *, n: int) -> None:
+        if not constraints:
+            raise InvalidArgument("constraints", constraints, "one or more constraints")
+        if n < 2:
+            raise InvalidArgument("n", n, "2 or more")
+        self.constraints = {f"{constraint.name}_{i}": constraint for i, constraint in enumerate(constraints)}
+        self.n = n
+
+    def sample(
+        self, draw: Callable[[], Tensor], *, decode: Decode | None = None, grid: Grid | None = None
+    ) -> Float[Tensor, "B *shape"]:
+        """The best of `n` calls of ``draw``, which returns other samples ``[B, ...]`` each time."""
+        problem = Problem(self.constraints, decode, grid)
+        samples = [draw() for _ in range(self.n)]
+        with torch.no_grad():
+            losses = [torch.cat(list(problem.losses(problem.fields(x)).values()), 1) for x in samples]
+        loss = torch.stack(losses)
+        usual = loss.nanmedian(0).values
+        score = (loss / torch.where(usual > 0, usual, 1.0)).sum(2)
+        best = score.nan_to_num(torch.inf).argmin(0)
+        return torch.stack(samples)[best, torch.arange(len(best))]
+
+    def citation(self) -> str:
+        """BibTeX of the works to cite."""
+        return """@misc{ma2025inference,
+  title = {Inference-Time Scaling for Diffusion Models beyond Scaling Denoising Steps},
+  author = {Ma, Nanye and Tong, Shangyuan and Jia, Haolin and Hu, Hexiang and Su, Yu-Chuan and Zhang, Mingda
+            and Yang, Xuan and Li, Yandong and Jaakkola, Tommi and Jia, Xuhui and Xie, Saining},
+  year = {2025},
+  eprint = {2501.09732},
+  archiveprefix = {arXiv}
+}"""

@@ -1,0 +1,63 @@
+"""Fields that satisfy every constraint, near given ones."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from physgen.errors import InvalidArgument
+from physgen.guidance.gauss_newton import nearest
+from physgen.guidance.problem import Problem
+
+UNBOUNDED = (-math.inf, math.inf)
+#: times that closed forms are applied in turn, before Gauss-Newton steps are taken
+ROUNDS = 10
+#: largest residual to stop at, in float64
+TOLERANCE = 1e-9
+
+
+def feasible(
+    problem: Problem, fields: Float[Tensor, "B *shape"], *, bounds: tuple[float, float] = UNBOUNDED
+) -> Float[Tensor, "B *shape"]:
+    """A point of all constraints near ``fields``, computed in float64 and rounded to their dtype.
+
+    One constraint: its own projection, where it has one. Several: their projections in turn, and where those undo each
+    other, or are missing, `nearest` from there: the result is then the nearest one to first order only.
+
+    Raises:
+        InvalidArgument: equalities that no sample of the batch can satisfy together.
+
+    Source: alternating projections: von Neumann (1950); Bauschke and Borwein (1996), SIAM Review 38:367.
+
+    >>> from physgen.constraints import Equality
+    >>> feasible(Problem({"sum": Equality(lambda x: x.sum(1) - 2.0)}), torch.zeros(1, 4)).tolist()
+    [[0.5, 0.5, 0.5, 0.5]]
+    """
+    x = fields.detach().double()
+    closed = [constraint for constraint in problem.constraints.values() if constraint.projects]
+    alone = len(problem.constraints) == 1
+    with torch.no_grad():
+        for _ in range(ROUNDS if closed else 0):
+            for constraint in closed:
+                x = constraint.project(x, problem.grid)
+            if alone or bool((_largest(problem, x) <= TOLERANCE).all()):
+                return x.to(fields.dtype)
+    with torch.enable_grad():
+        found = nearest(problem, x, tolerance=TOLERANCE, bounds=bounds)
+    if bool(found.inconsistent.all()):
+        names = ", ".join(problem.constraints)
+        raise InvalidArgument(
+            "constraints", names, f"equalities that hold together, not {float(found.violation.min()):.3g} apart"
+        )
+    return found.x.to(fields.dtype)
+
+
+def _largest(problem: Problem, x: Tensor) -> Float[Tensor, "B"]:
+    parts = [
+        residual.clamp(min=0) if problem.constraints[name].kind == "inequality" else residual.abs()
+        for name, residual in problem.residuals(x).items()
+    ]
+    return torch.cat(parts, 1).amax(1)

@@ -1,0 +1,75 @@
+"""Least-squares solutions of least norm by conjugate gradients, each sample of a batch by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Multipliers:
+    """`values` l ``[B, M]``; `rest` b - J J^T l ``[B, M]``; `stuck`: samples where J^T rest is zero, but rest not."""
+
+    values: Tensor
+    rest: Tensor
+    stuck: Bool[Tensor, "B"]
+
+
+def least_norm(
+    jvp: Callable[[Tensor], Tensor],
+    vjp: Callable[[Tensor], Tensor],
+    b: Float[Tensor, "B M"],
+    *,
+    steps: int,
+    tolerance: float,
+    damping: float = 0.0,
+) -> Multipliers:
+    """Multipliers l of the shortest x = J^T l that minimises ||J x - b||^2 + damping ||x||^2.
+
+    Without damping it solves J J^T l = b where b is in the range of J, and is the best there is where not. Stops after
+    ``steps`` products with J and as many with J^T, or when for every sample ||b - J x|| <= tolerance ||b||, or
+    ||J^T (b - J x)|| <= tolerance ||J^T b||.
+
+    Source: CGLS, Hestenes and Stiefel (1952), J. Res. Natl. Bur. Stand. 49:409; Paige and Saunders (1982), ACM TOMS
+        8:43.
+
+    >>> J = torch.tensor([[1.0, 1.0], [1.0, 1.0]])
+    >>> found = least_norm(lambda x: x @ J.T, lambda w: w @ J, torch.tensor([[1.0, 3.0]]), steps=5, tolerance=1e-6)
+    >>> (found.values @ J).tolist(), found.rest.tolist(), found.stuck.tolist()
+    ([[1.0, 1.0]], [[-1.0, 1.0]], [True])
+    """
+    values, rest, weights = torch.zeros_like(b), b, b
+    x = direction = vjp(b)
+    x = torch.zeros_like(x)
+    square = first = _square(direction)
+    size = _square(b)
+    active = (size > 0) & (square > 0)
+    for _ in range(steps):
+        if not bool(active.any()):
+            break
+        image = jvp(direction)
+        length = torch.where(active, square / (_square(image) + damping * _square(direction)), 0.0)
+        values = values + length * weights
+        x = x + _against(length, x) * direction
+        rest = rest - length * image
+        gradient = vjp(rest) - damping * x if damping else vjp(rest)
+        following = _square(gradient)
+        ratio = torch.where(active, following / square, 0.0)
+        direction = gradient + _against(ratio, x) * direction
+        weights = rest - damping * values + ratio * weights
+        square = following
+        active = active & (following > tolerance**2 * first) & (_square(rest) > tolerance**2 * size)
+    stuck = (square <= tolerance * first) & (_square(rest) > tolerance * size)
+    return Multipliers(torch.where(size.isfinite(), values, torch.nan), rest, stuck[:, 0])
+
+
+def _square(x: Tensor) -> Tensor:
+    return x.flatten(1).square().sum(1, keepdim=True)
+
+
+def _against(values: Tensor, x: Tensor) -> Tensor:
+    return values.view(-1, *[1] * (x.ndim - 1))

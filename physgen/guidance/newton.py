@@ -1,0 +1,102 @@
+"""Steps on the clean sample towards the constraints, as long as the residuals themselves say."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from physgen.errors import InvalidArgument
+from physgen.guidance.problem import Problem, of_samples
+
+#: relative ridge of the system of several constraints: keeps the step short where they pull against each other
+RIDGE = 1e-3
+
+
+def uncertainty(sigma: float) -> float:
+    """Uncertainty r = sigma / sqrt(sigma^2 + (1 - sigma)^2), the sd of x0 given x_t, for samples of unit variance.
+
+    >>> uncertainty(0.5)
+    0.7071067811865475
+    """
+    return sigma / math.hypot(sigma, 1 - sigma)
+
+
+def limited(move: Float[Tensor, "B *shape"], limit: float) -> Float[Tensor, "B *shape"]:
+    """The move, shortened where its RMS is above the limit, each sample by itself."""
+    size = move.flatten(1).square().mean(1).sqrt()
+    return of_samples(torch.where(size > limit, limit / size, 1), move) * move
+
+
+class Norms:
+    """Norms rho_i = ||r_i|| of the residuals at a point and their gradients, one backward pass per constraint.
+
+    Attributes:
+        excess: rho_i less the constraint's own noise floor, at least 0, ``[B, K]``.
+        gradients: of rho_i, a list of K ``[B, ...]``; 0 where nothing exceeds the floor.
+        fields: what the constraints saw, detached.
+
+    Raises:
+        InvalidArgument: fields that do not depend differentiably on the samples.
+    """
+
+    def __init__(self, problem: Problem, x: Float[Tensor, "B *shape"]) -> None:
+        z = x.detach().requires_grad_()
+        fields = problem.fields(z)
+        losses = problem.losses(fields)
+        self.fields = fields.detach()
+        excess, self.gradients = [], []
+        for name, loss in losses.items():
+            if not loss.requires_grad and bool(loss.isfinite().any()):
+                raise InvalidArgument("decode", problem.decode, "differentiable maps from samples to fields")
+            norm = (2 * loss.detach()[:, 0]).sqrt().to(x.dtype)
+            above = (norm - problem.constraints[name].noise_floor).clamp(min=0)
+            excess.append(above)
+            if not loss.requires_grad:
+                self.gradients.append(torch.full_like(x, math.nan))
+                continue
+            (gradient,) = torch.autograd.grad(loss.sum(), z, retain_graph=True)
+            self.gradients.append(gradient * of_samples(torch.where(above == 0, 0, 1 / norm), x))
+        self.excess = torch.stack(excess, 1)
+
+    def step(self) -> Float[Tensor, "B *shape"]:
+        """The shortest step at whose end, to first order, no norm exceeds its floor; NaN where there is none.
+
+        d = -sum_i a_i grad rho_i,  sum_j <grad rho_i, grad rho_j> a_j = excess_i
+        """
+        rows = torch.stack([gradient.flatten(1) for gradient in self.gradients], 1)
+        products = rows @ rows.mT
+        diagonal = products.diagonal(dim1=1, dim2=2)
+        idle = self.excess == 0
+        scale = torch.where(idle, 1.0, diagonal)
+        ridge = torch.diag_embed(torch.where(idle, 1.0, RIDGE * (len(self.gradients) > 1) * scale))
+        usable = products.isfinite().all(2).all(1) & self.excess.isfinite().all(1) & ~(~idle & (diagonal == 0)).any(1)
+        system = torch.where(usable[:, None, None], products + ridge, torch.eye(rows.shape[1]).to(rows))
+        weights = torch.linalg.solve(system, self.excess.nan_to_num())
+        move = -(weights[:, None] @ rows)[:, 0].view_as(self.gradients[0])
+        return torch.where(of_samples(usable, move), move, math.nan)
+
+
+def newton_steps(
+    problem: Problem, x0: Float[Tensor, "B *shape"], *, steps: int, limit: float
+) -> tuple[Tensor, dict[str, float]]:
+    """Newton steps towards rho_i = floor_i for all constraints at once; and the RMS residuals at `x0`.
+
+    One decode per step, and one backward pass per constraint. The whole move has an RMS of at most `limit`. A sample
+    comes back NaN where its fields, loss or step are not finite, which includes a violated constraint without a
+    gradient.
+
+    >>> from physgen.constraints import Equality
+    >>> problem = Problem({"sum": Equality(lambda x: x.sum(1) - 1.0), "first": Equality(lambda x: x[:, 0])})
+    >>> newton_steps(problem, torch.ones(1, 3), steps=3, limit=1.0)[0].round(decimals=3).abs().tolist()
+    [[0.0, 0.5, 0.5]]
+    """
+    residuals: dict[str, float] = {}
+    z = x0
+    for _ in range(steps):
+        norms = Norms(problem, z)
+        residuals = residuals or problem.violations(norms.fields)
+        z = x0 + limited(z + norms.step() - x0, limit)
+    return z.detach(), residuals

@@ -1,0 +1,92 @@
+"""Pseudo-inverse guidance through the network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from physgen.constraints import Constraint
+from physgen.guidance.base import Guidance, Step
+from physgen.guidance.least_norm import least_norm
+from physgen.guidance.linearisation import Linearisation
+from physgen.guidance.newton import limited, uncertainty
+
+#: 1 - sigma below which x_t says nothing about x0, so that its covariance is that of the prior, taken as 1
+BLIND = 1e-3
+#: most products with J and J^T of one solve, and its relative tolerance
+PRODUCTS, TOLERANCE = 50, 1e-6
+
+
+class PiGDM(Guidance):
+    """Pseudo-inverse guidance: the posterior score of the constraints, for Gaussian p(x0 | x_t), through the network.
+
+    g = (d x0_hat / d x_t)^T J^T (r^2 J J^T + e^2)^-1 (-h),  r^2 = sigma^2 / (sigma^2 + (1 - sigma)^2)
+    x0* = x0_hat + sigma^2 / (1 - sigma) g,  that is  v* = v - sigma / (1 - sigma) g
+
+    with J of h at x0_hat, without a Jacobian (`least_norm`). Exact for linear constraints and a prior of independent
+    values of unit variance. At sigma = 1, where d x0_hat / d x_t vanishes, x0* is the projection J^T (J J^T)^-1 (-h).
+    The finished video is projected (`terminal`, on by default). An inequality counts where it is violated.
+
+    Args:
+        constraints: see `Guidance`.
+        noise: e, sd of the residuals of true data.
+        terminal: see `Guidance`.
+        knobs: see `Guidance`; `steps` has no meaning here.
+
+    Source: Song et al. (2023), Pseudoinverse-Guided Diffusion Models, ICLR; for flows: Pokle et al., arXiv:2310.04432.
+
+    >>> from physgen.constraints import Equality
+    >>> x_t = torch.tensor([[0.6, 0.2]], requires_grad=True)
+    >>> sigma = 0.5
+    >>> x0_hat = (1 - sigma) * x_t / (sigma**2 + (1 - sigma) ** 2)  # prior: independent, of unit variance
+    >>> PiGDM([Equality(lambda x: x.sum(1) - 1.0)]).correct(x0_hat, x_t=x_t, sigma=sigma).tolist()
+    [[0.7..., 0.3...]]
+    """
+
+    through_network = True
+
+    def __init__(
+        self, constraints: Sequence[Constraint], *, noise: float = 0.0, terminal: bool = True, **knobs: Any
+    ) -> None:
+        super().__init__(constraints, terminal=terminal, **knobs)
+        self.noise = noise
+
+    def update(self, x0: Tensor, step: Step) -> tuple[Tensor, dict[str, float]]:
+        at = Linearisation(step.problem, x0)
+        wanted = torch.where(at.inequality, at.residual.clamp(min=0), at.residual)
+        active = ~at.inequality | (at.residual > 0)
+        r = uncertainty(step.sigma)
+        found = least_norm(
+            lambda v: active * at.jvp(v),
+            lambda w: at.vjp(active * w),
+            -wanted,
+            steps=PRODUCTS,
+            tolerance=TOLERANCE,
+            damping=(self.noise / r) ** 2,
+        )
+        move = at.vjp(active * found.values)
+        if 1 - step.sigma >= BLIND:
+            gain = step.sigma**2 / (1 - step.sigma) / r**2
+            move = gain * step.network_vjp(move)
+        return x0 + limited(move, math.inf), step.problem.violations(at.fields)
+
+    def citation(self) -> str:
+        return """@inproceedings{song2023pigdm,
+  title = {Pseudoinverse-Guided Diffusion Models for Inverse Problems},
+  author = {Song, Jiaming and Vahdat, Arash and Mardani, Morteza and Kautz, Jan},
+  booktitle = {International Conference on Learning Representations},
+  year = {2023}
+}
+
+@article{pokle2024otode,
+  title = {Training-free Linear Image Inverses via Flows},
+  author = {Pokle, Ashwini and Muckley, Matthew J. and Chen, Ricky T. Q. and Karrer, Brian},
+  journal = {Transactions on Machine Learning Research},
+  year = {2024},
+  eprint = {2310.04432},
+  archiveprefix = {arXiv}
+}"""

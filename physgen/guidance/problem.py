@@ -1,0 +1,92 @@
+"""What a guidance corrects a sample for: constraints, seen through a decoder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor
+
+from physgen.constraints import Constraint
+from physgen.errors import InvalidArgument
+from physgen.grid import Grid
+
+Decode = Callable[[Tensor], Tensor]
+
+
+def finite_samples(x: Float[Tensor, "B *shape"]) -> Bool[Tensor, "B"]:
+    """Which samples of a batch hold neither NaN nor infinity."""
+    return torch.isfinite(x).flatten(1).all(1)
+
+
+def of_samples(values: Shaped[Tensor, "B"], x: Float[Tensor, "B *shape"]) -> Tensor:
+    """One value of each sample, against the samples."""
+    return values.view(-1, *[1] * (x.ndim - 1))
+
+
+def rms(x: Tensor) -> float:
+    """Root mean square over all elements, NaN for none."""
+    return float(x.detach().double().square().mean().sqrt())
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Named constraints on the fields ``[B, S, T, *space]`` that `decode` makes of samples ``[B, ...]``.
+
+    Without `decode` the constraints act on the samples. Samples whose fields are not finite have NaN for a residual.
+    """
+
+    constraints: dict[str, Constraint]
+    decode: Decode | None = None
+    grid: Grid | None = None
+
+    def fields(self, x: Float[Tensor, "B *shape"]) -> Tensor:
+        """The fields that the constraints act on.
+
+        Raises:
+            InvalidArgument: `decode` returned something else than floating-point fields [B, S, T, *space].
+        """
+        if self.decode is None:
+            return x
+        fields = self.decode(x)
+        if fields.ndim < 3 or len(fields) != len(x) or not fields.is_floating_point():
+            got = f"{fields.dtype}{list(fields.shape)}"
+            raise InvalidArgument("decode", got, f"floating-point fields [{len(x)}, S, T, *space]")
+        return fields
+
+    def residuals(self, fields: Tensor) -> dict[str, Float[Tensor, "B M"]]:
+        """Residual of every constraint, flattened; of an inequality its signed value."""
+        return self._of_finite(fields, lambda c, usable: c.residual(usable, self.grid).reshape(len(usable), -1))
+
+    def losses(self, fields: Tensor) -> dict[str, Float[Tensor, "B 1"]]:
+        """Loss of every constraint."""
+        return self._of_finite(fields, lambda c, usable: c.loss(usable, self.grid)[:, None])
+
+    def _of_finite(self, fields: Tensor, measure: Callable[[Constraint, Tensor], Tensor]) -> dict[str, Tensor]:
+        finite = finite_samples(fields)
+        if finite.all():
+            return {name: measure(constraint, fields) for name, constraint in self.constraints.items()}
+        if not finite.any():
+            return {name: fields.new_full((len(fields), 1), math.nan) for name in self.constraints}
+        found = {name: measure(constraint, fields[finite]) for name, constraint in self.constraints.items()}
+        return {
+            name: torch.full((len(fields), part.shape[1]), math.nan, dtype=part.dtype, device=part.device).index_put(
+                (finite.nonzero()[:, 0],), part
+            )
+            for name, part in found.items()
+        }
+
+    def violations(self, fields: Tensor) -> dict[str, float]:
+        """RMS residual of every constraint, dimensionless, over the samples that can be measured (NaN for none)."""
+        found = {}
+        for name, residual in self.residuals(fields).items():
+            violated = residual.clamp(min=0) if self.constraints[name].kind == "inequality" else residual
+            found[name] = rms(violated[finite_samples(violated)])
+        return found
+
+    def only(self, names: Sequence[str]) -> Problem:
+        """The problem of some of the constraints."""
+        return replace(self, constraints={name: self.constraints[name] for name in names})

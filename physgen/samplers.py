@@ -1,0 +1,161 @@
+"""Flow matching from noise to sample, for velocities that no diffusers pipeline holds."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from physgen.errors import InvalidArgument
+from physgen.grid import Grid
+from physgen.guidance import Guidance
+from physgen.guidance.problem import Decode
+
+Velocity = Callable[[Tensor, Tensor], Tensor]
+Callback = Callable[[int, Tensor, Tensor], None]
+
+
+def sample_flow(
+    velocity: Velocity,
+    noise: Float[Tensor, "B *shape"],
+    sigmas: Float[Tensor, "N"],
+    *,
+    guidance: Guidance | None = None,
+    decode: Decode | None = None,
+    grid: Grid | None = None,
+    renoise: float = 0.0,
+    generator: torch.Generator | None = None,
+    callback: Callback | None = None,
+) -> Float[Tensor, "B *shape"]:
+    """Euler's method on the flow, every estimate of the clean sample guided.
+
+    x0_hat = x - s v(x, s),  e = (x - (1 - s) x0*) / s,  x <- (1 - s') x0* + s' (sqrt(1 - eta) e + sqrt(eta) xi)
+
+    Guidances with a `recurrence` visit each level so often: x goes from s' back to s with fresh noise.
+
+    Args:
+        velocity: v(x, sigma) = noise - x0 of diffusers' convention, with sigma a 0-d tensor in [0, 1].
+        noise: x at the first sigma.
+        sigmas: noise levels, descending from at most 1; the last one is 0.
+        guidance: what corrects x0_hat; a `terminal` one also projects the result, on samples (without ``decode``).
+        decode: from samples to the fields that the constraints act on; the samples themselves when None.
+        grid: of the fields.
+        renoise: eta in [0, 1], also without guidance; that of the guidance is used where it is larger.
+        generator: of xi.
+        callback: called with step, x before the step and x0* after every step.
+
+    Raises:
+        InvalidArgument: sigmas that do not descend to 0, or a renoise outside [0, 1].
+
+    Source: Lipman et al., arXiv:2210.02747; renoising: Kim et al., arXiv:2503.08136; recurrence: Ye et al.,
+        arXiv:2409.15761.
+
+    >>> gaussian = lambda x, s: (2 * s - 1) * x / (s**2 + (1 - s) ** 2)  # samples of a standard normal prior
+    >>> x = torch.tensor([[1.0, -2.0]])
+    >>> sample_flow(gaussian, x, torch.linspace(1, 0, 401)).round(decimals=1).tolist()
+    [[1.0, -2.0]]
+    """
+    eta = max(renoise, guidance.renoise if guidance else 0.0)
+    if not 0 <= eta <= 1:
+        raise InvalidArgument("renoise", renoise, "0 to 1")
+    levels = _descending(sigmas)
+    if guidance:
+        guidance.reset()
+    x, total = noise, len(levels) - 1
+    for step, (s, following) in enumerate(itertools.pairwise(levels)):
+        guided = guidance if guidance and guidance.active(step, total) else None
+        for visit in range(guided.recurrence if guided else 1):
+            if visit:
+                x = _noised(x, float(following), float(s), generator)
+            before, x0 = x, estimate(velocity, x, s, guidance=guided, decode=decode, grid=grid)
+            e = (x - (1 - s) * x0) / s
+            if eta and following > 0:
+                e = math.sqrt(1 - eta) * e + math.sqrt(eta) * _normal(x, generator)
+            x = (1 - following) * x0 + following * e
+        if callback:
+            callback(step, before, x0)
+    return guidance.project(x, grid) if guidance and guidance.terminal and decode is None else x
+
+
+def sample_flow_heun(
+    velocity: Velocity,
+    noise: Float[Tensor, "B *shape"],
+    sigmas: Float[Tensor, "N"],
+    *,
+    guidance: Guidance | None = None,
+    decode: Decode | None = None,
+    grid: Grid | None = None,
+    callback: Callback | None = None,
+) -> Float[Tensor, "B *shape"]:
+    """Heun's method on the guided flow: second order, two evaluations per step but the last.
+
+    d = (x - x0*(x, s)) / s,  y = x + (s' - s) d,  x <- x + (s' - s) (d + (y - x0*(y, s')) / s') / 2
+
+    Arguments and errors are those of `sample_flow`; without noise, a recurrence is refused.
+
+    Source: Karras et al., arXiv:2206.00364, algorithm 1.
+
+    >>> gaussian = lambda x, s: (2 * s - 1) * x / (s**2 + (1 - s) ** 2)
+    >>> sample_flow_heun(gaussian, torch.tensor([[1.0, -2.0]]), torch.linspace(1, 0, 41)).round(decimals=2).tolist()
+    [[1.0, -2.0]]
+    """
+    levels = _descending(sigmas)
+    if guidance:
+        for name, plain in {"renoise": 0.0, "recurrence": 1}.items():
+            if (value := getattr(guidance, name)) != plain:
+                raise InvalidArgument(name, value, f"{plain}: Heun's method draws no noise")
+        guidance.reset()
+    x, total = noise, len(levels) - 1
+    for step, (s, following) in enumerate(itertools.pairwise(levels)):
+        guided = guidance if guidance and guidance.active(step, total) else None
+        x0 = estimate(velocity, x, s, guidance=guided, decode=decode, grid=grid)
+        slope = (x - x0) / s
+        before, x = x, x + (following - s) * slope
+        if following > 0:
+            again = estimate(velocity, x, following, guidance=guided, decode=decode, grid=grid)
+            x = before + (following - s) * (slope + (x - again) / following) / 2
+        if callback:
+            callback(step, before, x0)
+    return guidance.project(x, grid) if guidance and guidance.terminal and decode is None else x
+
+
+def estimate(
+    velocity: Velocity,
+    x: Float[Tensor, "B *shape"],
+    sigma: Float[Tensor, ""],
+    *,
+    guidance: Guidance | None = None,
+    decode: Decode | None = None,
+    grid: Grid | None = None,
+) -> Float[Tensor, "B *shape"]:
+    """x0* = guidance(x - sigma v(x, sigma)), with the graph of the network where the guidance asks for it."""
+    if guidance is None:
+        return x - sigma * velocity(x, sigma)
+    with torch.set_grad_enabled(guidance.through_network):
+        x_t = x.detach().requires_grad_(guidance.through_network)
+        x0_hat = x_t - sigma * velocity(x_t, sigma)
+    return guidance.correct(x0_hat, x_t=x_t, sigma=sigma, decode=decode, grid=grid).detach()
+
+
+def _descending(sigmas: Tensor) -> Tensor:
+    ok = sigmas.ndim == 1 and len(sigmas) >= 2
+    if not ok or not bool((sigmas.diff() < 0).all()) or float(sigmas[-1]) != 0 or not float(sigmas[0]) <= 1:
+        raise InvalidArgument("sigmas", sigmas.tolist(), "noise levels that descend from at most 1 to 0")
+    return sigmas
+
+
+def _normal(x: Tensor, generator: torch.Generator | None) -> Tensor:
+    device = generator.device if generator else x.device
+    return torch.randn(x.shape, generator=generator, dtype=x.dtype, device=device).to(x.device)
+
+
+def _noised(x: Tensor, low: float, high: float, generator: torch.Generator | None) -> Tensor:
+    """Samples of level ``low``, brought to level ``high`` by fresh noise."""
+    if high == 1:
+        return _normal(x, generator)
+    part = (1 - high) / (1 - low)
+    return part * x + math.sqrt(high**2 - (part * low) ** 2) * _normal(x, generator)
