@@ -13,8 +13,10 @@ from physgen.guidance.least_norm import least_norm
 from physgen.guidance.linearisation import Linearisation
 from physgen.guidance.problem import Problem, of_samples
 
-#: changes of the set of active inequalities and bounds, and halvings of a step, before going on with what there is
-SETS, HALVINGS = 12, 4
+#: Newton steps on the multipliers of a linearised problem, halvings of one of them, and of a step on the samples
+SETS, SHORTEST, HALVINGS = 40, 20, 4
+#: what rounding does to the value of the dual, in units of eps
+ROUNDING = 10
 #: part of the violation above which a step was of no use
 ENOUGH = 0.9
 #: part of the residual that an equality must lose in a linearised step, or be called inconsistent with the others
@@ -44,15 +46,14 @@ def nearest(
     tolerance: float | None = None,
     bounds: tuple[float, float] = (-math.inf, math.inf),
 ) -> Nearest:
-    """The sample that is argmin ||x - x0||  subject to  h(x) = 0, g(x) <= 0, low <= x <= high, to first order in the curvature.
+    """Nearest sample: argmin ||x - x0|| subject to h(x) = 0, g(x) <= 0, low <= x <= high, to first order of curvature.
 
     x <- clip(x0 - J^T l),  l such that  h + J (x - x_k) = 0,  l >= 0 and complementary for inequalities
 
-    The multipliers of the linearised problem come from a semismooth Newton method: which inequalities are active and
-    which values lie between the bounds is guessed, (J P J^T) dl = h + J (clip(x0 - J^T l) - x_k) is solved by
-    `least_norm` (P: values between the bounds), and the guess renewed until it stays. For linear constraints the first
-    step is exact. A step that makes a sample worse is halved; steps end when none gets better. Memory is a few samples
-    and the graph of h.
+    The multipliers of the linearised problem maximise its dual, by projected Newton steps with a line search: the
+    systems (J P J^T) dl = h + J (x - x_k), P the values between the bounds, are solved by `least_norm` for the active
+    inequalities and all equalities. For linear constraints the first step is exact. A step that makes a sample worse is
+    halved; steps end when none gets better. Memory is a few samples and the graph of h.
 
     Args:
         problem: the constraints.
@@ -62,8 +63,8 @@ def nearest(
         tolerance: largest violation to stop at, 1e-7 in float32 and 1e-10 in float64 by default.
         bounds: of every value.
 
-    Source: Gauss-Newton projection: Utkarsh et al., arXiv:2506.04171; semismooth Newton as active set: Hintermueller,
-        Ito and Kunisch (2002), SIAM J. Optim. 13:865.
+    Source: Gauss-Newton projection: Utkarsh et al., arXiv:2506.04171; projected Newton: Bertsekas (1982), SIAM J.
+        Control Optim. 20:221.
 
     >>> from physgen.constraints import Equality, Inequality
     >>> laws = {"sum": Equality(lambda x: x.sum(1) - 1.0), "first": Inequality(lambda x: x[:, 0] - 0.1)}
@@ -98,32 +99,68 @@ def nearest(
     return Nearest(x, worst, inconsistent & (worst > tolerance))
 
 
+@dataclass(frozen=True)
+class _Dual:
+    """The dual of the linearised problem at multipliers l: value, gradient, and the point that it stands for.
+
+    q(l) = min_{low <= x <= high} 1/2 ||x - x0||^2 + <l, h + J (x - x_k)>,  grad q = h + J (x - x_k)
+    """
+
+    multipliers: Tensor
+    x: Tensor
+    free: Tensor
+    value: Tensor
+    gradient: Tensor
+
+    @classmethod
+    def at(cls, at: Linearisation, x0: Tensor, multipliers: Tensor, bounds: tuple[float, float]) -> _Dual:
+        y = x0 - at.vjp(multipliers)
+        x = y.clamp(*bounds)
+        gradient = at.residual + at.jvp(x - at.x.detach())
+        value = (x - x0).flatten(1).square().sum(1) / 2 + (multipliers * gradient).sum(1)
+        return cls(multipliers, x, x == y, value, gradient)
+
+
 def _linear_step(
     at: Linearisation, x0: Tensor, multipliers: Tensor, products: int, bounds: tuple[float, float]
 ) -> tuple[Tensor, Tensor, Bool[Tensor, "B"]]:
     """The nearest point of the linearised problem, its multipliers, and whether its equalities cannot all be had."""
-    low, high = bounds
-    active, free = at.inequality.expand_as(multipliers), torch.ones_like(x0, dtype=torch.bool)
-    x, stuck = x0, multipliers.new_zeros(len(x0), dtype=torch.bool)
+    dual = _Dual.at(at, x0, multipliers, bounds)
+    stuck = multipliers.new_zeros(len(x0), dtype=torch.bool)
+    start: Tensor | None = None
+    eps = torch.finfo(x0.dtype).eps
     for attempt in range(SETS):
-        y = x0 - at.vjp(multipliers)
-        x = y.clamp(low, high)
-        value = at.residual + at.jvp(x - at.x.detach())
-        diagonal = at.vjp(value).flatten(1).square().sum(1, keepdim=True) / value.square().sum(1, keepdim=True)
-        now_active = ~at.inequality | (multipliers * diagonal.nan_to_num() + value > 0)
-        now_free = (y >= low) & (y <= high)
-        if attempt and torch.equal(now_active, active) and torch.equal(now_free, free):
+        active = ~at.inequality | (dual.multipliers > 0) | (dual.gradient > 0)
+        wanted = active * dual.gradient
+        size = wanted.norm(dim=1)
+        start = size if start is None else start
+        if attempt and not bool((size > eps**0.5 * (start + dual.x.flatten(1).norm(dim=1))).any()):
             break
-        active, free = now_active, now_free
 
-        def jvp(v: Tensor, active: Tensor = active, free: Tensor = free) -> Tensor:
+        def jvp(v: Tensor, active: Tensor = active, free: Tensor = dual.free) -> Tensor:
             return active * at.jvp(free * v)
 
-        def vjp(w: Tensor, active: Tensor = active, free: Tensor = free) -> Tensor:
+        def vjp(w: Tensor, active: Tensor = active, free: Tensor = dual.free) -> Tensor:
             return free * at.vjp(active * w)
 
-        wanted = active * (value + at.jvp(free * at.vjp(multipliers * ~active)))
         found = least_norm(jvp, vjp, wanted, steps=products, tolerance=1e-8)
-        multipliers = active * (multipliers + found.values)
-        stuck = found.stuck & (found.rest.norm(dim=1) > PROGRESS * wanted.norm(dim=1))
-    return x, multipliers, stuck
+        stuck = found.stuck & (found.rest.norm(dim=1) > PROGRESS * size)
+        scale = at.vjp(wanted).flatten(1).square().sum(1) / size.square()
+        direction = found.values + torch.where(stuck & (scale > 0), 1 / scale, 0.0)[:, None] * found.rest
+        dual = _ascended(at, x0, dual, direction, bounds)
+    return dual.x, dual.multipliers, stuck
+
+
+def _ascended(at: Linearisation, x0: Tensor, dual: _Dual, direction: Tensor, bounds: tuple[float, float]) -> _Dual:
+    """The dual at the end of a step along the direction, halved until it rises enough (Armijo), sample by sample."""
+    length = torch.ones_like(dual.value)
+    for _ in range(SHORTEST):
+        multipliers = dual.multipliers + length[:, None] * direction
+        multipliers = torch.where(at.inequality, multipliers.clamp(min=0), multipliers)
+        new = _Dual.at(at, x0, multipliers, bounds)
+        promised = (dual.gradient * (multipliers - dual.multipliers)).sum(1)
+        low = new.value < dual.value + 1e-4 * promised - ROUNDING * torch.finfo(x0.dtype).eps * dual.value.abs()
+        if not bool(low.any()):
+            break
+        length = torch.where(low, length / 2, length)
+    return new

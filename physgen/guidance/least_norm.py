@@ -12,7 +12,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Multipliers:
-    """`values` l ``[B, M]``; `rest` b - J J^T l ``[B, M]``; `stuck`: samples where J^T rest is zero, but rest not."""
+    """Multipliers and what they leave.
+
+    `values` l ``[B, M]``; `rest` b - J J^T l ``[B, M]``; `stuck` ``[B]``: without damping, J^T rest is zero, but rest not.
+    """
 
     values: Tensor
     rest: Tensor
@@ -63,7 +66,7 @@ def least_norm(
         weights = rest - damping * values + ratio * weights
         square = following
         active = active & (following > tolerance**2 * first) & (_square(rest) > tolerance**2 * size)
-    stuck = (square <= tolerance * first) & (_square(rest) > tolerance * size)
+    stuck = (square <= tolerance * first) & (_square(rest) > tolerance * size) & (damping == 0)
     return Multipliers(torch.where(size.isfinite(), values, torch.nan), rest, stuck[:, 0])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -39,7 +39,7 @@ class Problem:
     Without `decode` the constraints act on the samples. Samples whose fields are not finite have NaN for a residual.
     """
 
-    constraints: dict[str, Constraint]
+    constraints: Mapping[str, Constraint]
     decode: Decode | None = None
     grid: Grid | None = None
 
