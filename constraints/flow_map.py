@@ -100,12 +100,16 @@ class FlowMap:
 
     @torch.no_grad()
     def trajectory(
-        self, first: Float[Tensor, "B S 1 *space"], frames: int, substeps: int | None = None
+        self,
+        first: Float[Tensor, "B S 1 *space"],
+        frames: int,
+        substeps: int | None = None,
+        dtype: torch.dtype = torch.float64,
     ) -> tuple[Float[Tensor, "B S T *space"], int]:
         """The frames that follow on a first one, with it, and their sub-steps: those that `substeps` chooses for them.
 
-        Frames are computed anew with the sub-steps of the last ones, until these are the same. (Where that goes round
-        in a circle, the first frame is brought nearer to its mean, by 1e-4 of the distance.)
+        Frames are computed anew with the sub-steps chosen for the last ones, rounded to ``dtype``, until these are the
+        same. (Where that goes round in a circle, the first frame is brought nearer to its mean, by 1e-4 of the way.)
 
         Raises:
             InvalidArgument: as a call, and where the law blows up.
@@ -118,7 +122,8 @@ class FlowMap:
             whole = torch.cat(path, 2)
             if not bool(whole.isfinite().all()):
                 raise InvalidArgument("fields", "no trajectory nearby", "fields from which the law does not blow up")
-            chosen = self._allowed(whole[:, :, :-1], substeps)
+            rounded = whole[:, :, :-1].to(dtype)
+            chosen = self._allowed(rounded.to(torch.promote_types(dtype, torch.float32)), substeps)
             if chosen == steps:
                 return whole, steps
             steps = chosen
