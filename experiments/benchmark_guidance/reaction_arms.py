@@ -17,7 +17,12 @@ from physgen.experiments.benchmark_guidance.peers import eci, pcfm
 from physgen.experiments.benchmark_guidance.reaction_metric import Ensemble, MetricProjection
 from physgen.experiments.benchmark_guidance.reaction_peers import dense_newton
 from physgen.guidance import AugmentedLagrangian, Guidance, PiGDM, Projection
+from physgen.guidance.gauss_newton import nearest
+from physgen.guidance.problem import Problem
 from physgen.samplers import sample_flow
+
+#: most products of the projection at the end: the whole equation is as many constraints as values
+PRODUCTS = 1000
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,8 @@ class Task:
 
     def project(self, x: Tensor) -> Tensor:
         """The nearest sample that satisfies all laws."""
-        return Projection(self.listed).project(x)
+        found = nearest(Problem(dict(self.laws)), x.detach().double(), products=PRODUCTS, tolerance=1e-9)
+        return found.x.to(x.dtype)
 
 
 Sampler = Callable[[Task], Tensor]

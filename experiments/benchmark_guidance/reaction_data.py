@@ -83,8 +83,8 @@ def dataset(seed: int, laws: int, each: int) -> Trajectories:
     rng = np.random.default_rng(seed)
     d, r = diffusivities(rng.uniform(size=laws)), rng.uniform(*RATE, laws)
     u = [simulate(starts(rng, each), float(a), float(b)).float() for a, b in zip(d, r, strict=True)]
-    d, r = (torch.from_numpy(v).float().repeat_interleave(each) for v in (d, r))
-    return Trajectories(torch.cat(u), d, r)
+    laws_of_each = [torch.from_numpy(v).float().repeat_interleave(each) for v in (d, r)]
+    return Trajectories(torch.cat(u), *laws_of_each)
 
 
 @dataclass(frozen=True)

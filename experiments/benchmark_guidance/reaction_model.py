@@ -67,14 +67,16 @@ class Frames(nn.Module):
 
     def __init__(self, width: int = 128, depth: int = 4, heads: int = 4, level: int = 32) -> None:
         super().__init__()
+        self.frequencies: Tensor
         self.register_buffer("frequencies", torch.exp(torch.linspace(0.0, 5.0, level // 2)), persistent=False)
         self.level = nn.Sequential(nn.Linear(level, level), nn.SiLU())
         self.into = nn.Linear(CELLS, width)
         self.time = nn.Parameter(0.02 * torch.randn(FRAMES, width))
-        self.blocks = nn.ModuleList(Block(width, heads, level) for _ in range(depth))
+        blocks = [Block(width, heads, level) for _ in range(depth)]
+        self.blocks = nn.ModuleList(blocks)
         self.norm = nn.LayerNorm(width)
         self.outof = nn.Linear(width, CELLS)
-        for block in self.blocks:
+        for block in blocks:
             nn.init.zeros_(block.modulation.weight)
             nn.init.zeros_(block.modulation.bias)
         nn.init.zeros_(self.outof.weight)

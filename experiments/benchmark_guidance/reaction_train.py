@@ -17,14 +17,14 @@ from torch import Tensor
 from physgen.experiments.benchmark_guidance.reaction_data import Trajectories, dataset
 from physgen.experiments.benchmark_guidance.reaction_model import Frames, save_weights, to_samples
 from physgen.experiments.train.distributed import launch
-from physgen.experiments.train.loop import Draw, Schedule, fit
+from physgen.experiments.train.loop import Draw, Objective, Schedule, fit
 
 LAWS, EACH, BATCH = 512, 64, 64
 #: below this noise level the error of the clean sample counts as at it
 FLOOR = 0.1
 
 
-def objective_of(model: Frames, data: Trajectories) -> object:
+def objective_of(model: Frames, data: Trajectories) -> Objective:
     """|v - (e - x0)|^2 on trajectories and their mirror images; sigma is the logistic of a normal draw, or uniform."""
     samples = to_samples(data.u)
 
