@@ -163,7 +163,7 @@ class ReactionDiffusion(Constraint):
         so, but for rounding and for the fourth order Laplacian's undershoots. Values above 1 stay.
 
         Exact for diffusion alone. Otherwise the search ends after 3 steps of 5 conjugate gradients, which on a sample
-        of growth is a distance 3 % above that of a long search: 2 steps 8 %, 4 steps 2 %.
+        of growth is a distance 4 % above that of a long search: 2 steps 8 %, 4 steps 2 %.
 
         Raises:
             InvalidArgument: as `residual`, and fields near which the law blows up or, for ``differential``, that are so
