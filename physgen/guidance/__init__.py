@@ -4,6 +4,7 @@ from physgen.guidance.augmented_lagrangian import AugmentedLagrangian
 from physgen.guidance.base import Correction, Guidance
 from physgen.guidance.best_of_n import BestOfN
 from physgen.guidance.composition import Composition
+from physgen.guidance.conditional_mean import ConditionalMean
 from physgen.guidance.dps import DPS
 from physgen.guidance.pigdm import PiGDM
 from physgen.guidance.projection import Projection
@@ -16,6 +17,7 @@ __all__ = [
     "AugmentedLagrangian",
     "BestOfN",
     "Composition",
+    "ConditionalMean",
     "Correction",
     "Guidance",
     "PiGDM",
