@@ -10,18 +10,29 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.experiments.benchmark_guidance.conditional_mean import (
-    conditional_mean,
-    covariance_by_backward,
-    covariance_by_difference,
-)
-from physgen.experiments.benchmark_guidance.levels import descend, levels
+from physgen.constraints import Equality
+from physgen.experiments.benchmark_guidance.differences import covariance_by_difference
+from physgen.experiments.benchmark_guidance.heat_mixture import SHAPE
+from physgen.experiments.benchmark_guidance.levels import levels
 from physgen.experiments.benchmark_guidance.linear import Linear
 from physgen.experiments.benchmark_guidance.mixture import Conditioned, Mixture
 from physgen.experiments.benchmark_guidance.network import Counted
 from physgen.experiments.benchmark_guidance.peers import eci, pcfm
+from physgen.guidance import (
+    DPS,
+    TFG,
+    AugmentedLagrangian,
+    BestOfN,
+    ConditionalMean,
+    Guidance,
+    PiGDM,
+    Projection,
+    X0Gradient,
+)
+from physgen.guidance.conditional_mean import conditional_move
+from physgen.samplers import sample_flow
 
-#: levels of the arms that take most of their steps at low noise, where the components part
+#: of levels, for arms that take most of their steps at low noise, where the components part
 SHIFT = 0.3
 
 
@@ -31,6 +42,7 @@ class Case:
 
     prior: Mixture
     posterior: Conditioned
+    laws: list[Equality]
     law: Linear
     network: Counted
     noise: Float[Tensor, "B N"]
@@ -40,6 +52,17 @@ class Case:
     def clean(self, x: Tensor, sigma: float) -> Tensor:
         """x0_hat."""
         return x - sigma * self.network(x, sigma)
+
+    def flow(self, noise: Tensor, evaluations: int, guidance: Guidance | None = None, shift: float = 1.0) -> Tensor:
+        """Samples by `sample_flow`, projected at the end."""
+        x = sample_flow(
+            lambda x, sigma: self.network(x.flatten(1), sigma).unflatten(1, SHAPE),
+            noise.unflatten(1, SHAPE),
+            torch.tensor(levels(evaluations, shift), dtype=noise.dtype),
+            guidance=guidance,
+            generator=self.generator,
+        )
+        return self.law.project(x.flatten(1))
 
 
 Sampler = Callable[[Case], Tensor]
@@ -51,8 +74,24 @@ def exact(case: Case) -> Tensor:
 
 
 def unguided(case: Case) -> Tensor:
-    """The prior's samples, projected at the end."""
-    return case.law.project(descend(case.clean, case.noise, levels(case.evaluations), 0.0, case.generator))
+    """The prior's samples."""
+    return case.flow(case.noise, case.evaluations)
+
+
+def best_of(case: Case, n: int) -> Tensor:
+    """The unguided sample of n that violates the constraints least, each with its part of the evaluations."""
+
+    def draw() -> Tensor:
+        noise = torch.randn(case.noise.shape, generator=case.generator, dtype=case.noise.dtype)
+        return case.flow(noise, case.evaluations // n).unflatten(1, SHAPE)
+
+    return case.law.project(BestOfN(case.laws, n=n).sample(draw).flatten(1))
+
+
+def guided(case: Case, make: Callable[[list[Equality]], Guidance], shift: float = 1.0) -> Tensor:
+    """The library's guidances."""
+    guidance = make(case.laws)
+    return case.flow(case.noise, case.evaluations // guidance.recurrence, guidance, shift)
 
 
 def published_eci(case: Case, mixing: int) -> Tensor:
@@ -66,54 +105,17 @@ def published_pcfm(case: Case) -> Tensor:
     return pcfm(case.network, case.noise, levels(case.evaluations), case.law.project, case.law.residual)
 
 
-def projection(case: Case, renoise: float) -> Tensor:
-    """Every estimate projected."""
+def by_difference(case: Case, *, products: int, renoise: float) -> Tensor:
+    """`ConditionalMean` without a backward pass: its products are evaluations, which come off the budget."""
 
     def estimate(x: Tensor, sigma: float) -> Tensor:
-        return case.law.project(case.clean(x, sigma))
-
-    return descend(estimate, case.noise, levels(case.evaluations), renoise, case.generator)
-
-
-def pigdm(case: Case, renoise: float) -> Tensor:
-    """PiGDM with the r^2 of white samples of unit variance, projected at the end.
-
-    These samples are neither, so its steps are too long wherever the constraints see a large part of the variance.
-    """
-
-    def estimate(x: Tensor, sigma: float) -> Tensor:
-        x = x.detach().requires_grad_()
         x0_hat = case.clean(x, sigma)
         if sigma == 1:
-            return x0_hat
-        covariance = covariance_by_backward(x0_hat, x, sigma)
-        unit = sigma**2 / (sigma**2 + (1 - sigma) ** 2)
-        return x0_hat + covariance(case.law.shortfall(x0_hat.detach())) / unit
+            return case.law.project(x0_hat)
+        covariance = covariance_by_difference(partial(case.clean, sigma=sigma), x0_hat, x, sigma)
+        return x0_hat + conditional_move(case.law.shortfall(x0_hat), case.law.row_space, covariance, products)
 
-    return case.law.project(descend(estimate, case.noise, levels(case.evaluations), renoise, case.generator))
-
-
-def conditional(case: Case, *, products: int, renoise: float, backward: bool) -> Tensor:
-    """Conditional means of a Gaussian x_0 given x_t, projected at the end: PiGDM with steps of the right length.
-
-    Products with its covariance are backward passes, or further evaluations that come off the budget.
-    """
-
-    def estimate(x: Tensor, sigma: float) -> Tensor:
-        x = x.detach().requires_grad_(backward)
-        x0_hat = case.clean(x, sigma)
-        if sigma == 1:
-            return x0_hat
-        covariance = (
-            covariance_by_backward(x0_hat, x, sigma)
-            if backward
-            else covariance_by_difference(partial(case.clean, sigma=sigma), x0_hat, x, sigma)
-        )
-        shortfall = case.law.shortfall(x0_hat.detach())
-        return conditional_mean(x0_hat, shortfall, case.law.row_space, covariance, products)
-
-    steps = case.evaluations if backward else case.evaluations // (1 + products)
-    return case.law.project(descend(estimate, case.noise, levels(steps, SHIFT), renoise, case.generator))
+    return by_estimate(case, estimate, case.evaluations // (1 + products), renoise)
 
 
 def ensemble(case: Case, *, members: int, renoise: float) -> Tensor:
@@ -133,21 +135,38 @@ def ensemble(case: Case, *, members: int, renoise: float) -> Tensor:
         damped = gram + 1e-6 * gram.trace() / len(gram) * torch.eye(len(gram), dtype=gram.dtype)
         return x0_hat - torch.linalg.solve(damped, case.law.residual(x0_hat).T).T @ (seen * left) @ vectors.T
 
-    return case.law.project(descend(estimate, case.noise, levels(case.evaluations, SHIFT), renoise, case.generator))
+    return by_estimate(case, estimate, case.evaluations, renoise)
 
 
-#: names in the table, in its order; settings of the last five were found on initial conditions 0 to 9
+def by_estimate(case: Case, estimate: Callable[[Tensor, float], Tensor], steps: int, renoise: float) -> Tensor:
+    """`sample_flow` of the velocity whose x0_hat is already x0*."""
+    x = sample_flow(
+        lambda x, sigma: (x - estimate(x, float(sigma))) / sigma,
+        case.noise,
+        torch.tensor(levels(steps, SHIFT), dtype=case.noise.dtype),
+        renoise=renoise,
+        generator=case.generator,
+    )
+    return case.law.project(x)
+
+
+#: names in the table, in its order; settings of the ensemble and of the conditional means were found on seeds 0 to 9
 ARMS: dict[str, Sampler] = {
     "exact draws": exact,
     "unguided": unguided,
+    "best of 4": partial(best_of, n=4),
     "ECI, mix 1": partial(published_eci, mixing=1),
     "ECI, mix 5": partial(published_eci, mixing=5),
     "PCFM": published_pcfm,
-    "projection, eta 0.5": partial(projection, renoise=0.5),
-    "PiGDM, eta 0.3": partial(pigdm, renoise=0.3),
+    "x0-gradient": partial(guided, make=X0Gradient),
+    "augmented Lagrangian": partial(guided, make=AugmentedLagrangian),
+    "projection": partial(guided, make=partial(Projection, renoise=0.5)),
     "ensemble of 256": partial(ensemble, members=256, renoise=0.1),
-    "conditional mean, 1 forward": partial(conditional, products=1, renoise=0.5, backward=False),
-    "conditional mean, 2 forward": partial(conditional, products=2, renoise=0.1, backward=False),
-    "conditional mean, 1 backward": partial(conditional, products=1, renoise=0.7, backward=True),
-    "conditional mean, 2 backward": partial(conditional, products=2, renoise=0.1, backward=True),
+    "conditional mean, 1 forward": partial(by_difference, products=1, renoise=0.5),
+    "conditional mean, 2 forward": partial(by_difference, products=2, renoise=0.1),
+    "DPS": partial(guided, make=partial(DPS, renoise=0.3)),
+    "TFG": partial(guided, make=TFG),
+    "PiGDM": partial(guided, make=partial(PiGDM, renoise=0.3)),
+    "conditional mean, 1 backward": partial(guided, make=partial(ConditionalMean, steps=1, renoise=0.7), shift=SHIFT),
+    "conditional mean, 2 backward": partial(guided, make=partial(ConditionalMean, steps=2, renoise=0.1), shift=SHIFT),
 }

@@ -17,6 +17,7 @@ from physgen.experiments.benchmark_guidance.distances import distances
 from physgen.experiments.benchmark_guidance.heat_mixture import (
     FRAMES,
     constraint_matrix,
+    heat_constraints,
     heat_mixture,
     heat_posterior,
     initial_condition,
@@ -33,11 +34,14 @@ DISTANCES = {"mmse": "MMSE", "smse": "SMSE", "sw2": "SW2", "tv": "TV"}
 REFERENCE, FLOOR = "unguided", "exact draws"
 
 
-def measure(name: str, prior: Mixture, posterior: Conditioned, law: Linear, seed: int, n: int, steps: int) -> Record:
+def measure(name: str, prior: Mixture, posterior: Conditioned, seed: int, n: int, steps: int) -> Record:
     """One arm on one initial condition."""
+    initial = initial_condition(prior, seed)
+    law = Linear(constraint_matrix(), torch.cat([initial, initial.new_zeros(FRAMES - 1)]))
     noise = torch.randn(n, prior.size, generator=torch.Generator().manual_seed(seed + 3_000_000), dtype=torch.float64)
     network = Counted(prior.velocity)
-    case = Case(prior, posterior, law, network, noise, steps, torch.Generator().manual_seed(seed + 1_000_000))
+    generator = torch.Generator().manual_seed(seed + 1_000_000)
+    case = Case(prior, posterior, heat_constraints(initial), law, network, noise, steps, generator)
     started = time.perf_counter()
     x = ARMS[name](case)
     seconds = time.perf_counter() - started
@@ -62,11 +66,9 @@ def run_heat(seeds: Sequence[int], n: int, steps: int, out: Path) -> None:
         missing = [name for name in ARMS if (name, seed) not in done]
         if not missing:
             continue
-        initial = initial_condition(prior, seed)
-        posterior = heat_posterior(prior, initial)
-        law = Linear(constraint_matrix(), torch.cat([initial, initial.new_zeros(FRAMES - 1)]))
+        posterior = heat_posterior(prior, initial_condition(prior, seed))
         for name in missing:
-            records.append(measure(name, prior, posterior, law, seed, n, steps))
+            records.append(measure(name, prior, posterior, seed, n, steps))
             partial = store.with_suffix(".part")
             partial.write_text(json.dumps(records, indent=1), encoding="utf-8")
             partial.replace(store)
