@@ -13,7 +13,7 @@ from physgen.constraints import Constraint
 from physgen.guidance.base import Guidance, Step
 from physgen.guidance.least_norm import least_norm
 from physgen.guidance.linearisation import Linearisation
-from physgen.guidance.pigdm import BLIND, PRODUCTS, TOLERANCE
+from physgen.guidance.pigdm import BLIND, effort
 from physgen.guidance.problem import of_samples
 
 Map = Callable[[Tensor], Tensor]
@@ -107,9 +107,7 @@ class ConditionalMean(Guidance):
         active = ~at.inequality | (at.residual > 0)
 
         def shortest(b: Tensor) -> Tensor:
-            found = least_norm(
-                lambda v: active * at.jvp(v), lambda w: at.vjp(active * w), b, steps=PRODUCTS, tolerance=TOLERANCE
-            )
+            found = least_norm(lambda v: active * at.jvp(v), lambda w: at.vjp(active * w), b, **effort(step.problem))
             return at.vjp(active * found.values)
 
         move = -shortest(active * at.residual)

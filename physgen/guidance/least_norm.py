@@ -14,7 +14,7 @@ from torch import Tensor
 class Multipliers:
     """Multipliers and what they leave.
 
-    `values` l ``[B, M]``; `rest` b - J J^T l ``[B, M]``; `stuck` ``[B]``: without damping, J^T rest is zero, but rest not.
+    `values` l ``[B, M]``; `rest` b - J J^T l ``[B, M]``; `stuck` ``[B]``: without damping, J^T rest is 0, but rest not.
     """
 
     values: Tensor

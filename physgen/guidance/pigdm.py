@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,12 +12,20 @@ from physgen.constraints import Constraint
 from physgen.guidance.base import Guidance, Step
 from physgen.guidance.least_norm import least_norm
 from physgen.guidance.linearisation import Linearisation
-from physgen.guidance.newton import limited, uncertainty
+from physgen.guidance.newton import uncertainty
+from physgen.guidance.problem import Problem
 
 #: 1 - sigma below which x_t says nothing about x0, so that its covariance is that of the prior, taken as 1
 BLIND = 1e-3
-#: most products with J and J^T of one solve, and its relative tolerance
-PRODUCTS, TOLERANCE = 50, 1e-6
+
+
+def effort(problem: Problem) -> dict[str, Any]:
+    """How far `least_norm` goes: to rounding on samples; through a decoder, where a product is dear, a few steps.
+
+    >>> effort(Problem({}))
+    {'steps': 200, 'tolerance': 1e-10}
+    """
+    return {"steps": 200, "tolerance": 1e-10} if problem.decode is None else {"steps": 4, "tolerance": 1e-2}
 
 
 class PiGDM(Guidance):
@@ -64,15 +71,14 @@ class PiGDM(Guidance):
             lambda v: active * at.jvp(v),
             lambda w: at.vjp(active * w),
             -wanted,
-            steps=PRODUCTS,
-            tolerance=TOLERANCE,
+            **effort(step.problem),
             damping=(self.noise / r) ** 2,
         )
         move = at.vjp(active * found.values)
         if 1 - step.sigma >= BLIND:
             gain = step.sigma**2 / (1 - step.sigma) / r**2
             move = gain * step.network_vjp(move)
-        return x0 + limited(move, math.inf), step.problem.violations(at.fields)
+        return x0 + move, step.problem.violations(at.fields)
 
     def citation(self) -> str:
         return """@inproceedings{song2023pigdm,
