@@ -25,13 +25,13 @@ def worlds() -> None:
 
 
 def constraints() -> None:
-    """Print every constraint, its kind, whether it projects in closed form, and what it says."""
-    table = _table("constraint", "class", "kind", "closed form", "meaning")
+    """Print every constraint, its kind, whether it can be projected onto, and what it says."""
+    table = _table("constraint", "class", "kind", "projects", "meaning")
     for value in vars(physgen.constraints).values():
         if isinstance(value, type) and issubclass(value, Constraint) and not inspect.isabstract(value):
-            closed = "yes" if value.projects else "no"
+            projects = "yes" if value.projects else "no"
             meaning = (inspect.getdoc(value) or "").splitlines()[0]
-            table.add_row(value.name, value.__name__, value.kind, closed, meaning)
+            table.add_row(value.name, value.__name__, value.kind, projects, meaning)
     Console().print(table)
 
 
