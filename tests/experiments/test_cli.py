@@ -178,7 +178,10 @@ def test_a_law_that_the_family_does_not_obey_is_noted(
         (["sample", "prompt=x", "world=mirco"], "allowed: micro (did you mean 'micro'?)"),
         (["sample", "prompt=x", "constraint=mas"], f"allowed: {', '.join(CONSTRAINTS)}"),
         (["sample", "prompt=x", "constraint=[mass,nope]"], f"allowed: {', '.join(CONSTRAINTS)}"),
-        (["sample", "prompt=x", "guidance=dps"], "allowed: augmented_lagrangian, conditional_mean, dps, none, pigdm, projection, x0_gradient"),
+        (
+            ["sample", "prompt=x", "guidance=unknown"],
+            "allowed: augmented_lagrangian, conditional_mean, dps, none, pigdm, projection, x0_gradient",
+        ),
         (
             ["sample", "prompt=x", "constraint.mass.bleaching=none"],
             f"after a choice, constraint={'|'.join(CONSTRAINTS)}",
