@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from physgen.experiments.benchmark_guidance import reaction_data as data
+from physgen.experiments.benchmark_guidance.network import Counted
 from physgen.experiments.benchmark_guidance.reaction_arms import ARMS, OURS, PUBLISHED, Task
 from physgen.experiments.benchmark_guidance.reaction_laws import equation_residual, growth_residual, largest, main_laws
 from physgen.experiments.benchmark_guidance.reaction_measure import ensemble, errors, noise
@@ -63,7 +64,7 @@ def test_true_trajectories_satisfy_the_laws_to_second_order():
     assert wrong > 50 * growth
     u = data.simulate(found.u0[None], 0.01, found.rate)
     right, other = (equation_residual(u, d, found.rate).abs().max() for d in (0.01, 0.02))
-    assert right < 3e-3 < 10 * right < other * 2
+    assert right < 1e-4 < 100 * right < other
 
 
 def test_starts_of_cases_are_not_those_of_the_data():
@@ -99,10 +100,10 @@ def test_metric_projection_is_the_mean_of_a_gaussian_given_linear_laws():
 
 def test_unguided_samples_resemble_the_data(model):
     with torch.no_grad():
-        u = to_fields(sample_flow(model, noise(7, 96), torch.linspace(1, 0, 26)))
-    true = data.dataset(11, 24, 8).u
-    assert abs(u.mean() - true.mean()) < 0.04
-    assert abs(u.std() - true.std()) < 0.04
+        u = to_fields(sample_flow(model, noise(7, 128), torch.linspace(1, 0, 26)))
+    true = data.dataset(11, 96, 2).u
+    assert abs(u.mean() - true.mean()) < 0.05
+    assert abs(u.std() - true.std()) < 0.05
     for a, b in ((u[:, 0, 0], true[:, 0, 0]), (u[:, 0, -1], true[:, 0, -1])):
         assert (a.mean(0) - b.mean(0)).abs().max() < 0.12
         assert (a.std(0) - b.std(0)).abs().max() < 0.1
@@ -113,16 +114,16 @@ def test_unguided_samples_resemble_the_data(model):
 def test_a_known_start_is_followed_in_a_metric_and_laws_hold(model):
     found = data.case(0, count=64)
     laws = main_laws(found)
-    task = Task(model, laws, noise(0, 8), 10, torch.Generator().manual_seed(0), ensemble(model, 96))
-    x = {name: task.project(ARMS[name](task)) for name in ("projection, eta 0", "metric projection, eta 0.5")}
+    task = Task(Counted(model), laws, noise(0, 8), 10, torch.Generator().manual_seed(0), ensemble(model, 96))
+    x = {name: task.project(ARMS[name](task)) for name in ("projection, eta 0", "metric projection, eta 0.3")}
     for samples in x.values():
         assert max(largest(laws, samples).values()) < 1e-6
     error = {name: errors(found.truth, to_fields(samples))["mmse"] for name, samples in x.items()}
-    assert error["metric projection, eta 0.5"] < 0.2 * error["projection, eta 0"]
+    assert error["metric projection, eta 0.3"] < 0.2 * error["projection, eta 0"]
 
 
 def test_a_tiny_table_is_resumed(tmp_path):
-    arms = ["unguided", "PCFM, lambda 1", "metric projection, eta 0.5"]
+    arms = ["unguided", "PCFM, lambda 1", "metric projection, eta 0.3"]
     run([100, 101], 8, 5, tmp_path, arms=arms, equation_arms=())
     records = json.loads((tmp_path / "reaction.json").read_text())
     assert {one["arm"] for one in records} == {*arms, "unguided, projected", "exact draws"}
