@@ -18,6 +18,8 @@ FRAMES, CELLS = 32, 64
 GRID = Grid(spacing=(1.0 / CELLS,), dt=1.0 / (FRAMES - 1), boundary="no-flux")
 DIFFUSIVITY, RATE = (1e-3, 1e-1), (0.5, 3.0)
 MODES = 6
+#: trajectories that stand for all that may follow from a start
+TRUTHS = 128
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class Case:
     truth: Float[Tensor, "N 1 T X"]
 
 
-def case(seed: int, count: int = 128) -> Case:
+def case(seed: int, count: int = TRUTHS) -> Case:
     """The held-out case of a seed: never a start of `dataset`, whose seeds are told apart by a spawn key.
 
     >>> held_out = case(0, count=4)

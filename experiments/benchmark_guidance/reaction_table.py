@@ -11,7 +11,7 @@ from statistics import mean
 import numpy as np
 
 from physgen.experiments.benchmark_guidance.reaction_arms import ARMS, OURS, PUBLISHED, UNGUIDED
-from physgen.experiments.benchmark_guidance.reaction_data import case
+from physgen.experiments.benchmark_guidance.reaction_data import TRUTHS, case
 from physgen.experiments.benchmark_guidance.reaction_figure import draw
 from physgen.experiments.benchmark_guidance.reaction_measure import (
     EQUATION,
@@ -43,8 +43,11 @@ def run(
     arms: Sequence[str] = tuple(ARMS),
     equation_arms: Sequence[str] = EQUATION_ARMS,
     weights: Path = WEIGHTS,
+    truths: int = TRUTHS,
 ) -> None:
     """Fill ``reaction.json``, then write ``reaction.md`` and ``reaction.png`` and print the tables.
+
+    ``truths`` trajectories of every start say what the mean and the spread should be.
 
     Raises: FileNotFoundError: no weights of the model.
     """
@@ -61,10 +64,11 @@ def run(
     for known, names, count, evaluations in jobs:
         for seed in seeds:
             done = {one["arm"] for one in records if (one["known"], one["seed"]) == (known.name, seed)}
-            found = case(seed)
-            for name in names:
-                if name in done:
-                    continue
+            missing = [name for name in names if name not in done]
+            if not missing:
+                continue
+            found = case(seed, truths)
+            for name in missing:
                 records += measure(name, known, model, metric, found, seed, count, evaluations)
                 partial = store.with_suffix(".part")
                 partial.write_text(json.dumps(records, indent=1), encoding="utf-8")

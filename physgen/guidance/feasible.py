@@ -43,7 +43,7 @@ def feasible(
         for _ in range(ROUNDS if closed else 0):
             for constraint in closed:
                 x = constraint.project(x, problem.grid)
-            if alone or bool((_largest(problem, x) <= TOLERANCE).all()):
+            if alone or all(bool((part <= TOLERANCE).all()) for part in problem.violated(x).values()):
                 return x.to(fields.dtype)
     with torch.enable_grad():
         found = nearest(problem, x, tolerance=TOLERANCE, bounds=bounds)
@@ -53,11 +53,3 @@ def feasible(
             "constraints", names, f"equalities that hold together, not {float(found.violation.min()):.3g} apart"
         )
     return found.x.to(fields.dtype)
-
-
-def _largest(problem: Problem, x: Tensor) -> Float[Tensor, "B"]:
-    parts = [
-        residual.clamp(min=0) if problem.constraints[name].kind == "inequality" else residual.abs()
-        for name, residual in problem.residuals(x).items()
-    ]
-    return torch.cat(parts, 1).amax(1)

@@ -79,13 +79,16 @@ class Problem:
             for name, part in found.items()
         }
 
+    def violated(self, fields: Tensor) -> dict[str, Float[Tensor, "B M"]]:
+        """|h| of every equality, max(g, 0) of every inequality."""
+        return {
+            name: residual.clamp(min=0) if self.constraints[name].kind == "inequality" else residual.abs()
+            for name, residual in self.residuals(fields).items()
+        }
+
     def violations(self, fields: Tensor) -> dict[str, float]:
         """RMS residual of every constraint, dimensionless, over the samples that can be measured (NaN for none)."""
-        found = {}
-        for name, residual in self.residuals(fields).items():
-            violated = residual.clamp(min=0) if self.constraints[name].kind == "inequality" else residual
-            found[name] = rms(violated[finite_samples(violated)])
-        return found
+        return {name: rms(part[finite_samples(part)]) for name, part in self.violated(fields).items()}
 
     def only(self, names: Sequence[str]) -> Problem:
         """The problem of some of the constraints."""

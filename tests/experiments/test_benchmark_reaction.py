@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from physgen.constraints import Equality
 from physgen.experiments.benchmark_guidance import reaction_data as data
+from physgen.experiments.benchmark_guidance import reaction_train
 from physgen.experiments.benchmark_guidance.network import Counted
 from physgen.experiments.benchmark_guidance.reaction_arms import ARMS, OURS, PUBLISHED, Task
 from physgen.experiments.benchmark_guidance.reaction_laws import equation_residual, growth_residual, largest, main_laws
@@ -16,7 +18,6 @@ from physgen.experiments.benchmark_guidance.reaction_metric import Ensemble, Met
 from physgen.experiments.benchmark_guidance.reaction_model import load_model, to_fields
 from physgen.experiments.benchmark_guidance.reaction_peers import dense_newton
 from physgen.experiments.benchmark_guidance.reaction_table import run
-from physgen.experiments.benchmark_guidance.reaction_train import train
 from physgen.samplers import sample_flow
 
 
@@ -69,7 +70,7 @@ def test_true_trajectories_satisfy_the_laws_to_second_order():
 
 def test_starts_of_cases_are_not_those_of_the_data():
     u0 = torch.stack([data.case(seed, count=1).u0 for seed in (0, 100)])
-    starts = data.dataset(0, 8, 64).u[:, 0, 0].double()
+    starts = data.dataset(0, 4, 64).u[:, 0, 0].double()
     assert (u0[:, None] - starts).square().mean(2).min() > 1e-5
 
 
@@ -92,16 +93,14 @@ def test_metric_projection_is_the_mean_of_a_gaussian_given_linear_laws():
     left = torch.linalg.inv(torch.linalg.inv(C) + ((1 - sigma) / sigma) ** 2 * torch.eye(6))
     x = torch.randn(3, 6, generator=generator)
     expected = x - torch.linalg.solve(A @ left @ A.T, (x @ A.T - 1.0).T).T @ A @ left
-    from physgen.constraints import Equality
-
     guidance = MetricProjection([Equality(lambda y: y @ A.T - 1.0)], ensemble)
     torch.testing.assert_close(guidance.correct(x, x_t=x, sigma=sigma), expected, atol=2e-2, rtol=0)
 
 
 def test_unguided_samples_resemble_the_data(model):
     with torch.no_grad():
-        u = to_fields(sample_flow(model, noise(7, 128), torch.linspace(1, 0, 26)))
-    true = data.dataset(11, 96, 2).u
+        u = to_fields(sample_flow(model, noise(7, 96), torch.linspace(1, 0, 16)))
+    true = data.dataset(11, 64, 2).u
     assert abs(u.mean() - true.mean()) < 0.05
     assert abs(u.std() - true.std()) < 0.05
     for a, b in ((u[:, 0, 0], true[:, 0, 0]), (u[:, 0, -1], true[:, 0, -1])):
@@ -112,9 +111,9 @@ def test_unguided_samples_resemble_the_data(model):
 
 
 def test_a_known_start_is_followed_in_a_metric_and_laws_hold(model):
-    found = data.case(0, count=64)
+    found = data.case(0, count=16)
     laws = main_laws(found)
-    task = Task(Counted(model), laws, noise(0, 8), 10, torch.Generator().manual_seed(0), ensemble(model, 96))
+    task = Task(Counted(model), laws, noise(0, 8), 10, torch.Generator().manual_seed(0), ensemble(model, 64))
     x = {name: task.project(ARMS[name](task)) for name in ("projection, eta 0", "metric projection, eta 0.3")}
     for samples in x.values():
         assert max(largest(laws, samples).values()) < 1e-6
@@ -124,11 +123,11 @@ def test_a_known_start_is_followed_in_a_metric_and_laws_hold(model):
 
 def test_a_tiny_table_is_resumed(tmp_path):
     arms = ["unguided", "PCFM, lambda 1", "metric projection, eta 0.3"]
-    run([100, 101], 8, 5, tmp_path, arms=arms, equation_arms=())
+    run([100, 101], 8, 5, tmp_path, arms=arms, equation_arms=(), truths=8)
     records = json.loads((tmp_path / "reaction.json").read_text())
     assert {one["arm"] for one in records} == {*arms, "unguided, projected", "exact draws"}
     assert len(records) == 10
-    run([100, 101], 8, 5, tmp_path, arms=arms, equation_arms=())
+    run([100, 101], 8, 5, tmp_path, arms=arms, equation_arms=(), truths=8)
     assert json.loads((tmp_path / "reaction.json").read_text()) == records
     text = (tmp_path / "reaction.md").read_text()
     assert "paired differences" in text
@@ -139,13 +138,11 @@ def test_a_tiny_table_is_resumed(tmp_path):
 
 
 def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
-    from physgen.experiments.benchmark_guidance import reaction_train
-
     monkeypatch.setattr(reaction_train, "LAWS", 2)
     monkeypatch.setattr(reaction_train, "EACH", 4)
     monkeypatch.setattr(reaction_train, "BATCH", 4)
-    train(tmp_path, steps=2)
-    train(tmp_path, steps=3)
+    reaction_train.train(tmp_path, steps=2)
+    reaction_train.train(tmp_path, steps=3)
     assert load_model(tmp_path / "reaction.safetensors")
     lines = [json.loads(line) for line in (tmp_path / "reaction.log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 3]
