@@ -8,7 +8,7 @@ from pathlib import Path
 from physgen.errors import InvalidArgument
 from physgen.records import run_name
 
-PROBLEMS = ("heat",)
+PROBLEMS = ("heat", "reaction")
 
 
 @dataclass
@@ -35,10 +35,14 @@ def run(config: BenchmarkGuidanceConfig) -> None:
     if not config.seeds or min(config.seeds) < 0 or len(set(config.seeds)) < len(config.seeds):
         raise InvalidArgument("seeds", config.seeds, "a list of different numbers from 0, as [100,101]")
     from physgen.experiments.benchmark_guidance.heat import run_heat
+    from physgen.experiments.benchmark_guidance.reaction_table import run as run_reaction
     from physgen.experiments.evaluate import resume
 
     settings = {key: value for key, value in asdict(config).items() if key != "out"}
     out = Path(config.out or Path("runs") / run_name("benchmark-guidance", settings))
     resume(out, settings)
-    run_heat(config.seeds, config.n, config.steps, out)
+    if config.problem == "heat":
+        run_heat(config.seeds, config.n, config.steps, out)
+    else:
+        run_reaction(config.seeds, config.n, config.steps, out)
     print(out)

@@ -99,13 +99,13 @@ def test_metric_projection_is_the_mean_of_a_gaussian_given_linear_laws():
 
 def test_unguided_samples_resemble_the_data(model):
     with torch.no_grad():
-        u = to_fields(sample_flow(model, noise(7, 96), torch.linspace(1, 0, 16)))
-    true = data.dataset(11, 64, 2).u
-    assert abs(u.mean() - true.mean()) < 0.05
-    assert abs(u.std() - true.std()) < 0.05
+        u = to_fields(sample_flow(model, noise(7, 64), torch.linspace(1, 0, 26)))
+    true = data.dataset(11, 16, 8).u
+    assert abs(u.mean() - true.mean()) < 0.06
+    assert abs(u.std() - true.std()) < 0.06
     for a, b in ((u[:, 0, 0], true[:, 0, 0]), (u[:, 0, -1], true[:, 0, -1])):
-        assert (a.mean(0) - b.mean(0)).abs().max() < 0.12
-        assert (a.std(0) - b.std(0)).abs().max() < 0.1
+        assert (a.mean(0) - b.mean(0)).abs().max() < 0.15
+        assert (a.std(0) - b.std(0)).abs().max() < 0.12
     roughness = [float(v.diff(dim=-1).square().mean().sqrt()) for v in (u, true)]
     assert roughness[0] == pytest.approx(roughness[1], rel=0.35)
 
