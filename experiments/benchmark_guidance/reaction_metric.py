@@ -34,7 +34,7 @@ class Ensemble:
     def of(cls, samples: Float[Tensor, "M *shape"]) -> Ensemble:
         """Of the samples about their mean.
 
-        >>> Ensemble.of(torch.tensor([[3.0, 4.0], [-3.0, -4.0]])).variances.tolist()
+        >>> Ensemble.of(torch.tensor([[3.0, 4.0], [-3.0, -4.0]])).variances.round(decimals=2).tolist()
         [50.0]
         """
         centred = samples.flatten(1) - samples.flatten(1).mean(0)
