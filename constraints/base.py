@@ -54,7 +54,11 @@ class Constraint(ABC):
         return residual.square().sum(1) / 2
 
     def project(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B S T *space"]:
-        """Nearest fields that satisfy the constraint, where they can be found."""
+        """Nearest fields that satisfy the constraint, where `projects` says that they can be found.
+
+        Raises:
+            NoSolution: there are none near a sample of the batch.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no closed-form projection")
 
     def fixed(self, values: Mapping[str, Any]) -> Constraint:

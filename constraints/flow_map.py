@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from physgen.constraints.spectral import heat_kernel, transform
 from physgen.constraints.symbolic import ReactionSystem
-from physgen.errors import InvalidArgument
+from physgen.errors import InvalidArgument, NoSolution
 from physgen.grid import Grid
 from physgen.ops.stencil import SECOND_DERIVATIVE, check_wall, laplacian
 
@@ -112,7 +112,8 @@ class FlowMap:
         same. (Where that goes round in a circle, the first frame is brought nearer to its mean, by 1e-4 of the way.)
 
         Raises:
-            InvalidArgument: as a call, and where the law blows up.
+            InvalidArgument: as a call.
+            NoSolution: the law blows up, or no number of sub-steps holds for the whole trajectory.
         """
         steps = self._allowed(first, substeps)
         for attempt in range(ATTEMPTS):
@@ -121,7 +122,7 @@ class FlowMap:
                 path.append(march(path[-1]))
             whole = torch.cat(path, 2)
             if not bool(whole.isfinite().all()):
-                raise InvalidArgument("fields", "no trajectory nearby", "fields from which the law does not blow up")
+                raise NoSolution("fields", "no trajectory nearby", "fields from which the law does not blow up")
             rounded = whole[:, :, :-1].to(dtype)
             chosen = self._allowed(rounded.to(torch.promote_types(dtype, torch.float32)), substeps)
             if chosen == steps:
@@ -130,7 +131,7 @@ class FlowMap:
             if attempt >= ATTEMPTS // 2:
                 mean = first.mean(tuple(range(3, first.ndim)), keepdim=True)
                 first = first + 1e-4 * (mean - first)
-        raise InvalidArgument("substeps", substeps, "a number: none that is chosen holds for the whole trajectory")
+        raise NoSolution("substeps", substeps, "a number: none that is chosen holds for the whole trajectory")
 
     def _allowed(self, u: Tensor, substeps: int | None) -> int:
         if substeps is None:

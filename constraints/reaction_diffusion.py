@@ -23,7 +23,7 @@ from physgen.constraints.parameter_fit import fit_differential, fit_flow_map
 from physgen.constraints.spectral import laplacian_modes
 from physgen.constraints.symbolic import ReactionSystem, Value
 from physgen.constraints.trajectory import Law, is_linear, lowest_values, nearest_trajectory
-from physgen.errors import InvalidArgument
+from physgen.errors import InvalidArgument, NoSolution
 from physgen.grid import Grid, finite
 from physgen.ops.reaction_diffusion import crank_nicolson_residual, reaction_diffusion_loss
 from physgen.ops.stencil import SECOND_DERIVATIVE, check_wall
@@ -166,8 +166,9 @@ class ReactionDiffusion(Constraint):
         of growth is a distance 4 % above that of a long search: 2 steps 8 %, 4 steps 2 %.
 
         Raises:
-            InvalidArgument: as `residual`, and fields near which the law blows up or, for ``differential``, that are so
-                far apart in time that a step is not found.
+            InvalidArgument: as `residual`.
+            NoSolution: fields near which the law blows up or, for ``differential``, that are so far apart in time that
+                a step is not found.
 
         >>> fields, grid = torch.rand(1, 1, 5, 8, 8), Grid(spacing=(1.0, 1.0), dt=0.1)
         >>> heat = ReactionDiffusion("diffusion", {"c": 1.0}, form="flow_map")
@@ -264,7 +265,7 @@ class ReactionDiffusion(Constraint):
             nearest = replace(law, step=step).roll(nearest_trajectory(video, law, lowest), frames)
             if not bool(nearest.isfinite().all()):
                 allowed = "fields near which the law does not blow up, and so close in time that its step is found"
-                raise InvalidArgument("fields", "no trajectory nearby", allowed)
+                raise NoSolution("fields", "no trajectory nearby", allowed)
             return nearest.to(dtype)
         flow = FlowMap(self.system, diffusivity, parameters, grid, scheme=self.scheme, **equation)
         _, steps = flow.trajectory(first, frames, self.substeps)

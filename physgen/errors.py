@@ -21,3 +21,7 @@ class InvalidArgument(ValueError):
 
     def __str__(self) -> str:
         return f"{self.name}={self.got!r}: allowed: {self.allowed}"
+
+
+class NoSolution(InvalidArgument):
+    """Nothing near an argument satisfies a constraint: a sample that is beyond help, not a mistake in the call."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -21,10 +22,12 @@ class Observable(ABC):
     Attributes:
         species: name of each field.
         unit: unit of the fields.
+        bounds: lowest and highest value of a field that a video in [0, 1] can show.
     """
 
     species: tuple[str, ...]
     unit: str
+    bounds: tuple[float, float] = (-math.inf, math.inf)
 
     @abstractmethod
     def __call__(self, video: Float[Tensor, "B 3 T H W"]) -> Float[Tensor, "B S T H W"]:
@@ -101,6 +104,7 @@ class ColourMap(Observable):
         self.species = tuple(species)
         self.unit = unit
         self.maximum = finite("maximum", maximum, "a finite number > 0", lambda value: value > 0)
+        self.bounds = (0.0, self.maximum)
         self._mixing = torch.tensor(self.colours, dtype=torch.float64).T
         singular = torch.linalg.svdvals(self._mixing)
         if singular[-1] * CONDITION <= singular[0]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from jaxtyping import Float
@@ -13,6 +13,7 @@ from torch import Tensor
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.guidance import Guidance
+from physgen.guidance.base import keep_finite
 from physgen.guidance.problem import Decode
 
 Velocity = Callable[[Tensor, Tensor], Tensor]
@@ -62,12 +63,8 @@ def sample_flow(
     eta = max(renoise, guidance.renoise if guidance else 0.0)
     if not 0 <= eta <= 1:
         raise InvalidArgument("renoise", renoise, "0 to 1")
-    levels = _descending(sigmas)
-    if guidance:
-        guidance.reset()
-    x, total = noise, len(levels) - 1
-    for step, (s, following) in enumerate(itertools.pairwise(levels)):
-        guided = guidance if guidance and guidance.active(step, total) else None
+    x = noise
+    for step, s, following, guided in _schedule(sigmas, guidance):
         for visit in range(guided.recurrence if guided else 1):
             if visit:
                 x = _noised(x, float(following), float(s), generator)
@@ -78,7 +75,7 @@ def sample_flow(
             x = (1 - following) * x0 + following * e
         if callback:
             callback(step, before, x0)
-    return guidance.project(x, grid) if guidance and guidance.terminal and decode is None else x
+    return _finished(x, guidance, decode, grid)
 
 
 def sample_flow_heun(
@@ -103,15 +100,12 @@ def sample_flow_heun(
     >>> sample_flow_heun(gaussian, torch.tensor([[1.0, -2.0]]), torch.linspace(1, 0, 41)).round(decimals=2).tolist()
     [[1.0, -2.0]]
     """
-    levels = _descending(sigmas)
     if guidance:
         for name, plain in {"renoise": 0.0, "recurrence": 1}.items():
             if (value := getattr(guidance, name)) != plain:
                 raise InvalidArgument(name, value, f"{plain}: Heun's method draws no noise")
-        guidance.reset()
-    x, total = noise, len(levels) - 1
-    for step, (s, following) in enumerate(itertools.pairwise(levels)):
-        guided = guidance if guidance and guidance.active(step, total) else None
+    x = noise
+    for step, s, following, guided in _schedule(sigmas, guidance):
         x0 = estimate(velocity, x, s, guidance=guided, decode=decode, grid=grid)
         slope = (x - x0) / s
         before, x = x, x + (following - s) * slope
@@ -120,7 +114,7 @@ def sample_flow_heun(
             x = before + (following - s) * (slope + (x - again) / following) / 2
         if callback:
             callback(step, before, x0)
-    return guidance.project(x, grid) if guidance and guidance.terminal and decode is None else x
+    return _finished(x, guidance, decode, grid)
 
 
 def estimate(
@@ -141,11 +135,22 @@ def estimate(
     return guidance.correct(x0_hat, x_t=x_t, sigma=sigma, decode=decode, grid=grid).detach()
 
 
-def _descending(sigmas: Tensor) -> Tensor:
+def _schedule(sigmas: Tensor, guidance: Guidance | None) -> Iterator[tuple[int, Tensor, Tensor, Guidance | None]]:
+    """Step, its level, the next one, and the guidance where it is active, of a new run."""
     ok = sigmas.ndim == 1 and len(sigmas) >= 2
     if not ok or not bool((sigmas.diff() < 0).all()) or float(sigmas[-1]) != 0 or not float(sigmas[0]) <= 1:
         raise InvalidArgument("sigmas", sigmas.tolist(), "noise levels that descend from at most 1 to 0")
-    return sigmas
+    if guidance:
+        guidance.reset()
+    for step, (s, following) in enumerate(itertools.pairwise(sigmas)):
+        yield step, s, following, guidance if guidance and guidance.active(step, len(sigmas) - 1) else None
+
+
+def _finished(x: Tensor, guidance: Guidance | None, decode: Decode | None, grid: Grid | None) -> Tensor:
+    """The samples, projected where a terminal guidance acts on them and can."""
+    if guidance is None or not guidance.terminal or decode is not None:
+        return x
+    return keep_finite(guidance.project(x, grid), x)[0]
 
 
 def _normal(x: Tensor, generator: torch.Generator | None) -> Tensor:

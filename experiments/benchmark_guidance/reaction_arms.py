@@ -110,7 +110,7 @@ def metric_projection(task: Task, renoise: float) -> Tensor:
     return guided(task, MetricProjection(task.listed, task.ensemble, renoise=renoise, terminal=False))
 
 
-#: names in the table, in its order; settings were found on starts 0 to 4 (those of ours and PCFM's largest lambda)
+#: names in the table, in its order; settings of ours and PCFM's largest lambda were found on starts 0 to 2
 PUBLISHED: dict[str, Sampler] = {
     "PCFM, lambda 0": partial(published_pcfm, penalty=0.0),
     "PCFM, lambda 1": partial(published_pcfm, penalty=1.0),

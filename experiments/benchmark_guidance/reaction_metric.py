@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,6 @@ from physgen.constraints import Constraint
 from physgen.guidance.base import Guidance, Step
 from physgen.guidance.least_norm import least_norm
 from physgen.guidance.linearisation import Linearisation
-from physgen.guidance.newton import limited
 
 #: most products with J and J^T of one solve, and its relative tolerance
 PRODUCTS, TOLERANCE = 40, 1e-3
@@ -88,7 +86,7 @@ class MetricProjection(Guidance):
 
         found = least_norm(jvp, vjp, -(active * at.residual), steps=PRODUCTS, tolerance=TOLERANCE)
         move = (vjp(found.values) @ root.T).view_as(x0)
-        return x0 + limited(move, math.inf), step.problem.violations(at.fields)
+        return x0 + move, step.problem.violations(at.fields)
 
     def citation(self) -> str:
         return """@article{evensen1994enkf,

@@ -20,7 +20,7 @@ def begin(guidance: Guidance) -> None:
         InvalidArgument: `start`, `stop`, `every`, `renoise` or `recurrence` other than the one that asks for nothing.
     """
     for name, plain in {"start": 0.0, "stop": 1.0, "every": 1, "renoise": 0.0, "recurrence": 1}.items():
-        if (value := getattr(guidance, name)) != plain:
+        for value in {getattr(part, name) for part in guidance.parts} - {plain}:
             raise InvalidArgument(name, value, f"{plain} in a sampler that does not say at which step it is")
     guidance.reset()
 

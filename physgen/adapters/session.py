@@ -93,7 +93,7 @@ class Session:
         with torch.autocast(video.device.type, enabled=False):
             video = (video.float() / 2 + 0.5).clamp(0, 1)
             fields = observe(observable, video)
-            target = self.guidance.project(fields, self.grid)
+            target = self.guidance.project(fields, self.grid, observable.bounds)
             projected, dropped = keep_finite(observable.embed(video, target).clamp(0, 1), video)
             self._log_terminal(rms(projected - video), fields, observe(observable, projected), dropped)
         return projected

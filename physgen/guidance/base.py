@@ -106,6 +106,11 @@ class Guidance(ABC):
         self.renoise, self.terminal = renoise, terminal
         self._fit = RunningFit()
 
+    @property
+    def parts(self) -> tuple[Guidance, ...]:
+        """What it is composed of: itself, unless it is a `Composition`."""
+        return (self,)
+
     def reset(self) -> None:
         """Forget what the last run left behind. Samplers call it before the first step of each."""
         self._fit = RunningFit()

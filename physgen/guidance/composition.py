@@ -52,9 +52,13 @@ class Composition(Guidance):
         self.recurrence = guidances[0].recurrence
         self._now: tuple[Guidance, ...] = self.guidances
 
+    @property
+    def parts(self) -> tuple[Guidance, ...]:
+        return self.guidances
+
     def reset(self) -> None:
         super().reset()
-        for guidance in getattr(self, "guidances", ()):
+        for guidance in self.guidances:
             guidance.reset()
 
     def active(self, step: int, total: int) -> bool:

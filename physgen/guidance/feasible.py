@@ -8,9 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.errors import InvalidArgument
+from physgen.constraints import Constraint
+from physgen.errors import InvalidArgument, NoSolution
+from physgen.grid import Grid
 from physgen.guidance.gauss_newton import nearest
-from physgen.guidance.problem import Problem
+from physgen.guidance.problem import Problem, finite_samples
 
 UNBOUNDED = (-math.inf, math.inf)
 #: times that closed forms are applied in turn, before Gauss-Newton steps are taken
@@ -25,7 +27,8 @@ def feasible(
     """A point of all constraints near ``fields``, computed in float64 and rounded to their dtype.
 
     One constraint: its own projection, where it has one. Several: their projections in turn, and where those undo each
-    other, or are missing, `nearest` from there: the result is then the nearest one to first order only.
+    other, or are missing, `nearest` from there: the result is then the nearest one to first order only. A sample that a
+    projection has `NoSolution` for is NaN.
 
     Raises:
         InvalidArgument: equalities that no sample of the batch can satisfy together.
@@ -42,8 +45,8 @@ def feasible(
     with torch.no_grad():
         for _ in range(ROUNDS if closed else 0):
             for constraint in closed:
-                x = constraint.project(x, problem.grid)
-            if alone or all(bool((part <= TOLERANCE).all()) for part in problem.violated(x).values()):
+                x = _projected(constraint, x, problem.grid)
+            if alone or not any(bool((part > TOLERANCE).any()) for part in problem.violated(x).values()):
                 return x.to(fields.dtype)
     with torch.enable_grad():
         found = nearest(problem, x, tolerance=TOLERANCE, bounds=bounds)
@@ -53,3 +56,19 @@ def feasible(
             "constraints", names, f"equalities that hold together, not {float(found.violation.min()):.3g} apart"
         )
     return found.x.to(fields.dtype)
+
+
+def _projected(constraint: Constraint, x: Tensor, grid: Grid | None) -> Tensor:
+    """Each sample by itself where there is none for all of them."""
+    finite = finite_samples(x)
+    if not bool(finite.all()):
+        y = x.clone()
+        if bool(finite.any()):
+            y[finite] = _projected(constraint, x[finite], grid)
+        return y
+    try:
+        return constraint.project(x, grid)
+    except NoSolution:
+        if len(x) == 1:
+            return torch.full_like(x, math.nan)
+        return torch.cat([_projected(constraint, sample, grid) for sample in x.split(1)])

@@ -17,8 +17,8 @@ from physgen.guidance.problem import Problem, of_samples
 SETS, SHORTEST, HALVINGS = 40, 20, 4
 #: what rounding does to the value of the dual, in units of eps
 ROUNDING = 10
-#: part of the violation above which a step was of no use
-ENOUGH = 0.9
+#: part of the violation above which what is left after a step is too much
+ENOUGH = 0.5
 #: part of the residual that an equality must lose in a linearised step, or be called inconsistent with the others
 PROGRESS = 0.1
 
@@ -53,7 +53,8 @@ def nearest(
     The multipliers of the linearised problem maximise its dual, by projected Newton steps with a line search: the
     systems (J P J^T) dl = h + J (x - x_k), P the values between the bounds, are solved by `least_norm` for the active
     inequalities and all equalities. For linear constraints the first step is exact. A step that makes a sample worse is
-    halved; steps end when none gets better. Memory is a few samples and the graph of h.
+    halved. Where it gets better slowly, far from x0, the steps go on by the shortest way from where it is, and end when
+    that does not help either. Memory is a few samples and the graph of h.
 
     Args:
         problem: the constraints.
@@ -79,11 +80,12 @@ def nearest(
     at = Linearisation(problem, x)
     multipliers = torch.zeros_like(at.residual)
     wrong = violation(at.residual, at.inequality)
+    anchor, moved = x0, torch.zeros_like(inconsistent)
     for _ in range(steps):
         unsatisfied = wrong.amax(1) > tolerance
         if not bool(unsatisfied.any()):
             break
-        goal, multipliers, inconsistent = _linear_step(at, x0, multipliers, products, bounds)
+        goal, multipliers, inconsistent = _linear_step(at, anchor, multipliers, products, bounds)
         length, size = unsatisfied.to(x0.dtype), wrong.norm(dim=1)
         for _ in range(HALVINGS):
             at = Linearisation(problem, x + of_samples(length, x0) * (goal - x))
@@ -93,8 +95,11 @@ def nearest(
                 break
             length = torch.where(worse, length / 2, length)
         x, wrong = at.x.detach(), found
-        if not bool((unsatisfied & (wrong.norm(dim=1) < ENOUGH * size)).any()):
+        slow = unsatisfied & (wrong.norm(dim=1) > ENOUGH * size)
+        if bool((slow & moved).any()) and not bool((unsatisfied & ~(slow & moved)).any()):
             break
+        anchor, moved = torch.where(of_samples(slow, x0), x, anchor), moved | slow
+        multipliers = torch.where(slow[:, None], 0.0, multipliers)
     worst = wrong.amax(1)
     return Nearest(x, worst, inconsistent & (worst > tolerance))
 

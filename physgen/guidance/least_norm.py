@@ -46,8 +46,8 @@ def least_norm(
     ([[1.0, 1.0]], [[-1.0, 1.0]], [True])
     """
     values, rest, weights = torch.zeros_like(b), b, b
-    x = direction = vjp(b)
-    x = torch.zeros_like(x)
+    direction = vjp(b)
+    x = torch.zeros_like(direction)
     square = first = _square(direction)
     size = _square(b)
     active = (size > 0) & (square > 0)

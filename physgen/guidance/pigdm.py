@@ -36,6 +36,7 @@ class PiGDM(Guidance):
 
     with J of h at x0_hat, without a Jacobian (`least_norm`). Exact for linear constraints and a prior of independent
     values of unit variance. At sigma = 1, where d x0_hat / d x_t vanishes, x0* is the projection J^T (J J^T)^-1 (-h).
+    Where the constrained directions vary far more than that it overshoots and may diverge: see `ConditionalMean`.
     The finished video is projected (`terminal`, on by default). An inequality counts where it is violated.
 
     Args:

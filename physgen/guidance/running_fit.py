@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +20,7 @@ class RunningFit:
     """theta_k = argmin ||r(x0_hat; theta)||,  theta <- MEMORY theta + (1 - MEMORY) theta_k.
 
     Early estimates of the clean sample are poor and so are the constants fitted to them; within one correction they are
-    held fixed, so that inner iterations do not chase them.
+    held fixed, so that inner iterations do not chase them. A fit that is not finite counts for nothing.
 
     Source: exponential moving average.
 
@@ -57,5 +58,7 @@ def _averaged(old: dict[str, list[float]], found: dict[str, Any]) -> dict[str, l
         before = old.get(name, values)
         if len(before) != len(values):
             before = values
-        averages[name] = [MEMORY * a + (1 - MEMORY) * b for a, b in zip(before, values, strict=True)]
+        averages[name] = [
+            MEMORY * a + (1 - MEMORY) * b if math.isfinite(b) else a for a, b in zip(before, values, strict=True)
+        ]
     return averages
