@@ -18,6 +18,8 @@ from physgen.experiments.benchmark_guidance.reaction_metric import Ensemble, Met
 from physgen.experiments.benchmark_guidance.reaction_model import load_model, to_fields
 from physgen.experiments.benchmark_guidance.reaction_peers import dense_newton
 from physgen.experiments.benchmark_guidance.reaction_table import run
+from physgen.guidance.gauss_newton import nearest
+from physgen.guidance.problem import Problem
 from physgen.samplers import sample_flow
 
 
@@ -108,6 +110,16 @@ def test_unguided_samples_resemble_the_data(model):
         assert (a.std(0) - b.std(0)).abs().max() < 0.12
     roughness = [float(v.diff(dim=-1).square().mean().sqrt()) for v in (u, true)]
     assert roughness[0] == pytest.approx(roughness[1], rel=0.35)
+
+
+@pytest.mark.parametrize("seed", [101, 103])
+def test_samples_that_are_far_are_projected_all_the_way(model, seed):
+    """Curvature slows Gauss-Newton steps there, whose linear problem is anchored at the sample."""
+    laws = main_laws(data.case(seed, count=1))
+    with torch.no_grad():
+        x = sample_flow(model, noise(seed, 64), torch.linspace(1, 0, 51)).double()
+    found = nearest(Problem(dict(laws)), x, products=1000, tolerance=1e-9)
+    assert found.violation.max() <= 1e-9
 
 
 def test_a_known_start_is_followed_in_a_metric_and_laws_hold(model):
