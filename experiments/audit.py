@@ -47,7 +47,7 @@ def run(config: AuditConfig) -> None:
         raise InvalidArgument("observable", config.observable, ", ".join(OBSERVABLES))
     finite("tolerance", config.tolerance, "a finite number >= 0", lambda value: value >= 0)
     out = check_out(config.out) if config.out else None
-    constraints: list[Constraint] = [build(spec) for spec in config.constraint.values()]
+    constraints: list[Constraint] = [build(Constraint, spec) for spec in config.constraint.values()]
     measured = [measure(Path(file), config, constraints) for file in config.files]
     console = Console(soft_wrap=True, highlight=False)
     for item in measured:

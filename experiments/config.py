@@ -83,11 +83,26 @@ def typed(config: DictConfig, schema: type[Schema]) -> Schema:
     return result
 
 
-def build(spec: dict[str, Any], *args: Any) -> Any:
-    """Call the class named by ``_target_`` with the other entries as keywords."""
-    module, _, name = spec["_target_"].rpartition(".")
-    options = {key: value for key, value in spec.items() if key != "_target_"}
-    return getattr(importlib.import_module(module), name)(*args, **options)
+def build(kind: type, spec: dict[str, Any], *args: Any) -> Any:
+    """Call the class named by ``_target_``, which must be of a kind, with the other entries as keywords.
+
+    Raises:
+        InvalidArgument: a path that is not that of such a class: whatever else it names is not called.
+
+    >>> from physgen.constraints import Constraint
+    >>> build(Constraint, {"_target_": "os.system", "command": "true"})
+    Traceback (most recent call last):
+    physgen.errors.InvalidArgument: _target_='os.system': allowed: import path of a Constraint
+    """
+    target = str(spec["_target_"])
+    module, _, name = target.rpartition(".")
+    try:
+        cls = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError):
+        cls = None
+    if not (isinstance(cls, type) and issubclass(cls, kind)):
+        raise InvalidArgument("_target_", target, f"import path of a {kind.__name__}")
+    return cls(*args, **{key: value for key, value in spec.items() if key != "_target_"})
 
 
 def _parse(text: str) -> Override:

@@ -16,6 +16,5 @@ def default_guidance(name: str, constraints: Sequence[Constraint]) -> Guidance:
     >>> default_guidance("projection", [MassConservation()]).terminal
     True
     """
-    guidance = build(dict(configure("sample", [f"guidance={name}"]).guidance), constraints)
-    assert isinstance(guidance, Guidance)
+    guidance: Guidance = build(Guidance, dict(configure("sample", [f"guidance={name}"]).guidance), constraints)
     return guidance

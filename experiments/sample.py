@@ -56,10 +56,10 @@ def run(config: SampleConfig) -> None:
     settings = asdict(config)
     name = run_name("sample", {key: value for key, value in settings.items() if key != "out"})
     out = check_out(config.out or Path("runs") / name)
-    constraints: list[Constraint] = [build(spec) for spec in config.constraint.values()]
+    constraints: list[Constraint] = [build(Constraint, spec) for spec in config.constraint.values()]
     grid, observable = config.world.grid(config.prompt), config.world.observable(config.prompt)
     check_physics(constraints, observable, grid, config.world.num_frames)
-    guidance = build(config.guidance, constraints) if constraints and config.guidance["_target_"] else None
+    guidance = build(Guidance, config.guidance, constraints) if constraints and config.guidance["_target_"] else None
     if config.compare and guidance is None:
         raise InvalidArgument("compare", True, "true only with both a constraint and a guidance")
 

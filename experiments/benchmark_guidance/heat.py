@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import mean
-from typing import Any
 
 import torch
 
@@ -25,10 +23,10 @@ from physgen.experiments.benchmark_guidance.heat_mixture import (
 from physgen.experiments.benchmark_guidance.linear import Linear
 from physgen.experiments.benchmark_guidance.mixture import Conditioned, Mixture
 from physgen.experiments.benchmark_guidance.network import Counted
+from physgen.experiments.benchmark_guidance.store import Record, read_records, write_records
 from physgen.experiments.evaluate.tables import Table, publish
 from physgen.experiments.metrics import Interval
 
-Record = dict[str, Any]
 #: columns of the table that are distances, and their names there
 DISTANCES = {"mmse": "MMSE", "smse": "SMSE", "sw2": "SW2", "tv": "TV"}
 REFERENCE, FLOOR = "unguided", "exact draws"
@@ -59,7 +57,7 @@ def measure(name: str, prior: Mixture, posterior: Conditioned, seed: int, n: int
 def run_heat(seeds: Sequence[int], n: int, steps: int, out: Path) -> None:
     """Fill ``heat.json``, then write ``heat.md`` and ``heat.png`` and print the table."""
     store = out / "heat.json"
-    records: list[Record] = json.loads(store.read_text(encoding="utf-8")) if store.is_file() else []
+    records = read_records(store)
     done = {(record["arm"], record["seed"]) for record in records}
     prior = heat_mixture()
     for seed in seeds:
@@ -69,9 +67,7 @@ def run_heat(seeds: Sequence[int], n: int, steps: int, out: Path) -> None:
         posterior = heat_posterior(prior, initial_condition(prior, seed))
         for name in missing:
             records.append(measure(name, prior, posterior, seed, n, steps))
-            partial = store.with_suffix(".part")
-            partial.write_text(json.dumps(records, indent=1), encoding="utf-8")
-            partial.replace(store)
+            write_records(store, records)
     publish(out / "heat.md", [table(records, seeds, n, steps)])
     draw(records, out / "heat.png")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -19,9 +18,9 @@ from physgen.experiments.benchmark_guidance.reaction_data import CELLS, FRAMES, 
 from physgen.experiments.benchmark_guidance.reaction_laws import full_laws, largest, main_laws
 from physgen.experiments.benchmark_guidance.reaction_metric import Ensemble
 from physgen.experiments.benchmark_guidance.reaction_model import SPREAD, Frames, to_fields, to_samples
+from physgen.experiments.benchmark_guidance.store import Record
 from physgen.samplers import sample_flow
 
-Record = dict[str, Any]
 #: rows that the unguided arm gives besides its own
 PROJECTED, FLOOR = "unguided, projected", "exact draws"
 #: unguided samples behind the metric, and their steps; made once for all starts

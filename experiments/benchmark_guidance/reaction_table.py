@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
@@ -20,11 +19,11 @@ from physgen.experiments.benchmark_guidance.reaction_measure import (
     MEMBERS,
     PROJECTED,
     Knowledge,
-    Record,
     ensemble,
     measure,
 )
 from physgen.experiments.benchmark_guidance.reaction_model import WEIGHTS, load_model
+from physgen.experiments.benchmark_guidance.store import Record, read_records, write_records
 from physgen.experiments.evaluate.tables import Table, publish
 from physgen.experiments.metrics import Interval, mean_interval
 
@@ -53,7 +52,7 @@ def run(
     """
     out.mkdir(parents=True, exist_ok=True)
     store = out / "reaction.json"
-    records: list[Record] = json.loads(store.read_text(encoding="utf-8")) if store.is_file() else []
+    records = read_records(store)
     model = load_model(weights)
     metric = ensemble(model, min(MEMBERS, 8 * n))
     few, short = min(n, FEW), min(steps, SHORT)
@@ -70,9 +69,7 @@ def run(
             found = case(seed, truths)
             for name in missing:
                 records += measure(name, known, model, metric, found, seed, count, evaluations)
-                partial = store.with_suffix(".part")
-                partial.write_text(json.dumps(records, indent=1), encoding="utf-8")
-                partial.replace(store)
+                write_records(store, records)
     growth, equation = ([one for one in records if one["known"] == known.name] for known in (GROWTH, EQUATION))
     tables = [
         table(f"start and growth law known: {n} samples, {steps} evaluations", growth, seeds),

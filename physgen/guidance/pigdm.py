@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from physgen.constraints import Constraint
+from physgen.grid import finite
 from physgen.guidance.base import Guidance, Step
 from physgen.guidance.least_norm import least_norm
 from physgen.guidance.linearisation import Linearisation
@@ -41,9 +42,12 @@ class PiGDM(Guidance):
 
     Args:
         constraints: see `Guidance`.
-        noise: e, sd of the residuals of true data.
+        noise: e, sd of the residuals of true data, at least 0.
         terminal: see `Guidance`.
         knobs: see `Guidance`; `steps` has no meaning here.
+
+    Raises:
+        InvalidArgument: see `Guidance`; and a noise that is negative or not finite.
 
     Source: Song et al. (2023), Pseudoinverse-Guided Diffusion Models, ICLR; for flows: Pokle et al., arXiv:2310.04432.
 
@@ -61,7 +65,7 @@ class PiGDM(Guidance):
         self, constraints: Sequence[Constraint], *, noise: float = 0.0, terminal: bool = True, **knobs: Any
     ) -> None:
         super().__init__(constraints, terminal=terminal, **knobs)
-        self.noise = noise
+        self.noise = finite("noise", noise, "a finite number >= 0", lambda value: value >= 0)
 
     def update(self, x0: Tensor, step: Step) -> tuple[Tensor, dict[str, float]]:
         at = Linearisation(step.problem, x0)

@@ -143,7 +143,7 @@ def test_planted_violations_are_told_from_truth(family: str, kind: str, size: di
 def test_shipped_configurations_tell_leaks_and_time_reversal(family: str, shipped: str) -> None:
     """With constants fitted to each video."""
     spec: Any = OmegaConf.to_container(OmegaConf.load(str(files("physgen.conf") / "constraint" / f"{shipped}.yaml")))
-    constraint = build(spec)
+    constraint = build(ReactionDiffusion, spec)
     clips = FAMILIES[family](16, rng=np.random.default_rng(5))
     part = unexplained(constraint, clips.fields, clips.grid)
     for kind in ("leak", "reversed"):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from physgen.errors import InvalidArgument
 from physgen.experiments.benchmark_guidance.arms import ARMS
 from physgen.experiments.benchmark_guidance.differences import covariance_by_difference
 from physgen.experiments.benchmark_guidance.distances import distances, sliced_wasserstein
@@ -27,6 +28,7 @@ from physgen.experiments.benchmark_guidance.levels import levels
 from physgen.experiments.benchmark_guidance.mixture import Conditioned, Mixture
 from physgen.experiments.benchmark_guidance.network import Counted
 from physgen.experiments.benchmark_guidance.peers import eci, pcfm
+from physgen.experiments.benchmark_guidance.store import read_records
 from physgen.experiments.cli import main
 
 
@@ -235,3 +237,11 @@ def test_command_writes_results_and_resumes(tmp_path: Path, capsys: pytest.Captu
 def test_command_refuses(wrong: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*options(tmp_path / "run"), wrong]) == 2
     assert wrong.partition("=")[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["", "[{", "{}", "[1]"])
+def test_a_broken_record_is_one_clear_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "heat.json").write_text(text)
+    with pytest.raises(InvalidArgument, match=r"out=.*heat\.json is whole"):
+        read_records(tmp_path / "heat.json")
+    assert (tmp_path / "heat.json").read_text() == text

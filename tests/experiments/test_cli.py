@@ -186,6 +186,7 @@ def test_a_law_that_the_family_does_not_obey_is_noted(
             ["sample", "prompt=x", "constraint.mass.bleaching=none"],
             f"after a choice, constraint={'|'.join(CONSTRAINTS)}",
         ),
+        (["sample", "prompt=x", "constraint=mass", "constraint.mass._target_=os.abort"], "import path of a Constraint"),
         (["sample", "prompt=x", "constraint=mass", "constraint.mass.bleching=none"], "did you mean"),
         (["sample", "prompt=x", "constraint=mass", "constraint.mass.bleaching=maybe"], "allowed: none, exponential"),
         (["sample", "prompt=x", "world.stepz=3"], "did you mean 'world.steps'"),

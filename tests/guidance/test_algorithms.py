@@ -206,6 +206,7 @@ def test_a_composition_is_one_after_the_other_inside_their_windows() -> None:
         (lambda: Composition([X0Gradient([LINEAR]), DPS([LINEAR])]), "through_network"),
         (lambda: Composition([X0Gradient([LINEAR]), X0Gradient([LINEAR], renoise=0.5)]), "renoise"),
         (lambda: AugmentedLagrangian([LINEAR], penalty=0.0), "penalty"),
+        (lambda: PiGDM([LINEAR], noise=-1.0), "noise"),
         (lambda: TFG([LINEAR], recurrence=0), "recurrence"),
         (lambda: TFG([LINEAR], draws=0), "draws"),
         (lambda: TFG([LINEAR], smoothing=-1.0), "smoothing"),
