@@ -38,7 +38,7 @@ class Constraint(ABC):
 
     name: str
     kind: ClassVar[Literal["equality", "inequality"]] = "equality"
-    noise_floor: ClassVar[float] = 0.0
+    noise_floor: float = 0.0
     projects: ClassVar[bool] = False
     parameters: Literal["fixed", "fitted"] = "fixed"
 

@@ -18,6 +18,8 @@ from physgen.grid import Grid
 from physgen.ops.phase_order import phase_order_nll, posterior, viterbi
 
 FORMS = ("hmm", "clock")
+#: residual of the hmm on true simulator videos, where single frames are misnamed (median)
+NOISE_FLOOR = 0.8
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,6 @@ class PhaseOrder(Constraint):
 
     name = "phase_order"
     parameters = "fitted"
-    noise_floor = 0.8
 
     def __init__(
         self,
@@ -99,6 +100,7 @@ class PhaseOrder(Constraint):
         self.chromatin, self.cell = chromatin, cell
         self.allowed = allowed([exceptions] if isinstance(exceptions, str) else exceptions)
         self.start, self.durations, self.form = start, dict(durations) if durations else None, form
+        self.noise_floor = NOISE_FLOOR if form == "hmm" else 0.0
 
     def residual(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B N"]:
         """Dimensionless: ``[B, 1]`` of the hmm, ``[B, T - 1]`` of the clock; in the dtype of fields, at least float32.

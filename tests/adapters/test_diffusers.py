@@ -21,6 +21,7 @@ from diffusers import (
 )
 from torch import Tensor, nn
 
+from adapters.conftest import LinearSet
 from physgen.adapters import guide
 from physgen.constraints import Constraint, MassConservation
 from physgen.errors import InvalidArgument
@@ -37,26 +38,6 @@ SCHEDULERS: dict[str, Callable[[], Any]] = {
         prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0, solver_order=3
     ),
 }
-
-
-class Subspace(Constraint):
-    """W fields = b, seven equations at once."""
-
-    name = "subspace"
-    projects = True
-
-    def __init__(self) -> None:
-        generator = torch.Generator().manual_seed(3)
-        self.weight = torch.randn(7, math.prod(LATENTS), generator=generator, dtype=torch.float64)
-        self.offset = torch.randn(7, generator=generator, dtype=torch.float64)
-
-    def residual(self, fields: Tensor, grid: Grid | None) -> Tensor:
-        return (fields.flatten(1).double() @ self.weight.T - self.offset).to(fields.dtype)
-
-    def project(self, fields: Tensor, grid: Grid | None) -> Tensor:
-        residual = fields.flatten(1).double() @ self.weight.T - self.offset
-        step = torch.linalg.solve(self.weight @ self.weight.T, residual.T).T @ self.weight
-        return (fields.double() - step.view_as(fields)).to(fields.dtype)
 
 
 class NotANumber(Constraint):
@@ -143,20 +124,20 @@ def test_final_latent_is_the_corrected_one(pipe: WanPipeline) -> None:
 
 @pytest.mark.parametrize("batch", [1, 3])
 def test_final_latent_lies_in_a_linear_set_exactly(pipe: WanPipeline, batch: int) -> None:
-    constraint = Subspace()
+    constraint = LinearSet(LATENTS)
     with guide(pipe, Projection([constraint])) as log:
         latents = sample(pipe, batch=batch)
     assert (latents - constraint.project(latents, None)).abs().max() <= 1e-5
     assert [entry["step"] for entry in log.steps] == [0, 1, 2, 3]
     sigmas = pipe.scheduler.sigmas[:-1].tolist()
     assert [entry["sigma"] for entry in log.steps] == sigmas
-    assert all(entry["residual"]["subspace"] > 0 and entry["seconds"] > 0 for entry in log.steps)
-    assert log.terminal["residual_after"]["subspace"] < 1e-5
+    assert all(entry["residual"]["linear"] > 0 and entry["seconds"] > 0 for entry in log.steps)
+    assert log.terminal["residual_after"]["linear"] < 1e-5
 
 
 @pytest.mark.parametrize("steps", [2, 5, 21])
 def test_exact_for_any_number_of_steps(pipe: WanPipeline, steps: int) -> None:
-    constraint = Subspace()
+    constraint = LinearSet(LATENTS)
     with guide(pipe, Projection([constraint])) as log:
         latents = sample(pipe, num_inference_steps=steps)
     assert len(log.steps) == steps
@@ -166,7 +147,7 @@ def test_exact_for_any_number_of_steps(pipe: WanPipeline, steps: int) -> None:
 def test_stochastic_euler_ends_on_the_constraint(models: dict[str, nn.Module]) -> None:
     scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0, stochastic_sampling=True)
     pipe = WanPipeline(tokenizer=None, text_encoder=None, scheduler=scheduler, **models)
-    constraint = Subspace()
+    constraint = LinearSet(LATENTS)
     with guide(pipe, Projection([constraint])):
         latents = sample(pipe)
     assert (latents - constraint.project(latents, None)).abs().max() <= 1e-5
@@ -196,7 +177,7 @@ def test_classes_come_back_after_an_error(pipe: WanPipeline) -> None:
 
 def test_a_window_shorter_than_a_step_is_one_step(pipe: WanPipeline) -> None:
     before = sample(pipe)
-    with guide(pipe, X0Gradient([Subspace()], start=0.8, stop=0.9)) as log:
+    with guide(pipe, X0Gradient([LinearSet(LATENTS)], start=0.8, stop=0.9)) as log:
         assert not torch.equal(sample(pipe), before)
     assert len(log.steps) == 1
 
@@ -213,7 +194,7 @@ def test_steps_before_the_window_are_not_touched(pipe: WanPipeline) -> None:
         return seen[2]
 
     before = third(pipe)
-    with guide(pipe, X0Gradient([Subspace()], start=0.75)) as log:
+    with guide(pipe, X0Gradient([LinearSet(LATENTS)], start=0.75)) as log:
         assert torch.equal(third(pipe), before)
     assert [entry["step"] for entry in log.steps] == [3]
 
@@ -256,7 +237,7 @@ def test_one_decode_per_inner_step(pipe: WanPipeline, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("window", [{}, {"stop": 0.5}, {"start": 0.5}, {"start": 0.25, "stop": 0.75}])
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_bfloat16_latents_stay_bfloat16(name: str, window: dict[str, float]) -> None:
-    scheduler, constraint = SCHEDULERS[name](), Subspace()
+    scheduler, constraint = SCHEDULERS[name](), LinearSet(LATENTS)
     scheduler.set_timesteps(8)
     pipe = WanPipeline(tokenizer=None, text_encoder=None, vae=None, transformer=None, scheduler=scheduler)
     generator = torch.Generator().manual_seed(0)
@@ -275,7 +256,7 @@ def test_a_bfloat16_model_does_not_cost_precision(models: dict[str, nn.Module]) 
     half = {name: copy.deepcopy(model).to(torch.bfloat16) for name, model in models.items()}
     for make in SCHEDULERS.values():
         pipe = WanPipeline(tokenizer=None, text_encoder=None, scheduler=make(), **half)
-        constraint = Subspace()
+        constraint = LinearSet(LATENTS)
         with guide(pipe, Projection([constraint])):
             latents = sample(pipe)
         assert (latents - constraint.project(latents, None)).abs().max() <= 1e-5
@@ -292,7 +273,7 @@ def test_a_bfloat16_model_does_not_cost_precision(models: dict[str, nn.Module]) 
 def test_scheduler_keeps_its_type_and_signature(pipe: WanPipeline) -> None:
     cls = type(pipe.scheduler)
     signature = inspect.signature(cls.step)
-    with guide(pipe, Projection([Subspace()])):
+    with guide(pipe, Projection([LinearSet(LATENTS)])):
         guided = type(pipe.scheduler)
         assert guided is not cls
         assert isinstance(pipe.scheduler, cls)
@@ -301,7 +282,7 @@ def test_scheduler_keeps_its_type_and_signature(pipe: WanPipeline) -> None:
 
 
 def test_copies_are_guided_and_logged_inside_only(pipe: WanPipeline) -> None:
-    constraint = Subspace()
+    constraint = LinearSet(LATENTS)
     before = sample(pipe)
     original = pipe.scheduler
     with guide(pipe, Projection([constraint])) as log:
@@ -319,7 +300,7 @@ def test_copies_are_guided_and_logged_inside_only(pipe: WanPipeline) -> None:
 
 def test_save_pretrained_writes_the_real_class(pipe: WanPipeline, tmp_path: Path) -> None:
     cls = type(pipe.scheduler)
-    with guide(pipe, Projection([Subspace()])):
+    with guide(pipe, Projection([LinearSet(LATENTS)])):
         pipe.save_pretrained(tmp_path)
     config = json.loads((tmp_path / "scheduler" / "scheduler_config.json").read_text())
     index = json.loads((tmp_path / "model_index.json").read_text())
@@ -330,7 +311,7 @@ def test_save_pretrained_writes_the_real_class(pipe: WanPipeline, tmp_path: Path
 
 def test_from_config_warns_that_guidance_is_lost(pipe: WanPipeline) -> None:
     cls = type(pipe.scheduler)
-    with guide(pipe, Projection([Subspace()])):
+    with guide(pipe, Projection([LinearSet(LATENTS)])):
         with pytest.warns(UserWarning, match="without guidance"):
             made = type(pipe.scheduler).from_config(pipe.scheduler.config)
         assert type(made) is cls
@@ -338,7 +319,7 @@ def test_from_config_warns_that_guidance_is_lost(pipe: WanPipeline) -> None:
 
 def test_a_replaced_scheduler_is_reported(pipe: WanPipeline) -> None:
     cls = type(pipe.scheduler)
-    guided = guide(pipe, Projection([Subspace()]))
+    guided = guide(pipe, Projection([LinearSet(LATENTS)]))
     log = guided.__enter__()
     pipe.scheduler = cls.from_config(pipe.scheduler.config)
     sample(pipe)
@@ -442,7 +423,7 @@ def test_unclamped_decode_is_preferred(models: dict[str, nn.Module]) -> None:
 
 
 def test_guiding_twice_is_refused(pipe: WanPipeline) -> None:
-    guidance = Projection([Subspace()])
+    guidance = Projection([LinearSet(LATENTS)])
     with guide(pipe, guidance):
         with pytest.raises(InvalidArgument, match="already inside guide"), guide(pipe, guidance):
             pass
@@ -456,7 +437,7 @@ def test_guiding_twice_is_refused(pipe: WanPipeline) -> None:
 
 def test_pipeline_without_scheduler_is_refused() -> None:
     for pipe in (object(), nn.Identity()):
-        with pytest.raises(InvalidArgument, match="scheduler"), guide(pipe, Projection([Subspace()])):
+        with pytest.raises(InvalidArgument, match="scheduler"), guide(pipe, Projection([LinearSet(LATENTS)])):
             pass
 
 
@@ -473,7 +454,7 @@ def test_pipeline_without_scheduler_is_refused() -> None:
 def test_schedulers_of_unknown_prediction_are_refused(models: dict[str, nn.Module], scheduler: Any) -> None:
     pipe = WanPipeline(tokenizer=None, text_encoder=None, scheduler=scheduler, **models)
     cls = type(scheduler)
-    with pytest.raises(InvalidArgument, match=cls.__name__), guide(pipe, Projection([Subspace()])):
+    with pytest.raises(InvalidArgument, match=cls.__name__), guide(pipe, Projection([LinearSet(LATENTS)])):
         pass
     assert type(pipe.scheduler) is cls
 
@@ -486,7 +467,7 @@ def test_observable_needs_an_autoencoder(models: dict[str, nn.Module]) -> None:
         scheduler=SCHEDULERS["euler"](),
         transformer=models["transformer"],
     )
-    with pytest.raises(InvalidArgument, match="vae"), guide(pipe, Projection([Subspace()]), observable=DYE):
+    with pytest.raises(InvalidArgument, match="vae"), guide(pipe, Projection([LinearSet(LATENTS)]), observable=DYE):
         pass
 
 
@@ -517,5 +498,5 @@ def test_timesteps_per_token_are_refused(models: dict[str, nn.Module]) -> None:
     pipe = WanPipeline(tokenizer=None, text_encoder=None, scheduler=SCHEDULERS["euler"](), **models)
     pipe.scheduler.set_timesteps(4)
     x = torch.randn(1, *LATENTS)
-    with pytest.raises(InvalidArgument, match="per_token_timesteps"), guide(pipe, Projection([Subspace()])):
+    with pytest.raises(InvalidArgument, match="per_token_timesteps"), guide(pipe, Projection([LinearSet(LATENTS)])):
         pipe.scheduler.step(x, pipe.scheduler.timesteps[0], x, per_token_timesteps=torch.ones(1, 4))
