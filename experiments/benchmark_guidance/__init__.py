@@ -1,4 +1,4 @@
-"""`physgen benchmark-guidance`: guided samplers against exact posteriors."""
+"""`physgen benchmark-guidance`: guided samplers against exact posteriors, and in the embedded world."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from physgen.errors import InvalidArgument
 from physgen.records import run_name
 
-PROBLEMS = ("heat", "reaction")
+PROBLEMS = ("heat", "reaction", "micro", "dial")
 
 
 @dataclass
@@ -36,6 +36,8 @@ def run(config: BenchmarkGuidanceConfig) -> None:
         raise InvalidArgument("seeds", config.seeds, "a list of different numbers from 0, as [100,101]")
     from physgen.experiments.benchmark_guidance.heat import run_heat
     from physgen.experiments.benchmark_guidance.reaction_table import run as run_reaction
+    from physgen.experiments.benchmark_micro.dial import run_dial
+    from physgen.experiments.benchmark_micro.run import run_micro
     from physgen.experiments.evaluate import resume
 
     settings = {key: value for key, value in asdict(config).items() if key != "out"}
@@ -43,6 +45,10 @@ def run(config: BenchmarkGuidanceConfig) -> None:
     resume(out, settings)
     if config.problem == "heat":
         run_heat(config.seeds, config.n, config.steps, out)
-    else:
+    elif config.problem == "reaction":
         run_reaction(config.seeds, config.n, config.steps, out)
+    elif config.problem == "micro":
+        run_micro(config.seeds, config.n, out)
+    else:
+        run_dial(config.seeds, out)
     print(out)

@@ -1,0 +1,1 @@
+"""Guidance in the embedded world: every constraint with every algorithm, and parameters imposed and measured back."""
