@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from physgen.errors import InvalidArgument
@@ -52,6 +52,14 @@ class Constraint(ABC):
         if self.kind == "inequality":
             residual = residual.clamp(min=0)
         return residual.square().sum(1) / 2
+
+    def satisfied(self, fields: Float[Tensor, "B *shape"], grid: Grid | None, tolerance: float) -> Bool[Tensor, "B"]:
+        """Which samples hold it: no residual (no positive one, for an inequality) above the tolerance.
+
+        A constraint whose residual is not zero where it holds says here what holding means.
+        """
+        residual = self.residual(fields, grid).detach().reshape(len(fields), -1)
+        return (residual if self.kind == "inequality" else residual.abs()).amax(1) <= tolerance
 
     def project(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B S T *space"]:
         """Nearest fields that satisfy the constraint, where `projects` says that they can be found.

@@ -17,9 +17,10 @@ from torch import Tensor
 
 from physgen import __version__
 from physgen.adapters.diffusers import GuidanceLog, guide
-from physgen.audit import FLOAT_PRECISION, audit, mass_balance
+from physgen.audit import mass_balance
 from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
+from physgen.experiments.certified import certified, measure, verdict, warnings_of
 from physgen.experiments.charts import Chart, Series
 from physgen.experiments.config import build
 from physgen.experiments.report import Film, Page, Table, number, percent, write_report
@@ -27,6 +28,7 @@ from physgen.experiments.schema import SampleConfig
 from physgen.experiments.strip import write_preview
 from physgen.grid import Grid, finite
 from physgen.guidance import Guidance
+from physgen.guidance.contradiction import require_consistent
 from physgen.observables import Observable
 from physgen.records import JsonlWriter, check_out, git_sha, open_run, peak_memory_mb, run_name, write_json_atomic
 from physgen.video import Video, write_mp4, write_tiff
@@ -62,10 +64,17 @@ def run(config: SampleConfig) -> None:
     guidance = build(Guidance, config.guidance, constraints) if constraints and config.guidance["_target_"] else None
     if config.compare and guidance is None:
         raise InvalidArgument("compare", True, "true only with both a constraint and a guidance")
+    if guidance and guidance.terminal:
+        size = (1, len(observable.species), config.world.num_frames, config.world.height, config.world.width)
+        faint = torch.rand(size, generator=torch.Generator().manual_seed(config.seed))
+        require_consistent(guidance.problem(grid), 0.4 + 0.2 * faint)
 
     if config.world.threads:
         torch.set_num_threads(config.world.threads)
     world = config.world.load(config.device)
+    if guidance:
+        with guide(world.pipe, guidance, observable=observable, grid=grid):
+            pass  # refuses a pipeline that cannot be guided
     notes = remarks(world, config)
     console = Console(soft_wrap=True, highlight=False)
     for note in notes:
@@ -94,6 +103,7 @@ def run(config: SampleConfig) -> None:
         stem = out / ("video" if label == main else label)
         write_tiff(stem.with_suffix(".tif"), video)
         write_mp4(stem.with_suffix(".mp4"), video, world.fps)
+    notes = [*notes, *warnings_of(drawn[main].log)]
     metrics = summary(config, world, drawn, main, notes)
     page = make_page(config, drawn, main, videos, notes, out, observable)
     write_preview(out / "preview.png", videos, page.charts[0], config.prompt)
@@ -101,6 +111,8 @@ def run(config: SampleConfig) -> None:
     write_json_atomic(out / "metrics.json", metrics)
     for first, *cells in (page.table.columns, *page.table.rows):
         console.print(f"{first:<46}" + "".join(f"{cell:>14}" for cell in cells), markup=False)
+    for note in (*warnings_of(drawn[main].log), certified(drawn[main].log)):
+        console.print(note, markup=False)
     console.print(str(out), markup=False)
 
 
@@ -158,7 +170,7 @@ def draw(
         start = time.perf_counter()
         video = world.sample(config.prompt, seed=config.seed, steps=config.steps, guidance_scale=config.guidance_scale)
         seconds = time.perf_counter() - start
-    measured = audit(video, observable, constraints, grid, tolerance=FLOAT_PRECISION)
+    measured = measure(video, observable, guidance, constraints, grid, log)
     return Drawn(video, seconds, len(calls), log, measured, mass_balance(video, observable, grid))
 
 
@@ -198,7 +210,9 @@ def summary(config: SampleConfig, world: World, drawn: dict[str, Drawn], main: s
         "constraints": constraints,
         "drift": result.drift,
         "unguided_drift": free.drift if free else None,
-        "terminal": result.log.terminal,
+        "certificate": result.log.terminal.get("certificate", {}),
+        "conflicts": result.log.conflicts,
+        "terminal": {key: value for key, value in result.log.terminal.items() if key != "certificate"},
         "dropped": result.log.dropped,
         "mass": {label: d.mass for label, d in drawn.items()},
     }
@@ -256,6 +270,9 @@ def rows(drawn: dict[str, Drawn], labels: list[str]) -> list[list[str]]:
     for name in columns[0].constraints:
         for key, text in (("residual_rms", "rms"), ("residual_max", "largest")):
             table.append([f"{name} residual, {text}", *(number(d.constraints[name][key]) for d in columns)])
+    certificates = [d.log.terminal.get("certificate", {}) for d in columns]
+    for name in dict.fromkeys(name for entries in certificates for name in entries):
+        table.append([f"{name}, certified", *(verdict(entries.get(name)) for entries in certificates)])
     table.append(["mass drift, max |m(t) − m(0)| / m(0)", *(percent(d.drift) for d in columns)])
     table.append(["mass, sd about its trend", *(percent(largest(d.mass, "detrended_sd")) for d in columns)])
     table.append(

@@ -25,3 +25,7 @@ class InvalidArgument(ValueError):
 
 class NoSolution(InvalidArgument):
     """Nothing near an argument satisfies a constraint: a sample that is beyond help, not a mistake in the call."""
+
+
+class Contradiction(InvalidArgument):
+    """Equalities that cannot hold together, in no sample of a batch."""

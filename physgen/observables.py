@@ -14,6 +14,8 @@ from physgen.errors import InvalidArgument
 from physgen.grid import finite
 
 CONDITION = 1e3
+#: exponent of the binade (0 for values of 1/2 to 1) that the darkest pixels are rounded as if they were in
+DARKEST = -8
 
 
 class Observable(ABC):
@@ -137,13 +139,13 @@ class ColourMap(Observable):
 
         with alpha per pixel the largest number in [0, 1] that keeps rgb' in [0, 1]. Where alpha = 1 this is the
         L2-nearest video with those fields; elsewhere the nearest with a scaled off-map colour. Where background + A c'
-        leaves [0, 1] (several dyes on top of each other, see `gamut`) and no such alpha exists, alpha = 0 and the pixel
-        stays outside: the fields are kept, and whoever shows the video clips it.
+        leaves [0, 1] (several dyes on top of each other, see `gamut`, or a pixel that is saturated) and no such alpha
+        exists, the pixel stays outside: the fields are kept, and whoever shows the video clips it.
 
         ``video`` is ``[B, 3, T, H, W]`` and may lie outside [0, 1], ``fields`` ``[B, S, T, H, W]`` in ``unit``. The
-        result has the dtype of ``video``. Below float64 it is rounded to multiples of eps/2 (2^-24 in float32, so that
-        the map to [-1, 1] and back is exact) by error diffusion along each frame, which keeps the sum of each channel
-        over a frame to within one such step: equal pixels would otherwise all round the same way, and mass would drift.
+        result has the dtype of ``video``. Below float64 it is rounded to a neighbour by error diffusion along each frame,
+        which keeps the sum of each channel over the pixels of a frame in one binade to within one step of that binade:
+        equal pixels would otherwise all round the same way, and mass would drift.
         Detached.
 
         Raises:
@@ -212,7 +214,7 @@ class ColourMap(Observable):
         on_map = self._mix(fields.double()) + self._background(video)
         low, high = _scaling(on_map, off_map)
         reachable = low <= high
-        embedded = on_map + torch.where(reachable, high, 0.0) * off_map
+        embedded = on_map + high.clamp(min=0) * off_map
         rounded = _diffuse_rounding(embedded, video.dtype)
         return torch.where(reachable, rounded.clamp(0, 1), rounded)
 
@@ -278,9 +280,14 @@ def _scaling(on_map: Tensor, off_map: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _diffuse_rounding(video: Tensor, dtype: torch.dtype) -> Tensor:
-    """Round to multiples of eps/2 so that each channel's sum over a frame is kept."""
+    """Round to neighbours in the dtype so that each channel's sum over a frame is kept, binade by binade."""
     if dtype == torch.float64:
         return video
-    step = torch.finfo(dtype).eps / 2
-    running = (video.flatten(-2).cumsum(-1) / step).round()
-    return (running.diff(dim=-1, prepend=torch.zeros_like(running[..., :1])) * step).view_as(video).to(dtype)
+    exponent = torch.frexp(video)[1].clamp(min=DARKEST)
+    rounded = torch.zeros_like(video)
+    for binade in exponent.unique().tolist():
+        inside, step = exponent == binade, torch.finfo(dtype).eps * 2.0 ** (binade - 1)
+        running = (torch.where(inside, video, 0.0).flatten(-2).cumsum(-1) / step).round()
+        steps = running.diff(dim=-1, prepend=torch.zeros_like(running[..., :1])).view_as(video)
+        rounded = torch.where(inside, steps * step, rounded)
+    return rounded.to(dtype)

@@ -132,7 +132,13 @@ def test_float32_video_keeps_the_mass(observable: ColourMap, peak: float, genera
     assert drift(video) < 1e-7
     if peak < 1:
         assert drift(render(observable, spot).float()) > 5 * drift(video)
-    assert torch.equal((video * 2 - 1) / 2 + 0.5, video)
+
+
+def test_embedding_rounds_each_pixel_to_its_own_precision(generator: torch.Generator) -> None:
+    video, faint = torch.rand(1, 3, 2, 16, 16, generator=generator), torch.full((1, 1, 2, 16, 16), 1e-3)
+    exact = ONE.embed(video.double(), faint)
+    error = ONE.embed(video, faint).double() - exact
+    assert (error.abs() <= torch.finfo(torch.float32).eps * exact.clamp(min=2**-9)).all()
 
 
 def test_embed_half_precision(generator: torch.Generator) -> None:
@@ -212,3 +218,13 @@ def test_refuses(monkeypatch: pytest.MonkeyPatch, call: Callable[[], object], me
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(InvalidArgument, match=re.escape(message)):
         call()
+
+
+def test_embedding_what_a_saturated_video_shows_changes_nothing() -> None:
+    """Other light on top of the dye: the dye alone is out of the gamut, the pixel is not."""
+    video = torch.tensor([1.0, 0.9, 0.3]).view(1, 3, 1, 1, 1).expand(1, 3, 1, 2, 2).contiguous()
+    observable = ColourMap([(0.82, 0.72, 0.10)], (0.04, 0.05, 0.05), ("dye",))
+    fields = observable(video)
+    assert 0.04 + 0.82 * fields.max() > 1
+    torch.testing.assert_close(observable.embed(video, fields), video, rtol=0, atol=1e-6)
+    assert (observable.embed(video, fields + 1e-3).clamp(0, 1) - video).abs().max() < 2e-3

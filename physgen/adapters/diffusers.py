@@ -16,6 +16,7 @@ from physgen.adapters.latents import Decoder
 from physgen.adapters.network import Recorder, recorded
 from physgen.adapters.predictions import require_supported
 from physgen.adapters.session import GuidanceLog, Session
+from physgen.adapters.species import require_species
 from physgen.adapters.swap import renamed_subclass, swapped_class, unguided_class
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
@@ -102,8 +103,9 @@ def guide(
 
     Raises:
         InvalidArgument: a pipeline that is guided already or lacks a component, a scheduler that is not supported, a
-            guidance that needs more than one pass per step, new noise in a scheduler with a history. In use: see
-            `Decoder` and `Recorder`.
+            guidance that needs more than one pass per step, new noise in a scheduler with a history, constraints on
+            species that the observable does not read. In use: a model that predicts NaN for every sample; see
+            `Decoder`, `Recorder` and `Guidance.correction`.
 
     Source: flow matching, Lipman et al., arXiv:2210.02747; p and q: `prediction`.
 
@@ -126,6 +128,7 @@ def guide(
     _require_one_pass(guidance, scheduler)
     decode = None
     if observable is not None:
+        require_species(guidance.constraints, observable, grid)
         config = getattr(getattr(pipe, "transformer", None), "config", {})
         padded = (config.get("patch_size_t") or 1) > 1
         decode = Decoder(_required(pipe, "vae"), observable, padded)

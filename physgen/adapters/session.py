@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import time
+import warnings
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -18,7 +20,11 @@ from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.guidance import Guidance
 from physgen.guidance.base import keep_finite
-from physgen.guidance.problem import rms
+from physgen.guidance.certificate import Projected, certificate
+from physgen.guidance.problem import finite_samples, rms
+
+#: mean cosine below which two constraints are said to pull against each other
+CONFLICT = -0.5
 
 
 @dataclass
@@ -26,14 +32,26 @@ class GuidanceLog:
     """What guidance did in the pipeline calls inside one `with guide(...)`.
 
     `steps`: for each corrected step, step, sigma, residual {constraint: RMS before the correction}, correction_norm
-    (RMS, latent units), dropped and seconds. `terminal`, of the last call: moved_rms (video in [0, 1], or latents where
-    there is no observable), dropped, residual_before and residual_after {constraint: RMS}. `dropped`: samples whose
-    correction was not finite, summed.
+    (RMS, latent units), cosine {pair of constraints: of their directions of descent, see `Correction`}, dropped and
+    seconds. `terminal`, of the last call: moved_rms (video in [0, 1], or latents where there is no observable),
+    dropped, residual_before and residual_after {constraint: RMS}, the `certificate` of what is returned and, where the
+    constraints cannot hold together, the `contradiction`: what is returned is not projected then. `dropped`: samples
+    whose correction was not finite, summed.
     """
 
     steps: list[dict[str, Any]] = field(default_factory=list)
     terminal: dict[str, Any] = field(default_factory=dict)
     dropped: int = 0
+
+    @property
+    def conflicts(self) -> dict[str, float]:
+        """Pairs of constraints that pull against each other: mean cosine over the corrected steps below -0.5."""
+        found: dict[str, list[float]] = {}
+        for step in self.steps:
+            for pair, cosine in step["cosine"].items():
+                found.setdefault(pair, []).append(cosine)
+        means = {pair: fmean(cosines) for pair, cosines in found.items()}
+        return {pair: mean for pair, mean in means.items() if mean < CONFLICT}
 
 
 @dataclass
@@ -64,6 +82,8 @@ class Session:
         sample, output, timestep = (call.arguments[name] for name in ("sample", "model_output", "timestep"))
         self._require_plain(call.arguments, sample, output)
         number, total = position(scheduler, timestep)
+        if not bool(finite_samples(output).any()):
+            raise InvalidArgument("model_output", f"NaN or Inf in every sample at step {number}", "finite predictions")
         if self.upcoming is None:
             self.guidance.reset()
         self.upcoming = number + 1, total
@@ -80,7 +100,7 @@ class Session:
             self.recorder.calls.clear()
         result = base.step(*call.args, **call.kwargs)
         latents = result[0] if isinstance(result, tuple) else result.prev_sample
-        latents = (self._project_latents(latents) if terminal else latents).to(sample.dtype)
+        latents = self._project_latents(latents, sample.dtype) if terminal else latents.to(sample.dtype)
         if isinstance(result, tuple):
             return (latents, *result[1:])
         result.prev_sample = latents
@@ -92,10 +112,12 @@ class Session:
         observable = self.decode.observable
         with torch.autocast(video.device.type, enabled=False):
             video = (video.float() / 2 + 0.5).clamp(0, 1)
-            fields = observe(observable, video)
-            target = self.guidance.project(fields, self.grid, observable.bounds)
-            projected, dropped = keep_finite(observable.embed(video, target).clamp(0, 1), video)
-            self._log_terminal(rms(projected - video), fields, observe(observable, projected), dropped)
+            fields = observe(observable, video.double())
+            target = self.guidance.projection(fields, self.grid, observable.bounds)
+            projected, dropped = keep_finite(observable.embed(video, target.fields).clamp(0, 1), video)
+            seen = observe(observable, projected.double())
+            rounded = observable.embed(video.double(), target.fields).float().double()
+            self._log_terminal(rms(projected - video), fields, target, seen, observe(observable, rounded), dropped)
         return projected
 
     def _require_plain(self, arguments: dict[str, Any], sample: Tensor, output: Tensor) -> None:
@@ -125,6 +147,7 @@ class Session:
                 "sigma": at.sigma,
                 "residual": correction.residuals,
                 "correction_norm": correction.norm,
+                "cosine": correction.cosines,
                 "dropped": correction.dropped,
                 "seconds": time.perf_counter() - started,
             }
@@ -143,18 +166,26 @@ class Session:
         target = (1 - following) * x0 + following * ((1 - eta) ** 0.5 * noise + eta**0.5 * xi)
         return (target - x_t) / (following - sigma)
 
-    def _project_latents(self, latents: Tensor) -> Tensor:
+    def _project_latents(self, latents: Tensor, dtype: torch.dtype) -> Tensor:
         with torch.autocast(latents.device.type, enabled=False):
-            fields = latents.to(torch.promote_types(latents.dtype, torch.float32))
-            projected, dropped = keep_finite(self.guidance.project(fields, self.grid), fields)
-            self._log_terminal(rms(projected - fields), fields, projected, dropped)
+            target = self.guidance.projection(latents.double(), self.grid)
+            projected, dropped = keep_finite(target.fields.to(dtype), latents.to(dtype))
+            moved = rms(projected.double() - latents.double())
+            rounded = target.fields.to(dtype).double()
+            self._log_terminal(moved, latents.double(), target, projected.double(), rounded, dropped)
         return projected
 
-    def _log_terminal(self, moved: float, before: Tensor, after: Tensor, dropped: int) -> None:
+    def _log_terminal(
+        self, moved: float, before: Tensor, target: Projected, after: Tensor, rounded: Tensor, dropped: int
+    ) -> None:
         self.log.dropped += dropped
         self.log.terminal = {
             "moved_rms": moved,
-            "residual_before": self.guidance.violations(before, self.grid),
-            "residual_after": self.guidance.violations(after, self.grid),
+            "residual_before": target.violations(before),
+            "residual_after": target.violations(after),
             "dropped": dropped,
+            "certificate": certificate(target, after, rounded),
         }
+        if target.contradiction:
+            self.log.terminal["contradiction"] = str(target.contradiction)
+            warnings.warn(f"the terminal projection was left out: {target.contradiction}", stacklevel=2)

@@ -13,8 +13,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physgen.constraints import Constraint
-from physgen.errors import InvalidArgument
+from physgen.errors import Contradiction, InvalidArgument
 from physgen.grid import Grid
+from physgen.guidance.certificate import Projected
+from physgen.guidance.contradiction import require_consistent
 from physgen.guidance.feasible import UNBOUNDED, feasible
 from physgen.guidance.problem import Decode, Problem, finite_samples, of_samples, rms
 from physgen.guidance.running_fit import RunningFit
@@ -26,13 +28,16 @@ class Correction:
 
     `x0` has the shape and dtype of `x0_hat`; `residuals` are the RMS residuals of the fields of `x0_hat`, one per
     constraint, dimensionless (NaN where no sample could be measured); `norm` is the RMS of `x0 - x0_hat`; `dropped`
-    counts the samples whose correction was NaN or infinite and which were left as they were.
+    counts the samples whose correction was NaN or infinite and which were left as they were; `cosines` are those
+    between the directions in which pairs of constraints descend from `x0_hat`, where the guidance computes them: -1
+    where they pull against each other. They are means over the samples that violate both.
     """
 
     x0: Tensor
     residuals: dict[str, float]
     norm: float
     dropped: int
+    cosines: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,7 @@ class Guidance(ABC):
         self.names = [name if names.count(name) == 1 else f"{name}_{i}" for i, name in enumerate(names)]
         self.start, self.stop, self.every, self.steps = start, stop, every, steps
         self.renoise, self.terminal = renoise, terminal
-        self._fit = RunningFit()
+        self._fit, self._consistent = RunningFit(), False
 
     @property
     def parts(self) -> tuple[Guidance, ...]:
@@ -113,7 +118,7 @@ class Guidance(ABC):
 
     def reset(self) -> None:
         """Forget what the last run left behind. Samplers call it before the first step of each."""
-        self._fit = RunningFit()
+        self._fit, self._consistent = RunningFit(), False
 
     def active(self, step: int, total: int) -> bool:
         """Whether step `step` (from 0) of `total` is corrected: at least one is, however short the schedule."""
@@ -149,12 +154,15 @@ class Guidance(ABC):
         and `autocast`; only the sample gets gradients, never the parameters of `decode`.
 
         Raises:
-            InvalidArgument: `sigma` outside [0, 1], `decode` not returning one field per sample, or, for a guidance
-                `through_network`, an `x0_hat` without a graph from `x_t`.
+            InvalidArgument: `sigma` outside [0, 1], an `x0_hat` of which no sample is finite, `decode` not returning
+                one field per sample, or, for a guidance `through_network`, an `x0_hat` without a graph from `x_t`.
+            Contradiction: at the first correction of a `terminal` guidance, equalities that cannot hold together.
         """
         sigma = float(sigma)
         if not 0 <= sigma <= 1:
             raise InvalidArgument("sigma", sigma, "noise levels in [0, 1]")
+        if not bool(finite_samples(x0_hat.detach()).any()):
+            raise InvalidArgument("x0_hat", "NaN or Inf in every sample", "finite predictions of the model")
         if self.through_network and not (x0_hat.requires_grad and x_t.requires_grad):
             raise InvalidArgument("x0_hat", "no graph", "x0_hat computed from x_t, both with requires_grad")
 
@@ -164,19 +172,24 @@ class Guidance(ABC):
 
         with torch.inference_mode(False), torch.enable_grad(), torch.autocast(x0_hat.device.type, enabled=False):
             x0 = x0_hat.detach().to(torch.promote_types(x0_hat.dtype, torch.float32), copy=True)
-            problem = Problem(dict(zip(self.names, self.constraints, strict=True)), decode, grid)
+            problem = self.problem(grid, decode)
+            if self.terminal and not self._consistent:
+                require_consistent(problem, x0)
+                self._consistent = True
             problem = self._fit.settled(problem, x0)
             update, residuals = self.update(x0, Step(x_t.detach().to(x0.dtype), sigma, problem, network_vjp))
             x0_star, dropped = keep_finite(update.detach(), x0)
-        return Correction(x0_star.to(x0_hat.dtype), residuals, rms((x0_star - x0).nan_to_num()), dropped)
+        return Correction(
+            x0_star.to(x0_hat.dtype), residuals, rms((x0_star - x0).nan_to_num()), dropped, problem.cosines
+        )
 
     @abstractmethod
     def update(self, x0: Tensor, step: Step) -> tuple[Tensor, dict[str, float]]:
         """The update rule: the corrected sample, NaN where there is none, and the RMS residuals at `x0`."""
 
-    def violations(self, fields: Float[Tensor, "B *shape"], grid: Grid | None) -> dict[str, float]:
-        """RMS residuals of fields, dimensionless, over the samples that are finite (NaN for none)."""
-        return Problem(dict(zip(self.names, self.constraints, strict=True)), grid=grid).violations(fields)
+    def problem(self, grid: Grid | None = None, decode: Decode | None = None) -> Problem:
+        """Its constraints by name, on the fields of `decode`."""
+        return Problem(dict(zip(self.names, self.constraints, strict=True)), decode, grid)
 
     def project(
         self,
@@ -184,15 +197,39 @@ class Guidance(ABC):
         grid: Grid | None = None,
         bounds: tuple[float, float] = UNBOUNDED,
     ) -> Float[Tensor, "B *shape"]:
-        """Fields that satisfy the constraints, near those given, see `feasible`; samples that are not finite stay."""
-        finite = finite_samples(fields)
-        if not finite.any():
-            return fields
-        projected = fields.clone()
-        problem = Problem(dict(zip(self.names, self.constraints, strict=True)), grid=grid)
+        """Fields that satisfy the constraints, near those given, see `feasible`; samples that are not finite stay.
+
+        Raises:
+            Contradiction: equalities that no sample can satisfy together.
+        """
+        projected = self.projection(fields, grid, bounds)
+        if projected.contradiction:
+            raise projected.contradiction
+        return projected.fields
+
+    def projection(
+        self,
+        fields: Float[Tensor, "B *shape"],
+        grid: Grid | None = None,
+        bounds: tuple[float, float] = UNBOUNDED,
+    ) -> Projected:
+        """`project`, and the constants that were fitted to the fields, once, and that the result obeys."""
+        problem = self.problem(grid)
+        problems, projected, refused = [problem] * len(fields), fields.clone(), []
+        chosen = finite_samples(fields).nonzero()[:, 0]
         with torch.inference_mode(False), torch.autocast(fields.device.type, enabled=False):
-            projected[finite] = feasible(problem, fields[finite].clone(), bounds=bounds)
-        return projected
+            parts = chosen.split(1) if problem.fitted else (chosen,) if len(chosen) else ()
+            for part in parts:
+                samples = fields[part].clone()
+                settled = problem.settled(samples)
+                for i in part.tolist():
+                    problems[i] = settled
+                try:
+                    projected[part] = feasible(settled, samples, bounds=bounds)
+                except Contradiction as error:
+                    refused.append(error)
+                    projected[part] = math.nan
+        return Projected(projected, tuple(problems), refused[0] if refused and len(refused) == len(parts) else None)
 
     @abstractmethod
     def citation(self) -> str:

@@ -9,12 +9,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physgen.constraints import Constraint
-from physgen.errors import InvalidArgument, NoSolution
+from physgen.errors import NoSolution
 from physgen.grid import Grid
+from physgen.guidance.contradiction import UNBOUNDED, contradiction, hopeless, require_consistent
 from physgen.guidance.gauss_newton import nearest
 from physgen.guidance.problem import Problem, finite_samples
 
-UNBOUNDED = (-math.inf, math.inf)
 #: times that closed forms are applied in turn, before Gauss-Newton steps are taken
 ROUNDS = 10
 #: largest residual to stop at, in float64
@@ -31,7 +31,7 @@ def feasible(
     projection has `NoSolution` for is NaN.
 
     Raises:
-        InvalidArgument: equalities that no sample of the batch can satisfy together.
+        Contradiction: equalities that no sample of the batch can satisfy together, the fewest of them named.
 
     Source: alternating projections: von Neumann (1950); Bauschke and Borwein (1996), SIAM Review 38:367.
 
@@ -46,15 +46,13 @@ def feasible(
         for _ in range(ROUNDS if closed else 0):
             for constraint in closed:
                 x = _projected(constraint, x, problem.grid)
-            if alone or not any(bool((part > TOLERANCE).any()) for part in problem.violated(x).values()):
+            if alone or problem.satisfied(x, TOLERANCE):
                 return x.to(fields.dtype)
     with torch.enable_grad():
+        require_consistent(problem, x)
         found = nearest(problem, x, tolerance=TOLERANCE, bounds=bounds)
-    if bool(found.inconsistent.all()):
-        names = ", ".join(problem.constraints)
-        raise InvalidArgument(
-            "constraints", names, f"equalities that hold together, not {float(found.violation.min()):.3g} apart"
-        )
+        if hopeless(found):
+            raise contradiction(problem, x, bounds)
     return found.x.to(fields.dtype)
 
 

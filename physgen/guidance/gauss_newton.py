@@ -133,6 +133,7 @@ def _linear_step(
     dual = _Dual.at(at, x0, multipliers, bounds)
     stuck = multipliers.new_zeros(len(x0), dtype=torch.bool)
     start: Tensor | None = None
+    usual = _gain(at, torch.randn(multipliers.shape, generator=torch.Generator().manual_seed(0)).to(multipliers))
     eps = torch.finfo(x0.dtype).eps
     for attempt in range(SETS):
         active = ~at.inequality | (dual.multipliers > 0) | (dual.gradient > 0)
@@ -149,11 +150,20 @@ def _linear_step(
             return free * at.vjp(active * w)
 
         found = least_norm(jvp, vjp, wanted, steps=products, tolerance=1e-8)
-        stuck = found.stuck & (found.rest.norm(dim=1) > PROGRESS * size)
-        scale = at.vjp(wanted).flatten(1).square().sum(1) / size.square()
-        direction = found.values + torch.where(stuck & (scale > 0), 1 / scale, 0.0)[:, None] * found.rest
+        scale = _gain(at, wanted)
+        lost = scale <= eps * usual  # nothing but rounding: J^T of what is wanted is zero
+        stuck = lost | (found.stuck & (found.rest.norm(dim=1) > PROGRESS * size))
+        if bool(lost.all()) and not bool(at.inequality.any()):
+            break
+        values = torch.where(lost[:, None], 0.0, found.values)
+        direction = values + torch.where(stuck & (scale > 0), 1 / scale.maximum(eps * usual), 0.0)[:, None] * found.rest
         dual = _ascended(at, x0, dual, direction, bounds)
     return dual.x, dual.multipliers, stuck
+
+
+def _gain(at: Linearisation, w: Float[Tensor, "B M"]) -> Float[Tensor, "B"]:
+    """||J^T w||^2 / ||w||^2."""
+    return at.vjp(w).flatten(1).square().sum(1) / w.square().sum(1)
 
 
 def _ascended(at: Linearisation, x0: Tensor, dual: _Dual, direction: Tensor, bounds: tuple[float, float]) -> _Dual:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from physgen.errors import InvalidArgument
-from physgen.guidance.problem import Problem, of_samples
+from physgen.guidance.problem import Problem, finite_samples, of_samples
 
 #: relative ridge of the system of several constraints: keeps the step short where they pull against each other
 RIDGE = 1e-3
@@ -60,6 +62,18 @@ class Norms:
             (gradient,) = torch.autograd.grad(loss.sum(), z, retain_graph=True)
             self.gradients.append(gradient * of_samples(torch.where(above == 0, 0, 1 / norm), x))
         self.excess = torch.stack(excess, 1)
+        for pair, cosine in self._cosines(list(losses)).items():
+            problem.cosines.setdefault(pair, cosine)
+
+    def _cosines(self, names: list[str]) -> dict[str, float]:
+        """Mean cosine of each pair of gradients, over the samples where neither is 0 or NaN."""
+        directions = [F.normalize(gradient.flatten(1).double()) for gradient in self.gradients]
+        moving = [gradient.flatten(1).any(1) & finite_samples(gradient) for gradient in self.gradients]
+        pairs = {
+            f"{names[i]}, {names[j]}": (directions[i] * directions[j]).sum(1)[moving[i] & moving[j]]
+            for i, j in itertools.combinations(range(len(names)), 2)
+        }
+        return {pair: float(cosines.mean()) for pair, cosines in pairs.items() if len(cosines)}
 
     def step(self) -> Float[Tensor, "B *shape"]:
         """The shortest step at whose end, to first order, no norm exceeds its floor; NaN where there is none.

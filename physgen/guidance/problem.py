@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Shaped
@@ -37,11 +38,15 @@ class Problem:
     """Named constraints on the fields ``[B, S, T, *space]`` that `decode` makes of samples ``[B, ...]``.
 
     Without `decode` the constraints act on the samples. Samples whose fields are not finite have NaN for a residual.
+    `constants` are those that `settled` fixed; `cosines` those between the directions of descent of pairs of
+    constraints, the first that `newton.Norms` found for this problem and what is derived of it.
     """
 
     constraints: Mapping[str, Constraint]
     decode: Decode | None = None
     grid: Grid | None = None
+    constants: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    cosines: dict[str, float] = field(default_factory=dict)
 
     def fields(self, x: Float[Tensor, "B *shape"]) -> Tensor:
         """The fields that the constraints act on.
@@ -89,6 +94,28 @@ class Problem:
     def violations(self, fields: Tensor) -> dict[str, float]:
         """RMS residual of every constraint, dimensionless, over the samples that can be measured (NaN for none)."""
         return {name: rms(part[finite_samples(part)]) for name, part in self.violated(fields).items()}
+
+    def satisfied(self, fields: Tensor, tolerance: float) -> bool:
+        """Whether every sample that is finite holds every constraint."""
+        usable = fields[finite_samples(fields)]
+        return not len(usable) or all(
+            bool(constraint.satisfied(usable, self.grid, tolerance).all()) for constraint in self.constraints.values()
+        )
+
+    @property
+    def fitted(self) -> list[str]:
+        """Constraints with constants that are fitted to the fields and can be fixed."""
+        return [
+            name
+            for name, constraint in self.constraints.items()
+            if constraint.parameters == "fitted" and type(constraint).fixed is not Constraint.fixed
+        ]
+
+    def settled(self, fields: Tensor) -> Problem:
+        """The problem with these constants fitted to fields, which are finite, and fixed."""
+        constants = {name: self.constraints[name].estimate(fields, self.grid) for name in self.fitted}
+        fixed = {name: self.constraints[name].fixed(values) for name, values in constants.items()}
+        return replace(self, constraints={**self.constraints, **fixed}, constants=constants)
 
     def only(self, names: Sequence[str]) -> Problem:
         """The problem of some of the constraints."""

@@ -180,8 +180,3 @@ def test_decode_of_another_shape_is_refused(linear_set: Linear) -> None:
     guided = guided_velocity(velocity, X0Gradient([linear_set(SHAPE)]), decode=lambda x: x.sum())
     with pytest.raises(InvalidArgument, match="decode"):
         guided(noise(), 0.5)
-
-
-def test_a_denoiser_that_says_nan_stays_as_it_is(linear_set: Linear) -> None:
-    guided = guided_denoiser(lambda x, sigma: torch.full_like(x, math.nan), Projection([linear_set(SHAPE)]))
-    assert guided(noise(), 1.0).isnan().all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from diffusers import EDMEulerScheduler
 from tiny_world import SIZES, save_tiny_world
 
 from physgen.audit import audit
@@ -77,6 +79,36 @@ def test_metrics(demo: Path) -> None:
     for key in ("wall_time_s", "unguided_wall_time_s", "time_ratio", "peak_memory_mb"):
         assert metrics[key] > 0
     assert metrics["terminal"]["moved_rms"] > 0
+    certificate = metrics["certificate"]["mass"]
+    assert certificate["kind"] == "equality"
+    assert certificate["satisfied"] is True
+    assert certificate["residual_max"] == pytest.approx(mass["residual_max"], rel=1e-6)
+    assert certificate["constants"] == mass["parameters"]
+    assert certificate["tolerance"] == mass["tolerance"] == 1e-6
+    assert metrics["conflicts"] == {}
+
+
+def test_fitted_constants_are_certified_as_they_were(
+    sample: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sample("prompt=green dye", "constraint=[mass,diffusion]", f"out={tmp_path / 'a'}") == 0
+    assert "reaction_diffusion satisfied, residual at most" in capsys.readouterr().out
+    metrics = json.loads((tmp_path / "a" / "metrics.json").read_text("utf-8"))
+    law, measured = metrics["certificate"]["reaction_diffusion"], metrics["constraints"]["reaction_diffusion"]
+    assert law["satisfied"] is measured["satisfied"] is True
+    assert law["residual_rms"] < 10 * law["rounding"]
+    assert law["constants"]["D_c"] == measured["parameters"]["D_c"]
+    assert "reaction_diffusion, certified" in (tmp_path / "a" / "report.html").read_text("utf-8")
+
+
+def test_a_run_without_projection_has_no_certificate(
+    sample: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sample("prompt=green dye", "constraint=mass", "guidance=x0_gradient", f"out={tmp_path / 'a'}") == 0
+    assert "certificate: none" in capsys.readouterr().out
+    metrics = json.loads((tmp_path / "a" / "metrics.json").read_text("utf-8"))
+    assert metrics["certificate"] == {}
+    assert metrics["constraints"]["mass"]["satisfied"] is False
 
 
 def test_log_has_a_line_per_step(demo: Path) -> None:
@@ -219,6 +251,48 @@ def test_bad_usage_is_one_line(
     monkeypatch.chdir(tmp_path)
     assert message in refused(capsys, *arguments)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["prompt=green dye", "constraint=gray_scott"], "1 species"),
+        (["prompt=green dye", "constraint=phase_order", "constraint.phase_order.cell=1"], "cell=1"),
+        (
+            [
+                "prompt=green dye",
+                "constraint=[mass,kinetics]",
+                "constraint.kinetics.boluses=[[c,0.5,0.4]]",
+            ],
+            "constraints='mass, kinetics'",
+        ),
+    ],
+)
+def test_what_cannot_be_told_is_refused_before_anything_is_loaded(
+    options: list[str],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("physgen.worlds.WorldSpec.load", lambda *_: pytest.fail("loaded"))
+    monkeypatch.chdir(tmp_path)
+    assert message in refused(capsys, "sample", *options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_scheduler_that_is_not_supported_is_refused_before_sampling(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world, out = tmp_path / "world", tmp_path / "out"
+    shutil.copytree(tiny, world)
+    EDMEulerScheduler().save_pretrained(world / "scheduler")
+    index = json.loads((world / "model_index.json").read_text())
+    index["scheduler"] = ["diffusers", "EDMEulerScheduler"]
+    (world / "model_index.json").write_text(json.dumps(index))
+    arguments = ["sample", f"world.path={world}", *SIZES, "prompt=dye", "constraint=mass", f"out={out}"]
+    assert "EDMEulerScheduler" in refused(capsys, *arguments)
+    assert not out.exists()
 
 
 def test_non_empty_out_is_refused_before_anything_is_loaded(
