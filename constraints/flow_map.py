@@ -16,17 +16,21 @@ from physgen.constraints.spectral import heat_kernel, transform
 from physgen.constraints.symbolic import ReactionSystem
 from physgen.errors import InvalidArgument, NoSolution
 from physgen.grid import Grid
+from physgen.ops.backend import resolve_backend
+from physgen.ops.lawson import LawsonSteps, Linearised
 from physgen.ops.stencil import SECOND_DERIVATIVE, check_wall, laplacian
 
 Step = Callable[[Tensor], Tensor]
 
 SCHEMES = ("exponential", "explicit")
 #: |z| up to which the Runge-Kutta method is stable on the negative real axis, and that of the first sub-steps tried
-STABLE, CAUTIOUS = 2.78, 1.0
+STABLE, CAUTIOUS = 2.78, 2.0
 #: error, as a part of the motion, above which the sub-steps are halved, and the largest number of them
 TOLERANCE, MOST = 2e-3, 1024
 #: values of a chunk of frames that go through the sub-steps together
 CHUNK = 2**16
+#: cells of a frame below which steps are not worth a compiled kernel
+FEW = 2**10
 #: trajectories that are tried for sub-steps that suit them
 ATTEMPTS = 16
 
@@ -42,7 +46,8 @@ class FlowMap:
 
     All pairs of frames advance together, in chunks. Gradients go to the fields: chunks and segments of sqrt(n)
     sub-steps are recomputed in the backward pass, so memory does not grow with the number of frames, and as sqrt(n)
-    with that of sub-steps.
+    with that of sub-steps. Lines and frames of `FEW` cells or more on a CPU take the exponential steps, and their first
+    derivative, in a compiled kernel.
 
     Args:
         system: reactions R.
@@ -85,7 +90,9 @@ class FlowMap:
             raise InvalidArgument("scheme", scheme, ", ".join(SCHEMES))
         self.system, self.grid, self.order, self.scheme = system, grid, order, scheme
         self.parameters = system.values(parameters)
+        self._still = not any(system.rates)
         self._diffusivity = torch.tensor([diffusivity[name] for name in system.species], dtype=torch.float64)
+        self._kernels: dict[Any, list[Tensor]] = {}
         self._wall = torch.tensor([(wall or {}).get(name, 0.0) for name in system.species], dtype=torch.float64)
 
     def __call__(self, u: Float[Tensor, "B S T *space"], substeps: int | None = None) -> Float[Tensor, "B S T *space"]:
@@ -95,6 +102,8 @@ class FlowMap:
             InvalidArgument: sub-steps beyond the limit of stability, or a frame interval that needs too many of them.
         """
         march = self.march(u, self._allowed(u, substeps))
+        if self.compiled(u):
+            return march(u)
         frames = max(1, CHUNK * u.shape[2] // u.numel())
         return torch.cat([_recomputed(march, part) for part in u.split(frames, 2)], 2)
 
@@ -159,7 +168,7 @@ class FlowMap:
     def substeps(self, u: Float[Tensor, "B S T *space"]) -> int:
         """Number of sub-steps that stiffness and accuracy at fields ``u`` ask for.
 
-        From h * stiffness <= 1 on, doubled until that changes the stiffest frame's motion by less than `TOLERANCE`
+        From h * stiffness <= 2 on, doubled until that changes the stiffest frame's motion by less than `TOLERANCE`
         (root mean squares of every species), up to `MOST`.
 
         Raises:
@@ -180,6 +189,8 @@ class FlowMap:
 
     def _stiffness(self, u: Tensor) -> Tensor:
         """Bound of the spectral radius of what is integrated step by step, of every frame, 1/s."""
+        if self._still and self.scheme == "exponential":
+            return u.new_zeros(u.shape[2])
         rows = self.system.jacobian(u, self.parameters).abs().sum(2)
         if self.scheme == "explicit":
             rows = rows + _constant(self._diffusivity, u) * self._largest_eigenvalue
@@ -193,17 +204,42 @@ class FlowMap:
     def march(self, u: Float[Tensor, "B S T *space"], steps: int) -> Step:
         """Phi_dt of frames like ``u``, in ``steps`` sub-steps, stable or not."""
         h, wall = self.grid.dt / steps, _constant(self._wall, u)
-        step: Step
         if self.scheme == "explicit":
             step = partial(_runge_kutta, partial(self._rate, wall), h)
-        else:
-            step = partial(_lawson, partial(self._reaction, wall), partial(transform, matrices=self._heat(u, h / 2)), h)
-        return lambda v: _repeated(step, steps, v - wall) + wall
+            return lambda v: _repeated(step, steps, v - wall) + wall
+        if self._still:
+            flow = self._heat(u, self.grid.dt)
+            return lambda v: transform(v - wall, flow) + wall
+        half = self._heat(u, h / 2)
+        lawson = partial(_lawson, partial(self._reaction, wall), partial(transform, matrices=half), h)
+
+        def reference(v: Tensor) -> Tensor:
+            return _repeated(lawson, steps, v - wall) + wall
+
+        if not self.compiled(u):
+            return reference
+        constants = [*self._wall.tolist(), *(float(self.parameters[name]) for name in self.system.parameters)]
+        compiled = LawsonSteps(self.system.key, half, constants, h, steps)
+        return lambda v: _Compiled.apply(v - wall, compiled, lambda x: reference(x + wall) - wall) + wall
+
+    def linearised(self, u: Float[Tensor, "1 S T *space"], parts: int) -> Callable[[Tensor], Linearised]:
+        """The compiled tangent, by so many parts of a frame, of the Jacobian along a path like ``u``."""
+        part = self.grid.dt / parts
+        return partial(Linearised, self.system.key, self._heat(u, part), h=part, parts=parts)
+
+    def compiled(self, u: Float[Tensor, "B S T *space"]) -> bool:
+        """Whether fields like ``u`` take the compiled kernel."""
+        usable = self.scheme == "exponential" and u.ndim < 6 and u.dtype in (torch.float32, torch.float64)
+        large = not self._still and u[0, 0, 0].numel() >= FEW
+        return usable and large and resolve_backend("auto", u.device, ("reference", "numba")) == "numba"
 
     def _heat(self, u: Tensor, time: float) -> list[Tensor]:
-        axes = zip(u.shape[3:], self.grid.spacing, strict=True)
-        variance = self._diffusivity * time
-        return [heat_kernel(cells, h, self.grid.boundary, self.order, variance).to(u) for cells, h in axes]
+        key = time, u.shape[3:], u.dtype, u.device
+        if key not in self._kernels:
+            axes, variance = zip(u.shape[3:], self.grid.spacing, strict=True), self._diffusivity * time
+            kernels = [heat_kernel(cells, h, self.grid.boundary, self.order, variance) for cells, h in axes]
+            self._kernels[key] = [kernel.to(u) for kernel in kernels]
+        return self._kernels[key]
 
     def _reaction(self, wall: Tensor, v: Tensor) -> Tensor:
         return _Reaction.apply(v + wall, self.system, self.parameters)
@@ -226,6 +262,24 @@ class _Reaction(torch.autograd.Function):
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, None, None]:
         (u,) = ctx.saved_tensors
         return ctx.system.vjp(u, cotangent, ctx.parameters), None, None
+
+
+class _Compiled(torch.autograd.Function):
+    """Steps whose first derivative is a kernel, and whose further ones are those of the reference."""
+
+    @staticmethod
+    def forward(ctx: Any, u: Tensor, compiled: LawsonSteps, reference: Step) -> Tensor:
+        ctx.save_for_backward(u)
+        ctx.compiled, ctx.reference = compiled, reference
+        return compiled(u)
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, None, None]:
+        (u,) = ctx.saved_tensors
+        if not torch.is_grad_enabled():
+            return ctx.compiled.vjp(u, cotangent), None, None
+        (product,) = torch.autograd.grad(ctx.reference(u), u, cotangent, create_graph=True)
+        return product, None, None
 
 
 def _runge_kutta(rate: Step, h: float, u: Tensor) -> Tensor:

@@ -34,8 +34,8 @@ FORMS = ("differential", "flow_map")
 #: change from frame to frame that the scale of the residual is at least, as a part of the field
 FLOOR = 1e-3
 #: sub-steps of the flow map that a projection linearises as one
-LINEARISED = 4
-#: tolerance of Crank-Nicolson steps while the nearest trajectory is looked for
+LINEARISED = 2
+#: tolerance of Crank-Nicolson steps, and rounding of compiled ones, while the nearest trajectory is looked for
 ROUGH = 1e-6
 #: a frame interval so long that the change per second is nothing
 NEVER = 1e30
@@ -261,20 +261,25 @@ class ReactionDiffusion(Constraint):
             step = CrankNicolson(self.system, diffusivity, parameters, grid, **equation)
             rough = CrankNicolson(self.system, diffusivity, parameters, grid, **equation, tolerance=ROUGH)
             decay = (1 + exponent / 2) / (1 - exponent / 2)
-            law = Law(rough, 1, jacobian, grid.dt, bases, decay, linear, 10 * ROUGH)
+            law = Law(rough, 1, jacobian, grid.dt, bases, decay, linear, accuracy=10 * ROUGH)
             nearest = replace(law, step=step).roll(nearest_trajectory(video, law, lowest), frames)
             if not bool(nearest.isfinite().all()):
                 allowed = "fields near which the law does not blow up, and so close in time that its step is found"
                 raise NoSolution("fields", "no trajectory nearby", allowed)
             return nearest.to(dtype)
         flow = FlowMap(self.system, diffusivity, parameters, grid, scheme=self.scheme, **equation)
-        _, steps = flow.trajectory(first, frames, self.substeps)
+        compiled = not linear and flow.compiled(first)
+        searched, start = (x.float() if compiled else x for x in (video, first))
+        _, steps = flow.trajectory(start, frames, self.substeps)
         parts = math.ceil(steps / LINEARISED)
         part = replace(grid, dt=grid.dt / parts)
         fine = FlowMap(self.system, diffusivity, parameters, part, scheme=self.scheme, **equation)
-        march = fine.march(first, math.ceil(steps / parts))
-        law = Law(march, parts, jacobian, part.dt, bases, (exponent / parts).exp(), linear)
-        nearest, _ = flow.trajectory(nearest_trajectory(video, law, lowest), frames, self.substeps, dtype)
+        march, decay = fine.march(start, math.ceil(steps / parts)), (exponent / parts).exp()
+        law = Law(march, parts, jacobian, part.dt, bases, decay, linear)
+        if compiled:
+            law = replace(law, linearised=flow.linearised(start, parts), accuracy=10 * ROUGH)
+        start = nearest_trajectory(searched, law, lowest.to(searched)).double()
+        nearest, _ = flow.trajectory(start, frames, self.substeps, dtype)
         return nearest.to(dtype)
 
     def _constants(self, fields: Tensor, grid: Grid) -> list[Values]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from importlib.resources import files
 from keyword import iskeyword
-from typing import Any, Literal
+from typing import Any
 
 import sympy as sp
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor
 from physgen.constraints.codegen import Dialect, function_body
 from physgen.constraints.expression import FUNCTIONS, check_expression, parse
 from physgen.errors import InvalidArgument
-from physgen.ops.generated import register
+from physgen.ops.generated import Kernel, register
 
 Bounds = tuple[float, float]
 #: value of a parameter: a number, or one per sample
@@ -28,6 +28,7 @@ Value = float | int | Tensor
 TEMPLATES = {
     "triton": ("physgen.kernels", "reaction_diffusion.py.j2"),
     "numba": ("physgen.ops", "reaction_diffusion_numba.py.j2"),
+    "lawson": ("physgen.ops", "lawson_numba.py.j2"),
 }
 
 
@@ -197,9 +198,10 @@ class ReactionSystem:
         points = [{symbol: generator.uniform(0.5, 1.5) for symbol in self.symbols.values()} for _ in range(4)]
         return all(abs(float(curvature.subs(point))) < 1e-9 for curvature in curvatures for point in points)
 
-    def source(self, dialect: Literal["numba", "triton"]) -> str:
-        """Source of the fused loss + gradient kernel, in numba (float32) or Triton."""
-        return _template(*TEMPLATES[dialect]).render(
+    def source(self, kernel: Kernel) -> str:
+        """Source of the fused loss + gradient kernel, in numba (float32) or Triton, or of Lawson's steps, in numba."""
+        dialect: Dialect = "triton" if kernel == "triton" else "numba"
+        return _template(*TEMPLATES[kernel]).render(
             S=range(len(self.species)),
             P=self._parameter_names,
             rate=self._source(self.rates, dialect),

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import sympy as sp
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from physgen.constraints.expression import power
 from physgen.constraints.spectral import transform
 from physgen.constraints.symbolic import ReactionSystem, Value
+from physgen.ops.lawson import Linearised
 
 Step = Callable[[Tensor], Tensor]
 
@@ -36,6 +37,7 @@ class Law:
         bases: eigenvectors of the Laplacian along each axis.
         decay: what diffusion leaves of each mode in one part, ``[S, *space]``.
         linear: whether the step is linear.
+        linearised: of the Jacobian along a path, a compiled tangent, where there is one.
         accuracy: of the step, as a part of the field; a video that is as near to a trajectory is one.
     """
 
@@ -46,9 +48,10 @@ class Law:
     bases: Sequence[Tensor]
     decay: Tensor
     linear: bool
+    linearised: Callable[[Tensor], Linearised] | None = None
     accuracy: float = 1e-14
 
-    def roll(self, path: Float64[Tensor, "1 S P *space"], frames: int) -> Float64[Tensor, "1 S Q *space"]:
+    def roll(self, path: Float[Tensor, "1 S P *space"], frames: int) -> Float[Tensor, "1 S Q *space"]:
         """A trajectory, of one frame or more, continued to Q = (frames - 1) parts + 1 parts of frames."""
         steps = [path[:, :, -1:]]
         for _ in range((frames - 1) * self.parts + 1 - path.shape[2]):
@@ -95,8 +98,8 @@ def lowest_values(
 
 
 def nearest_trajectory(
-    fields: Float64[Tensor, "1 S T *space"], law: Law, lowest: Float64[Tensor, "S"]
-) -> Float64[Tensor, "1 S 1 *space"]:
+    fields: Float[Tensor, "1 S T *space"], law: Law, lowest: Float[Tensor, "S"]
+) -> Float[Tensor, "1 S 1 *space"]:
     """First frame of the trajectory that is nearest to a video, approximately.
 
     argmin_{u >= lowest} sum_t |Phi^t(u) - fields[t]|^2
@@ -119,20 +122,24 @@ def nearest_trajectory(
     for horizon in [*horizons, *[frames] * OUTER]:
         seen, path = fields[:, :, :horizon], law.roll(path, horizon)
         misfit = path[:, :, :: law.parts] - seen
-        distance = float(misfit.square().sum())
-        if not distance > law.accuracy**2 * float(seen.square().sum()):
+        distance = _power(misfit)
+        if not distance > law.accuracy**2 * _power(seen):
             continue
         tangent = _Tangent(law, path)
         slope = tangent.adjoint(misfit)
-        change = _solution(tangent, slope, ((path[:, :, :1] > floor) | (slope < 0)).double())
+        change = _solution(tangent, slope, ((path[:, :, :1] > floor) | (slope < 0)).to(slope))
         if not -float((slope * change).sum()) > (SOLVED if law.linear else ENOUGH) * distance:
             continue
         for length in LENGTHS:
             tried = law.roll((path[:, :, :1] + length * change).maximum(floor), horizon)
-            if float((tried[:, :, :: law.parts] - seen).square().sum()) < distance:
+            if _power(tried[:, :, :: law.parts] - seen) < distance:
                 path = tried
                 break
     return path[:, :, :1]
+
+
+def _power(x: Tensor) -> float:
+    return float(x.square().sum(dtype=torch.float64))
 
 
 class _Tangent:
@@ -143,16 +150,20 @@ class _Tangent:
     Source: Trotter (1959), Proc. Amer. Math. Soc. 10:545.
     """
 
-    def __init__(self, law: Law, path: Float64[Tensor, "1 S P *space"]) -> None:
-        self._law = law
-        rates = law.jacobian(path)[0].movedim(2, 0)
-        exponent = law.dt / 2 * (rates[1:] + rates[:-1])
-        if exponent.shape[1] == 1:
-            self._growth = exponent.exp()
-        else:
-            self._growth = torch.linalg.matrix_exp(exponent.movedim((1, 2), (-2, -1))).movedim((-2, -1), (1, 2))
+    def __init__(self, law: Law, path: Float[Tensor, "1 S P *space"]) -> None:
+        self._law, self._compiled = law, None
         one = torch.ones_like(path[:, :, :1])
-        share = self._after(one, torch.ones_like(law.decay) if law.linear else law.decay).square()
+        if law.linearised:
+            self._compiled = law.linearised(law.jacobian(path))
+            share = self(one).square()
+        else:
+            rates = law.jacobian(path)[0].movedim(2, 0)
+            exponent = law.dt / 2 * (rates[1:] + rates[:-1])
+            if exponent.shape[1] == 1:
+                self._growth = exponent.exp()
+            else:
+                self._growth = torch.linalg.matrix_exp(exponent.movedim((1, 2), (-2, -1))).movedim((-2, -1), (1, 2))
+            share = self._after(one, torch.ones_like(law.decay) if law.linear else law.decay).square()
         total = share.sum(2, keepdim=True)
         self._size, self._left = total.sqrt(), torch.ones_like(law.decay)
         if law.linear:
@@ -160,7 +171,7 @@ class _Tangent:
             self._left = (share / total)[0].mul(left).sum(1)
 
     def __call__(self, m: Tensor) -> Tensor:
-        return self._after(m, self._law.decay)
+        return self._compiled(m) if self._compiled else self._after(m, self._law.decay)
 
     def _after(self, m: Tensor, decay: Tensor) -> Tensor:
         frames = [m]
@@ -171,6 +182,8 @@ class _Tangent:
         return torch.cat(frames, 2)
 
     def adjoint(self, frames: Tensor) -> Tensor:
+        if self._compiled:
+            return self._compiled.adjoint(frames)
         m = frames[:, :, -1:]
         for part in reversed(range(len(self._growth))):
             m = (self._growth[part] * self._filtered(m, self._law.decay)[0, :, None, 0]).sum(0)[None, :, None]
@@ -180,7 +193,8 @@ class _Tangent:
 
     def inverse(self, m: Tensor) -> Tensor:
         """About (M^T M)^-1: exact for diffusion alone, and for one species that only reacts."""
-        return self._filtered(m / self._size, 1 / self._left) / self._size
+        scaled = m / self._size
+        return (self._filtered(scaled, 1 / self._left) if self._law.linear else scaled) / self._size
 
     def _filtered(self, m: Tensor, factor: Tensor) -> Tensor:
         modes = transform(m, [basis.mT for basis in self._law.bases])

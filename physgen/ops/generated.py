@@ -13,6 +13,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal, Protocol, runtime_checkable
 
+#: the loss and gradient in numba or Triton, and the steps of the flow map in numba
+Kernel = Literal["numba", "triton", "lawson"]
+
 
 @runtime_checkable
 class Generated(Protocol):
@@ -22,7 +25,7 @@ class Generated(Protocol):
     species: tuple[str, ...]
     parameters: tuple[str, ...]
 
-    def source(self, dialect: Literal["numba", "triton"]) -> str: ...
+    def source(self, kernel: Kernel) -> str: ...
 
 
 _systems: dict[str, Generated] = {}
@@ -83,7 +86,7 @@ def load_source(name: str, source: str) -> ModuleType:
 
 
 @cache
-def kernel_module(key: str, dialect: Literal["numba", "triton"], real: str = "float32") -> ModuleType:
+def kernel_module(key: str, kernel: Kernel, real: str = "float32") -> ModuleType:
     """The generated module of a system; numba's in ``float32`` or ``float64``."""
-    source = registered(key).source(dialect)
-    return load_source(f"{dialect}_{real}", source.replace("np.float32", f"np.{real}"))
+    source = registered(key).source(kernel)
+    return load_source(f"{kernel}_{real}", source.replace("np.float32", f"np.{real}"))
