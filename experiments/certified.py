@@ -47,16 +47,16 @@ def warnings_of(log: GuidanceLog) -> list[str]:
 
 def certified(log: GuidanceLog) -> str:
     """The certificate in one line."""
-    parts = [
-        f"{name} {'satisfied' if entry['satisfied'] else 'NOT satisfied'}, "
-        f"residual at most {number(entry['residual_max'])} of {number(entry['tolerance'])}"
-        for name, entry in log.terminal.get("certificate", {}).items()
-    ]
+    entries = log.terminal.get("certificate", {})
+    parts = [f"{name} {verdict(entry)}" for name, entry in entries.items()]
     return f"certificate: {'; '.join(parts) or 'none, nothing was projected'}"
 
 
 def verdict(entry: dict[str, Any] | None) -> str:
-    """What a certificate says of one constraint."""
+    """What a certificate says of one constraint, which may hold in its own sense at a residual above the tolerance."""
     if entry is None:
         return "–"
-    return f"{'yes' if entry['satisfied'] else 'no'}, within {number(entry['tolerance'])}"
+    word = "satisfied" if entry["satisfied"] else "NOT satisfied"
+    if entry["satisfied"] and entry["residual_max"] > entry["tolerance"]:
+        return word
+    return f"{word}: {number(entry['residual_max'])} of {number(entry['tolerance'])}"

@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from physgen.experiments.bench import guidance, reaction_diffusion
+from physgen.experiments.bench import guidance, memory, reaction_diffusion
 from physgen.experiments.bench.ratios import Pair, ratios
 from physgen.experiments.bench.traffic import bytes_per_element
 
@@ -44,6 +44,17 @@ def print_traffic(console: Console) -> None:
     console.print(table)
 
 
+def print_peaks(console: Console) -> None:
+    """Peak memory of a guided sample, beside the unguided one's."""
+    measured = memory.peaks()
+    table = Table(
+        "sample", "peak, MB", "over unguided", title="peak of tensors, as the allocator counts them; no weights"
+    )
+    for name, peak in measured.items():
+        table.add_row(name, f"{peak / 2**20:.1f}", f"{peak / measured['unguided']:.1f}")
+    console.print(table)
+
+
 def main() -> None:
     """Every table; ``--video`` adds one at the size of a real video, which needs about 12 GB."""
     parser = argparse.ArgumentParser(prog="physgen.experiments.bench", description=main.__doc__)
@@ -60,6 +71,7 @@ def main() -> None:
         video = torch.rand(VIDEO, generator=generator)
         print_ratios(console, f"{title} {list(VIDEO)} float32", reaction_diffusion.pairs(video, 3))
     torch.set_num_threads(1)
+    print_peaks(console)
     title = f"time of ours over the other's, 1 thread, fields {list(guidance.SHAPE)} float32"
     print_ratios(console, title, guidance.pairs())
 

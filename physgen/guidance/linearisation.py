@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from physgen.errors import InvalidArgument
 from physgen.guidance.problem import Problem
@@ -35,7 +36,8 @@ class Linearisation:
 
     def __init__(self, problem: Problem, x: Float[Tensor, "B *shape"]) -> None:
         self.x = x.detach().requires_grad_()
-        fields = problem.fields(self.x)
+        with sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative
+            fields = problem.fields(self.x)
         residuals = problem.residuals(fields)
         self._residual = torch.cat(list(residuals.values()), 1)
         if not self._residual.requires_grad:

@@ -23,10 +23,10 @@ from torch import Tensor, nn
 
 from adapters.conftest import LinearSet
 from physgen.adapters import guide
-from physgen.constraints import Constraint, MassConservation
+from physgen.constraints import Constraint, Equality, MassConservation, ReactionDiffusion
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
-from physgen.guidance import Projection, X0Gradient
+from physgen.guidance import AugmentedLagrangian, ConditionalMean, PiGDM, Projection, X0Gradient
 from physgen.observables import ColourMap
 
 GRID = Grid(spacing=(2.0, 2.0), dt=0.5)
@@ -231,6 +231,57 @@ def test_one_decode_per_inner_step(pipe: WanPipeline, monkeypatch: pytest.Monkey
     assert len(calls) == 2 * 2
 
 
+@pytest.mark.parametrize("cls", [AugmentedLagrangian, PiGDM, ConditionalMean])
+def test_second_derivatives_go_through_the_attention_of_an_autoencoder(models: dict[str, nn.Module], cls: Any) -> None:
+    pipe = WanPipeline(tokenizer=None, text_encoder=None, scheduler=SCHEDULERS["euler"](), **models)
+    with guide(pipe, cls([MassConservation()], start=0.75), observable=DYE, grid=GRID) as log:
+        sample(pipe, "pt")
+    assert log.dropped == 0
+    assert log.steps[-1]["correction_norm"] > 0
+
+
+# --- several constraints
+
+
+def test_constraints_that_pull_against_each_other_are_told(pipe: WanPipeline) -> None:
+    laws = [
+        Equality(lambda x: x.mean((1, 2, 3, 4)) - 0.9, "more"),
+        Equality(lambda x: x.mean((1, 2, 3, 4)) + 0.9, "less"),
+        Equality(lambda x: x[:, 0, 0, 0, :1] - 0.5, "corner"),
+    ]
+    with guide(pipe, X0Gradient(laws), observable=DYE, grid=GRID) as log:
+        sample(pipe, "pt")
+    assert log.conflicts == {"more, less": pytest.approx(-1, abs=1e-3)}
+    assert all(set(entry["cosine"]) == {"more, less", "more, corner", "less, corner"} for entry in log.steps)
+    assert json.loads(json.dumps(log.steps))
+
+
+def test_a_contradiction_that_shows_only_at_the_end_leaves_the_video(pipe: WanPipeline) -> None:
+    """Constants that are fitted may come to agree until then."""
+
+    class Fitted(MassConservation):
+        def __init__(self, initial_mass: float) -> None:
+            super().__init__(initial_mass)
+            self.parameters = "fitted"
+
+        def fixed(self, values: Any) -> MassConservation:
+            return self
+
+    laws = [Fitted(100.0), Fitted(300.0)]
+    unguided = sample(pipe, "pt")
+    with (
+        pytest.warns(UserWarning, match=r"left out.*mass_0, mass_1"),
+        guide(pipe, Projection(laws, start=0.75), observable=DYE, grid=GRID) as log,
+    ):
+        video = in_unit_interval(sample(pipe, "pt"))
+    assert video.isfinite().all()
+    assert video.shape == in_unit_interval(unguided).shape
+    assert "mass_0, mass_1" in log.terminal["contradiction"]
+    assert not any(entry["satisfied"] for entry in log.terminal["certificate"].values())
+    assert log.terminal["moved_rms"] == 0
+    assert log.dropped == 1
+
+
 # --- precision
 
 
@@ -358,6 +409,35 @@ def test_video_stays_in_range_and_the_log_is_honest_where_colours_cannot_add_up(
     residual = full.residual(dyes(video), GRID).square().mean().sqrt()
     assert log.terminal["residual_after"]["mass"] == pytest.approx(float(residual))
     assert residual > 1e-3
+
+
+@pytest.mark.parametrize("law", [ReactionDiffusion("diffusion", fitted=["D"], form="flow_map"), MassConservation()])
+def test_the_video_that_comes_out_is_certified(pipe: WanPipeline, law: Any) -> None:
+    with guide(pipe, Projection([law], start=0.75), observable=DYE, grid=GRID) as log:
+        video = in_unit_interval(sample(pipe, "pt", batch=2))
+    report = log.terminal["certificate"][law.name]
+    assert report["satisfied"] is True
+    kept = law.fixed(report["constants"])
+    residual = kept.residual(DYE(video.double()), GRID)
+    assert float(residual.abs().max()) == pytest.approx(report["residual_max"], rel=1e-6)
+    assert report["residual_rms"] == log.terminal["residual_after"][law.name] <= max(1e-6, 2 * report["rounding"])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_latents_are_certified_as_they_are_returned(dtype: torch.dtype) -> None:
+    scheduler, constraint = SCHEDULERS["euler"](), LinearSet(LATENTS)
+    scheduler.set_timesteps(2)
+    pipe = WanPipeline(tokenizer=None, text_encoder=None, vae=None, transformer=None, scheduler=scheduler)
+    latents = torch.randn(2, *LATENTS, generator=torch.Generator().manual_seed(0)).to(dtype)
+    with guide(pipe, Projection([constraint])) as log:
+        for t in scheduler.timesteps:
+            latents = scheduler.step(torch.ones_like(latents), t, latents, return_dict=False)[0]
+    report = log.terminal["certificate"]["linear"]
+    assert latents.dtype == dtype
+    assert report["residual_max"] == pytest.approx(float(constraint.residual(latents.double(), None).abs().max()))
+    assert report["residual_max"] == pytest.approx(report["rounding_max"])
+    assert report["residual_max"] >= torch.finfo(dtype).eps / 10
+    assert report["satisfied"] is True
 
 
 def test_pictures_come_out_as_pictures(pipe: WanPipeline) -> None:

@@ -58,12 +58,13 @@ def test_constraints_that_agree_are_left_alone(laws: list[MassConservation], fie
 
 
 def test_one_sample_that_can_be_saves_the_batch() -> None:
-    """x = 1 and x^2 = 1 hold together only on the side from which 1 is reached."""
-    laws = [Equality(lambda x: x - 1.0), Equality(lambda x: 0 * x + (x.detach() > 2).to(x))]
-    x = torch.tensor([[3.0], [1.5]], dtype=torch.float64)
+    """x = 1 and x = 1 + y, where y is given."""
+    laws = [Equality(lambda x: x[:, 0] - 1.0), Equality(lambda x: x[:, 0] - 1.0 - x[:, 1].detach())]
+    x = torch.tensor([[3.0, 0.5], [3.0, 0.0]], dtype=torch.float64)
+    assert Projection(laws).projection(x[:1]).contradiction
     projected = Projection(laws).projection(x)
     assert projected.contradiction is None
-    assert projected.fields[1] == 1
+    assert projected.fields[1].tolist() == pytest.approx([1.0, 0.0])
 
 
 @pytest.mark.parametrize(("sign", "expected"), [(1.0, 1.0), (-1.0, -1.0)])
