@@ -143,9 +143,9 @@ class ColourMap(Observable):
         exists, the pixel stays outside: the fields are kept, and whoever shows the video clips it.
 
         ``video`` is ``[B, 3, T, H, W]`` and may lie outside [0, 1], ``fields`` ``[B, S, T, H, W]`` in ``unit``. The
-        result has the dtype of ``video``. Below float64 it is rounded to a neighbour by error diffusion along each frame,
-        which keeps the sum of each channel over the pixels of a frame in one binade to within one step of that binade:
-        equal pixels would otherwise all round the same way, and mass would drift.
+        result has the dtype of ``video``. Below float64 it is rounded to a neighbour by error diffusion along each
+        frame, which keeps the sum of each channel over the pixels of a frame in one binade to within one step of that
+        binade: equal pixels would otherwise all round the same way, and mass would drift.
         Detached.
 
         Raises:
