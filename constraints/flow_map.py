@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -91,7 +93,7 @@ class FlowMap:
         self.system, self.grid, self.order, self.scheme = system, grid, order, scheme
         self.parameters = system.values(parameters)
         self._still = not any(system.rates)
-        self._diffusivity = torch.tensor([diffusivity[name] for name in system.species], dtype=torch.float64)
+        self.diffusivity = torch.tensor([diffusivity[name] for name in system.species], dtype=torch.float64)
         self._kernels: dict[Any, list[Tensor]] = {}
         self._wall = torch.tensor([(wall or {}).get(name, 0.0) for name in system.species], dtype=torch.float64)
 
@@ -193,7 +195,7 @@ class FlowMap:
             return u.new_zeros(u.shape[2])
         rows = self.system.jacobian(u, self.parameters).abs().sum(2)
         if self.scheme == "explicit":
-            rows = rows + _constant(self._diffusivity, u) * self._largest_eigenvalue
+            rows = rows + _constant(self.diffusivity, u) * self._largest_eigenvalue
         return rows.transpose(1, 2).flatten(2).amax((0, 2))
 
     @property
@@ -222,6 +224,12 @@ class FlowMap:
         compiled = LawsonSteps(self.system.key, half, constants, h, steps)
         return lambda v: _Compiled.apply(v - wall, compiled, lambda x: reference(x + wall) - wall) + wall
 
+    def part(self, parts: int) -> FlowMap:
+        """The flow of so many parts of the frame interval, one of them."""
+        flow = copy.copy(self)
+        flow.grid, flow._kernels = replace(self.grid, dt=self.grid.dt / parts), {}
+        return flow
+
     def linearised(self, u: Float[Tensor, "1 S T *space"], parts: int) -> Callable[[Tensor], Linearised]:
         """The compiled tangent, by so many parts of a frame, of the Jacobian along a path like ``u``."""
         part = self.grid.dt / parts
@@ -236,7 +244,7 @@ class FlowMap:
     def _heat(self, u: Tensor, time: float) -> list[Tensor]:
         key = time, u.shape[3:], u.dtype, u.device
         if key not in self._kernels:
-            axes, variance = zip(u.shape[3:], self.grid.spacing, strict=True), self._diffusivity * time
+            axes, variance = zip(u.shape[3:], self.grid.spacing, strict=True), self.diffusivity * time
             kernels = [heat_kernel(cells, h, self.grid.boundary, self.order, variance) for cells, h in axes]
             self._kernels[key] = [kernel.to(u) for kernel in kernels]
         return self._kernels[key]
@@ -246,7 +254,7 @@ class FlowMap:
 
     def _rate(self, wall: Tensor, v: Tensor) -> Tensor:
         diffusion = laplacian(v, self.grid.spacing, self.grid.boundary, self.order)
-        return _constant(self._diffusivity, v) * diffusion + self._reaction(wall, v)
+        return _constant(self.diffusivity, v) * diffusion + self._reaction(wall, v)
 
 
 class _Reaction(torch.autograd.Function):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -251,36 +252,45 @@ class ReactionDiffusion(Constraint):
         """The trajectory nearest to one video, in ``dtype``."""
         video, frames, (diffusivity, parameters) = fields.double(), fields.shape[2], constants
         lowest = lowest_values(self.system, parameters, video)
-        first = video[:, :, :1].maximum(lowest.view(-1, *[1] * (video.ndim - 2)))
-        values, bases = laplacian_modes(video.shape[3:], grid, self.order)
-        exponent = torch.stack([grid.dt * diffusivity[name] * values for name in self.system.species])
-        jacobian = partial(self.system.jacobian, values=parameters)
+        flow = FlowMap(self.system, *constants, grid, scheme=self.scheme, order=self.order, wall=self.wall)
+        if self.form == "flow_map":
+            return flow.trajectory(self._nearest_first(video, lowest, flow), frames, self.substeps, dtype)[0].to(dtype)
         equation: dict[str, Any] = {"order": self.order, "wall": self.wall}
-        linear = is_linear(self.system)
-        if self.form == "differential":
-            step = CrankNicolson(self.system, diffusivity, parameters, grid, **equation)
-            rough = CrankNicolson(self.system, diffusivity, parameters, grid, **equation, tolerance=ROUGH)
-            decay = (1 + exponent / 2) / (1 - exponent / 2)
-            law = Law(rough, 1, jacobian, grid.dt, bases, decay, linear, accuracy=10 * ROUGH)
-            nearest = replace(law, step=step).roll(nearest_trajectory(video, law, lowest), frames)
-            if not bool(nearest.isfinite().all()):
-                allowed = "fields near which the law does not blow up, and so close in time that its step is found"
-                raise NoSolution("fields", "no trajectory nearby", allowed)
-            return nearest.to(dtype)
-        flow = FlowMap(self.system, diffusivity, parameters, grid, scheme=self.scheme, **equation)
-        compiled = not linear and flow.compiled(first)
-        searched, start = (x.float() if compiled else x for x in (video, first))
-        _, steps = flow.trajectory(start, frames, self.substeps)
+        step = CrankNicolson(self.system, diffusivity, parameters, grid, **equation)
+        rough = CrankNicolson(self.system, diffusivity, parameters, grid, **equation, tolerance=ROUGH)
+        exponent, bases = self._exponent(video, flow)
+        decay, jacobian = (1 + exponent / 2) / (1 - exponent / 2), partial(self.system.jacobian, values=parameters)
+        law = Law(rough, 1, jacobian, grid.dt, bases, decay, is_linear(self.system), accuracy=10 * ROUGH)
+        exact, found = replace(law, step=step), None
+        if not law.linear and flow.compiled(video):
+            with suppress(InvalidArgument, NoSolution):
+                found = self._nearest_first(video, lowest, flow)
+        starts = [nearest_trajectory(video, law, lowest)] if found is None else [_first(video, lowest), found]
+        near = min((exact.roll(start, frames) for start in starts), key=lambda path: float((path - video).norm().nan_to_num(math.inf)))
+        if not bool(near.isfinite().all()):
+            allowed = "fields near which the law does not blow up, and so close in time that its step is found"
+            raise NoSolution("fields", "no trajectory nearby", allowed)
+        return near.to(dtype)
+
+    def _nearest_first(self, video: Tensor, lowest: Tensor, flow: FlowMap) -> Tensor:
+        """First frame of the flow map's trajectory that is nearest to one video; compiled steps search in float32."""
+        compiled, linear = flow.compiled(video), is_linear(self.system)
+        searched = video.float() if compiled else video
+        start = _first(searched, lowest)
+        _, steps = flow.trajectory(start, video.shape[2], self.substeps)
         parts = math.ceil(steps / LINEARISED)
-        part = replace(grid, dt=grid.dt / parts)
-        fine = FlowMap(self.system, diffusivity, parameters, part, scheme=self.scheme, **equation)
-        march, decay = fine.march(start, math.ceil(steps / parts)), (exponent / parts).exp()
-        law = Law(march, parts, jacobian, part.dt, bases, decay, linear)
+        exponent, bases = self._exponent(video, flow)
+        jacobian = partial(self.system.jacobian, values=flow.parameters)
+        march = flow.part(parts).march(start, math.ceil(steps / parts))
+        law = Law(march, parts, jacobian, flow.grid.dt / parts, bases, (exponent / parts).exp(), linear)
         if compiled:
             law = replace(law, linearised=flow.linearised(start, parts), accuracy=10 * ROUGH)
-        start = nearest_trajectory(searched, law, lowest.to(searched)).double()
-        nearest, _ = flow.trajectory(start, frames, self.substeps, dtype)
-        return nearest.to(dtype)
+        return nearest_trajectory(searched, law, lowest.to(searched)).double()
+
+    def _exponent(self, video: Tensor, flow: FlowMap) -> tuple[Tensor, list[Tensor]]:
+        """dt D lambda ``[S, *space]`` of every mode of the Laplacian, and the modes along each axis."""
+        values, bases = laplacian_modes(video.shape[3:], flow.grid, self.order)
+        return flow.grid.dt * flow.diffusivity.view(-1, *[1] * values.ndim) * values, bases
 
     def _constants(self, fields: Tensor, grid: Grid) -> list[Values]:
         """Diffusivities and parameters of each sample."""
@@ -338,6 +348,10 @@ def _of_batch(constants: Sequence[Values]) -> tuple[dict[str, Tensor], dict[str,
         for part, first in enumerate(constants[0])
     )
     return diffusivity, parameters
+
+
+def _first(video: Tensor, lowest: Tensor) -> Tensor:
+    return video[:, :, :1].maximum(lowest.to(video).view(-1, *[1] * (video.ndim - 2)))
 
 
 def _rms(change: Tensor) -> Tensor:
