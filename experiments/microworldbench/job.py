@@ -1,0 +1,51 @@
+"""`physgen benchmark`: fetch, doctor and score."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from rich.console import Console
+
+from physgen.experiments.config import one_of
+from physgen.experiments.microworldbench.data import RAW_RUBRICS, RUBRICS, TASKS, entries, read_rubrics, read_tasks
+from physgen.experiments.microworldbench.doctor import diagnose
+from physgen.experiments.microworldbench.options import BenchmarkConfig, data_file, data_folder
+from physgen.experiments.microworldbench.score_job import run_score
+from physgen.records import write_json_atomic
+
+
+def run(config: BenchmarkConfig) -> None:
+    """Do what the one word says.
+
+    Raises: InvalidArgument.
+    """
+    actions = {"fetch": run_fetch, "doctor": run_doctor, "score": run_score}
+    if len(config.action) != 1 or config.action[0] not in actions:
+        raise one_of("action", " ".join(config.action), actions)
+    actions[config.action[0]](config)
+
+
+def run_fetch(config: BenchmarkConfig) -> None:
+    """Download the three files and name them."""
+    from physgen.experiments.microworldbench.fetch import fetch
+
+    for path in fetch(data_folder(config)):
+        print(path)
+
+
+def run_doctor(config: BenchmarkConfig) -> None:
+    """Print every defect of the three files and what is done about it; ``out`` is a JSON file with all places."""
+    read_tasks(data_file(config, TASKS))
+    for name in (RUBRICS, RAW_RUBRICS):
+        read_rubrics(data_file(config, name))
+    tasks, rubrics, raw = (entries(name, data_file(config, name)) for name in (TASKS, RUBRICS, RAW_RUBRICS))
+    defects = diagnose(tasks, rubrics, raw)
+    console = Console(highlight=False, soft_wrap=True)
+    for defect in defects:
+        places = [" ".join(map(str, place)).strip() for place in defect.where[:3]]
+        console.print(
+            f"{len(defect.where):>5}  {defect.name}: {', '.join(places)}{', …' if len(defect.where) > 3 else ''}"
+        )
+        console.print(f"{'':>7}upstream: {defect.upstream}\n{'':>7}corrected: {defect.corrected}")
+    if config.out:
+        write_json_atomic(config.out, [asdict(defect) for defect in defects])

@@ -1,0 +1,80 @@
+"""Ask a judge about every dimension of every video."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from physgen.experiments.microworldbench.data import DIMENSIONS, Rubric, Task
+from physgen.experiments.microworldbench.frames import sample_frames
+from physgen.experiments.microworldbench.judge import Judge, Reply, Unanswered
+from physgen.experiments.microworldbench.question import Question
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Results as the released evaluator writes them, what failed, and the tokens it took."""
+
+    results: list[dict[str, Any]]
+    notes: list[str]
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A judge with the tasks and rubrics that it judges by."""
+
+    judge: Judge
+    tasks: Mapping[int, Task]
+    rubrics: Mapping[int, Rubric]
+    mode: str
+
+    def __call__(self, videos: Sequence[tuple[int, Path | None]], repeat: int = 0) -> Judged:
+        """Judge videos by task; ``None`` in place of a video is for judges that see nothing.
+
+        A video that cannot be read, and a question without an answer, are noted and left open. ``upstream`` drops a
+        video of which a dimension is open.
+        """
+        outcomes: list[tuple[dict[str, Any], list[Reply], list[str]]] = []
+        with ThreadPoolExecutor(self.judge.concurrency) as pool:
+            jobs = [pool.submit(self._video, index, path, repeat) for index, path in videos]
+            try:
+                for job in tqdm(jobs, unit="video", disable=None):
+                    outcomes.append(job.result())
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        replies = [reply for _, given, _ in outcomes for reply in given]
+        items = [item for item, _, notes in outcomes if item and not (notes and self.mode == "upstream")]
+        return Judged(
+            list({item["index"]: item for item in items}.values()),
+            [note for _, _, notes in outcomes for note in notes],
+            sum(reply.prompt_tokens for reply in replies),
+            sum(reply.completion_tokens for reply in replies),
+        )
+
+    def _video(self, index: int, path: Path | None, repeat: int) -> tuple[dict[str, Any], list[Reply], list[str]]:
+        try:
+            frames = sample_frames(path, self.mode) if path and self.judge.sees else None
+        except (ValueError, OSError) as error:
+            return {}, [], [f"task {index}: {error}"]
+        item: dict[str, Any] = {"index": index, "video_path": str(path) if path else None}
+        replies, notes = [], []
+        for dimension in DIMENSIONS:
+            criteria = self.rubrics[index].criteria[dimension]
+            task = self.tasks.get(index) or Task(index, "Unknown", "", "")
+            try:
+                reply = self.judge(Question(task, dimension, criteria, self.mode, frames, repeat))
+            except Unanswered as error:
+                item[f"{dimension}_eval"] = None
+                notes.append(f"task {index}, {dimension}: {error}")
+            else:
+                item[f"{dimension}_eval"] = reply.evaluation
+                replies.append(reply)
+        return item, replies, notes
