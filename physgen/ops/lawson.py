@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -43,13 +43,13 @@ class LawsonSteps:
         self._arguments = (down, along, np.array(constants, real), real(h), steps)
         self._steps = steps
 
-    def __call__(self, u: Float[Tensor, "1 S T *space"]) -> Float[Tensor, "1 S T *space"]:
+    def __call__(self, u: Float[Tensor, "B S T *space"]) -> Float[Tensor, "B S T *space"]:
         """Every frame n steps later."""
         frames = _by_frame(u)
         in_threads(partial(self._module.march, frames, *self._arguments), len(frames))
         return _as_fields(frames, u)
 
-    def vjp(self, u: Float[Tensor, "1 S T *space"], cotangent: Float[Tensor, "1 S T *space"]) -> Tensor:
+    def vjp(self, u: Float[Tensor, "B S T *space"], cotangent: Float[Tensor, "B S T *space"]) -> Tensor:
         """Transposed derivative at u, times a cotangent."""
         frames, products = _by_frame(u), _by_frame(cotangent)
         whole = self._steps * frames[0].size <= KEPT
