@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from physgen import __version__
@@ -17,8 +17,9 @@ from physgen.errors import InvalidArgument
 class Job:
     """A subcommand: the function that runs it and, where its options are typed, their dataclass (import paths).
 
-    ``verbatim`` options are taken as they are typed, commas and brackets included; ``files`` collects what is not
-    ``key=value``.
+    ``verbatim`` options are taken as they are typed, commas and brackets included; ``words`` is the option that
+    collects what is not ``key=value``. An option in ``implied`` brings its override along, unless that is given as
+    well.
     """
 
     summary: str
@@ -26,7 +27,8 @@ class Job:
     schema: str | None = None
     options: bool = True
     verbatim: tuple[str, ...] = ()
-    files: bool = False
+    words: str = ""
+    implied: Mapping[str, str] = field(default_factory=dict)
 
 
 JOBS = {
@@ -35,13 +37,14 @@ JOBS = {
         "physgen.experiments.sample:run",
         "physgen.experiments.schema:SampleConfig",
         verbatim=("prompt", "out"),
+        implied={"pipeline": "world=other"},
     ),
     "audit": Job(
         "measure any MP4, TIFF or NPZ video, real microscopy included",
         "physgen.experiments.audit:run",
         "physgen.experiments.schema:AuditConfig",
         verbatim=("prompt", "out"),
-        files=True,
+        words="files",
     ),
     "train": Job(
         "train the embedded world on the simulators",
@@ -60,6 +63,13 @@ JOBS = {
         "physgen.experiments.benchmark_guidance:run",
         "physgen.experiments.benchmark_guidance:BenchmarkGuidanceConfig",
         verbatim=("out",),
+    ),
+    "benchmark": Job(
+        "score videos on MicroWorldBench: fetch, doctor, score",
+        "physgen.experiments.microworldbench.job:run",
+        "physgen.experiments.microworldbench.options:BenchmarkConfig",
+        verbatim=("data", "tasks", "rubrics", "out"),
+        words="action",
     ),
     "worlds": Job("list the worlds", "physgen.experiments.listing:worlds", options=False),
     "constraints": Job("list the constraints", "physgen.experiments.listing:constraints", options=False),
@@ -124,13 +134,16 @@ def read_options(name: str, job: Job, arguments: list[str]) -> Any:
     overrides = []
     for argument in arguments:
         key, equals, value = argument.partition("=")
-        if job.files and (not equals or os.path.exists(argument)):  # noqa: PTH110
-            verbatim.setdefault("files", []).append(argument)
+        if job.words and (not equals or os.path.exists(argument)):  # noqa: PTH110
+            verbatim.setdefault(job.words, []).append(argument)
         elif key in job.verbatim and value != "null":
             quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
             verbatim[key] = value[1:-1] if quoted else value
         else:
             overrides.append(argument)
+    given = {override.partition("=")[0] for override in overrides}
+    implied = [job.implied[key] for key in given & job.implied.keys()]
+    overrides += [override for override in implied if override.partition("=")[0] not in given]
     config = configure(name, overrides)
     return replace(typed(config, load(job.schema)), **verbatim) if job.schema else config
 
@@ -150,7 +163,8 @@ def overview() -> str:
 
 def explain(name: str, job: Job) -> str:
     """What `physgen JOB --help` prints: the job's YAML, which is its own documentation."""
-    usage = f"usage: physgen {name}{' FILE ...' if job.files else ''}{' [KEY=VALUE ...]' if job.options else ''}"
+    words = {"files": " FILE ...", "action": " ACTION"}.get(job.words, "")
+    usage = f"usage: physgen {name}{words}{' [KEY=VALUE ...]' if job.options else ''}"
     parts = [usage, f"{job.summary[0].upper()}{job.summary[1:]}."]
     if job.options:
         from physgen.experiments.config import groups, source

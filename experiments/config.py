@@ -15,7 +15,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from physgen.errors import InvalidArgument
+from physgen.errors import InvalidArgument, invalid_argument
 
 Schema = TypeVar("Schema")
 
@@ -76,6 +76,8 @@ def typed(config: DictConfig, schema: type[Schema]) -> Schema:
     try:
         result = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), config))
     except OmegaConfBaseException as error:
+        if cause := invalid_argument(error):
+            raise cause from error
         key = error.full_key or "options"
         allowed = str(error).splitlines()[0].rpartition("converted to ")[2]
         raise InvalidArgument(key, OmegaConf.select(config, key), allowed) from error

@@ -9,18 +9,26 @@ from rich.table import Table
 
 import physgen.constraints
 from physgen.constraints.base import Constraint
-from physgen.worlds import world_names, world_spec
+from physgen.worlds import MissingWeights, world_names, world_spec
 
 
 def worlds() -> None:
-    """Print every world, its size and the kinds of video it knows."""
-    table = _table("world", "video", "shown at", "families: µm per pixel, s per frame")
+    """Print every world, its size, the kinds of video it knows, and whether its weights are on this machine."""
+    table = _table("world", "weights", "here", "video", "families: µm per pixel, s per frame")
     for name in world_names():
+        if name == "other":
+            table.add_row(name, "pipeline=FOLDER or HUB/ID", "", "its own", "")
+            continue
         spec = world_spec(name)
-        families = "\n".join(
-            f"{key}: {f.spacing[0]:g} µm, {f.dt:g} s, {f.boundary}" for key, f in spec.families.items()
-        )
-        table.add_row(name, f"{spec.width} x {spec.height} px, {spec.num_frames} frames", f"{spec.fps:g} fps", families)
+        try:
+            spec.folder()
+            here = "yes"
+        except MissingWeights:
+            here = "no"
+        families = "\n".join(f"{key} {f.spacing[0]:g}, {f.dt:g}" for key, f in spec.families.items())
+        video = f"{spec.width} x {spec.height} x {spec.num_frames}, {spec.fps:g} fps"
+        weights = (spec.hub or "in the package") + (" and checkpoint=" if spec.needs_checkpoint else "")
+        table.add_row(name, weights, here, video, families)
     Console().print(table)
 
 

@@ -60,6 +60,8 @@ def run(config: SampleConfig) -> None:
     out = check_out(config.out or Path("runs") / name)
     constraints: list[Constraint] = [build(Constraint, spec) for spec in config.constraint.values()]
     grid, observable = config.world.grid(config.prompt), config.world.observable(config.prompt)
+    if config.observable["_target_"]:
+        observable = build(Observable, config.observable)
     check_physics(constraints, observable, grid, config.world.num_frames)
     guidance = build(Guidance, config.guidance, constraints) if constraints and config.guidance["_target_"] else None
     if config.compare and guidance is None:
@@ -143,10 +145,15 @@ def remarks(world: World, config: SampleConfig) -> list[str]:
     notes = []
     if ignored := world.ignored_words(prompt):
         notes.append(f"ignored words: {', '.join(ignored)}")
-    if not spec.recognises(prompt):
+    if world.report:
+        notes.append(str(world.report))
+    if not spec.recognises(prompt) and spec.level is None:
         notes.append(f"no word names a kind of video that {spec.name} knows; scale and colours are those of {family}")
+    if not spec.families[family].colours:
+        dy, dt = spec.families[family].spacing[0], spec.families[family].dt
+        notes.append(f"{family} scale, an assumption: {dy:g} µm and {dt:g} s (world.families.{family}.spacing and .dt)")
     for name in config.constraint:
-        if name not in spec.families[family].laws:
+        if spec.families[family].laws and name not in spec.families[family].laws:
             notes.append(f"{name} is not a law of {family} videos in {spec.name}: the simulator violates it as well")
     return notes
 

@@ -14,8 +14,13 @@ class SampleConfig:
 
     prompt: str
     world: WorldSpec
+    pipeline: str | None
+    checkpoint: str | None
+    alpha: float
+    trust_pickle: bool
     constraint: dict[str, Any]
     guidance: dict[str, Any]
+    observable: dict[str, Any]
     seed: int
     steps: int | None
     guidance_scale: float | None

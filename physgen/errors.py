@@ -29,3 +29,20 @@ class NoSolution(InvalidArgument):
 
 class Contradiction(InvalidArgument):
     """Equalities that cannot hold together, in no sample of a batch."""
+
+
+def invalid_argument(error: BaseException | None) -> InvalidArgument | None:
+    """The `InvalidArgument` that a library wrapped in an error of its own, if it did.
+
+    >>> try:
+    ...     try:
+    ...         raise InvalidArgument("dt", 0, "> 0")
+    ...     except InvalidArgument as inner:
+    ...         raise RuntimeError from inner
+    ... except RuntimeError as outer:
+    ...     print(invalid_argument(outer))
+    dt=0: allowed: > 0
+    """
+    while error is not None and not isinstance(error, InvalidArgument):
+        error = error.__cause__ or error.__context__
+    return error

@@ -15,7 +15,10 @@ from torch import Tensor
 
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
-from physgen.observables import ColourMap, Observable
+from physgen.observables import ColourMap, Intensity, Observable
+from physgen.worlds.checkpoint import LoadReport, load_checkpoint, plan_checkpoint
+from physgen.worlds.levels import LEVEL_WORDS
+from physgen.worlds.weights import check_whole, locate, pipeline_class, read_index
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -35,15 +38,16 @@ class Family:
     """A kind of video: how prompts name it, its scale, its walls, its colours, the constraints its physics obeys.
 
     ``spacing`` is ``[dy, dx]`` in µm, ``dt`` in s between frames; ``rgb = background + sum_s c_s colours[s]``. Those in
-    ``always`` are there beside any that the prompt names, and come first.
+    ``always`` are there beside any that the prompt names, and come first. Without ``colours`` the video is read by its
+    brightness. Without ``words`` the family is a level of life, and has the words of `LEVEL_WORDS`.
     """
 
-    words: list[str]
     spacing: list[float]
     dt: float
     boundary: str
-    background: list[float]
-    colours: dict[str, list[float]]
+    background: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    colours: dict[str, list[float]] = field(default_factory=dict)
+    words: list[str] = field(default_factory=list)
     laws: list[str] = field(default_factory=list)
     always: dict[str, list[float]] = field(default_factory=dict)
 
@@ -52,8 +56,11 @@ class Family:
 class WorldSpec:
     """Everything about a world but its weights; the schema of ``conf/world/*.yaml``.
 
-    ``pipeline`` is the import path of a diffusers pipeline class and ``path`` a folder in its format (``None``: the
-    one inside the package). ``threads`` is the number of CPU threads that suits the model (``None``: torch's choice).
+    ``pipeline`` is the import path of a diffusers pipeline class. Its weights are ``path`` (a folder in diffusers'
+    format or a hub id), else ``hub`` at ``revision``, else those inside the package. ``scheduler`` changes entries of
+    the saved scheduler's configuration, ``_class_name`` included; ``arguments`` are for every call of the pipeline;
+    ``dtype`` is by component, ``default`` for the others. ``threads`` is the number of CPU threads that suits the model
+    (``None``: torch's choice). ``level`` names the family of every prompt (``None``: its words do).
     """
 
     name: str
@@ -64,19 +71,42 @@ class WorldSpec:
     fps: float
     steps: int
     guidance_scale: float
-    max_sequence_length: int
     families: dict[str, Family]
+    max_sequence_length: int | None = None
+    negative_prompt: str | None = None
+    arguments: dict[str, Any] = field(default_factory=dict)
+    hub: str | None = None
+    revision: str | None = None
+    scheduler: dict[str, Any] = field(default_factory=dict)
+    dtype: dict[str, str] = field(default_factory=lambda: {"default": "float32"})
     path: str | None = None
+    checkpoint: str | None = None
+    checkpoint_alpha: float = 1.0
+    trust_pickle: bool = False
+    needs_checkpoint: bool = False
     threads: int | None = None
+    level: str | None = None
 
     def family(self, prompt: str) -> str:
-        """The family that most words of the prompt belong to; the first one when no word belongs to any."""
+        """The family that most words of the prompt belong to; the first one when no word belongs to any.
+
+        Raises:
+            InvalidArgument: a ``level`` that is no family.
+        """
+        if self.level is not None:
+            if self.level not in self.families:
+                raise InvalidArgument("world.level", self.level, ", ".join(self.families))
+            return self.level
         words = words_of(prompt)
-        return max(self.families, key=lambda name: len(words & set(self.families[name].words)))
+        return max(self.families, key=lambda name: len(words & self.words(name)))
+
+    def words(self, family: str) -> set[str]:
+        """Words that speak for a family."""
+        return set(self.families[family].words or LEVEL_WORDS.get(family, ()))
 
     def recognises(self, prompt: str) -> bool:
         """Whether any word of the prompt belongs to a family."""
-        return any(words_of(prompt) & set(family.words) for family in self.families.values())
+        return any(words_of(prompt) & self.words(family) for family in self.families)
 
     def grid(self, prompt: str) -> Grid:
         """Spacing in µm, frame interval in s and walls of the prompt's family."""
@@ -84,29 +114,72 @@ class WorldSpec:
         return Grid(spacing=(family.spacing[0], family.spacing[1]), dt=family.dt, boundary=family.boundary)
 
     def observable(self, prompt: str) -> Observable:
-        """Colour map of the prompt's family: the colours that the prompt names, all of them when it names none."""
+        """Colour map of the prompt's family: the colours that the prompt names, all of them when it names none.
+
+        A family without colours is read by its brightness above the mean of its background.
+        """
         family = self.families[self.family(prompt)]
+        if not family.colours:
+            return Intensity(sum(family.background) / 3)
         words = words_of(prompt)
         named = {colour: rgb for colour, rgb in family.colours.items() if colour in words}
         colours = family.always | named if named else family.colours
         return ColourMap(list(colours.values()), family.background, species=tuple(colours))
 
-    def load(self, device: str | None = None) -> World:
-        """Load the weights.
+    def folder(self) -> Path:
+        """Where the weights are on this machine.
 
-        Raises: FileNotFoundError when they are not there.
+        Raises:
+            MissingWeights: they are not; nothing is downloaded.
         """
-        default = Path(str(files("physgen.worlds"))) / self.name / "weights"
-        folder = Path(self.path) if self.path else default
-        if not (folder / "model_index.json").is_file():
-            raise FileNotFoundError(f"world.path={str(folder)!r}: allowed: a diffusers folder with a model_index.json")
-        quiet_loading()
+        source = self.path or self.hub or str(Path(str(files("physgen.worlds"))) / self.name / "weights")
+        return locate(source, None if self.path else self.revision)
+
+    def load(self, device: str | None = None) -> World:
+        """Load the weights, and the checkpoint on top, after both were checked without allocating either.
+
+        Raises:
+            MissingWeights: weights that are not there, or not whole.
+            InvalidArgument: a folder of another pipeline; a checkpoint that is missing or does not fit.
+        """
+        import diffusers
+
+        folder = self.folder()
         module, _, name = self.pipeline.rpartition(".")
-        pipe = getattr(importlib.import_module(module), name).from_pretrained(
-            folder, dtype=torch.float32, local_files_only=True
-        )
+        cls = getattr(importlib.import_module(module), name)
+        if cls is diffusers.DiffusionPipeline:
+            cls = pipeline_class(folder)
+        elif (found := read_index(folder).get("_class_name")) != name:
+            raise InvalidArgument("pipeline", f"{folder}: {found}", f"{name} in world={self.name}")
+        check_whole(folder)
+        self._check_checkpoint(folder)
+        quiet_loading()
+        dtype = {component: getattr(torch, text) for component, text in self.dtype.items()}
+        pipe = cls.from_pretrained(folder, dtype=dtype, local_files_only=True, use_safetensors=True)
+        if self.scheduler:
+            changes = {"_class_name": type(pipe.scheduler).__name__, **self.scheduler}
+            scheduler = getattr(diffusers, changes.pop("_class_name"))
+            pipe.scheduler = scheduler.from_config(pipe.scheduler.config, **changes)
         pipe.set_progress_bar_config(disable=None, leave=False)
-        return World(self, pipe.to(device or ("cuda" if torch.cuda.is_available() else "cpu")))
+        report = None
+        if self.checkpoint:
+            report = load_checkpoint(pipe, self.checkpoint, self.checkpoint_alpha, trust_pickle=self.trust_pickle)
+        return World(self, pipe.to(device or ("cuda" if torch.cuda.is_available() else "cpu")), report)
+
+    def _check_checkpoint(self, folder: Path) -> None:
+        from diffusers import WanTransformer3DModel
+
+        if not self.checkpoint:
+            if self.needs_checkpoint:
+                allowed = "one of its checkpoints, checkpoint=FILE or checkpoint=FOLDER"
+                raise InvalidArgument("checkpoint", self.checkpoint, allowed)
+            return
+        config = WanTransformer3DModel.load_config(folder / "transformer")
+        if config.get("_class_name") != "WanTransformer3DModel":
+            raise InvalidArgument("checkpoint", self.checkpoint, "none: checkpoints are of a WanTransformer3DModel")
+        with torch.device("meta"):
+            shapes = {k: v.shape for k, v in WanTransformer3DModel.from_config(config).state_dict().items()}
+        plan_checkpoint(self.checkpoint, shapes, trust_pickle=self.trust_pickle)
 
 
 def quiet_loading() -> None:
@@ -120,10 +193,11 @@ def quiet_loading() -> None:
 
 @dataclass
 class World:
-    """A loaded text-to-video pipeline and the physical scale of what it draws."""
+    """A loaded text-to-video pipeline, the physical scale of what it draws, and what its checkpoint loaded."""
 
     spec: WorldSpec
     pipe: DiffusionPipeline
+    report: LoadReport | None = None
 
     @property
     def name(self) -> str:
@@ -162,13 +236,16 @@ class World:
         if steps < 1:
             raise InvalidArgument("steps", steps, "at least 1")
         options: dict[str, Any] = {
+            **self.spec.arguments,
             "height": self.spec.height,
             "width": self.spec.width,
             "num_frames": self.spec.num_frames,
-            "max_sequence_length": self.spec.max_sequence_length,
             "num_inference_steps": steps,
             "guidance_scale": self.spec.guidance_scale if guidance_scale is None else guidance_scale,
         }
+        for option in ("max_sequence_length", "negative_prompt"):
+            if (value := getattr(self.spec, option)) is not None:
+                options[option] = value
         generator = torch.Generator("cpu").manual_seed(seed)
         frames = self.pipe(prompt, generator=generator, output_type="pt", **options).frames
         return frames.to("cpu", torch.float32).permute(0, 2, 1, 3, 4).contiguous()
