@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 from physgen.constraints.base import Constraint, check_fields
 from physgen.constraints.phase_classifier import PHASES, phase_classifier
 from physgen.constraints.phase_evidence import phase_evidence
+from physgen.constraints.phase_projection import projected_onto_path
 from physgen.constraints.phase_transitions import PhaseModel, allowed, check_phases, phase_model
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
@@ -49,7 +50,8 @@ class PhaseOrder(Constraint):
     is the probability that phases drawn frame by frame are an allowed path: stay, advance by one, or a named exception.
     The gradient of -log Z in log p is minus the posterior of the phases. The clock punishes only going back and leaping
     by more than a phase. A true video has a residual of about 0.8, not 0, because frames between two phases may be
-    either: a tolerance does not apply to it. The steps that break the order are in `violations`.
+    either: a tolerance does not apply to it. It is satisfied where the phases named frame by frame are an allowed path,
+    which `project` makes them; the steps that break the order are in `violations`.
 
     The fields show one cell, whole and apart from others. Prompts that ask for disturbed division (arrest by electric
     fields, abnormal mitosis of a tumour) need ``exceptions``.
@@ -78,6 +80,7 @@ class PhaseOrder(Constraint):
     """
 
     name = "phase_order"
+    projects = True
     parameters = "fitted"
 
     def __init__(
@@ -136,6 +139,35 @@ class PhaseOrder(Constraint):
         return phase_classifier(fields.device)(evidence, cell is not None)
 
     @torch.no_grad()
+    def satisfied(
+        self, fields: Float[Tensor, "B S T *space"], grid: Grid | None, tolerance: float = 0.0
+    ) -> Bool[Tensor, "B"]:
+        """Whether the phases named frame by frame are a path that order, start and durations allow, at any tolerance.
+
+        >>> PhaseOrder().satisfied(torch.zeros(1, 1, 3, 8, 8), Grid(spacing=(0.5, 0.5), dt=100.0)).tolist()
+        [True]
+        """
+        return self._paths(self.log_probability(fields, grid), grid)[1]
+
+    @torch.no_grad()
+    def project(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B S T *space"]:
+        """Fields near the given ones that are satisfied: see `projected_onto_path`.
+
+        The path is the one named, where it is allowed, otherwise the most probable allowed one. A difference of 0.01 in
+        log p is left for rounding.
+
+        Raises:
+            NoSolution: a frame that cannot be made to show its phase.
+        """
+
+        def path(log_p: Float64[Tensor, "1 T K"]) -> Int[Tensor, "1 T"]:
+            return self._paths(log_p, grid)[0]
+
+        samples = fields.double().split(1)
+        found = [projected_onto_path(x, lambda z: self.log_probability(z, grid), path) for x in samples]
+        return torch.cat(found).to(fields.dtype)
+
+    @torch.no_grad()
     def violations(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> list[PhaseReading]:
         """The path of phases of each sample, and the steps that break the order.
 
@@ -161,6 +193,16 @@ class PhaseOrder(Constraint):
             "path": [reading.path for reading in readings],
             "illegal": [[list(step) for step in reading.illegal] for reading in readings],
         }
+
+    def _paths(self, log_p: Tensor, grid: Grid | None) -> tuple[Int[Tensor, "B T"], Bool[Tensor, "B"]]:
+        """The allowed path of phases that each sample is nearest to, and whether it is the one named."""
+        states, model = self._states(log_p, grid)
+        named = log_p.argmax(-1)
+        phase = model.phase.to(log_p.device)
+        certain = torch.where(phase == named[..., None], 0.0, -torch.inf)
+        _, weight = viterbi(certain, initial=model.initial, transitions=model.transitions)
+        best, _ = viterbi(states, initial=model.initial, transitions=model.transitions)
+        return torch.where(weight.isfinite()[:, None], named, phase[best]), weight.isfinite()
 
     def _states(self, log_p: Tensor, grid: Grid | None) -> tuple[Tensor, PhaseModel]:
         """Evidence of the states of the model, in float32 on a GPU, whose kernel has no float64."""
