@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 import physgen.constraints
 from physgen.constraints.base import Constraint
+from physgen.errors import InvalidArgument
 from physgen.worlds import MissingWeights, world_names, world_spec
+from physgen.worlds.weights import check_whole
 
 
 def worlds() -> None:
@@ -21,15 +24,25 @@ def worlds() -> None:
             continue
         spec = world_spec(name)
         try:
-            spec.folder()
-            here = "yes"
+            folder = spec.folder()
         except MissingWeights:
             here = "no"
+        else:
+            here = presence(folder)
         families = "\n".join(f"{key} {f.spacing[0]:g}, {f.dt:g}" for key, f in spec.families.items())
         video = f"{spec.width} x {spec.height} x {spec.num_frames}, {spec.fps:g} fps"
         weights = (spec.hub or "in the package") + (" and checkpoint=" if spec.needs_checkpoint else "")
         table.add_row(name, weights, here, video, families)
     Console().print(table)
+
+
+def presence(folder: Path) -> str:
+    """Whether a pipeline's folder is whole."""
+    try:
+        check_whole(folder)
+    except InvalidArgument:
+        return "damaged"
+    return "yes"
 
 
 def constraints() -> None:

@@ -33,6 +33,7 @@ from physgen.observables import Observable
 from physgen.records import JsonlWriter, check_out, git_sha, open_run, peak_memory_mb, run_name, write_json_atomic
 from physgen.video import Video, write_mp4, write_tiff
 from physgen.worlds import World
+from physgen.worlds.loading import check
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def run(config: SampleConfig) -> None:
     grid, observable = config.world.grid(config.prompt), config.world.observable(config.prompt)
     if config.observable["_target_"]:
         observable = build(Observable, config.observable)
+    check(config.world)
     check_physics(constraints, observable, grid, config.world.num_frames)
     guidance = build(Guidance, config.guidance, constraints) if constraints and config.guidance["_target_"] else None
     if config.compare and guidance is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.resources import files
 
 from omegaconf import OmegaConf
@@ -64,13 +65,17 @@ def world_spec(name: str, pipeline: str | None = None) -> WorldSpec:
     return spec
 
 
-def load_world(name: str | None = None, pipeline: str | None = None, *, device: str | None = None) -> World:
+def load_world(
+    name: str | None = None, pipeline: str | None = None, *, checkpoint: str | None = None, device: str | None = None
+) -> World:
     """Load a world's pipeline; ``pipeline`` is a diffusers folder or a hub id to use in place of the world's own.
 
-    Without a name the world is ``micro``, or, with a pipeline, ``other``: that pipeline's own defaults.
+    Without a name the world is ``micro``, or, with a pipeline, ``other``: that pipeline's own defaults. ``checkpoint``
+    is as in `load_checkpoint`.
 
     Raises:
-        InvalidArgument: an unknown name, a folder of another pipeline.
+        InvalidArgument: an unknown name, a folder of another pipeline, a checkpoint that does not fit.
         MissingWeights: weights that are not on this machine; nothing is downloaded.
     """
-    return world_spec(name or ("other" if pipeline else "micro"), pipeline).load(device)
+    spec = world_spec(name or ("other" if pipeline else "micro"), pipeline)
+    return replace(spec, checkpoint=checkpoint).load(device)

@@ -40,6 +40,12 @@ class Plan:
     tensors: Mapping[str, Tensor]
     targets: Mapping[str, Any]
 
+    def check_alpha(self, alpha: float) -> float:
+        """The weight of a LoRA; a full checkpoint has none, and is refused any but 1."""
+        if self.report.kind == "full" and alpha != 1:
+            raise InvalidArgument("alpha", alpha, "1 with a full checkpoint")
+        return finite("alpha", alpha, "a finite number")
+
 
 def load_checkpoint(pipe: Any, path: str | Path, alpha: float = 1.0, *, trust_pickle: bool = False) -> LoadReport:
     """Load a LoRA or full checkpoint into the pipeline's Wan transformer.
@@ -57,22 +63,26 @@ def load_checkpoint(pipe: Any, path: str | Path, alpha: float = 1.0, *, trust_pi
 
     Source: Hu et al. (2021), LoRA, arXiv:2106.09685, equation 3; names as written by DiffSynth-Studio.
     """
-    factor = finite("alpha", alpha, "a finite number")
     transformer: Any = getattr(pipe, "transformer", None)
     if type(transformer).__name__ != "WanTransformer3DModel" or getattr(pipe, "transformer_2", None) is not None:
         raise InvalidArgument("pipe", type(pipe).__name__, "a pipeline with one WanTransformer3DModel")
-    weights: dict[str, Tensor] = transformer.state_dict()
-    plan = plan_checkpoint(path, {name: weight.shape for name, weight in weights.items()}, trust_pickle=trust_pickle)
-    if plan.report.kind == "full" and factor != 1:
-        raise InvalidArgument("alpha", alpha, "1 with a full checkpoint")
-    with torch.no_grad():
-        for name, target in plan.targets.items():
-            weight = weights[name]
-            if plan.report.kind == "full":
-                weight.copy_(plan.tensors[target])
-            else:
-                weight.copy_(weight.float() + factor * target.delta(plan.tensors).to(weight.device))
+    shapes = {name: weight.shape for name, weight in transformer.state_dict().items()}
+    plan = plan_checkpoint(path, shapes, trust_pickle=trust_pickle)
+    apply_plan(transformer, plan, alpha)
     return plan.report
+
+
+@torch.no_grad()
+def apply_plan(transformer: torch.nn.Module, plan: Plan, alpha: float) -> None:
+    """Change the weights, in their own precision and where they are."""
+    factor = plan.check_alpha(alpha)
+    weights = transformer.state_dict()
+    for name, target in plan.targets.items():
+        weight = weights[name]
+        if plan.report.kind == "full":
+            weight.copy_(plan.tensors[target])
+        else:
+            weight.copy_(weight.float() + factor * target.delta(plan.tensors).to(weight.device))
 
 
 def plan_checkpoint(path: str | Path, shapes: Mapping[str, torch.Size], *, trust_pickle: bool = False) -> Plan:

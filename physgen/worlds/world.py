@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -16,9 +15,10 @@ from torch import Tensor
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.observables import ColourMap, Intensity, Observable
-from physgen.worlds.checkpoint import LoadReport, load_checkpoint, plan_checkpoint
+from physgen.worlds.checkpoint import LoadReport
 from physgen.worlds.levels import LEVEL_WORDS
-from physgen.worlds.weights import check_whole, locate, pipeline_class, read_index
+from physgen.worlds.loading import check
+from physgen.worlds.weights import locate
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -138,57 +138,10 @@ class WorldSpec:
     def load(self, device: str | None = None) -> World:
         """Load the weights, and the checkpoint on top, after both were checked without allocating either.
 
-        Raises:
-            MissingWeights: weights that are not there, or not whole.
-            InvalidArgument: a folder of another pipeline; a checkpoint that is missing or does not fit.
+        Raises: as `check`.
         """
-        import diffusers
-
-        folder = self.folder()
-        module, _, name = self.pipeline.rpartition(".")
-        cls = getattr(importlib.import_module(module), name)
-        if cls is diffusers.DiffusionPipeline:
-            cls = pipeline_class(folder)
-        elif (found := read_index(folder).get("_class_name")) != name:
-            raise InvalidArgument("pipeline", f"{folder}: {found}", f"{name} in world={self.name}")
-        check_whole(folder)
-        self._check_checkpoint(folder)
-        quiet_loading()
-        dtype = {component: getattr(torch, text) for component, text in self.dtype.items()}
-        pipe = cls.from_pretrained(folder, dtype=dtype, local_files_only=True, use_safetensors=True)
-        if self.scheduler:
-            changes = {"_class_name": type(pipe.scheduler).__name__, **self.scheduler}
-            scheduler = getattr(diffusers, changes.pop("_class_name"))
-            pipe.scheduler = scheduler.from_config(pipe.scheduler.config, **changes)
-        pipe.set_progress_bar_config(disable=None, leave=False)
-        report = None
-        if self.checkpoint:
-            report = load_checkpoint(pipe, self.checkpoint, self.checkpoint_alpha, trust_pickle=self.trust_pickle)
+        pipe, report = check(self).load(self)
         return World(self, pipe.to(device or ("cuda" if torch.cuda.is_available() else "cpu")), report)
-
-    def _check_checkpoint(self, folder: Path) -> None:
-        from diffusers import WanTransformer3DModel
-
-        if not self.checkpoint:
-            if self.needs_checkpoint:
-                allowed = "one of its checkpoints, checkpoint=FILE or checkpoint=FOLDER"
-                raise InvalidArgument("checkpoint", self.checkpoint, allowed)
-            return
-        config = WanTransformer3DModel.load_config(folder / "transformer")
-        if config.get("_class_name") != "WanTransformer3DModel":
-            raise InvalidArgument("checkpoint", self.checkpoint, "none: checkpoints are of a WanTransformer3DModel")
-        with torch.device("meta"):
-            shapes = {k: v.shape for k, v in WanTransformer3DModel.from_config(config).state_dict().items()}
-        plan_checkpoint(self.checkpoint, shapes, trust_pickle=self.trust_pickle)
-
-
-def quiet_loading() -> None:
-    """No progress bars for reading a few files; sampling keeps its own."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    diffusers_logging.disable_progress_bar()
-    transformers_logging.disable_progress_bar()
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -222,5 +223,48 @@ def test_microverse_needs_a_checkpoint(folder: Path) -> None:
 def test_only_wan_takes_checkpoints(tmp_path: Path) -> None:
     spec: WorldSpec = world_spec("cogvideox-5b", str(save_tiny_pipeline("cogvideox-5b", tmp_path / "cogvideox")))
     spec.checkpoint = str(tmp_path)
-    with pytest.raises(InvalidArgument, match="of a WanTransformer3DModel"):
+    with pytest.raises(InvalidArgument, match="for one WanTransformer3DModel"):
         spec.load("cpu")
+
+
+def test_two_experts_take_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = world_spec("wan2.2-t2v-a14b", str(save_tiny_pipeline("wan2.2-t2v-a14b", tmp_path / "wan")))
+    spec.checkpoint = str(tmp_path)
+    monkeypatch.setattr(diffusers.WanPipeline, "from_pretrained", lambda *_, **__: pytest.fail("allocated"))
+    with pytest.raises(InvalidArgument, match="for one WanTransformer3DModel"):
+        spec.load("cpu")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"dtype": {"default": "bf16"}}, r"world\.dtype"),
+        ({"scheduler": {"_class_name": "Eulerr"}}, "a scheduler of diffusers"),
+        ({"checkpoint_alpha": 0.5}, "alpha"),
+    ],
+)
+def test_settings(
+    change: dict[str, Any], says: str, folder: Path, pipe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_full(tmp_path / "full.safetensors", pipe.transformer)
+    spec = replace(world_spec("microverse", str(folder)), checkpoint=str(tmp_path / "full.safetensors"), **change)
+    monkeypatch.setattr(diffusers.WanPipeline, "from_pretrained", lambda *_, **__: pytest.fail("allocated"))
+    with pytest.raises(InvalidArgument, match=says):
+        spec.load("cpu")
+
+
+def test_the_list_says_what_is_here_and_what_is_damaged(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("1.3B", "14B"):
+        repository = tmp_path / f"models--Wan-AI--Wan2.1-T2V-{name}-Diffusers"
+        (repository / "refs").mkdir(parents=True)
+        (repository / "refs" / "main").write_text("0" * 40)
+        shutil.copytree(folder, repository / "snapshots" / ("0" * 40))
+    truncate(tmp_path.joinpath(repository, "snapshots", "0" * 40, "vae", "diffusion_pytorch_model.safetensors"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    assert main(["worlds"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    here = {row[0]: next((word for word in row if word in ("yes", "no", "damaged")), "") for row in rows if row}
+    expected = {"micro": "yes", "microverse": "yes", "wan2.1-t2v-14b": "damaged", "hunyuanvideo": "no", "other": ""}
+    assert expected.items() <= here.items()

@@ -10,10 +10,12 @@ from pathlib import Path
 import diffusers
 import pytest
 import torch
-from tiny_pipelines import PIPELINES, save_lora, save_tiny_pipeline
+from adapters.test_pipelines import ltx
+from tiny_pipelines import PIPELINES, save_lora, save_tiny_pipeline, t5
+from transformers import T5Config, T5EncoderModel
 
 from physgen import guide
-from physgen.constraints import MassConservation
+from physgen.constraints import Equality, MassConservation
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli import main
 from physgen.guidance import Projection
@@ -155,3 +157,17 @@ def test_bad_options(arguments: list[str], says: str, capsys: pytest.CaptureFixt
     error = capsys.readouterr().err
     assert says in error
     assert error.count("\n") == 1
+
+
+def test_a_pipeline_whose_latents_are_packed_is_guided_there(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    pipe = ltx().pipe
+    pipe = type(pipe)(**{**pipe.components, **t5(T5EncoderModel, T5Config, 16)})
+    pipe.save_pretrained(tmp_path / "ltx")
+    spec = world_spec("other", str(tmp_path / "ltx"))
+    assert (spec.height, spec.width, spec.num_frames) == (512, 704, 161)
+    world = replace(spec, height=32, width=64, num_frames=9, steps=2, max_sequence_length=8).load("cpu")
+    total = Equality(lambda x: x.float().mean((1, 2))[:, None])
+    with guide(world.pipe, Projection([total])) as log:
+        world.sample(PROMPT, seed=0)
+    assert len(log.steps) == 2
