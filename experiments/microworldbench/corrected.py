@@ -81,8 +81,8 @@ def answers(evaluation: Any, count: int) -> Answers:
 def _sums(given: Answers, criteria: tuple[Criterion, ...]) -> tuple[float, float]:
     scored = [(answer, c) for answer, c in zip(given, criteria, strict=True) if answer is not None]
     return (
-        sum(answer * c.sign * c.weight for answer, c in scored),
-        sum(c.weight for _, c in scored if c.sign > 0),
+        sum((answer * c.sign * c.weight for answer, c in scored), 0.0),
+        sum((c.weight for _, c in scored if c.sign > 0), 0.0),
     )
 
 

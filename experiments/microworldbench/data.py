@@ -43,7 +43,7 @@ class Rubric:
     criteria: Mapping[str, tuple[Criterion, ...]]
 
 
-def read_tasks(source: str | Path | Sequence[Any]) -> tuple[Task, ...]:
+def read_tasks(source: Any) -> tuple[Task, ...]:
     """Tasks from ``finaltasks.json``: its path, its parsed list, or tasks that were read before.
 
     Raises: FileNotFoundError; InvalidArgument for anything else than such a list.
@@ -54,7 +54,7 @@ def read_tasks(source: str | Path | Sequence[Any]) -> tuple[Task, ...]:
     return tuple(entry if isinstance(entry, Task) else _task(entry) for entry in entries("tasks", source))
 
 
-def read_rubrics(source: str | Path | Sequence[Any]) -> tuple[Rubric, ...]:
+def read_rubrics(source: Any) -> tuple[Rubric, ...]:
     """Rubrics from a rubric file: its path, its parsed list, or rubrics that were read before.
 
     Raises: FileNotFoundError; InvalidArgument for anything else than such a list.
@@ -66,13 +66,13 @@ def read_rubrics(source: str | Path | Sequence[Any]) -> tuple[Rubric, ...]:
     return tuple(entry if isinstance(entry, Rubric) else _rubric(entry) for entry in entries("rubrics", source))
 
 
-def entries(name: str, source: str | Path | Sequence[Any]) -> Sequence[Any]:
+def entries(name: str, source: Any) -> Sequence[Any]:
     """The list that a JSON file holds, or the list itself."""
-    data: Any = source
+    data = source
     if isinstance(source, str | Path):
         try:
             data = json.loads(Path(source).read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (RecursionError, ValueError) as error:
             raise InvalidArgument(name, str(source), f"a complete JSON file ({error})") from error
     if not isinstance(data, Sequence) or isinstance(data, str):
         raise InvalidArgument(name, type(data).__name__, "a list of entries, one a task")

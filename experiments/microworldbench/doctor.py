@@ -142,7 +142,8 @@ def _differing(tasks: Sequence[Any], rubrics: Sequence[Any], raw: Sequence[Any])
     texts: dict[int, set[tuple[Any, Any]]] = {}
     for entry in (*tasks, *rubrics, *raw):
         pair = (entry.get("任务", entry.get("task")), entry.get("具体要求", entry.get("requirement")))
-        texts.setdefault(entry["index"], set()).add(pair)
+        if any(pair):
+            texts.setdefault(entry["index"], set()).add(pair)
     return [(index, "", "") for index, found in sorted(texts.items()) if len(found) > 1]
 
 

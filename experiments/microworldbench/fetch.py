@@ -60,6 +60,6 @@ def _download(url: str) -> bytes:
 def _whole(name: str, content: bytes) -> bool:
     try:
         entries = READERS[name](json.loads(content))
-    except ValueError:
+    except (RecursionError, ValueError):
         return False
     return {entry.index for entry in entries} == set(range(1, COUNT + 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -68,14 +69,15 @@ class RandomJudge(Judge):
 class ReplayJudge(Judge):
     """Gives the answers that a result file holds, unscored ones included.
 
-    Raises: FileNotFoundError; InvalidArgument for a file without results.
+    Raises: InvalidArgument for what is no file with results.
     """
 
     def __init__(self, source: str) -> None:
-        results, _ = read_results(source, salvage=True)
-        self._items = {item["index"]: item for item in results if isinstance(item, Mapping) and "index" in item}
+        found = read_results(source, salvage=True)[0] if Path(source).is_file() else []
+        items = [item for item in found if isinstance(item, Mapping)] if isinstance(found, list) else []
+        self._items = {item["index"]: item for item in items if type(item.get("index")) is int}
         if not self._items:
-            raise InvalidArgument("judge.source", source, "a result file with a result")
+            raise InvalidArgument("judge.source", source, "a MODEL_result.json with a result in it")
 
     def __call__(self, question: Question) -> Reply:
         evaluation = self._items.get(question.task.index, {}).get(f"{question.dimension}_eval")

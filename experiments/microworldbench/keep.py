@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import asdict
 from typing import Any
 
@@ -22,10 +23,11 @@ class SeeingJudge(Judge):
 
 
 class Kept(SeeingJudge):
-    """Asks a judge, keeps request and reply, and answers from there the next time."""
+    """Asks a judge, keeps request and reply, and answers from there the next time, in whatever thread."""
 
     def __init__(self, judge: SeeingJudge, store: Store) -> None:
         self._judge, self._store = judge, store
+        self._locks: dict[str, threading.Lock] = {}
         self.concurrency = judge.concurrency
 
     @property
@@ -43,10 +45,11 @@ class Kept(SeeingJudge):
             "images": [self._store.image(image) for image in images],
         }
         key = key_of(request)
-        kept = self._store.get(key)
-        if kept is not None:
-            return Reply(**kept["reply"] | {"notes": tuple(kept["reply"]["notes"])})
-        reply = self._judge(question)
-        about = {"task": question.task.index, "dimension": question.dimension}
-        self._store.put(key, about | {"request": request, "reply": asdict(reply)})
-        return reply
+        with self._locks.setdefault(key, threading.Lock()):
+            kept = self._store.get(key)
+            if kept is not None:
+                return Reply(**kept["reply"] | {"notes": tuple(kept["reply"]["notes"])})
+            reply = self._judge(question)
+            about = {"task": question.task.index, "dimension": question.dimension}
+            self._store.put(key, about | {"request": request, "reply": asdict(reply)})
+            return reply

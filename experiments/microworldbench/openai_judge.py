@@ -9,6 +9,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -62,13 +63,12 @@ class OpenAIJudge(SeeingJudge):
         if not self.model:
             raise InvalidArgument("OPENAI_MODEL", None, "name of the judging model, in the environment")
         url = os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
+        if not _is_address(url):
+            raise InvalidArgument("OPENAI_BASE_URL", url, "an address such as https://host/v1, in the environment")
         key = os.environ.get("OPENAI_API_KEY", "")
         headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {})
         limits = httpx2.Limits(max_connections=self.concurrency)
-        try:
-            self._client = httpx2.Client(base_url=url, headers=headers, timeout=self.timeout, limits=limits)
-        except (httpx2.InvalidURL, ValueError) as error:
-            raise InvalidArgument("OPENAI_BASE_URL", url, f"an address such as https://host/v1 ({error})") from error
+        self._client = httpx2.Client(base_url=url, headers=headers, timeout=self.timeout, limits=limits)
         self._lock = threading.Lock()
         self._refused: set[str] = set()
         self._silent = 0
@@ -168,6 +168,14 @@ class OpenAIJudge(SeeingJudge):
             self._silent = 0 if answered else self._silent + 1
             if self._silent >= PATIENCE:
                 self._closed = f"{PATIENCE} questions in a row without an answer ({reason})"
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _message(body: bytes) -> dict[str, Any]:

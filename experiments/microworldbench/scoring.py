@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from physgen.errors import InvalidArgument
@@ -17,9 +15,7 @@ from physgen.experiments.microworldbench.upstream import score_upstream
 MODES = ("upstream", "corrected")
 
 
-def score(
-    results: Any, rubrics: str | Path | Sequence[Any], tasks: str | Path | Sequence[Any], mode: str = "upstream"
-) -> Scorecard:
+def score(results: Any, rubrics: Any, tasks: Any, mode: str = "upstream") -> Scorecard:
     """Score a model's results: ``upstream`` as the released scorer does, ``corrected`` as its authors meant.
 
     Each argument is the path of a file, its parsed JSON, or (rubrics, tasks) what was read from it before.

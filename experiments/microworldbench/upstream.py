@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from physgen.errors import InvalidArgument
 from physgen.experiments.microworldbench.data import DIMENSIONS, Criterion, Rubric
 from physgen.experiments.microworldbench.scorecard import Scorecard, TaskScore, normalised
+
+Pairs = list[tuple[Any, Criterion]]
 
 
 def score_upstream(results: Any, rubrics: Mapping[int, Rubric], levels: Mapping[int, str]) -> Scorecard:
@@ -27,10 +29,9 @@ def score_upstream(results: Any, rubrics: Mapping[int, Rubric], levels: Mapping[
             index = item.get("index")
             if index not in rubrics:
                 continue
-            given = _answers(item)
-            if given is None:
+            pairs = _matched_by_dimension(item, rubrics[index])
+            if pairs is None:
                 continue
-            pairs = [list(_matched(given[d], rubrics[index].criteria[d])) for d in DIMENSIONS]
             sums = [_sums(dimension) for dimension in pairs]
             raw, maximum = 0.0, 0.0
             for part, whole in sums:
@@ -46,28 +47,22 @@ def score_upstream(results: Any, rubrics: Mapping[int, Rubric], levels: Mapping[
     return Scorecard.of(per_task, n_tasks=len(levels), scored=scored, criteria=criteria, empty=0.0)
 
 
-def _answers(item: Any) -> dict[str, Any] | None:
-    """What the scorer iterates in each dimension; ``None`` at the first that is empty, later ones are not looked at."""
-    given = {}
+def _matched_by_dimension(item: Any, rubric: Rubric) -> list[Pairs] | None:
+    """Answers and their criteria; ``None`` at the first dimension that is open, later ones are not looked at."""
+    matched = []
     for dimension in DIMENSIONS:
         evaluation = item.get(f"{dimension}_eval", {})
         parsed = evaluation.get("parsed_result") if evaluation else None
         scores = parsed.get("scores", []) if parsed else None
         if not scores:
             return None
-        given[dimension] = scores
-    return given
+        by_number = {criterion.number: criterion for criterion in rubric.criteria[dimension]}
+        given = enumerate(scores, 1) if by_number else ()
+        matched.append([(answer, by_number[n]) for n, answer in given if n in by_number])
+    return matched
 
 
-def _matched(scores: Any, criteria: tuple[Criterion, ...]) -> Iterable[tuple[Any, Criterion]]:
-    by_number = {criterion.number: criterion for criterion in criteria}
-    if by_number:
-        for number, answer in enumerate(scores, 1):
-            if number in by_number:
-                yield answer, by_number[number]
-
-
-def _sums(pairs: list[tuple[Any, Criterion]]) -> tuple[float, float]:
+def _sums(pairs: Pairs) -> tuple[float, float]:
     raw = maximum = 0.0
     for answer, criterion in pairs:
         if answer == 1:
