@@ -80,9 +80,24 @@ def least_squares(
     found = scipy.optimize.least_squares(
         residual, start, lambda p: at(p)[1], (low, high), xtol=precision, ftol=precision, gtol=1e-12, max_nfev=100
     )
-    covariance, condition = _errors(*at(found.x))
+    return fitted(found.x, *at(found.x), low, high)
+
+
+def fitted(
+    value: Float64[np.ndarray, "P"],
+    residual: Float64[np.ndarray, "N"],
+    jacobian: Float64[np.ndarray, "N P"],
+    low: Float64[np.ndarray, "P"],
+    high: Float64[np.ndarray, "P"],
+) -> Fit:
+    """The fit at its parameters, with the covariance, condition and verdict of `least_squares`.
+
+    >>> fitted(np.ones(1), np.array([0.1, -0.1]), np.ones((2, 1)), np.zeros(1), np.full(1, 9.0)).identifiable
+    True
+    """
+    covariance, condition = _errors(residual, jacobian)
     determined = bool((np.diag(covariance) < (high - low) ** 2).all())
-    return Fit(found.x, covariance, condition, determined and condition <= IDENTIFIABLE)
+    return Fit(value, covariance, condition, determined and condition <= IDENTIFIABLE)
 
 
 def _errors(residual: np.ndarray, jacobian: np.ndarray) -> tuple[np.ndarray, float]:

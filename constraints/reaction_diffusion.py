@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -19,11 +20,13 @@ from physgen.constraints.constants import Constants, read_system
 from physgen.constraints.crank_nicolson import CrankNicolson
 from physgen.constraints.denoise import without_noise
 from physgen.constraints.flow_map import SCHEMES, FlowMap
+from physgen.constraints.heat_fit import fit_heat
 from physgen.constraints.least_squares import Fit
 from physgen.constraints.parameter_fit import fit_differential, fit_flow_map
 from physgen.constraints.spectral import laplacian_modes
 from physgen.constraints.symbolic import ReactionSystem, Value
 from physgen.constraints.trajectory import Law, is_linear, lowest_values, nearest_trajectory
+from physgen.constraints.trajectory_fit import nearest_constants
 from physgen.errors import InvalidArgument, NoSolution
 from physgen.grid import Grid, finite
 from physgen.ops.reaction_diffusion import crank_nicolson_residual, reaction_diffusion_loss
@@ -38,6 +41,8 @@ FLOOR = 1e-3
 LINEARISED = 2
 #: tolerance of Crank-Nicolson steps, and rounding of compiled ones, while the nearest trajectory is looked for
 ROUGH = 1e-6
+#: constants that a fit begins at, at least, in their natural units
+LEAST = 1e-3
 #: a frame interval so long that the change per second is nothing
 NEVER = 1e30
 
@@ -55,11 +60,11 @@ class ReactionDiffusion(Constraint):
     scale[b, s] is the root mean square of the larger of the two changes from frame to frame, the video's and the
     predicted one; at least 1/1000 of the field's; and 1 for a field that is zero.
 
-    Constants are fitted to each sample `without_noise`, under bounds: those of the least residual (``differential``) or
-    of the nearest trajectories of some frames (``flow_map``). They and the scale are detached: for given values of them
-    the gradient of the loss is exact. (At its minimum over the constants the loss does not change with them to first
-    order: envelope theorem.) Where frames are close in time and noisy, ``differential`` is the better instrument:
-    noise of the frame that a flow starts from looks like diffusion.
+    Constants are fitted to each sample, under bounds: those of the least residual `without_noise` (``differential``) or
+    of the nearest trajectory, whatever its first frame (``flow_map``: `fit_heat`, `nearest_constants`). They and the
+    scale are detached: for given values of them the gradient of the loss is exact. (At the minimum of the residual the
+    loss does not change with the constants to first order: envelope theorem.) Noise of the frame that a flow starts
+    from is in the residual of ``flow_map`` twice, but not in its constants.
 
     Args:
         system: name of a shipped system, a `ReactionSystem`, or its arguments ``species``, ``parameters``, ``rates``.
@@ -266,29 +271,38 @@ class ReactionDiffusion(Constraint):
             with suppress(InvalidArgument, NoSolution):
                 found = self._nearest_first(video, lowest, flow)
         starts = [nearest_trajectory(video, law, lowest)] if found is None else [_first(video, lowest), found]
-        near = min((exact.roll(start, frames) for start in starts), key=lambda path: float((path - video).norm().nan_to_num(math.inf)))
+        near = min(
+            (exact.roll(start, frames) for start in starts),
+            key=lambda path: float((path - video).norm().nan_to_num(math.inf)),
+        )
         if not bool(near.isfinite().all()):
             allowed = "fields near which the law does not blow up, and so close in time that its step is found"
             raise NoSolution("fields", "no trajectory nearby", allowed)
         return near.to(dtype)
 
     def _nearest_first(self, video: Tensor, lowest: Tensor, flow: FlowMap) -> Tensor:
-        """First frame of the flow map's trajectory that is nearest to one video; compiled steps search in float32."""
-        compiled, linear = flow.compiled(video), is_linear(self.system)
-        searched = video.float() if compiled else video
-        start = _first(searched, lowest)
-        _, steps = flow.trajectory(start, video.shape[2], self.substeps)
-        parts = math.ceil(steps / LINEARISED)
+        """First frame of the flow map's trajectory that is nearest to one video."""
+        searched, steps = self._searched(video, lowest, flow)
+        return nearest_trajectory(searched, self._law(searched, flow, steps), lowest.to(searched)).double()
+
+    def _searched(self, video: Tensor, lowest: Tensor, flow: FlowMap) -> tuple[Tensor, int]:
+        """The video as it is searched, in float32 where steps are compiled, and sub-steps that suit it."""
+        searched = video.float() if flow.compiled(video) else video
+        return searched, flow.trajectory(_first(searched, lowest), video.shape[2], self.substeps)[1]
+
+    def _law(self, video: Tensor, flow: FlowMap, steps: int) -> Law:
+        """The flow between frames like those of a video, in parts whose tangents are taken."""
+        linear, first, parts = is_linear(self.system), video[:, :, :1], math.ceil(steps / LINEARISED)
         exponent, bases = self._exponent(video, flow)
         jacobian = partial(self.system.jacobian, values=flow.parameters)
-        march = flow.part(parts).march(start, math.ceil(steps / parts))
+        march = flow.part(parts).march(first, math.ceil(steps / parts))
         law = Law(march, parts, jacobian, flow.grid.dt / parts, bases, (exponent / parts).exp(), linear)
-        if compiled:
-            law = replace(law, linearised=flow.linearised(start, parts), accuracy=10 * ROUGH)
-        return nearest_trajectory(searched, law, lowest.to(searched)).double()
+        if not flow.compiled(first):
+            return law
+        return replace(law, linearised=flow.linearised(first, parts), accuracy=10 * ROUGH)
 
     def _exponent(self, video: Tensor, flow: FlowMap) -> tuple[Tensor, list[Tensor]]:
-        """dt D lambda ``[S, *space]`` of every mode of the Laplacian, and the modes along each axis."""
+        """Exponents dt D lambda ``[S, *space]`` of every mode of the Laplacian, and the modes along each axis."""
         values, bases = laplacian_modes(video.shape[3:], flow.grid, self.order)
         return flow.grid.dt * flow.diffusivity.view(-1, *[1] * values.ndim) * values, bases
 
@@ -306,15 +320,38 @@ class ReactionDiffusion(Constraint):
     @torch.no_grad()
     def _fits(self, fields: Tensor, grid: Grid) -> list[Fit]:
         wall = fields.new_tensor(list(self.wall.values())).view(-1, *[1] * (fields.ndim - 2))
+        samples = self._samples(fields)
+        if self.form == "flow_map" and len(self.wall) == 1 and not any(self.system.rates):
+            ((low, high),) = self.constants.bounds.values()
+            modes = laplacian_modes(fields.shape[3:], grid, self.order)
+            return [fit_heat(video, *modes, grid.dt, low, high) for video in (fields - wall).double().split(1)]
         clean = without_noise(fields - wall, grid) + wall
         scale = self._fixed_scale(clean)
         scale = _scale(clean, _rms(clean.diff(dim=2))) if scale is None else scale
         equation: dict[str, Any] = {"order": self.order, "wall": self.wall}
-        fit: Callable[..., Fit] = fit_differential
-        if self.form == "flow_map":
-            fit = partial(fit_flow_map, scheme=self.scheme, substeps=self.substeps)
-        videos = zip(clean.split(1), self._samples(fields), 1 / scale, strict=True)
-        return [fit(video, constants, grid, weight, **equation) for video, constants, weight in videos]
+        videos = zip(clean.split(1), samples, 1 / scale, strict=True)
+        if self.form == "differential":
+            return [fit_differential(video, constants, grid, weight, **equation) for video, constants, weight in videos]
+        equation |= {"scheme": self.scheme, "substeps": self.substeps}
+        starts = [fit_flow_map(video, constants, grid, weight, **equation) for video, constants, weight in videos]
+        given = zip(fields.double().split(1), samples, starts, strict=True)
+        return [self._nearest_fit(video, constants, start, grid) for video, constants, start in given]
+
+    def _nearest_fit(self, video: Tensor, constants: Constants, start: Fit, grid: Grid) -> Fit:
+        """Constants of the nearest trajectory of the flow map, from those of flows that start at the video's frames."""
+        low, high = np.array(list(constants.bounds.values())).T
+        unit = [grid.cell_area if name in constants.diffusing else 1.0 for name in constants.bounds]
+        theta = np.clip(np.maximum(start.value, LEAST * np.array(unit) / grid.dt), low, high)
+
+        def flow(theta: np.ndarray) -> FlowMap:
+            values = constants.complete(dict(zip(constants.bounds, theta.tolist(), strict=True)))
+            return FlowMap(self.system, *values, grid, scheme=self.scheme, order=self.order, wall=self.wall)
+
+        lowest = lowest_values(self.system, flow(theta).parameters, video)
+        searched, steps = self._searched(video, lowest, flow(theta))
+        return nearest_constants(
+            searched, lambda theta: self._law(searched, flow(theta), steps), theta, low, high, lowest.to(searched)
+        )
 
     def _predicted_rate(self, fields: Tensor, equation: tuple[ReactionSystem, Any, Any], grid: Grid) -> Tensor:
         """Root mean square of (f[t] + f[t+1]) / 2, ``[B, S]``: the residual of frames that do not change."""

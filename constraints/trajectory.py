@@ -122,27 +122,28 @@ def nearest_trajectory(
     for horizon in [*horizons, *[frames] * OUTER]:
         seen, path = fields[:, :, :horizon], law.roll(path, horizon)
         misfit = path[:, :, :: law.parts] - seen
-        distance = _power(misfit)
-        if not distance > law.accuracy**2 * _power(seen):
+        distance = energy(misfit)
+        if not distance > law.accuracy**2 * energy(seen):
             continue
-        tangent = _Tangent(law, path)
+        tangent = Tangent(law, path)
         slope = tangent.adjoint(misfit)
-        change = _solution(tangent, slope, ((path[:, :, :1] > floor) | (slope < 0)).to(slope))
+        change = solution(tangent, slope, ((path[:, :, :1] > floor) | (slope < 0)).to(slope))
         if not -float((slope * change).sum()) > (SOLVED if law.linear else ENOUGH) * distance:
             continue
         for length in LENGTHS:
             tried = law.roll((path[:, :, :1] + length * change).maximum(floor), horizon)
-            if _power(tried[:, :, :: law.parts] - seen) < distance:
+            if energy(tried[:, :, :: law.parts] - seen) < distance:
                 path = tried
                 break
     return path[:, :, :1]
 
 
-def _power(x: Tensor) -> float:
+def energy(x: Tensor) -> float:
+    """Sum of squares, in float64."""
     return float(x.square().sum(dtype=torch.float64))
 
 
-class _Tangent:
+class Tangent:
     """Change of a trajectory's frames with its first one, approximately, and the adjoint of that, exactly.
 
     m[p+1] = V decay V^T exp(dt (R'(u[p]) + R'(u[p+1])) / 2) m[p] for each part p: reaction in each cell, then diffusion
@@ -201,7 +202,7 @@ class _Tangent:
         return transform(modes * factor[None, :, None], self._law.bases)
 
 
-def _solution(tangent: _Tangent, slope: Tensor, free: Tensor) -> Tensor:
+def solution(tangent: Tangent, slope: Tensor, free: Tensor) -> Tensor:
     """Of M^T M x = -slope where x is free, 0 elsewhere."""
     x, left = torch.zeros_like(slope), -slope * free
     scaled = tangent.inverse(left) * free
