@@ -14,6 +14,7 @@ from physgen.experiments.microworldbench.data import DIMENSIONS, Rubric, Task
 from physgen.experiments.microworldbench.frames import sample_frames
 from physgen.experiments.microworldbench.judge import Judge, Reply, Unanswered
 from physgen.experiments.microworldbench.question import Question
+from physgen.experiments.microworldbench.store import Store
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,13 @@ class Judged:
 
 @dataclass(frozen=True)
 class Panel:
-    """A judge with the tasks and rubrics that it judges by."""
+    """A judge with the tasks and rubrics that it judges by, and where the frames that it saw are kept."""
 
     judge: Judge
     tasks: Mapping[int, Task]
     rubrics: Mapping[int, Rubric]
     mode: str
+    store: Store | None = None
 
     def __call__(self, videos: Sequence[tuple[int, Path | None]], repeat: int = 0) -> Judged:
         """Judge videos by task; ``None`` in place of a video is for judges that see nothing.
@@ -65,6 +67,8 @@ class Panel:
         except (ValueError, OSError) as error:
             return {}, [], [f"task {index}: {error}"]
         item: dict[str, Any] = {"index": index, "video_path": str(path) if path else None}
+        if frames and self.store:
+            item["frames"] = [self.store.image(image) for image in frames.images]
         replies, notes = [], []
         for dimension in DIMENSIONS:
             criteria = self.rubrics[index].criteria[dimension]

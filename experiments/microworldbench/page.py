@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from physgen import __version__
 from physgen.experiments.evaluate.tables import Cell, Table, text
@@ -72,12 +72,17 @@ class Comparison:
 
 def write_page(path: Path, comparison: Comparison) -> None:
     """Render the page; all text is escaped, nothing is loaded from elsewhere."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["text"] = text
-    source = (files("physgen.experiments") / "templates" / "microworldbench.html.j2").read_text(encoding="utf-8")
-    html = environment.from_string(source).render(
-        comparison=comparison, tables=comparison.tables(), dimensions=DIMENSIONS, version=__version__
+    render(path, "microworldbench", comparison=comparison, tables=comparison.tables(), dimensions=DIMENSIONS)
+
+
+def render(path: Path, template: str, **content: Any) -> None:
+    """Write a page from a template of this package."""
+    loader = PackageLoader("physgen.experiments")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["text"] = text
+    html = environment.get_template(f"{template}.html.j2").render(version=__version__, **content)
     path.write_text(html, encoding="utf-8", errors="replace")
 
 

@@ -16,13 +16,14 @@ from physgen.experiments.evaluate import resume
 from physgen.experiments.microworldbench.compare import fleiss_kappa
 from physgen.experiments.microworldbench.corrected import answers
 from physgen.experiments.microworldbench.data import DIMENSIONS, RUBRICS, TASKS, Rubric, Task, read_rubrics, read_tasks
+from physgen.experiments.microworldbench.details import details
 from physgen.experiments.microworldbench.judge import Judge, PerfectJudge, RandomJudge
 from physgen.experiments.microworldbench.judging import Panel
 from physgen.experiments.microworldbench.keep import Kept, SeeingJudge
 from physgen.experiments.microworldbench.markdown import report
 from physgen.experiments.microworldbench.options import BenchmarkConfig, data_file
-from physgen.experiments.microworldbench.page import Agreement, Comparison, write_page
-from physgen.experiments.microworldbench.results import SUFFIX, model_of, write_results
+from physgen.experiments.microworldbench.page import Agreement, Comparison, render, write_page
+from physgen.experiments.microworldbench.results import SUFFIX, model_of, read_results, write_results
 from physgen.experiments.microworldbench.scorecard import Scorecard
 from physgen.experiments.microworldbench.scoring import check_mode, score
 from physgen.experiments.microworldbench.store import Store
@@ -47,7 +48,9 @@ class Scoring:
 
     def judge(self, name: str, judge: Judge, listed: Listed, repeats: int, out: Path) -> Results:
         """Judge a model's videos, keep the results of every repeat, and hand back those of the first."""
-        panel, runs = Panel(judge, self.tasks, self.rubrics, self.mode), []
+        store = Store(out) if isinstance(judge, SeeingJudge) else None
+        asked = Kept(judge, store) if isinstance(judge, SeeingJudge) and store else judge
+        panel, runs = Panel(asked, self.tasks, self.rubrics, self.mode, store), []
         for repeat in range(repeats):
             judged = panel(listed, repeat)
             path = out / (f"repeats/{name}_{repeat + 1}.json" if repeat else name + SUFFIX)
@@ -109,15 +112,19 @@ def run_score(config: BenchmarkConfig) -> None:
     settings = {key: value for key, value in asdict(config).items() if key not in ("out", "action")}
     out = Path(config.out or Path("runs") / run_name("benchmark", settings))
     resume(out, settings)
-    if isinstance(judge, SeeingJudge):
-        judge = Kept(judge, Store(out))
     results: dict[str, Any] = {}
     for folder, (listed, notes) in found.items():
         assert judge
         name = Path(folder).name
         scoring.notes += [f"{name}: {note}" for note in notes]
         results[name] = scoring.judge(name, judge, listed, config.repeats, out)
-    cards = scoring.score(results | {model_of(file): file for file in config.results})
+    results |= {model_of(file): file for file in config.results}
+    cards = scoring.score(results)
+    (out / "details").mkdir(exist_ok=True)
+    for name, card in cards.items():
+        found_results = read_results(results[name], salvage=True)[0]
+        pages = details(found_results, card, scoring.tasks, scoring.rubrics)
+        render(out / "details" / f"{name}.html", "microworldbench_details", name=name, mode=config.mode, details=pages)
     comparison = Comparison(config.mode, cards, scoring.references(), scoring.agreement, scoring.notes)
     write(out, comparison, {"prompt": scoring.prompt_tokens, "completion": scoring.completion_tokens})
 

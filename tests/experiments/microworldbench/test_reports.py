@@ -104,6 +104,9 @@ def test_recorded_results_on_the_command_line(tmp_path: Path, mode: str, capsys:
     assert not re.search(r"""(src|href)=["']?http""", page)
     for text in ("coin flip", "perfect", "Paired differences", "Veo3", "77.2", "60 of 60", "tasks scored"):
         assert text in page
+    details = (out / "details" / f"{hostile.replace('/', '-')}.html").read_text()
+    assert hostile.replace("/", "-") not in details
+    assert details.count("<h2 id=") == 60
     assert str(out) in capsys.readouterr().out
     again = ["benchmark", "score", "results=[]", *options]
     assert main(again) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -46,7 +47,7 @@ def arguments(folder: Path, *more: str) -> list[str]:
 
 
 def environment(url: str) -> dict[str, str]:
-    return {"OPENAI_BASE_URL": url, "OPENAI_MODEL": "tiny-judge", "OPENAI_API_KEY": "k", "NO_PROXY": "127.0.0.1"}
+    return {"OPENAI_BASE_URL": url, "OPENAI_MODEL": "tiny-judge", "OPENAI_API_KEY": "secret-key", "NO_PROXY": "127.0.0.1"}
 
 
 def start(folder: Path, url: str) -> subprocess.Popen[bytes]:
@@ -205,7 +206,12 @@ def test_every_request_and_reply_is_kept(folder: Folder, run_here: Callable[...,
         assert f"task {record['task']}" in record["request"]["text"]
         assert record["reply"]["parsed"]["scores"] == [1] * 5
         assert all((path / "out" / "frames" / name).is_file() for name in record["request"]["images"])
-    assert "secret" not in "".join(p.read_text() for p in (path / "out").rglob("*.json"))
+    page = (path / "out" / "details" / "model.html").read_text()
+    shown = re.findall(r'src="../([^"]+)"', page)
+    assert len(shown) == 2 * 8
+    assert all((path / "out" / name).is_file() for name in shown)
+    assert page.count("<td>criterion 5</td>") == 2 * 3
+    assert "secret-key" not in "".join(p.read_text() for p in (path / "out").rglob("*.json"))
 
 
 def test_repeats_measure_the_agreement_of_the_judge(folder: Folder, run_here: Callable[..., dict[str, Any]]) -> None:
