@@ -142,7 +142,8 @@ def check_values(file: str, tensors: Mapping[str, Tensor]) -> None:
     for key, tensor in tensors.items():
         if not tensor.is_floating_point():
             raise InvalidArgument("checkpoint", f"{key} {tensor.dtype}", "floating point tensors")
-        if not tensor.float().isfinite().all():
+        narrow = tensor.element_size() == 1  # float8 has no order in torch
+        if not torch.stack((tensor.float() if narrow else tensor).aminmax()).isfinite().all():
             raise InvalidArgument("checkpoint", f"{file}: NaN or Inf in {key}", "finite weights")
 
 

@@ -48,8 +48,8 @@ def read_tensors(file: Path, *, trust_pickle: bool = False) -> dict[str, Tensor]
         InvalidArgument: an empty, truncated or foreign file; a pickle that is not trusted, or holds more than tensors.
     """
     with file.open("rb") as stream:
-        start = stream.read(4)
-    if start.startswith(PICKLES):
+        start = stream.read(9)
+    if start.startswith(PICKLES) and start[8:] != b"{":  # after the length of a safetensors header, which may be 0x80
         if not trust_pickle:
             raise InvalidArgument("checkpoint", str(file), "safetensors: a pickle is read with trust_pickle=true only")
         return _unpickle(file)

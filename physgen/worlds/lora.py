@@ -53,8 +53,10 @@ def check_update(update: Update, tensors: Mapping[str, Tensor], weight: torch.Si
         raise InvalidArgument("checkpoint", there, f"pairs lora_A and lora_B: its lora_{min(missing)} is not there")
     a, b = (tensors[update.keys[half]] for half in "AB")
     shapes = f"{update.keys['A']} {list(a.shape)}, lora_B {list(b.shape)}"
-    if a.ndim != 2 or b.ndim != 2 or len(a) != b.shape[1]:
-        raise InvalidArgument("checkpoint", shapes, "lora_A [r, in] and lora_B [out, r] of one rank r")
+    if a.ndim != 2 or b.ndim != 2 or not 0 < len(a) == b.shape[1]:
+        raise InvalidArgument("checkpoint", shapes, "lora_A [r, in] and lora_B [out, r] of one rank r > 0")
+    if "alpha" in update.keys and tensors[update.keys["alpha"]].numel() != 1:
+        raise InvalidArgument("checkpoint", update.keys["alpha"], "a scalar")
     if (b.shape[0], a.shape[1]) != tuple(weight):
         raise InvalidArgument(
             "checkpoint", shapes, f"a LoRA of this architecture: the layer's weight here is {list(weight)}"

@@ -101,6 +101,34 @@ def test_bfloat16_is_rounded_once(tmp_path: Path) -> None:
         assert torch.equal(ours.transformer.state_dict()[name], weight.bfloat16()), name
 
 
+def test_a_header_that_begins_like_a_pickle(tmp_path: Path) -> None:
+    pipe, file = tiny(), tmp_path / "lora.safetensors"
+    save_lora(file, pipe.transformer)
+    state = load_file(file)
+    for length in range(0, 300, 4):
+        save_file(state, file, metadata={"notes": "x" * length})
+        if file.read_bytes()[0] == 0x80:
+            break
+    assert file.read_bytes()[0] == 0x80
+    assert load_checkpoint(pipe, file).kind == "lora"
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float8_e4m3fn])
+def test_narrow_numbers(dtype: torch.dtype, tmp_path: Path) -> None:
+    ours, by_hand = tiny(), tiny()
+    pairs = save_lora(tmp_path / "lora.safetensors", ours.transformer)
+    state = {key: value.to(dtype) for key, value in load_file(tmp_path / "lora.safetensors").items()}
+    save_file(state, tmp_path / "lora.safetensors")
+    load_checkpoint(ours, tmp_path / "lora.safetensors")
+    for name, (a, b) in pairs.items():
+        by_hand.transformer.get_parameter(name).data += b.to(dtype).float() @ a.to(dtype).float()
+    assert (output(ours) - output(by_hand)).abs().max() <= 1e-6 * output(by_hand).abs().max()
+    state["blocks.0.ffn.2.lora_B.default.weight"][3, 1] = torch.nan
+    save_file(state, tmp_path / "lora.safetensors")
+    with pytest.raises(InvalidArgument, match=r"NaN or Inf in blocks\.0\.ffn\.2\.lora_B"):
+        load_checkpoint(ours, tmp_path / "lora.safetensors")
+
+
 def test_keys_of_other_models_are_left_over(tmp_path: Path) -> None:
     pipe = tiny()
     save_lora(tmp_path / "lora.safetensors", pipe.transformer)

@@ -66,6 +66,8 @@ TENSORS: dict[str, tuple[str, Callable[[State], State], str]] = {
     ),
     "LoRA of other blocks": ("lora", renamed("blocks.0", "blocks.39"), r"left over: blocks\.39.* and 15 more"),
     "two ranks": ("lora", changed(Q.format("B"), lambda b: b[:, :2].contiguous()), "one rank"),
+    "rank 0": ("lora", lambda s: {k: v[:0] if "_A" in k else v[:, :0] for k, v in s.items()}, "r > 0"),
+    "alpha of two": ("lora", lambda s: {**s, "blocks.0.ffn.2.alpha": torch.ones(2)}, "scalar"),
     "half a pair, no B": ("lora", without(Q.format("B")), "lora_B is not there"),
     "half a pair, no A": ("lora", without(Q.format("A")), "lora_A is not there"),
     "NaN in a LoRA": ("lora", changed(Q.format("A"), with_nan), "NaN or Inf in blocks.0.self_attn.q.lora_A"),
