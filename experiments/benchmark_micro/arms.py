@@ -21,7 +21,15 @@ from physgen.guidance.problem import rms
 from physgen.worlds import World
 
 #: settings of ``conf/guidance``, at their defaults; TFG visits a level twice, which no scheduler does
-GUIDED = ("x0_gradient", "projection", "augmented_lagrangian", "dps", "pigdm", "conditional_mean")
+SOFT, HARD = "x0_gradient", "projection"
+GUIDED = (SOFT, HARD, "augmented_lagrangian", "dps", "pigdm", "conditional_mean")
+#: guidances that take minutes a video: many products with the Jacobian, each through every sub-step of the flow map
+SLOW = {
+    "diffusion": ("pigdm", "conditional_mean"),
+    "fisher_kpp": ("pigdm", "conditional_mean"),
+    "gray_scott": ("augmented_lagrangian", "dps", "pigdm", "conditional_mean"),
+    "phase_order": ("pigdm", "conditional_mean"),
+}
 UNGUIDED, PROJECTED, BEST = "unguided", "unguided + projection", "best of 2"
 ARMS = (UNGUIDED, PROJECTED, BEST, *GUIDED)
 #: between the seeds of the second draws and those of the first
@@ -38,7 +46,7 @@ class Drawn:
 
 
 def draw(world: World, case: Case) -> dict[str, Drawn]:
-    """The case in every arm; seconds are of this process, one arm after the other."""
+    """The case in every arm that is not `SLOW`; seconds are of this process, one arm after the other."""
     constraint = case.constraint()
     unguided = timed(lambda: Drawn(sample(world, case), 0.0))
     projected = timed(lambda: project(world, case, constraint, unguided.video))
@@ -47,7 +55,8 @@ def draw(world: World, case: Case) -> dict[str, Drawn]:
         PROJECTED: Drawn(projected.video, unguided.seconds + projected.seconds, projected.terminal),
         BEST: timed(lambda: best(world, case, constraint)),
     }
-    return drawn | {name: timed(partial(guided, world, case, constraint, name)) for name in GUIDED}
+    names = [name for name in GUIDED if name not in SLOW.get(case.law, ())]
+    return drawn | {name: timed(partial(guided, world, case, constraint, name)) for name in names}
 
 
 def timed(work: Callable[[], Drawn]) -> Drawn:

@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from physgen.experiments.benchmark_guidance.store import read_records, write_records
-from physgen.experiments.benchmark_micro.arms import GUIDED, PROJECTED, UNGUIDED, guided, project, sample
+from physgen.experiments.benchmark_micro.arms import HARD, PROJECTED, UNGUIDED, guided, project, sample
 from physgen.experiments.benchmark_micro.cases import Case, reworded
 from physgen.experiments.benchmark_micro.dial_table import SIMULATOR, report
 from physgen.experiments.benchmark_micro.estimators import feed_rate, front_speed, spread_diffusivity
@@ -26,7 +26,6 @@ Read = Callable[[np.ndarray, Grid, Prompt], float]
 Truth = Callable[[Prompt, float, np.random.Generator], np.ndarray]
 
 VALUES, PROCESSES = 8, 2
-GUIDANCE = GUIDED[1]
 
 
 @dataclass(frozen=True)
@@ -178,13 +177,14 @@ def store(out: Path, turn: Turn) -> Path:
 
 def _work(rank: int, processes: int, spec: WorldSpec, missing: Sequence[Turn], out: Path) -> None:
     world = spec.load("cpu")
+    world.pipe.set_progress_bar_config(disable=True)
     for turn in tqdm(missing[rank::processes], desc="settings", disable=rank != 0):
         dial, prompt, constraint = DIALS[turn.dial], turn.case.prompt, turn.case.constraint()
         unguided = sample(world, turn.case)
         videos = {
             UNGUIDED: unguided,
             PROJECTED: project(world, turn.case, constraint, unguided).video,
-            GUIDANCE: guided(world, turn.case, constraint, GUIDANCE).video,
+            HARD: guided(world, turn.case, constraint, HARD).video,
         }
         fields = {arm: read_fields(dial.family, prompt.attributes, video[0]) for arm, video in videos.items()}
         fields[SIMULATOR] = dial.truth(prompt, turn.setting, np.random.default_rng([turn.seed, prompt.index]))

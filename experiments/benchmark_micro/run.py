@@ -39,6 +39,7 @@ def store(out: Path, case: Case) -> Path:
 
 def _work(rank: int, processes: int, spec: WorldSpec, missing: Sequence[Case], out: Path) -> None:
     world, judge = spec.load("cpu"), Judge.load(None)
+    world.pipe.set_progress_bar_config(disable=True)
     for case in tqdm(missing[rank::processes], desc="prompts", disable=rank != 0):
         constraint = case.constraint()
         about: Record = {"law": case.law, "index": case.prompt.seed, "caption": case.prompt.caption}

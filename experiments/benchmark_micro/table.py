@@ -44,8 +44,10 @@ def table(law: str, records: Sequence[Record]) -> Table:
     clock = column(records, UNGUIDED, "seconds")
     rows = []
     for arm in ROWS:
-        row: list[Cell] = [arm]
         violation = column(records, arm, "violation")
+        if not len(violation):
+            continue
+        row: list[Cell] = [arm]
         row += [float(np.median(violation)), float(violated / np.median(violation)), feasible(records, arm)]
         row += [float(np.median(moved(records, arm)))]
         row += closeness(records, arm) if count >= LEAST else ["-", "-"]
