@@ -108,11 +108,13 @@ class PhaseOrder(Constraint):
     def residual(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B N"]:
         """Dimensionless: ``[B, 1]`` of the hmm, ``[B, T - 1]`` of the clock; in the dtype of fields, at least float32.
 
+        Differentiable as often as wished; the fused `loss` once.
+
         Raises:
             InvalidArgument: no grid of pixels, another rank, one frame only, NaN or Inf, no such species.
         """
         if self.form == "hmm":
-            loss = self.loss(fields, grid)[:, None]
+            loss = self._negative_log_likelihood(fields, grid, backend="reference")[:, None]
             violated = loss > 0
             return torch.where(violated, (2 * torch.where(violated, loss, 1.0)).sqrt(), 0.0)
         log_p = self.log_probability(fields, grid)
@@ -122,8 +124,11 @@ class PhaseOrder(Constraint):
     def loss(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B"]:
         if self.form == "clock":
             return super().loss(fields, grid)
+        return self._negative_log_likelihood(fields, grid, backend="auto")
+
+    def _negative_log_likelihood(self, fields: Tensor, grid: Grid | None, backend: str) -> Tensor:
         states, model = self._states(self.log_probability(fields, grid), grid)
-        nll = phase_order_nll(states, initial=model.initial, transitions=model.transitions)
+        nll = phase_order_nll(states, initial=model.initial, transitions=model.transitions, backend=backend)
         return nll.to(_dtype(fields))
 
     def log_probability(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B T K"]:
