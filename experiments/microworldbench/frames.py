@@ -20,11 +20,15 @@ LOSSLESS = (".tif", ".tiff", ".npz")
 
 @dataclass(frozen=True)
 class Frames:
-    """JPEG files, the positions that they were taken from, and the number of frames of the video."""
+    """JPEG files, the positions that they were taken from, and the number of frames of the video.
+
+    ``stated`` is what the file says of that number, 0 where it says nothing.
+    """
 
     images: tuple[bytes, ...]
     positions: tuple[int, ...]
     count: int
+    stated: int
 
 
 def upstream_positions(count: int) -> list[int]:
@@ -74,8 +78,8 @@ def _positions(count: int, mode: str) -> list[int]:
 
 
 def _movie(path: Path, mode: str) -> Frames:
-    count = _stated(path) if mode == "upstream" else 0
-    count = count or _decoded(path)
+    stated = _stated(path)
+    count = stated if stated and mode == "upstream" else _decoded(path)
     wanted = _positions(count, mode)
     found: dict[int, bytes] = {}
     with av.open(str(path)) as container:
@@ -85,14 +89,14 @@ def _movie(path: Path, mode: str) -> Frames:
             if position >= wanted[-1]:
                 break
     there = tuple(position for position in wanted if position in found)
-    return Frames(tuple(found[position] for position in there), there, count)
+    return Frames(tuple(found[position] for position in there), there, count, stated)
 
 
 def _still(path: Path, mode: str) -> Frames:
     frames = read_video(path).frames
     positions = _positions(len(frames), mode)
     pixels = frames[positions].clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).numpy()
-    return Frames(tuple(jpeg(Image.fromarray(image)) for image in pixels), tuple(positions), len(frames))
+    return Frames(tuple(jpeg(Image.fromarray(image)) for image in pixels), tuple(positions), len(frames), len(frames))
 
 
 def _stated(path: Path) -> int:

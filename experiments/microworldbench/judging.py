@@ -70,6 +70,8 @@ class Panel:
         if frames and self.store:
             item["frames"] = [self.store.image(image) for image in frames.images]
         replies, notes = [], []
+        if frames and self.mode == "corrected" and frames.count < frames.stated:
+            notes.append(f"task {index}: only {frames.count} of {frames.stated} frames can be read")
         for dimension in DIMENSIONS:
             criteria = self.rubrics[index].criteria[dimension]
             task = self.tasks.get(index) or Task(index, "Unknown", "", "")

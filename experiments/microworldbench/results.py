@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from physgen.errors import InvalidArgument
 from physgen.records import write_json_atomic
 
 SUFFIX = "_result.json"
+SEPARATOR = re.compile(r"[\s,]*")
 
 
 def read_results(source: Any, *, salvage: bool = False) -> tuple[Any, list[str]]:
@@ -22,22 +24,21 @@ def read_results(source: Any, *, salvage: bool = False) -> tuple[Any, list[str]]
     """
     if not isinstance(source, str | Path):
         return source, []
-    text = Path(source).read_text(encoding="utf-8", errors="replace" if salvage else "strict")
+    content = Path(source).read_bytes()
     try:
-        return json.loads(text), []
+        return json.loads(content.decode("utf-8")), []
     except (ValueError, RecursionError) as error:
         if not salvage:
             raise InvalidArgument("results", str(source), f"a complete JSON file ({error})") from error
-    items = _before_the_cut(text)
+    items = _before_the_cut(content.decode("utf-8", "replace"))
     return items, [f"{source}: not complete JSON, the first {len(items)} results were read"]
 
 
 def _before_the_cut(text: str) -> list[Any]:
     decoder, items, place = json.JSONDecoder(), [], text.find("[") + 1
     while 0 < place < len(text):
-        place += len(text[place:]) - len(text[place:].lstrip(" \t\r\n,"))
         try:
-            item, place = decoder.raw_decode(text, place)
+            item, place = decoder.raw_decode(text, SEPARATOR.match(text, place).end())  # type: ignore[union-attr]
         except (ValueError, RecursionError):
             break
         items.append(item)

@@ -124,6 +124,14 @@ def test_a_rubric_without_a_number_is_refused(field: dict[str, Any]) -> None:
         read_rubrics([{"index": 3, "rubrics_visual": {"d1": "text", "s1": "+1", "w1": 1.0} | field}])
 
 
+def test_a_file_of_other_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "model_result.json"
+    path.write_bytes(b'[{"index": 1, "note": "\xff\xfe"}]')
+    with pytest.raises(InvalidArgument, match="complete JSON"):
+        score(path, RUBRICS, TASKS, "upstream")
+    assert score(path, RUBRICS, TASKS, "corrected").valid_tasks == 0
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         corrected(tmp_path / "none_result.json")

@@ -47,7 +47,8 @@ def arguments(folder: Path, *more: str) -> list[str]:
 
 
 def environment(url: str) -> dict[str, str]:
-    return {"OPENAI_BASE_URL": url, "OPENAI_MODEL": "tiny-judge", "OPENAI_API_KEY": "secret-key", "NO_PROXY": "127.0.0.1"}
+    judge = {"OPENAI_BASE_URL": url, "OPENAI_MODEL": "tiny-judge", "OPENAI_API_KEY": "secret-key"}
+    return judge | {"NO_PROXY": "127.0.0.1"}
 
 
 def start(folder: Path, url: str) -> subprocess.Popen[bytes]:
@@ -156,6 +157,7 @@ def test_bad_videos_are_named_and_the_rest_is_scored(
         assert text in notes
     for index in (3, 4):
         assert f"task {index}: video=" in notes
+    assert "task 5: " in notes
     assert metrics["models"]["model"]["valid_tasks"] == len(read_results(path / "out" / "model_result.json")[0])
 
 
