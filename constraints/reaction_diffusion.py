@@ -25,7 +25,7 @@ from physgen.constraints.least_squares import Fit
 from physgen.constraints.parameter_fit import fit_differential, fit_flow_map
 from physgen.constraints.spectral import laplacian_modes
 from physgen.constraints.symbolic import ReactionSystem, Value
-from physgen.constraints.trajectory import Law, is_linear, lowest_values, nearest_trajectory
+from physgen.constraints.trajectory import Box, Law, is_linear, lowest_values, nearest_trajectory
 from physgen.constraints.trajectory_fit import nearest_constants
 from physgen.errors import InvalidArgument, NoSolution
 from physgen.grid import Grid, finite
@@ -78,6 +78,9 @@ class ReactionDiffusion(Constraint):
         scheme: of the flow map, ``exponential`` or ``explicit``.
         substeps: of the flow map, from one frame to the next; chosen by it for each sample when None.
         scale: a fixed scale of every species, or of each, in the unit of the fields, in place of the video's own.
+        absent: value below which the first frame shows nothing, so that nothing grows there but what comes from
+            elsewhere, of `project`. What grows makes a front of what lies unseen before it: without this a projection
+            may put just that into the first frame, and fronts move as they did in the video.
 
     Raises:
         InvalidArgument: an unknown system, form, order or scheme; a constant that is missing, unknown, out of bounds or
@@ -108,6 +111,7 @@ class ReactionDiffusion(Constraint):
         scheme: str = "exponential",
         substeps: int | None = None,
         scale: float | int | Mapping[str, float | int] | None = None,
+        absent: float | int | None = None,
     ) -> None:
         for name, got, allowed in (
             ("form", form, FORMS),
@@ -121,6 +125,7 @@ class ReactionDiffusion(Constraint):
         self.system = read_system(system)
         diffusivity, parameters = ({} if values is None else values for values in (diffusivity, parameters))
         self.constants = Constants(self.system, diffusivity, parameters, fitted)
+        self.absent = None if absent is None else finite("absent", absent, "None or a finite number")
         self.form, self.order, self.scheme, self.substeps = form, order, scheme, substeps
         self.wall = self._of_species("wall", wall or 0.0, lambda value: True)
         self.scale = None if scale is None else self._of_species("scale", scale, lambda value: value > 0)
@@ -256,10 +261,10 @@ class ReactionDiffusion(Constraint):
     def _nearest(self, fields: Tensor, constants: Values, grid: Grid, dtype: torch.dtype) -> Tensor:
         """The trajectory nearest to one video, in ``dtype``."""
         video, frames, (diffusivity, parameters) = fields.double(), fields.shape[2], constants
-        lowest = lowest_values(self.system, parameters, video)
+        box = self._box(video, parameters)
         flow = FlowMap(self.system, *constants, grid, scheme=self.scheme, order=self.order, wall=self.wall)
         if self.form == "flow_map":
-            return flow.trajectory(self._nearest_first(video, lowest, flow), frames, self.substeps, dtype)[0].to(dtype)
+            return flow.trajectory(self._nearest_first(video, box, flow), frames, self.substeps, dtype)[0].to(dtype)
         equation: dict[str, Any] = {"order": self.order, "wall": self.wall}
         step = CrankNicolson(self.system, diffusivity, parameters, grid, **equation)
         rough = CrankNicolson(self.system, diffusivity, parameters, grid, **equation, tolerance=ROUGH)
@@ -269,8 +274,8 @@ class ReactionDiffusion(Constraint):
         exact, found = replace(law, step=step), None
         if not law.linear and flow.compiled(video):
             with suppress(InvalidArgument, NoSolution):
-                found = self._nearest_first(video, lowest, flow)
-        starts = [nearest_trajectory(video, law, lowest)] if found is None else [_first(video, lowest), found]
+                found = self._nearest_first(video, box, flow)
+        starts = [nearest_trajectory(video, law, box)] if found is None else [box.nearest(video[:, :, :1]), found]
         near = min(
             (exact.roll(start, frames) for start in starts),
             key=lambda path: float((path - video).norm().nan_to_num(math.inf)),
@@ -280,15 +285,23 @@ class ReactionDiffusion(Constraint):
             raise NoSolution("fields", "no trajectory nearby", allowed)
         return near.to(dtype)
 
-    def _nearest_first(self, video: Tensor, lowest: Tensor, flow: FlowMap) -> Tensor:
-        """First frame of the flow map's trajectory that is nearest to one video."""
-        searched, steps = self._searched(video, lowest, flow)
-        return nearest_trajectory(searched, self._law(searched, flow, steps), lowest.to(searched)).double()
+    def _box(self, video: Tensor, parameters: Mapping[str, Value]) -> Box:
+        """What the first frame of a trajectory near one video may be."""
+        lowest = lowest_values(self.system, parameters, video).view(1, -1, *[1] * (video.ndim - 2))
+        highest = torch.full_like(video[:, :, :1], math.inf)
+        if self.absent is not None:
+            highest = torch.where(video[:, :, :1] < self.absent, lowest, highest)
+        return Box(lowest, highest)
 
-    def _searched(self, video: Tensor, lowest: Tensor, flow: FlowMap) -> tuple[Tensor, int]:
+    def _nearest_first(self, video: Tensor, box: Box, flow: FlowMap) -> Tensor:
+        """First frame of the flow map's trajectory that is nearest to one video."""
+        searched, steps = self._searched(video, box, flow)
+        return nearest_trajectory(searched, self._law(searched, flow, steps), box).double()
+
+    def _searched(self, video: Tensor, box: Box, flow: FlowMap) -> tuple[Tensor, int]:
         """The video as it is searched, in float32 where steps are compiled, and sub-steps that suit it."""
         searched = video.float() if flow.compiled(video) else video
-        return searched, flow.trajectory(_first(searched, lowest), video.shape[2], self.substeps)[1]
+        return searched, flow.trajectory(box.nearest(searched[:, :, :1]), video.shape[2], self.substeps)[1]
 
     def _law(self, video: Tensor, flow: FlowMap, steps: int) -> Law:
         """The flow between frames like those of a video, in parts whose tangents are taken."""
@@ -347,11 +360,9 @@ class ReactionDiffusion(Constraint):
             values = constants.complete(dict(zip(constants.bounds, theta.tolist(), strict=True)))
             return FlowMap(self.system, *values, grid, scheme=self.scheme, order=self.order, wall=self.wall)
 
-        lowest = lowest_values(self.system, flow(theta).parameters, video)
-        searched, steps = self._searched(video, lowest, flow(theta))
-        return nearest_constants(
-            searched, lambda theta: self._law(searched, flow(theta), steps), theta, low, high, lowest.to(searched)
-        )
+        box = self._box(video, flow(theta).parameters)
+        searched, steps = self._searched(video, box, flow(theta))
+        return nearest_constants(searched, lambda x: self._law(searched, flow(x), steps), theta, low, high, box)
 
     def _predicted_rate(self, fields: Tensor, equation: tuple[ReactionSystem, Any, Any], grid: Grid) -> Tensor:
         """Root mean square of (f[t] + f[t+1]) / 2, ``[B, S]``: the residual of frames that do not change."""
@@ -385,10 +396,6 @@ def _of_batch(constants: Sequence[Values]) -> tuple[dict[str, Tensor], dict[str,
         for part, first in enumerate(constants[0])
     )
     return diffusivity, parameters
-
-
-def _first(video: Tensor, lowest: Tensor) -> Tensor:
-    return video[:, :, :1].maximum(lowest.to(video).view(-1, *[1] * (video.ndim - 2)))
 
 
 def _rms(change: Tensor) -> Tensor:

@@ -97,17 +97,37 @@ def lowest_values(
     return lowest if is_linear(system) else torch.zeros_like(lowest)
 
 
-def nearest_trajectory(
-    fields: Float[Tensor, "1 S T *space"], law: Law, lowest: Float[Tensor, "S"]
-) -> Float[Tensor, "1 S 1 *space"]:
+@dataclass(frozen=True)
+class Box:
+    """Lowest and highest values of the first frame, of each cell or of all, ``[1, S, 1, *space]``.
+
+    >>> box = Box(torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1))
+    >>> box.nearest(torch.tensor([[[[-1.0, 0.5]]]])).tolist()
+    [[[[0.0, 0.5]]]]
+    """
+
+    lowest: Tensor
+    highest: Tensor
+
+    def nearest(self, first: Float[Tensor, "1 S 1 *space"]) -> Float[Tensor, "1 S 1 *space"]:
+        """The frame of the box that is nearest to a frame."""
+        return first.maximum(self.lowest.to(first)).minimum(self.highest.to(first))
+
+    def free(self, first: Tensor, slope: Tensor) -> Tensor:
+        """1 for each cell that may go down a slope, 0 for those that would leave the box."""
+        rises, falls = first < self.highest.to(first), first > self.lowest.to(first)
+        return torch.where(slope < 0, rises, falls).to(slope)
+
+
+def nearest_trajectory(fields: Float[Tensor, "1 S T *space"], law: Law, box: Box) -> Float[Tensor, "1 S 1 *space"]:
     """First frame of the trajectory that is nearest to a video, approximately.
 
-    argmin_{u >= lowest} sum_t |Phi^t(u) - fields[t]|^2
+    argmin_{u in box} sum_t |Phi^t(u) - fields[t]|^2
 
     by Gauss and Newton, from the first frame of the video on: one step with 2, 3, 5, 9, ... of the frames (none where
     the law is linear), and at most 3 with all of them. Their linear problem is solved by 5 steps of conjugate gradients
-    with a tangent that costs a part of the law itself. A step that does not come nearer is shortened; of values that
-    are ``lowest``, only those that rise are changed. For diffusion alone the first step is exact:
+    with a tangent that costs a part of the law itself. A step that does not come nearer is shortened; of values at
+    the walls of the box, only those that go inside are changed. For diffusion alone the first step is exact:
 
     u(k) = sum_t e^{D lambda_k t} fields(k, t) / sum_t e^{2 D lambda_k t} for each mode k
 
@@ -115,8 +135,7 @@ def nearest_trajectory(
         horizons: Pires, Vautard and Talagrand (1996), Tellus A 48:96; bounds: Bertsekas (1982), SIAM J. Control Optim.
         20:221.
     """
-    floor = lowest.view(-1, *[1] * (fields.ndim - 2))
-    first, frames = fields[:, :, :1].maximum(floor), fields.shape[2]
+    first, frames = box.nearest(fields[:, :, :1]), fields.shape[2]
     horizons = [] if law.linear else [1 + 2**power for power in range((frames - 2).bit_length())]
     path = first
     for horizon in [*horizons, *[frames] * OUTER]:
@@ -127,11 +146,11 @@ def nearest_trajectory(
             continue
         tangent = Tangent(law, path)
         slope = tangent.adjoint(misfit)
-        change = solution(tangent, slope, ((path[:, :, :1] > floor) | (slope < 0)).to(slope))
+        change = solution(tangent, slope, box.free(path[:, :, :1], slope))
         if not -float((slope * change).sum()) > (SOLVED if law.linear else ENOUGH) * distance:
             continue
         for length in LENGTHS:
-            tried = law.roll((path[:, :, :1] + length * change).maximum(floor), horizon)
+            tried = law.roll(box.nearest(path[:, :, :1] + length * change), horizon)
             if energy(tried[:, :, :: law.parts] - seen) < distance:
                 path = tried
                 break

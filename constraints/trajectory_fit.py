@@ -11,7 +11,7 @@ from torch import Tensor
 
 from physgen.constraints.least_squares import Fit, fitted
 from physgen.constraints.parameter_fit import UNEXPLAINED
-from physgen.constraints.trajectory import LENGTHS, Law, Tangent, energy, nearest_trajectory, solution
+from physgen.constraints.trajectory import LENGTHS, Box, Law, Tangent, energy, nearest_trajectory, solution
 
 #: steps at most, and the part of the squared distance that the last one takes off at most
 STEPS, ENOUGH = 8, 1e-3
@@ -27,11 +27,11 @@ def nearest_constants(
     start: Float64[np.ndarray, "P"],
     low: Float64[np.ndarray, "P"],
     high: Float64[np.ndarray, "P"],
-    lowest: Float[Tensor, "S"],
+    box: Box,
 ) -> Fit:
     """Constants of the trajectory that is nearest to a video, whatever its first frame, by Gauss and Newton.
 
-    argmin_{low <= theta <= high} min_{u >= lowest} sum_t |Phi^t(u; theta) - fields[t]|^2
+    argmin_{low <= theta <= high} min_{u in box} sum_t |Phi^t(u; theta) - fields[t]|^2
 
     The first frame is eliminated: of the slopes J in theta only what no first frame can make counts, J - M M^+ J, with
     M the tangent of the trajectory in its first frame. So noise of the frames does not look like diffusion, as it does
@@ -43,15 +43,14 @@ def nearest_constants(
     """
     import scipy.optimize
 
-    floor, frames = lowest.view(-1, *[1] * (fields.ndim - 2)), fields.shape[2]
-    theta, law = start, law_at(start)
-    path = law.roll(nearest_trajectory(fields, law, lowest), frames)
+    theta, law, frames = start, law_at(start), fields.shape[2]
+    path = law.roll(nearest_trajectory(fields, law, box), frames)
     size = np.where(start > 0, start, 1.0)
     for _ in range(STEPS):
         shown, first = path[:, :, :: law.parts], path[:, :, :1]
         misfit, tangent = shown - fields, Tangent(law, path)
         distance, slope = energy(misfit), tangent.adjoint(misfit)
-        free = ((first > floor) | (slope < 0)).to(slope)
+        free = box.free(first, slope)
 
         changes, columns = [], []
         for index, scale in enumerate(size):
@@ -67,7 +66,7 @@ def nearest_constants(
         move = rest - sum(float(part) * change for part, change in zip(found.x, changes, strict=True))
         for length in LENGTHS:
             values = np.clip(theta + length * found.x * size, low, high)
-            tried = law_at(values).roll((first + length * move).maximum(floor), frames)
+            tried = law_at(values).roll(box.nearest(first + length * move), frames)
             if energy(tried[:, :, :: law.parts] - fields) < distance:
                 break
         else:

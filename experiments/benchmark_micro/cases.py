@@ -28,11 +28,15 @@ LAWS = {
 
 @dataclass(frozen=True)
 class Case:
-    """One prompt under one law, with constants that are imposed (else fitted, or those of the prompt's words)."""
+    """One prompt under one law, with constants that are imposed (else fitted, or those of the prompt's words).
+
+    In ``absent`` the first frame shows nothing, see `ReactionDiffusion`.
+    """
 
     law: str
     prompt: Prompt
     imposed: Mapping[str, float] | None = None
+    absent: float | None = None
 
     @property
     def name(self) -> str:
@@ -46,7 +50,7 @@ class Case:
             feed, kill = gray_scott.PATTERNS[self.prompt.attributes["pattern"]]
             spec["parameters"] = {"F": feed, "k": kill}
         if self.imposed is not None:
-            spec |= _fixed(spec, self.imposed)
+            spec |= {**_fixed(spec, self.imposed), "absent": self.absent}
         constraint: Constraint = build(Constraint, spec)
         return constraint
 

@@ -33,7 +33,8 @@ class Dial:
     """What is turned, from ``low`` to ``high`` by equal ratios, and how it is read off fields ``[S, T, H, W]``.
 
     ``imposed`` are the constants of ``law`` at a setting, ``truth`` the simulator's fields there, ``word`` the nearest
-    of the prompt's words; only videos of this ``kind`` can be read.
+    of the prompt's words; only videos of this ``kind`` can be read. Before a front there must be nothing, ``absent``:
+    what the eye does not see there moves it as fast as one likes.
     """
 
     law: str
@@ -46,6 +47,7 @@ class Dial:
     word: Callable[[float], dict[str, str]]
     read: Read
     truth: Truth
+    absent: float | None = None
 
     @property
     def settings(self) -> list[float]:
@@ -113,6 +115,7 @@ DIALS = {
         lambda value: {"speed": "slowly" if value < 2.1e-3 else "fast"},
         lambda fields, grid, prompt: front_speed(fields[0], grid, prompt.attributes["orientation"]),
         _wound,
+        absent=0.02,
     ),
     "F": Dial(
         "gray_scott",
@@ -155,7 +158,7 @@ def turns(name: str, seeds: Sequence[int]) -> list[Turn]:
     for seed in seeds:
         asked = [p for p in prompts(dial.family, 4 * VALUES, "all", seed) if p.attributes["kind"] == dial.kind]
         for prompt, value in zip(asked, dial.settings, strict=False):
-            case = Case(dial.law, reworded(prompt, **dial.word(value)), dial.imposed(value))
+            case = Case(dial.law, reworded(prompt, **dial.word(value)), dial.imposed(value), dial.absent)
             found.append(Turn(name, value, seed, case))
     return found
 

@@ -54,3 +54,21 @@ def test_heat_fit_is_the_best_within_bounds(low: float, high: float, expected: f
     values, bases = laplacian_modes((32, 32), dye.GRID, 4)
     fit = fit_heat(fields, values, bases, 0.1, low, high)
     assert fit.value[0] == pytest.approx(expected, rel=5e-3)
+
+
+def test_nothing_grows_where_the_first_frame_shows_nothing() -> None:
+    """A gap that fills too fast: what was hidden in it explains that, unless it was empty."""
+    grid = growth.GRID
+    start = growth.wound("vertical", 64, np.random.default_rng(0))[None]
+    slow, fast = (np.array([x / grid.dt]) for x in (0.12, 0.3))
+    wide = np.array([0.3 * grid.cell_area / grid.dt])
+    fields = torch.from_numpy(growth.fisher_kpp(start, wide, fast, grid, 25, 4))[:, None]
+    given = {"u": float(wide[0])}, {"K": 1.0, "r": float(slow[0])}
+    hidden, empty = (
+        ReactionDiffusion("fisher_kpp", *given, form="flow_map", order=4, absent=absent).project(fields, grid)
+        for absent in (None, 0.02)
+    )
+    gap = fields[0, 0, 0] < 0.02
+    assert hidden[0, 0, 0][gap].amax() > 0.02
+    assert empty[0, 0, 0][gap].amax() == 0
+    assert empty[0, 0, -1][gap].mean() < 0.8 * hidden[0, 0, -1][gap].mean()
