@@ -14,16 +14,15 @@ from physgen import __version__
 from physgen.audit import audit, check_video, mass_balance
 from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
+from physgen.experiments.audit_folder import audit_folder
 from physgen.experiments.charts import Chart, Series
 from physgen.experiments.config import build
+from physgen.experiments.instrument import check_options, choose_observable, physical_scale
 from physgen.experiments.report import Film, Page, Table, number, percent, write_report
 from physgen.experiments.schema import AuditConfig
-from physgen.grid import Grid, finite
-from physgen.observables import Intensity, Observable
+from physgen.grid import Grid
 from physgen.records import check_out, git_sha, open_run, write_json_atomic
 from physgen.video import Video, read_video
-
-OBSERVABLES = ("auto", "dye", "intensity")
 
 
 @dataclass(frozen=True)
@@ -40,12 +39,16 @@ class Measured:
 
 
 def run(config: AuditConfig) -> None:
-    """Measure every file, print a table, and with ``out`` write ``metrics.json`` and ``report.html``."""
+    """Measure every file, print a table, and with ``out`` write ``metrics.json`` and ``report.html``; or a folder."""
     if not config.files:
-        raise InvalidArgument("files", config.files, "one or more videos: physgen audit FILE ...")
-    if config.observable not in OBSERVABLES:
-        raise InvalidArgument("observable", config.observable, ", ".join(OBSERVABLES))
-    finite("tolerance", config.tolerance, "a finite number >= 0", lambda value: value >= 0)
+        raise InvalidArgument("files", config.files, "one or more videos, or a folder: physgen audit FILE ...")
+    check_options(config)
+    folders = [file for file in config.files if Path(file).is_dir()]
+    if folders:
+        if len(config.files) > 1:
+            raise InvalidArgument("files", config.files, "videos, or one folder of them with its metadata")
+        audit_folder(Path(folders[0]), config)
+        return
     out = check_out(config.out) if config.out else None
     constraints: list[Constraint] = [build(Constraint, spec) for spec in config.constraint.values()]
     measured = [measure(Path(file), config, constraints) for file in config.files]
@@ -67,11 +70,7 @@ def measure(path: Path, config: AuditConfig, constraints: list[Constraint]) -> M
         raise InvalidArgument(f"{path}: {error.name}", error.got, error.allowed) from error
     prompt = config.prompt or video.prompt
     dye = config.observable == "dye" or (config.observable == "auto" and prompt is not None and not video.grey)
-    observable: Observable
-    if dye:
-        observable, scale = config.world.observable(prompt or ""), 1.0
-    else:
-        observable, scale = Intensity(background=config.background / video.scale), video.scale
+    observable, scale = choose_observable(video, config, prompt, dye)
     grid, units, notes = physical_scale(video, config, prompt if dye else None)
     units["mass"] = f"{observable.unit if dye else 'counts'} {units['length']}²"
     return Measured(
@@ -83,23 +82,6 @@ def measure(path: Path, config: AuditConfig, constraints: list[Constraint]) -> M
         audit(batch, observable, constraints, grid, tolerance=config.tolerance),
         mass_balance(batch, observable, grid, scale=scale),
     )
-
-
-def physical_scale(video: Video, config: AuditConfig, prompt: str | None) -> tuple[Grid, dict[str, str], list[str]]:
-    """Grid from the options, else from the file, else in pixels and frames, which is noted."""
-    spacing = config.spacing if config.spacing is not None else video.spacing
-    dt = config.dt if config.dt is not None else video.dt
-    boundary = config.boundary or (config.world.grid(prompt).boundary if prompt else "no-flux")
-    units = {"length": "µm" if spacing is not None else "px", "time": "s" if dt is not None else "frame"}
-    notes = []
-    if spacing is None:
-        notes.append("no pixel size in the file: lengths in px (give spacing=µm)")
-    if dt is None:
-        notes.append("no frame interval in the file: times in frames (give dt=s)")
-    pair = (1.0, 1.0) if spacing is None else (spacing, spacing) if isinstance(spacing, int | float) else tuple(spacing)
-    if len(pair) != 2:
-        raise InvalidArgument("spacing", config.spacing, "a length or [dy, dx], µm")
-    return Grid(spacing=pair, dt=1.0 if dt is None else dt, boundary=boundary), units, notes
 
 
 def quantities(item: Measured) -> list[tuple[str, str]]:

@@ -40,10 +40,10 @@ JOBS = {
         implied={"pipeline": "world=other"},
     ),
     "audit": Job(
-        "measure any MP4, TIFF or NPZ video, real microscopy included",
+        "measure any MP4, TIFF or NPZ video, real microscopy included, or a folder of captioned clips",
         "physgen.experiments.audit:run",
         "physgen.experiments.schema:AuditConfig",
-        verbatim=("prompt", "out"),
+        verbatim=("prompt", "observable", "out"),
         words="files",
     ),
     "train": Job(
@@ -163,7 +163,7 @@ def overview() -> str:
 
 def explain(name: str, job: Job) -> str:
     """What `physgen JOB --help` prints: the job's YAML, which is its own documentation."""
-    words = {"files": " FILE ...", "action": " ACTION"}.get(job.words, "")
+    words = {"files": " FILE ... | FOLDER", "action": " ACTION"}.get(job.words, "")
     usage = f"usage: physgen {name}{words}{' [KEY=VALUE ...]' if job.options else ''}"
     parts = [usage, f"{job.summary[0].upper()}{job.summary[1:]}."]
     if job.options:

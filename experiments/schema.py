@@ -43,4 +43,5 @@ class AuditConfig:
     dt: float | None
     boundary: str | None
     tolerance: float
+    processes: int
     out: str | None

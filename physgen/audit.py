@@ -22,8 +22,8 @@ MICROSCOPY_NOISE = 0.05
 FLOAT_PRECISION = 1e-6
 
 
-def check_video(video: Float[Tensor, "B 3 T H W"]) -> None:
-    """Refuse what no constraint can measure: one frame, values that are not finite, a constant.
+def check_video(video: Float[Tensor, "B C T H W"]) -> None:
+    """Refuse a video, or fields, that no constraint can measure: one frame, values that are not finite, a constant.
 
     >>> check_video(torch.zeros(1, 3, 1, 8, 8))
     Traceback (most recent call last):
@@ -61,18 +61,29 @@ def audit(
     """
     check_video(video)
     fields = observable(video.double())
-    report = {}
-    for constraint in constraints:
-        residual = constraint.residual(fields, grid)
-        size = residual.clamp(min=0) if constraint.kind == "inequality" else residual.abs()
-        report[constraint.name] = {
-            "residual_rms": size.square().mean().sqrt().item(),
-            "residual_max": size.max().item(),
-            "tolerance": tolerance,
-            "satisfied": size.max().item() <= tolerance,
-            "parameters": constraint.estimate(fields, grid),
-        }
-    return report
+    return {constraint.name: measure(fields, constraint, grid, tolerance=tolerance) for constraint in constraints}
+
+
+def measure(
+    fields: Float[Tensor, "1 S T H W"], constraint: Constraint, grid: Grid, *, tolerance: float
+) -> dict[str, Any]:
+    """Residual of one constraint on fields ``[1, S, T, H, W]``; see `audit`.
+
+    >>> from physgen.constraints import MassConservation
+    >>> fading = torch.tensor([0.6, 0.4]).view(1, 1, 2, 1, 1).expand(1, 1, 2, 4, 4)
+    >>> grid = Grid(spacing=(2.0, 2.0), dt=0.5)
+    >>> measure(fading, MassConservation(), grid, tolerance=0.05)["satisfied"]
+    False
+    """
+    residual = constraint.residual(fields, grid)
+    size = residual.clamp(min=0) if constraint.kind == "inequality" else residual.abs()
+    return {
+        "residual_rms": size.square().mean().sqrt().item(),
+        "residual_max": size.max().item(),
+        "tolerance": tolerance,
+        "satisfied": size.max().item() <= tolerance,
+        "parameters": constraint.estimate(fields, grid),
+    }
 
 
 def mass_balance(

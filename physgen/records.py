@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -76,14 +76,14 @@ def _finite(data: Any) -> Any:
 
 
 class JsonlWriter:
-    """One JSON object per line, on disk as soon as it is written.
+    """One JSON object per line, on disk as soon as it is written; ``mode="a"`` goes on with a file.
 
     >>> with JsonlWriter(getfixture("tmp_path") / "log.jsonl") as log:
     ...     log.write({"step": 0, "sigma": 1.0})
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self._file = Path(path).open("x", encoding="utf-8", buffering=1)  # noqa: SIM115
+    def __init__(self, path: str | Path, mode: Literal["x", "a"] = "x") -> None:
+        self._file = Path(path).open(mode, encoding="utf-8", buffering=1)  # noqa: SIM115
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Append one record."""

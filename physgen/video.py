@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -61,12 +61,38 @@ def read_video(path: str | Path) -> Video:
     Raises: FileNotFoundError; InvalidArgument for a file that is not a complete, readable video.
     """
     path = Path(path)
+    with _readable(path):
+        return READERS[path.suffix.lower()](path)
+
+
+def stream_video(path: str | Path) -> Iterator[Video]:
+    """Parts of a video in order, each with the file's scale and prompt, in the memory of one part.
+
+    A part is one frame ``[1, 3, H, W]`` of an MP4, MOV or AVI file, and all frames of any other file.
+
+    Raises: as `read_video`; a movie that is cut raises after its last readable frame.
+
+    >>> path = getfixture("tmp_path") / "a.mp4"
+    >>> write_mp4(path, Video(torch.rand(3, 3, 16, 16), dt=0.5), fps=8)
+    >>> [(tuple(part.frames.shape), part.dt) for part in stream_video(path)][1:]
+    [((1, 3, 16, 16), 0.5), ((1, 3, 16, 16), 0.5)]
+    """
+    path = Path(path)
+    with _readable(path):
+        if READERS[path.suffix.lower()] is _read_movie:
+            yield from _stream_movie(path)
+        else:
+            yield READERS[path.suffix.lower()](path)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
     if path.suffix.lower() not in READERS:
         raise InvalidArgument("video", str(path), f"a file ending in {', '.join(READERS)}")
     if not path.is_file():
         raise FileNotFoundError(f"video={str(path)!r}: no such file")
     try:
-        return READERS[path.suffix.lower()](path)
+        yield
     except Exception as error:  # decoders raise dozens of types on damaged input
         reason = " ".join(str(error).split())[:160]
         raise InvalidArgument("video", str(path), f"a complete, readable {path.suffix[1:]} video ({reason})") from error
@@ -113,15 +139,22 @@ def write_tiff(path: str | Path, video: Video) -> None:
 
 
 def _read_movie(path: Path) -> Video:
+    parts = list(_stream_movie(path))
+    return replace(parts[0], frames=torch.cat([part.frames for part in parts]))
+
+
+def _stream_movie(path: Path) -> Iterator[Video]:
     with av.open(str(path)) as container:
         if not container.streams.video:
             raise ValueError("no video stream")
         stream = container.streams.video[0]
-        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
-        if not frames or len(frames) < 0.98 * stream.frames:
-            raise ValueError(f"truncated: {len(frames)} of {stream.frames} frames")
         note = _note(container.metadata.get("comment", ""))
-    return _video(np.stack(frames), "TYXC", note.get("spacing"), note.get("dt"), note.get("prompt"))
+        count = 0
+        for count, frame in enumerate(container.decode(stream), 1):  # noqa: B007
+            pixels = frame.to_ndarray(format="rgb24")[None]
+            yield _video(pixels, "TYXC", note.get("spacing"), note.get("dt"), note.get("prompt"))
+        if count == 0 or count < 0.98 * stream.frames:
+            raise ValueError(f"truncated: {count} of {stream.frames} frames")
 
 
 def _note(comment: str) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 #: words of the prompt that speak for a level; the first level is the one of prompts that speak for none
 LEVEL_WORDS: dict[str, tuple[str, ...]] = {
     "cellular": (
@@ -24,3 +26,22 @@ LEVEL_WORDS: dict[str, tuple[str, ...]] = {
         *("vesicle", "vesicles", "cytoskeleton", "nucleotide", "nucleotides", "antibody", "antibodies"),
     ),
 }
+
+
+def words_of(prompt: str) -> set[str]:
+    """Lower-case words of a prompt.
+
+    >>> sorted(words_of("Gray-Scott SPOTS!"))
+    ['gray', 'scott', 'spots']
+    """
+    return set(re.findall(r"[^\W_]+", prompt.lower()))
+
+
+def level_of(prompt: str) -> str:
+    """The level that most words of a prompt speak for; the first one when none speaks for any.
+
+    >>> level_of("Calcium ions enter through a receptor"), level_of("a beating heart")
+    ('subcellular', 'organ')
+    """
+    words = words_of(prompt)
+    return max(LEVEL_WORDS, key=lambda level: len(words.intersection(LEVEL_WORDS[level])))

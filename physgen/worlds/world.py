@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -16,21 +15,12 @@ from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.observables import ColourMap, Intensity, Observable
 from physgen.worlds.checkpoint import LoadReport
-from physgen.worlds.levels import LEVEL_WORDS
+from physgen.worlds.levels import LEVEL_WORDS, words_of
 from physgen.worlds.loading import check
 from physgen.worlds.weights import locate
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
-
-
-def words_of(prompt: str) -> set[str]:
-    """Lower-case words of a prompt.
-
-    >>> sorted(words_of("Gray-Scott SPOTS!"))
-    ['gray', 'scott', 'spots']
-    """
-    return set(re.findall(r"[^\W_]+", prompt.lower()))
 
 
 @dataclass
