@@ -11,7 +11,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from physgen.constraints.constants import Constants
-from physgen.constraints.flow_map import FlowMap
+from physgen.constraints.flow_map import MOST, FlowMap
 from physgen.constraints.least_squares import IDENTIFIABLE, Fit, least_squares
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
@@ -126,8 +126,20 @@ def fit_flow_map(
             misfit.append(scale * (u - fields[:, :, first + later]))
         return torch.cat(misfit).flatten().cpu().numpy()
 
+    def stable(theta: np.ndarray, length: int) -> int:
+        """Sub-steps that hold for all of the trajectories, which may become stiffer than their first frames."""
+        taken = steps(theta)
+        while True:
+            try:
+                residual(theta * (1 + NUDGE), taken, length)
+                return taken
+            except InvalidArgument:
+                if substeps or taken >= MOST:
+                    raise
+                taken *= 2
+
     def search(start: np.ndarray, length: int) -> Fit:
-        size, taken = np.where(start > 0, start, 1.0), steps(start)
+        size, taken = np.where(start > 0, start, 1.0), stable(start, length)
 
         def model(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             at = residual(x * size, taken, length)

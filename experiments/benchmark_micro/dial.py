@@ -115,7 +115,7 @@ DIALS = {
         lambda value: {"speed": "slowly" if value < 2.1e-3 else "fast"},
         lambda fields, grid, prompt: front_speed(fields[0], grid, prompt.attributes["orientation"]),
         _wound,
-        absent=0.02,
+        absent=0.05,
     ),
     "F": Dial(
         "gray_scott",
