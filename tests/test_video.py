@@ -11,7 +11,7 @@ import tifffile
 import torch
 
 from physgen.errors import InvalidArgument
-from physgen.video import Video, read_video, write_mp4, write_tiff
+from physgen.video import Video, read_video, stream_video, write_mp4, write_tiff
 
 
 @pytest.fixture
@@ -49,6 +49,27 @@ def test_mp4_is_close_and_knows_its_scale(tmp_path: Path, clip: Video, size: tup
     assert read.frames.shape == cut.frames.shape
     assert (read.frames - cut.frames).abs().mean() < 0.01
     assert (read.spacing, read.dt, read.prompt) == ((2.0, 0.5), 0.1, clip.prompt)
+
+
+@pytest.mark.parametrize(("name", "parts"), [("a.mp4", 9), ("a.tif", 1)])
+def test_parts_are_the_whole(tmp_path: Path, clip: Video, name: str, parts: int) -> None:
+    write_mp4(tmp_path / name, clip, 8) if name.endswith("mp4") else write_tiff(tmp_path / name, clip)
+    streamed, read = list(stream_video(tmp_path / name)), read_video(tmp_path / name)
+    assert len(streamed) == parts
+    assert torch.equal(torch.cat([part.frames for part in streamed]), read.frames)
+    assert {(part.spacing, part.dt, part.prompt, part.scale) for part in streamed} == {
+        (read.spacing, read.dt, read.prompt, read.scale)
+    }
+
+
+def test_movie_that_is_cut_ends_in_an_error(tmp_path: Path, clip: Video) -> None:
+    write_mp4(tmp_path / "a.mp4", Video(clip.frames.repeat(8, 1, 1, 1)), 8)
+    whole = (tmp_path / "a.mp4").read_bytes()
+    (tmp_path / "a.mp4").write_bytes(whole[: len(whole) * 3 // 4])
+    parts = stream_video(tmp_path / "a.mp4")
+    assert next(parts).frames.shape == (1, 3, 32, 48)
+    with pytest.raises(InvalidArgument, match="complete, readable mp4"):
+        list(parts)
 
 
 RAMP = np.arange(4 * 6 * 8, dtype=np.uint16).reshape(4, 6, 8) * 300

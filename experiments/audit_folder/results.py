@@ -58,8 +58,8 @@ def write(
     table = RichTable(*columns, title=f"{counts}; quantiles [95 %]", title_justify="left", box=None, pad_edge=False)
     for cells in rows:
         table.add_row(*cells)
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(table, crop=False, width=120)
+    console = Console(soft_wrap=True, highlight=False, width=max(120, Console().width))
+    console.print(table)
     console.print(str(out), markup=False)
 
 
