@@ -13,7 +13,7 @@ from torch import Tensor
 from physgen.constraints.constants import Constants
 from physgen.constraints.flow_map import MOST, FlowMap
 from physgen.constraints.least_squares import IDENTIFIABLE, Fit, least_squares
-from physgen.errors import InvalidArgument
+from physgen.errors import InvalidArgument, NoSolution
 from physgen.grid import Grid
 from physgen.ops.stencil import laplacian
 
@@ -133,9 +133,12 @@ def fit_flow_map(
             try:
                 residual(theta * (1 + NUDGE), taken, length)
                 return taken
-            except InvalidArgument:
-                if substeps or taken >= MOST:
+            except InvalidArgument as error:
+                if substeps:
                     raise
+                if taken >= MOST:
+                    allowed = "fields from which the law does not blow up with constants that fit them"
+                    raise NoSolution("fields", "no trajectory nearby", allowed) from error
                 taken *= 2
 
     def search(start: np.ndarray, length: int) -> Fit:

@@ -346,9 +346,17 @@ class ReactionDiffusion(Constraint):
         if self.form == "differential":
             return [fit_differential(video, constants, grid, weight, **equation) for video, constants, weight in videos]
         equation |= {"scheme": self.scheme, "substeps": self.substeps}
-        starts = [fit_flow_map(video, constants, grid, weight, **equation) for video, constants, weight in videos]
+        starts = [
+            fit_flow_map(self._physical(video, constants), constants, grid, weight, **equation)
+            for video, constants, weight in videos
+        ]
         given = zip(fields.double().split(1), samples, starts, strict=True)
         return [self._nearest_fit(video, constants, start, grid) for video, constants, start in given]
+
+    def _physical(self, video: Tensor, constants: Constants) -> Tensor:
+        """One video without values that the law never reaches, from which it may blow up."""
+        parameters = constants.complete(dict.fromkeys(constants.bounds, 1.0))[1]
+        return video.maximum(lowest_values(self.system, parameters, video).view(1, -1, *[1] * (video.ndim - 2)))
 
     def _nearest_fit(self, video: Tensor, constants: Constants, start: Fit, grid: Grid) -> Fit:
         """Constants of the nearest trajectory of the flow map, from those of flows that start at the video's frames."""

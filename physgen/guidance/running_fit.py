@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from physgen.constraints import Constraint
+from physgen.errors import NoSolution
 from physgen.guidance.problem import Problem, finite_samples
 
 #: weight of what earlier corrections found
@@ -20,7 +22,8 @@ class RunningFit:
     """theta_k = argmin ||r(x0_hat; theta)||,  theta <- MEMORY theta + (1 - MEMORY) theta_k.
 
     Early estimates of the clean sample are poor and so are the constants fitted to them; within one correction they are
-    held fixed, so that inner iterations do not chase them. A fit that is not finite counts for nothing.
+    held fixed, so that inner iterations do not chase them. A fit that is not finite, or finds
+    nothing, counts for nothing.
 
     Source: exponential moving average.
 
@@ -46,9 +49,11 @@ class RunningFit:
             return problem
         constraints = dict(problem.constraints)
         for name in fitted:
-            found = constraints[name].estimate(fields, problem.grid)
-            self._averages[name] = _averaged(self._averages.get(name, {}), found)
-            constraints[name] = constraints[name].fixed(self._averages[name])
+            with suppress(NoSolution):
+                found = constraints[name].estimate(fields, problem.grid)
+                self._averages[name] = _averaged(self._averages.get(name, {}), found)
+            if name in self._averages:
+                constraints[name] = constraints[name].fixed(self._averages[name])
         return replace(problem, constraints=constraints)
 
 
