@@ -191,6 +191,7 @@ def _work(rank: int, processes: int, spec: WorldSpec, missing: Sequence[Turn], o
         }
         fields = {arm: read_fields(dial.family, prompt.attributes, video[0]) for arm, video in videos.items()}
         fields[SIMULATOR] = dial.truth(prompt, turn.setting, np.random.default_rng([turn.seed, prompt.index]))
-        grid, about = world.grid(prompt.caption), {"dial": turn.dial, "setting": turn.setting, "seed": turn.seed}
+        about = {"dial": turn.dial, "unit": dial.unit, "setting": turn.setting, "seed": turn.seed}
+        grid = world.grid(prompt.caption)
         records = [{**about, "arm": arm, "reading": dial.read(seen, grid, prompt)} for arm, seen in fields.items()]
         write_records(store(out, turn), records)

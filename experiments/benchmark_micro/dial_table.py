@@ -88,25 +88,23 @@ def table(name: str, records: Sequence[Record]) -> Table:
 
 def draw(dials: Sequence[Sequence[Record]], path: Path) -> None:
     """Readings of every sampler against the simulator's, a panel a dial."""
-    figure = Figure((4 * len(dials), 3.8), layout="constrained")
-    marks = dict(zip(lines(dials[0]), "x_so", strict=False))
-    colours = ("#000000", "#999999", "#e69f00", "#0072b2")
+    figure = Figure((4 * len(dials), 4.2), layout="constrained")
+    styles = dict(
+        zip(lines(dials[0]), (("x", "#999999"), ("+", "#000000"), ("s", "#e69f00"), ("o", "#0072b2")), strict=True)
+    )
     for axes, records in zip(np.atleast_1d(figure.subplots(1, len(dials))), dials, strict=True):
         truth = truths(records)
         ends = [min(truth.values()), max(truth.values())]
         axes.plot(ends, ends, color="black", linewidth=1)
-        for colour, (arm, mark) in zip(colours, marks.items(), strict=False):
+        for arm, (mark, colour) in styles.items():
             rows = [one for one in records if one["arm"] == arm]
-            axes.plot(
-                [truth[one["setting"]] for one in rows],
-                [one["reading"] for one in rows],
-                mark,
-                color=colour,
-                alpha=0.7,
-                label=arm,
-                markerfacecolor="none",
-            )
-        axes.set(title=records[0]["dial"], xlabel="simulator at the imposed value", ylabel="measured")
+            x, y = [truth[one["setting"]] for one in rows], [one["reading"] for one in rows]
+            axes.plot(x, y, mark, color=colour, label=arm, markerfacecolor="none", alpha=0.8)
+        unit = records[0]["unit"]
+        axes.set(
+            title=records[0]["dial"], xlabel=f"simulator at the imposed value ({unit})", ylabel=f"measured ({unit})"
+        )
         axes.spines[["top", "right"]].set_visible(False)
-    figure.axes[0].legend(frameon=False)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     figure.savefig(path, dpi=150)
