@@ -38,3 +38,4 @@ kernels: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m physgen.experiments.bench
+	$(BIN)/physgen benchmark-guidance n=64 'seeds=[100]' steps=25 out=$$(mktemp -d)/heat
