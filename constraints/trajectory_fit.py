@@ -13,8 +13,8 @@ from physgen.constraints.least_squares import Fit, fitted
 from physgen.constraints.parameter_fit import UNEXPLAINED
 from physgen.constraints.trajectory import LENGTHS, Box, Law, Tangent, energy, nearest_trajectory, solution
 
-#: steps at most, and the part of the squared distance that the last one takes off at most
-STEPS, ENOUGH = 8, 1e-3
+#: steps at most
+STEPS = 12
 #: relative change of a constant that its sensitivity is the slope over
 NUDGE = 1e-3
 #: what bounds are apart at least, in units of a constant
@@ -35,9 +35,9 @@ def nearest_constants(
 
     The first frame is eliminated: of the slopes J in theta only what no first frame can make counts, J - M M^+ J, with
     M the tangent of the trajectory in its first frame. So noise of the frames does not look like diffusion, as it does
-    where a flow starts from the video's own. Steps that do not come nearer are shortened. Constants that leave more
-    than half of the motion's power unexplained are not identifiable. ``law_at`` makes the law of constants, in the same
-    number of parts for all.
+    where a flow starts from the video's own. Steps that do not come nearer are shortened, and the last one explains no
+    more than one value's share of what is left. Constants that leave more than half of the motion's power unexplained
+    are not identifiable. ``law_at`` makes the law of constants, in the same number of parts for all.
 
     Source: variable projection, Golub and Pereyra (1973), SIAM J. Numer. Anal. 10:413.
     """
@@ -72,7 +72,7 @@ def nearest_constants(
         else:
             break
         theta, law, path = values, law_at(values), tried
-        if energy(path[:, :, :: law.parts] - fields) > (1 - ENOUGH) * distance:
+        if energy(path[:, :, :: law.parts] - fields) > (1 - 1 / fields.numel()) * distance:
             break
     fit = fitted(theta, left, jacobian / size, low, high)
     explained = energy(path[:, :, :: law.parts] - fields) <= UNEXPLAINED * energy(fields - fields.mean(2, keepdim=True))
