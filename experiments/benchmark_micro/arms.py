@@ -74,7 +74,7 @@ def sample(world: World, case: Case, shift: int = 0) -> Tensor:
 def project(world: World, case: Case, constraint: Constraint, video: Tensor) -> Drawn:
     """What `guide` does to a finished video."""
     observable, grid = world.observable(case.prompt.caption), world.grid(case.prompt.caption)
-    target = Projection([constraint]).project(observable(video), grid, observable.bounds)
+    target = Projection([constraint]).project(observable(video.double()), grid, observable.bounds)
     moved = torch.where(target.isfinite().all(), observable.embed(video, target.nan_to_num()).clamp(0, 1), video)
     return Drawn(moved, 0.0, {"moved_rms": rms(moved - video)})
 

@@ -66,7 +66,7 @@ def _fixed(spec: Mapping[str, Any], values: Mapping[str, float]) -> dict[str, An
 
 
 def cases(law: str, count: int, seed: int) -> list[Case]:
-    """``count`` prompts of a law's family, those with two words of speed or more equally often.
+    """``count`` prompts of a law's family, kind by kind and word by word in turn.
 
     >>> [case.name for case in cases("mass", 2, 0)]
     ['mass-000000', 'mass-000001']

@@ -20,7 +20,7 @@ PROCESSES = 2
 
 
 def run_micro(seeds: Sequence[int], n: int, out: Path) -> None:
-    """Write ``micro.json``, ``micro.md`` and ``micro.png``: ``n`` prompts of every law and seed."""
+    """Write ``micro.json`` and ``micro.md``: ``n`` prompts of every law and seed."""
     wanted = [
         one for seed in seeds for group in zip(*(cases(law, n, seed) for law in LAWS), strict=True) for one in group
     ]

@@ -45,7 +45,7 @@ def test_every_law_has_a_case_that_its_simulator_obeys() -> None:
         spec = world_spec("micro")
         fields = spec.observable(case.prompt.caption)(run.simulated(case, 0))
         constraint, grid = case.constraint(), spec.grid(case.prompt.caption)
-        satisfied = constraint.satisfied(fields, grid) if law == "phase_order" else None
+        satisfied = constraint.satisfied(fields, grid, 0.0) if law == "phase_order" else None
         residual = constraint.residual(fields, grid).square().mean().sqrt()
         assert bool(satisfied) if law == "phase_order" else residual < 0.01, (law, float(residual))
 
