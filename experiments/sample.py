@@ -281,7 +281,9 @@ def rows(drawn: dict[str, Drawn], labels: list[str]) -> list[list[str]]:
             table.append([f"{name} residual, {text}", *(number(d.constraints[name][key]) for d in columns)])
     certificates = [d.log.terminal.get("certificate", {}) for d in columns]
     for name in dict.fromkeys(name for entries in certificates for name in entries):
-        table.append([f"{name}, certified", *(verdict(entries.get(name)) for entries in certificates)])
+        table.append(
+            [f"{name}, certified", *(verdict(entries.get(name)).partition(":")[0] for entries in certificates)]
+        )
     table.append(["mass drift, max |m(t) − m(0)| / m(0)", *(percent(d.drift) for d in columns)])
     table.append(["mass, sd about its trend", *(percent(largest(d.mass, "detrended_sd")) for d in columns)])
     table.append(
