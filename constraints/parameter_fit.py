@@ -102,6 +102,7 @@ def fit_flow_map(
     Raises:
         InvalidArgument: constants that are not linear, without finite bounds and without a value to start from; a start
             at which the flow map has no stable sub-steps.
+        NoSolution: trajectories from the start of a search that blow up however short the sub-steps.
 
     Source: multiple shooting, Bock (1983), Progress in Scientific Computing 2:95; trust region: `least_squares`;
         starts: Sobol (1967), USSR Comput. Math. Math. Phys. 7:86.

@@ -289,9 +289,10 @@ class ReactionDiffusion(Constraint):
         """What the first frame of a trajectory near one video may be."""
         lowest = lowest_values(self.system, parameters, video).view(1, -1, *[1] * (video.ndim - 2))
         highest = torch.full_like(video[:, :, :1], math.inf)
-        if self.absent is not None:
-            highest = torch.where(video[:, :, :1] < self.absent, lowest, highest)
-        return Box(lowest, highest)
+        if self.absent is None:
+            return Box(lowest, highest)
+        nothing = video[:, :, :1] < self.absent
+        return Box(*(torch.where(nothing, 0.0, bound) for bound in (lowest, highest)))
 
     def _nearest_first(self, video: Tensor, box: Box, flow: FlowMap) -> Tensor:
         """First frame of the flow map's trajectory that is nearest to one video."""
@@ -359,7 +360,10 @@ class ReactionDiffusion(Constraint):
         return video.maximum(lowest_values(self.system, parameters, video).view(1, -1, *[1] * (video.ndim - 2)))
 
     def _nearest_fit(self, video: Tensor, constants: Constants, start: Fit, grid: Grid) -> Fit:
-        """Constants of the nearest trajectory of the flow map, from those of flows that start at the video's frames."""
+        """Constants of the nearest trajectory of the flow map, from those of flows that start at the video's frames.
+
+        Those are left as they are, and not identifiable, where the law blows up near the video.
+        """
         low, high = np.array(list(constants.bounds.values())).T
         unit = [grid.cell_area if name in constants.diffusing else 1.0 for name in constants.bounds]
         theta = np.clip(np.maximum(start.value, LEAST * np.array(unit) / grid.dt), low, high)
@@ -369,8 +373,11 @@ class ReactionDiffusion(Constraint):
             return FlowMap(self.system, *values, grid, scheme=self.scheme, order=self.order, wall=self.wall)
 
         box = self._box(video, flow(theta).parameters)
-        searched, steps = self._searched(video, box, flow(theta))
-        return nearest_constants(searched, lambda x: self._law(searched, flow(x), steps), theta, low, high, box)
+        try:
+            searched, steps = self._searched(video, box, flow(theta))
+            return nearest_constants(searched, lambda x: self._law(searched, flow(x), steps), theta, low, high, box)
+        except NoSolution:
+            return replace(start, identifiable=False)
 
     def _predicted_rate(self, fields: Tensor, equation: tuple[ReactionSystem, Any, Any], grid: Grid) -> Tensor:
         """Root mean square of (f[t] + f[t+1]) / 2, ``[B, S]``: the residual of frames that do not change."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from physgen.constraints.least_squares import Fit, fitted
 from physgen.constraints.parameter_fit import UNEXPLAINED
 from physgen.constraints.trajectory import LENGTHS, Box, Law, Tangent, energy, nearest_trajectory, solution
+from physgen.errors import NoSolution
 
 #: steps at most
 STEPS = 12
@@ -39,12 +40,17 @@ def nearest_constants(
     more than one value's share of what is left. Constants that leave more than half of the motion's power unexplained
     are not identifiable. ``law_at`` makes the law of constants, in the same number of parts for all.
 
+    Raises:
+        NoSolution: the law blows up from the first frame on.
+
     Source: variable projection, Golub and Pereyra (1973), SIAM J. Numer. Anal. 10:413.
     """
     import scipy.optimize
 
     theta, law, frames = start, law_at(start), fields.shape[2]
     path = law.roll(nearest_trajectory(fields, law, box), frames)
+    if not bool(path.isfinite().all()):
+        raise NoSolution("fields", "no trajectory nearby", "fields near which the law does not blow up")
     size = np.where(start > 0, start, 1.0)
     for _ in range(STEPS):
         shown, first = path[:, :, :: law.parts], path[:, :, :1]

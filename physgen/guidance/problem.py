@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from physgen.constraints import Constraint
-from physgen.errors import InvalidArgument
+from physgen.errors import InvalidArgument, NoSolution
 from physgen.grid import Grid
 
 Decode = Callable[[Tensor], Tensor]
@@ -37,7 +37,8 @@ def rms(x: Tensor) -> float:
 class Problem:
     """Named constraints on the fields ``[B, S, T, *space]`` that `decode` makes of samples ``[B, ...]``.
 
-    Without `decode` the constraints act on the samples. Samples whose fields are not finite have NaN for a residual.
+    Without `decode` the constraints act on the samples. Samples whose fields are not finite, or that a constraint
+    has `NoSolution` for, have NaN for a residual.
     `constants` are those that `settled` fixed; `cosines` those between the directions of descent of pairs of
     constraints, the first that `newton.Norms` found for this problem and what is derived of it.
     """
@@ -73,10 +74,10 @@ class Problem:
     def _of_finite(self, fields: Tensor, measure: Callable[[Constraint, Tensor], Tensor]) -> dict[str, Tensor]:
         finite = finite_samples(fields)
         if finite.all():
-            return {name: measure(constraint, fields) for name, constraint in self.constraints.items()}
+            return {name: _measured(measure, constraint, fields) for name, constraint in self.constraints.items()}
         if not finite.any():
             return {name: fields.new_full((len(fields), 1), math.nan) for name in self.constraints}
-        found = {name: measure(constraint, fields[finite]) for name, constraint in self.constraints.items()}
+        found = {name: _measured(measure, constraint, fields[finite]) for name, constraint in self.constraints.items()}
         return {
             name: torch.full((len(fields), part.shape[1]), math.nan, dtype=part.dtype, device=part.device).index_put(
                 (finite.nonzero()[:, 0],), part
@@ -120,3 +121,15 @@ class Problem:
     def only(self, names: Sequence[str]) -> Problem:
         """The problem of some of the constraints."""
         return replace(self, constraints={name: self.constraints[name] for name in names})
+
+
+def _measured(measure: Callable[[Constraint, Tensor], Tensor], constraint: Constraint, fields: Tensor) -> Tensor:
+    """Each sample by itself, NaN where it has no solution, where that is so for one of them."""
+    try:
+        return measure(constraint, fields)
+    except NoSolution:
+        if len(fields) == 1:
+            return fields.new_full((1, 1), math.nan)
+    parts = [_measured(measure, constraint, sample) for sample in fields.split(1)]
+    width = max(part.shape[1] for part in parts)
+    return torch.cat([part.expand(1, width) for part in parts])

@@ -7,6 +7,7 @@ import torch
 from physgen.constraints import ReactionDiffusion
 from physgen.constraints.heat_fit import fit_heat
 from physgen.constraints.spectral import laplacian_modes
+from physgen.grid import Grid
 from physgen.simulators import dye, growth
 
 NAMES = {"dye": ["D"], "growth": ["D", "r"]}
@@ -72,3 +73,18 @@ def test_nothing_grows_where_the_first_frame_shows_nothing() -> None:
     assert hidden[0, 0, 0][gap].amax() > 0.02
     assert empty[0, 0, 0][gap].amax() == 0
     assert empty[0, 0, -1][gap].mean() < 0.8 * hidden[0, 0, -1][gap].mean()
+
+
+def test_laws_that_may_be_negative_are_empty_at_zero() -> None:
+    """FitzHugh-Nagumo keeps nothing positive, so the first frame has no lowest value but that of what is absent."""
+    law = ReactionDiffusion(
+        "fitzhugh_nagumo",
+        {"v": 1.0, "w": 0.0},
+        {"a": 0.7, "b": 0.8, "I": 0.5, "eps": 0.08},
+        form="flow_map",
+        absent=0.2,
+    )
+    fields = torch.rand(1, 2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    first = law.project(fields, Grid((1.0, 1.0), dt=0.1))[:, :, 0]
+    assert bool((first[fields[:, :, 0] < 0.2] == 0).all())
+    assert bool(first.isfinite().all())

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from physgen.constraints import Constraint, MassConservation
-from physgen.errors import InvalidArgument
+from physgen.constraints import Constraint, Equality, MassConservation
+from physgen.errors import InvalidArgument, NoSolution
 from physgen.grid import Grid
 from physgen.guidance import Guidance, Projection, X0Gradient
 
@@ -222,3 +222,17 @@ def test_own_sampling_loop(guidance: Guidance) -> None:
 def test_citations_are_bibtex(guidance: Guidance) -> None:
     entries = guidance.citation().split("\n\n")
     assert all(entry.startswith("@inproceedings{") and entry.count("{") == entry.count("}") for entry in entries)
+
+
+def test_samples_without_a_solution_are_left_as_they_are() -> None:
+    class Blows(Equality):
+        def residual(self, fields: Tensor, grid: Grid | None) -> Tensor:
+            if bool((fields.flatten(1).amax(1) > 1).any()):
+                raise NoSolution("fields", "no trajectory nearby", "fields from which the law does not blow up")
+            return super().residual(fields, grid)
+
+    x = torch.tensor([[0.2, 0.4], [5.0, 0.1]])
+    correction = X0Gradient([Blows(lambda x: x.sum(1) - 1.0)]).correction(x, x_t=x, sigma=0.5)
+    assert correction.dropped == 1
+    assert correction.x0[1].tolist() == x[1].tolist()
+    assert correction.x0[0].sum().item() == pytest.approx(1.0)
