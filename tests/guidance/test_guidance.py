@@ -226,7 +226,7 @@ def test_citations_are_bibtex(guidance: Guidance) -> None:
 
 def test_samples_without_a_solution_are_left_as_they_are() -> None:
     class Blows(Equality):
-        def residual(self, fields: Tensor, grid: Grid | None) -> Tensor:
+        def residual(self, fields: Tensor, grid: Grid | None = None) -> Tensor:
             if bool((fields.flatten(1).amax(1) > 1).any()):
                 raise NoSolution("fields", "no trajectory nearby", "fields from which the law does not blow up")
             return super().residual(fields, grid)
