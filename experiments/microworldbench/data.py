@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,16 @@ class Task:
 
 @dataclass(frozen=True)
 class Criterion:
-    """One yes-or-no question; ``number`` is that of its keys, 11 in a malformed ``d11``; a penalty has ``sign`` -1."""
+    """One yes-or-no question; ``number`` is that of its keys, 11 in a malformed ``d11``; a penalty has ``sign`` -1.
+
+    ``measure`` names the instrument that answers it, where the rubric says so (``m11``).
+    """
 
     number: int
     text: str
     sign: int
     weight: float
+    measure: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,12 @@ def _index(name: str, entry: Any) -> int:
 def _criteria(block: Mapping[str, Any]) -> tuple[Criterion, ...]:
     numbers = [int(key[1:]) for key in block if key[:1] == "s" and key[1:].isdecimal()]
     return tuple(
-        Criterion(n, str(block.get(f"d{n}", "")), int(str(block[f"s{n}"])), float(block.get(f"w{n}", 0)))
+        Criterion(
+            n,
+            str(block.get(f"d{n}", "")),
+            int(str(block[f"s{n}"])),
+            float(block.get(f"w{n}", 0)),
+            str(block.get(f"m{n}", "")),
+        )
         for n in numbers
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from physgen.experiments.microworldbench.data import RUBRICS, TASKS
+from physgen.experiments.microworldbench.named import SETS, named_tasks
 
 
 @dataclass
@@ -38,11 +39,13 @@ def data_folder(config: BenchmarkConfig) -> Path:
 
 
 def data_file(config: BenchmarkConfig, name: str) -> Path:
-    """One of the three files, the chosen one where the options name it.
+    """One of the three files, the chosen one where the options name it: by path, or a set that is part of physgen.
 
     Raises: FileNotFoundError.
     """
     chosen = {TASKS: config.tasks, RUBRICS: config.rubrics}.get(name)
+    if chosen in SETS:
+        return named_tasks(chosen)[name == RUBRICS]
     path = Path(chosen).expanduser() if chosen else data_folder(config) / name
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; `physgen benchmark fetch` downloads it")
