@@ -18,8 +18,8 @@ class Job:
     """A subcommand: the function that runs it and, where its options are typed, their dataclass (import paths).
 
     ``verbatim`` options are taken as they are typed, commas and brackets included; ``words`` is the option that
-    collects what is not ``key=value``. An option in ``implied`` brings its override along, unless that is given as
-    well.
+    collects what is not ``key=value``. The function of a ``raw`` job gets its arguments as they are and returns the
+    exit code. An option in ``implied`` brings its override along, unless that is given as well.
     """
 
     summary: str
@@ -27,6 +27,7 @@ class Job:
     schema: str | None = None
     options: bool = True
     verbatim: tuple[str, ...] = ()
+    raw: bool = False
     words: str = ""
     implied: Mapping[str, str] = field(default_factory=dict)
 
@@ -71,6 +72,11 @@ JOBS = {
         verbatim=("data", "tasks", "rubrics", "out"),
         words="action",
     ),
+    "ablate": Job(
+        "sweep over constraints, guidances, seeds; finished runs are skipped",
+        "physgen.experiments.ablate.job:run",
+        raw=True,
+    ),
     "worlds": Job("list the worlds", "physgen.experiments.listing:worlds", options=False),
     "constraints": Job("list the constraints", "physgen.experiments.listing:constraints", options=False),
 }
@@ -111,6 +117,8 @@ def dispatch(argv: list[str]) -> int:
         print(explain(name, job))
         return 0
     function = load(job.function)
+    if job.raw:
+        return int(function(arguments))
     if job.options:
         function(read_options(name, job, arguments))
     elif arguments:

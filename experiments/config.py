@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from importlib.resources import files
 from typing import Any, TypeVar
 
+import yaml
 from hydra import compose, initialize_config_module
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -36,11 +37,22 @@ def source(job: str) -> str:
     return (files("physgen.conf") / f"{job}.yaml").read_text(encoding="utf-8")
 
 
+def choice(group: str, name: str) -> dict[str, Any]:
+    """Values of ``conf/GROUP/NAME.yaml``, of a file without defaults or interpolations; works inside another Hydra job.
+
+    >>> choice("guidance", "projection")["_target_"]
+    'physgen.guidance.Projection'
+    """
+    text = (files("physgen.conf") / group / f"{name}.yaml").read_text(encoding="utf-8")
+    return {str(key): value for key, value in yaml.safe_load(text).items()}
+
+
 def groups(job: str) -> dict[str, list[str]]:
     """Configuration groups of a job and the choices in each."""
     conf = files("physgen.conf")
     defaults = OmegaConf.select(OmegaConf.create(source(job)), "defaults", default=[])
-    names = [str(next(iter(entry))) for entry in defaults if isinstance(entry, DictConfig)]
+    keys = [str(next(iter(entry))) for entry in defaults if isinstance(entry, DictConfig)]
+    names = [key.removeprefix("optional ") for key in keys if not key.startswith("override ")]
     return {
         name: sorted(f.name.removesuffix(".yaml") for f in (conf / name).iterdir() if f.name.endswith(".yaml"))
         for name in names

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from physgen.constraints import Constraint
-from physgen.experiments.config import build, configure
+from physgen.experiments.config import build, choice
 from physgen.guidance import Guidance
 
 
@@ -16,5 +16,5 @@ def default_guidance(name: str, constraints: Sequence[Constraint]) -> Guidance:
     >>> default_guidance("projection", [MassConservation()]).terminal
     True
     """
-    guidance: Guidance = build(Guidance, dict(configure("sample", [f"guidance={name}"]).guidance), constraints)
+    guidance: Guidance = build(Guidance, choice("guidance", name), constraints)
     return guidance

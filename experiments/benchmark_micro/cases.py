@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physgen.constraints import Constraint
-from physgen.experiments.config import build, configure
+from physgen.experiments.config import build, choice
 from physgen.experiments.evaluate.videos import Prompt, prompts
 from physgen.simulators import GRAMMARS, SIMULATORS, gray_scott
 
@@ -45,7 +45,7 @@ class Case:
 
     def constraint(self) -> Constraint:
         """The law as ``conf/constraint`` has it."""
-        spec = dict(configure("sample", [f"constraint={self.law}"]).constraint[self.law])
+        spec = choice("constraint", self.law)
         if self.law == "gray_scott":
             feed, kill = gray_scott.PATTERNS[self.prompt.attributes["pattern"]]
             spec["parameters"] = {"F": feed, "k": kill}

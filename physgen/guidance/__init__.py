@@ -1,5 +1,6 @@
 """Algorithms that turn constraints into a corrected estimate of the clean sample."""
 
+from physgen.guidance.afterwards import Afterwards
 from physgen.guidance.augmented_lagrangian import AugmentedLagrangian
 from physgen.guidance.base import Correction, Guidance
 from physgen.guidance.best_of_n import BestOfN
@@ -14,6 +15,7 @@ from physgen.guidance.x0_gradient import X0Gradient
 __all__ = [
     "DPS",
     "TFG",
+    "Afterwards",
     "AugmentedLagrangian",
     "BestOfN",
     "Composition",

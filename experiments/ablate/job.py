@@ -1,0 +1,80 @@
+"""The command: Hydra's multirun with a sweeper that resumes, and one line for what is wrong."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from hydra import version
+from hydra._internal.callbacks import Callbacks
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.types import HydraContext, RunMode
+from omegaconf.errors import OmegaConfBaseException
+
+from physgen.errors import InvalidArgument
+from physgen.experiments.ablate.run import one_run
+from physgen.experiments.ablate.sweep import RunsFailed, Sweep
+from physgen.experiments.config import groups, one_of
+
+#: Hydra's own sweeper, which `Sweep` stands in for; any other is used as it is
+BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Sweep: 0 when every run is finished, 1 when some failed (each with its command).
+
+    Raises: InvalidArgument for options that do not compose.
+    """
+    overrides = [argument for argument in arguments if argument not in ("-m", "--multirun")]
+    check(overrides)
+    try:
+        with composed() as hydra:
+            config = hydra.compose_config("ablate", overrides, run_mode=RunMode.MULTIRUN, with_log_configuration=True)
+            context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks(config))
+            parts: dict[str, Any] = {"hydra_context": context, "task_function": one_run, "config": config}
+            if config.hydra.sweeper._target_ == BASIC:
+                Sweep(context, Plugins.instance().instantiate_launcher(**parts), config).run()
+            else:
+                Plugins.instance().instantiate_sweeper(**parts).sweep(list(config.hydra.overrides.task))
+    except RunsFailed as failed:
+        print(f"physgen: {failed}", file=sys.stderr)
+        return 1
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InvalidArgument("options", " ".join(overrides), " ".join(str(error).split())) from error
+    return 0
+
+
+def check(overrides: Sequence[str]) -> None:
+    """Refuse what is no ``key=value``, and unknown choices of the groups, with the list of those there are.
+
+    Raises: InvalidArgument.
+    """
+    choices = groups("ablate")
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise InvalidArgument("argument", override, "KEY=VALUE or -m")
+        for one in value.strip("[]").split(",") if key in choices else ():
+            if one not in choices[key]:
+                raise one_of(key, one, choices[key])
+
+
+@contextmanager
+def composed() -> Iterator[Hydra]:
+    """Hydra on ``physgen.conf``; workers say where their errors come from."""
+    search = create_config_search_path("pkg://physgen.conf")
+    GlobalHydra.instance().clear()
+    version.setbase("1.3")
+    with patch.dict(os.environ, HYDRA_FULL_ERROR="1"):
+        try:
+            yield Hydra.create_main_hydra2("ablate", search)
+        finally:
+            GlobalHydra.instance().clear()

@@ -1,0 +1,86 @@
+"""``metrics.json`` of a run: laws, cost, and what the video shows."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from torch import Tensor
+
+from physgen import __version__
+from physgen.constraints import Constraint, PhaseOrder
+from physgen.experiments.ablate.draw import Drawn
+from physgen.experiments.ablate.options import AblateConfig
+from physgen.experiments.ablate.subject import Subject
+from physgen.experiments.benchmark_micro.measure import empty, legal
+from physgen.experiments.evaluate.laws import law
+from physgen.experiments.evaluate.recognition import features, phase_order, recognised
+from physgen.guidance.problem import Problem
+from physgen.records import git_sha, peak_memory_mb
+from physgen.worlds.micro.judge import Judge
+
+
+def measure(options: AblateConfig, subject: Subject, drawn: Drawn) -> dict[str, Any]:
+    """Everything that is said of one video; laws are read in float64."""
+    fields = subject.observable(drawn.video.double())
+    laws = as_imposed(subject, drawn)
+    problems = {name: Problem({name: constraint}, grid=subject.grid) for name, constraint in laws.items()}
+    return {
+        "version": __version__,
+        "git_sha": git_sha(),
+        "seed": options.seed,
+        "device": options.device or "default",
+        "wall_time_s": drawn.seconds,
+        "peak_memory_mb": peak_memory_mb(),
+        "nfe": drawn.nfe,
+        "prompt": subject.prompt.caption,
+        "family": subject.prompt.family,
+        "attributes": subject.prompt.attributes,
+        "imposed": sorted(subject.imposed),
+        "violation": {name: problem.violations(fields)[name] for name, problem in problems.items()},
+        "feasible": {
+            name: legal(constraint, fields, subject.grid)
+            for name, constraint in laws.items()
+            if isinstance(constraint, PhaseOrder)
+        },
+        "constants": {
+            name: constraint.estimate(fields, subject.grid)
+            for name, constraint in subject.measured.items()
+            if constraint.parameters == "fitted"
+        },
+        "certificate": drawn.log.terminal.get("certificate", {}),
+        "moved_rms": drawn.log.terminal.get("moved_rms"),
+        "dropped": drawn.log.dropped,
+        "conflicts": drawn.log.conflicts,
+        "quality": quality(subject, drawn.video, fields) if subject.prompt.attributes else {},
+        "features": features(judge(), drawn.video)[0].tolist() if subject.prompt.attributes else [],
+    }
+
+
+def as_imposed(subject: Subject, drawn: Drawn) -> dict[str, Constraint]:
+    """The measured laws, those that were certified with the constants of their certificate."""
+    certified = list(drawn.log.terminal.get("certificate", {}).values())
+    laws = dict(subject.measured)
+    if certified:
+        for name, entry in zip(subject.imposed, certified, strict=True):
+            laws[name] = laws[name].fixed(entry["constants"])
+    return laws
+
+
+def quality(subject: Subject, video: Tensor, fields: Tensor) -> dict[str, float]:
+    """Family and attributes that the judge recognises, laws by estimators that no constraint uses, emptiness."""
+    prompt = subject.prompt
+    seen = recognised(judge(), [prompt], features(judge(), video))
+    others = (
+        {name: values[0] for name, values in phase_order(judge(), video).items()}
+        if prompt.family == "mitosis"
+        else law(prompt.family, prompt.attributes, video[0])
+    )
+    found = {"family": seen["family"][0], "attributes": seen["attributes"][0], **others}
+    return {name: float(value) for name, value in found.items()} | {"empty": float(empty(subject.observable, fields))}
+
+
+@lru_cache(maxsize=1)
+def judge() -> Judge:
+    """The classifier of simulator videos."""
+    return Judge.load(None)

@@ -1,0 +1,87 @@
+"""One run of a sweep: a video in its own folder, measured; done when ``metrics.json`` is there."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig
+
+from physgen.experiments.ablate.draw import draw
+from physgen.experiments.ablate.failures import Failure
+from physgen.experiments.ablate.measure import measure
+from physgen.experiments.ablate.options import AblateConfig, options_of
+from physgen.experiments.ablate.subject import Subject
+from physgen.experiments.tracking import tracked
+from physgen.records import JsonlWriter, write_json_atomic
+from physgen.video import Video, write_mp4, write_tiff
+
+log = logging.getLogger(__name__)
+
+
+def one_run(config: DictConfig) -> float:
+    """Hydra's task: make the run unless it is there; the value of its ``objective``, NaN without one."""
+    options = options_of(config)
+    with locked(options.folder):
+        finished = options.folder / "metrics.json"
+        if not finished.is_file():
+            shutil.rmtree(options.folder, ignore_errors=True)
+            options.folder.mkdir(parents=True)
+            try:
+                write_json_atomic(finished, make(options))
+            except Exception as error:
+                Failure.of(error).write(options.folder)
+                log.error("%s: %s", options.folder.name, error)
+                return float("nan")
+        return value_of(json.loads(finished.read_text(encoding="utf-8")), options.objective)
+
+
+def make(options: AblateConfig) -> dict[str, Any]:
+    """Draw and measure one video, write everything but the metrics, and return those."""
+    out, subject = options.folder, Subject.of(options)
+    settings = options.settings | {"prompt": subject.prompt.caption}
+    (out / "config.yaml").write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    drawn = draw(options, subject)
+    with JsonlWriter(out / "log.jsonl") as steps:
+        for record in drawn.log.steps:
+            steps.write(record)
+    dy, dx = subject.grid.spacing
+    video = Video(drawn.video[0].transpose(0, 1), spacing=(dy, dx), dt=subject.grid.dt, prompt=subject.prompt.caption)
+    write_tiff(out / "video.tif", video)
+    write_mp4(out / "video.mp4", video, options.world.fps)
+    metrics = measure(options, subject, drawn)
+    with tracked(options.tracker, out.name, settings) as tracker:
+        if tracker:
+            for record in drawn.log.steps:
+                tracker.log(record, step=record["step"])
+            tracker.log(metrics)
+    return metrics
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """One process at a time for a folder; a process that dies lets go."""
+    lock = folder.parent / ".locks" / folder.name
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def value_of(metrics: dict[str, Any], path: str | None) -> float:
+    """A number in nested metrics by its dotted path.
+
+    >>> value_of({"violation": {"mass": 0.5}}, "violation.mass")
+    0.5
+    """
+    node: Any = metrics if path else None
+    for key in (path or "").split("."):
+        node = node.get(key) if isinstance(node, dict) else None
+    return float(node) if isinstance(node, int | float) else float("nan")

@@ -1,0 +1,74 @@
+"""What a run is about: the prompt, how its video is read, the laws that are imposed and those that are measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from physgen.constraints import Constraint
+from physgen.errors import InvalidArgument
+from physgen.experiments.ablate.options import SOURCES, AblateConfig
+from physgen.experiments.benchmark_micro.cases import Case
+from physgen.experiments.config import build, one_of
+from physgen.experiments.evaluate.videos import Prompt, prompts
+from physgen.grid import Grid
+from physgen.observables import Observable
+from physgen.simulators import GRAMMARS
+from physgen.simulators.gray_scott import PATTERNS
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A prompt and its physics; ``imposed`` laws by the names of ``conf/constraint``."""
+
+    prompt: Prompt
+    grid: Grid
+    observable: Observable
+    imposed: dict[str, Constraint]
+    laws: tuple[str, ...]
+
+    @classmethod
+    def of(cls, options: AblateConfig) -> Subject:
+        """What the options ask for.
+
+        Raises: InvalidArgument for an unknown family or source, or neither family nor prompt.
+        """
+        if options.source not in SOURCES:
+            raise one_of("source", options.source, SOURCES)
+        prompt = asked(options)
+        spec, caption = options.world, prompt.caption
+        imposed = {name: build(Constraint, known(spec_, prompt)) for name, spec_ in options.constraint.items()}
+        return cls(
+            prompt,
+            spec.grid(caption),
+            spec.observable(caption),
+            imposed,
+            tuple(spec.families[spec.family(caption)].laws),
+        )
+
+    @cached_property
+    def measured(self) -> dict[str, Constraint]:
+        """The laws of the family as ``conf/constraint`` has them, and those imposed as they were imposed."""
+        own = {name: Case(name, self.prompt).constraint() for name in self.laws if name not in self.imposed}
+        return own | self.imposed
+
+
+def asked(options: AblateConfig) -> Prompt:
+    """The prompt given, or the family's for this seed: another one for each seed, the same in every arm."""
+    if options.prompt is not None:
+        family = options.world.family(options.prompt)
+        return Prompt(family, options.seed, {}, options.prompt, options.seed)
+    if options.family is None:
+        raise InvalidArgument("family", None, f"with prompt=null one of {', '.join(GRAMMARS)}")
+    if options.family not in GRAMMARS:
+        raise one_of("family", options.family, GRAMMARS)
+    return prompts(options.family, options.seed + 1, "held_out", 0)[options.seed]
+
+
+def known(spec: dict[str, Any], prompt: Prompt) -> dict[str, Any]:
+    """A law with the constants that the prompt's words state: those of a Gray-Scott pattern."""
+    if spec.get("system") == "gray_scott" and "pattern" in prompt.attributes:
+        feed, kill = PATTERNS[prompt.attributes["pattern"]]
+        return spec | {"parameters": {"F": feed, "k": kill}}
+    return spec
