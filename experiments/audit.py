@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from physgen.experiments.charts import Chart, Series
 from physgen.experiments.config import build
 from physgen.experiments.instrument import check_options, choose_observable, physical_scale
 from physgen.experiments.report import Film, Page, Table, number, percent, write_report
+from physgen.experiments.rules import chosen
 from physgen.experiments.schema import AuditConfig
 from physgen.grid import Grid
 from physgen.records import check_out, git_sha, open_run, write_json_atomic
@@ -43,6 +44,11 @@ def run(config: AuditConfig) -> None:
     if not config.files:
         raise InvalidArgument("files", config.files, "one or more videos, or a folder: physgen audit FILE ...")
     check_options(config)
+    console = Console(soft_wrap=True, highlight=False)
+    constraint, notes = chosen(config.constraint, config.prompt, config.world)
+    for note in notes:
+        console.print(note, markup=False)
+    config = replace(config, constraint=constraint)
     folders = [file for file in config.files if Path(file).is_dir()]
     if folders:
         if len(config.files) > 1:
@@ -52,7 +58,6 @@ def run(config: AuditConfig) -> None:
     out = check_out(config.out) if config.out else None
     constraints: list[Constraint] = [build(Constraint, spec) for spec in config.constraint.values()]
     measured = [measure(Path(file), config, constraints) for file in config.files]
-    console = Console(soft_wrap=True, highlight=False)
     for item in measured:
         print_table(console, item)
     if out:

@@ -16,6 +16,7 @@ from physgen.experiments.certified import certified, warnings_of
 from physgen.experiments.drawing import Drawn, Request, draw, opened
 from physgen.experiments.physics import check_request, physics_of, remarks
 from physgen.experiments.report import write_report
+from physgen.experiments.rules import chosen
 from physgen.experiments.sample_page import make_page
 from physgen.experiments.schema import SampleConfig
 from physgen.experiments.strip import write_preview
@@ -29,6 +30,8 @@ def run(config: SampleConfig) -> None:
     """Draw, measure and write the run directory; ``metrics.json`` comes last."""
     request = Request(config.prompt, config.seed, config.steps, config.guidance_scale)
     check_request(config.world, request)
+    constraint, reasons = chosen(config.constraint, config.prompt, config.world)
+    config = replace(config, constraint=constraint)
     settings = asdict(config)
     name = run_name("sample", {key: value for key, value in settings.items() if key != "out"})
     out = check_out(config.out or Path("runs") / name)
@@ -42,7 +45,7 @@ def run(config: SampleConfig) -> None:
     if guidance:
         with guide(world.pipe, guidance, observable=observable, grid=grid):
             pass  # refuses a pipeline that cannot be guided
-    notes = remarks(world, config.prompt, config.constraint)
+    notes = [*reasons, *remarks(world, config.prompt, config.constraint)]
     console = Console(soft_wrap=True, highlight=False)
     for note in notes:
         console.print(note, markup=False)
