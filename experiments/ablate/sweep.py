@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from physgen.experiments.ablate.failures import Failure, read_failure
 from physgen.experiments.ablate.manifest import write_manifest
-from physgen.experiments.ablate.options import options_of
+from physgen.experiments.ablate.options import AblateConfig, options_of
 
 log = logging.getLogger(__name__)
 
@@ -93,13 +93,22 @@ class Sweep:
         parsed = OverridesParser.create(config_loader=self.context.config_loader).parse_overrides(arguments)
         (jobs,) = BasicSweeper.split_arguments(parsed, None)
         found: dict[Path, Planned] = {}
+        arms: dict[tuple[str, ...], AblateConfig] = {}
         for job in jobs:
-            config = self.context.config_loader.load_sweep_config(self.config, job)
-            OmegaConf.set_struct(config, False)
-            config.pop("hydra")
-            folder = options_of(config).folder
+            (seed,) = [one for one in job if one.startswith("seed=")] or [f"seed={self.config.seed}"]
+            arm = tuple(one for one in job if one != seed)
+            if arm not in arms:  # composing takes a tenth of a second
+                arms[arm] = self.composed(job)
+            folder = replace(arms[arm], seed=int(seed.removeprefix("seed="))).folder
             found.setdefault(folder, Planned(tuple(job), folder))
         return list(found.values())
+
+    def composed(self, job: list[str]) -> AblateConfig:
+        """Options of one run, as a launcher composes them."""
+        config = self.context.config_loader.load_sweep_config(self.config, job)
+        OmegaConf.set_struct(config, False)
+        config.pop("hydra")
+        return options_of(config)
 
     def report(self) -> None:
         """Raise `RunsFailed` if any run is not finished."""
