@@ -53,6 +53,12 @@ JOBS = {
         "physgen.experiments.train:TrainConfig",
         verbatim=("out",),
     ),
+    "finetune": Job(
+        "train a LoRA of the embedded world with constraints in the loss, and compare",
+        "physgen.experiments.finetune:run",
+        "physgen.experiments.finetune:FinetuneConfig",
+        verbatim=("out",),
+    ),
     "evaluate": Job(
         "measure the embedded world against the simulators",
         "physgen.experiments.evaluate:run",
@@ -76,6 +82,12 @@ JOBS = {
         "sweep over constraints, guidances, seeds; finished runs are skipped",
         "physgen.experiments.ablate.job:run",
         raw=True,
+    ),
+    "results": Job(
+        "one tidy table of a sweep, and paired differences between its arms",
+        "physgen.experiments.results.job:run",
+        "physgen.experiments.results.job:ResultsConfig",
+        verbatim=("runs", "out"),
     ),
     "worlds": Job("list the worlds", "physgen.experiments.listing:worlds", options=False),
     "constraints": Job("list the constraints", "physgen.experiments.listing:constraints", options=False),

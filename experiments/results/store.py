@@ -1,0 +1,51 @@
+"""Tidy tables on disk: parquet, written and read by duckdb."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from physgen.errors import InvalidArgument
+
+
+def write_parquet(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write rows, all or nothing; columns are those of the first row."""
+    duckdb = required()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".part")
+    with tempfile.TemporaryDirectory() as folder:
+        lines = Path(folder) / "rows.json"
+        lines.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+        with duckdb.connect() as db:
+            source = "read_json(?, format='newline_delimited', sample_size=-1)"
+            db.execute(f"COPY (FROM {source}) TO '{partial}' (FORMAT parquet, COMPRESSION zstd)", [str(lines)])
+    partial.replace(path)
+
+
+def query(sql: str, **tables: Path) -> list[dict[str, Any]]:
+    """Rows of a query over parquet files, each a table by its keyword.
+
+    Raises: InvalidArgument for a file that is not there or no parquet.
+    """
+    duckdb = required()
+    with duckdb.connect() as db:
+        for name, path in tables.items():
+            try:
+                db.execute(f"CREATE VIEW {name} AS FROM read_parquet('{path}')")
+            except duckdb.Error as error:
+                raise InvalidArgument("results", str(path), "a parquet file of `physgen results`") from error
+        found = db.execute(sql)
+        names = [column[0] for column in found.description]
+        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
+def required() -> Any:
+    """Import duckdb. Raises: InvalidArgument when it is not installed."""
+    try:
+        import duckdb
+    except ImportError as error:
+        raise InvalidArgument("results", "duckdb", "an installed package: pip install physgen[sweep]") from error
+    return duckdb
