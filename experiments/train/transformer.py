@@ -8,6 +8,7 @@ dominates. Source: Lipman et al. 2210.02747; Esser et al. 2403.03206 (logit-norm
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,12 +79,39 @@ def normalised(folder: Path, shards: list[Shard], families: list[str], split: st
     return {f: (latent_files.load(folder, shards, f, split) - mean).div(std).half() for f in families}
 
 
-def velocity_loss(model: nn.Module, x0: Tensor, sigma: Tensor, noise: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
-    """Squared velocity error per sample, ``[B]``; on a CPU the plain attention has the faster backward pass."""
-    s = sigma.view(-1, 1, 1, 1, 1)
+def predict(model: nn.Module, x_t: Tensor, sigma: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+    """Velocity in float32, computed in bfloat16; on a CPU the plain attention has the faster backward pass."""
     with torch.autocast("cpu", dtype=torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
-        velocity = model((1 - s) * x0 + s * noise, sigma, ids, mask)
-    return (velocity.float() - (noise - x0)).square().mean((1, 2, 3, 4))
+        return model(x_t, sigma, ids, mask).float()
+
+
+def velocity_loss(model: nn.Module, x0: Tensor, sigma: Tensor, noise: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+    """Squared velocity error per sample, ``[B]``."""
+    s = sigma.view(-1, 1, 1, 1, 1)
+    velocity = predict(model, (1 - s) * x0 + s * noise, sigma, ids, mask)
+    return (velocity - (noise - x0)).square().mean((1, 2, 3, 4))
+
+
+def draw_levels(count: int, shift: float, generator: torch.Generator) -> Tensor:
+    """Noise levels ``[count]``: logit-normal, then shifted."""
+    return shifted(torch.sigmoid(torch.randn(count, generator=generator)), shift)
+
+
+def draw_captions(chosen: Sequence[tuple[str, dict[str, str]]], drop: float, draw: Draw) -> list[str]:
+    """Captions of families and attributes, a part of them empty."""
+    found = []
+    for family, attribute in chosen:
+        caption = GRAMMARS[family][attribute["kind"]].caption(attribute, draw)
+        found.append("" if draw.random() < drop else caption)
+    return found
+
+
+def tokens(tokenizer: Any, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Word numbers and mask ``[B, MAX_WORDS]``."""
+    text = tokenizer(
+        list(prompts), padding="max_length", max_length=MAX_WORDS, truncation=True, return_tensors="pt"
+    )
+    return text.input_ids, text.attention_mask
 
 
 def _train(rank: int, world: int, folder: Path, shards: list[Shard], settings: TransformerTraining, seed: int) -> None:
@@ -102,16 +130,11 @@ def _train(rank: int, world: int, folder: Path, shards: list[Shard], settings: T
         chosen = draw.choice(families, settings.batch, p=weights)
         indices = [int(draw.integers(len(data[f]))) for f in chosen]
         x0 = torch.stack([data[f][i] for f, i in zip(chosen, indices, strict=True)]).float()
-        prompts = []
-        for family, index in zip(chosen, indices, strict=True):
-            attribute = attributes[family][index]
-            caption = GRAMMARS[family][attribute["kind"]].caption(attribute, draw)
-            prompts.append("" if draw.random() < settings.drop_prompt else caption)
-        text = tokenizer(prompts, padding="max_length", max_length=MAX_WORDS, truncation=True, return_tensors="pt")
-        ids, mask = text.input_ids, text.attention_mask
+        shown = [(f, attributes[f][i]) for f, i in zip(chosen, indices, strict=True)]
+        ids, mask = tokens(tokenizer, draw_captions(shown, settings.drop_prompt, draw))
         dropped = torch.rand(ids.shape, generator=generator) < settings.drop_word
         ids = torch.where(dropped & (ids > unknown), unknown, ids)
-        sigma = shifted(torch.sigmoid(torch.randn(len(chosen), generator=generator)), settings.shift)
+        sigma = draw_levels(len(chosen), settings.shift, generator)
         noise = torch.randn(x0.shape, generator=generator)
         losses = velocity_loss(model, x0, sigma, noise, ids, mask)
         figures = {}

@@ -18,7 +18,7 @@ from physgen.grid import Grid
 from physgen.guidance.certificate import Projected
 from physgen.guidance.contradiction import require_consistent
 from physgen.guidance.feasible import UNBOUNDED, feasible
-from physgen.guidance.problem import Decode, Problem, finite_samples, of_samples, rms
+from physgen.guidance.problem import Decode, Problem, finite_samples, named, of_samples, rms
 from physgen.guidance.running_fit import RunningFit
 
 
@@ -105,8 +105,7 @@ class Guidance(ABC):
         if not 0 <= renoise <= 1:
             raise InvalidArgument("renoise", renoise, "0 to 1")
         self.constraints = tuple(constraints)
-        names = [constraint.name for constraint in constraints]
-        self.names = [name if names.count(name) == 1 else f"{name}_{i}" for i, name in enumerate(names)]
+        self.names = list(named(constraints))
         self.start, self.stop, self.every, self.steps = start, stop, every, steps
         self.renoise, self.terminal = renoise, terminal
         self._fit, self._consistent = RunningFit(), False

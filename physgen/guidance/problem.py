@@ -33,6 +33,15 @@ def rms(x: Tensor) -> float:
     return float(x.detach().double().square().mean().sqrt())
 
 
+def named(constraints: Sequence[Constraint]) -> dict[str, Constraint]:
+    """Constraints by name, numbered where several have the same."""
+    names = [constraint.name for constraint in constraints]
+    return {
+        name if names.count(name) == 1 else f"{name}_{i}": constraint
+        for i, (name, constraint) in enumerate(zip(names, constraints, strict=True))
+    }
+
+
 @dataclass(frozen=True)
 class Problem:
     """Named constraints on the fields ``[B, S, T, *space]`` that `decode` makes of samples ``[B, ...]``.
@@ -70,6 +79,16 @@ class Problem:
     def losses(self, fields: Tensor) -> dict[str, Float[Tensor, "B 1"]]:
         """Loss of every constraint."""
         return self._of_finite(fields, lambda c, usable: c.loss(usable, self.grid)[:, None])
+
+    def distances(self, fields: Tensor) -> dict[str, Float[Tensor, "B M"]]:
+        """(fields - P) / rms(P), P the fields of each constraint's projection, detached."""
+
+        def distance(constraint: Constraint, usable: Tensor) -> Tensor:
+            nearest = constraint.project(usable.detach(), self.grid)
+            size = nearest.flatten(1).square().mean(1).sqrt()
+            return ((usable - nearest) / of_samples(torch.where(size > 0, size, 1), usable)).flatten(1)
+
+        return self._of_finite(fields, distance)
 
     def _of_finite(self, fields: Tensor, measure: Callable[[Constraint, Tensor], Tensor]) -> dict[str, Tensor]:
         finite = finite_samples(fields)
