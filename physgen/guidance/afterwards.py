@@ -34,7 +34,7 @@ class Afterwards(Guidance):
         super().__init__(constraints, start=start, terminal=terminal, **knobs)
 
     def update(self, x0: Tensor, step: Step) -> tuple[Tensor, dict[str, float]]:
-        return x0, step.problem.violations(x0)
+        return x0, step.problem.violations(step.problem.fields(x0))
 
     def citation(self) -> str:
         return ""
