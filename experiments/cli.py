@@ -72,11 +72,12 @@ JOBS = {
         verbatim=("out",),
     ),
     "benchmark": Job(
-        "score videos on MicroWorldBench: fetch, doctor, score",
+        "make and score videos on MicroWorldBench: fetch, doctor, rules, generate, score",
         "physgen.experiments.microworldbench.job:run",
         "physgen.experiments.microworldbench.options:BenchmarkConfig",
         verbatim=("data", "tasks", "rubrics", "out"),
         words="action",
+        implied={"pipeline": "world=other"},
     ),
     "ablate": Job(
         "sweep over constraints, guidances, seeds; finished runs are skipped",
@@ -95,7 +96,7 @@ JOBS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a job: 0 on success, 2 and one line on bad usage, 130 when interrupted.
+    """Run a job: 0 on success, 1 when a part of it failed, 2 and one line on bad usage, 130 when interrupted.
 
     With ``PHYSGEN_DEBUG=1`` in the environment an error shows its traceback.
     """
@@ -112,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def dispatch(argv: list[str]) -> int:
-    """Find the job, read its options and run it."""
+    """Find the job, read its options and run it; 0, or what the job says."""
     if not argv or argv[0] in ("-h", "--help"):
         print(overview())
         return 0
@@ -132,11 +133,10 @@ def dispatch(argv: list[str]) -> int:
     if job.raw:
         return int(function(arguments))
     if job.options:
-        function(read_options(name, job, arguments))
-    elif arguments:
+        return function(read_options(name, job, arguments)) or 0
+    if arguments:
         raise InvalidArgument("argument", arguments[0], f"none (`physgen {name}` has no options)")
-    else:
-        function()
+    function()
     return 0
 
 

@@ -90,6 +90,23 @@ def draw(world: World, request: Request, physics: Physics) -> Drawn:
     return Drawn(video, seconds, len(calls), log, measured, mass_balance(video, observable, grid))
 
 
+def outcome(result: Drawn, free: Drawn | None) -> dict[str, Any]:
+    """What a video measures, beside the unguided one from the same noise where there is one."""
+    return {
+        "nfe": result.nfe,
+        "constraints": {
+            name: {**report, "unguided_residual_rms": free.constraints[name]["residual_rms"] if free else None}
+            for name, report in result.constraints.items()
+        },
+        "drift": result.drift,
+        "unguided_drift": free.drift if free else None,
+        "certificate": result.log.terminal.get("certificate", {}),
+        "conflicts": result.log.conflicts,
+        "terminal": {key: value for key, value in result.log.terminal.items() if key != "certificate"},
+        "dropped": result.log.dropped,
+    }
+
+
 @contextmanager
 def counted_calls(pipe: Any) -> Iterator[list[None]]:
     """A list that grows by one with every evaluation of the pipeline's transformers."""

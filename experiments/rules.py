@@ -11,7 +11,10 @@ from typing import Any
 
 import yaml
 
+from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
+from physgen.experiments.config import build
+from physgen.experiments.physics import check_fields
 from physgen.worlds import WorldSpec
 
 AUTO = "auto"
@@ -154,6 +157,11 @@ def _out_of_place(name: str, rule: Rule, text: str, spec: WorldSpec | None) -> s
         return f"{name}: not a law of {family} videos, as which {spec.name} draws this text"
     if rule.colours and not drawn.colours:
         return f"{name}: {spec.name} does not say which colour shows how much"
+    try:
+        constraint = build(Constraint, {**_entry(name), **rule.constraint[name]})
+        check_fields([constraint], spec.observable(text), spec.grid(text), spec.num_frames)
+    except InvalidArgument as error:
+        return f"{name}: cannot be read from what {spec.name} draws of this text: {error}"
     return None
 
 

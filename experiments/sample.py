@@ -13,7 +13,7 @@ from physgen import __version__
 from physgen.adapters.diffusers import guide
 from physgen.errors import InvalidArgument
 from physgen.experiments.certified import certified, warnings_of
-from physgen.experiments.drawing import Drawn, Request, draw, opened
+from physgen.experiments.drawing import Drawn, Request, draw, opened, outcome
 from physgen.experiments.physics import check_request, physics_of, remarks
 from physgen.experiments.report import write_report
 from physgen.experiments.rules import chosen
@@ -88,29 +88,18 @@ def run(config: SampleConfig) -> None:
 def summary(config: SampleConfig, world: World, drawn: dict[str, Drawn], main: str, notes: list[str]) -> dict[str, Any]:
     """Contents of ``metrics.json``."""
     result, free = drawn[main], drawn.get("unguided")
-    constraints = {
-        name: {**report, "unguided_residual_rms": free.constraints[name]["residual_rms"] if free else None}
-        for name, report in result.constraints.items()
-    }
     return {
         "version": __version__,
         "git_sha": git_sha(),
         "seed": config.seed,
-        "device": str(world.pipe.device),
+        "device": str(world.pipe._execution_device),
         "wall_time_s": result.seconds,
         "unguided_wall_time_s": free.seconds if free else None,
         "time_ratio": result.seconds / free.seconds if free else None,
         "peak_memory_mb": peak_memory_mb(),
-        "nfe": result.nfe,
         "prompt": config.prompt,
         "ignored_words": world.ignored_words(config.prompt),
         "notes": notes,
-        "constraints": constraints,
-        "drift": result.drift,
-        "unguided_drift": free.drift if free else None,
-        "certificate": result.log.terminal.get("certificate", {}),
-        "conflicts": result.log.conflicts,
-        "terminal": {key: value for key, value in result.log.terminal.items() if key != "certificate"},
-        "dropped": result.log.dropped,
+        **outcome(result, free),
         "mass": {label: d.mass for label, d in drawn.items()},
     }

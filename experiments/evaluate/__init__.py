@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -56,16 +57,20 @@ def run(config: EvaluateConfig) -> None:
 
 
 def resume(out: Path, settings: dict[str, object]) -> None:
-    """Open a folder that is new, or that a run with the same options has begun.
+    """Open a folder that is new, or that a run with the same options has begun, or begins at the same moment.
 
     Raises: InvalidArgument for any other folder.
     """
     text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
     begun = out / "config.yaml"
+    held = out.is_file() or (out.is_dir() and any(not path.name.startswith(".config") for path in out.iterdir()))
     if begun.is_file():
         if begun.read_text(encoding="utf-8") != text:
             raise InvalidArgument("out", str(out), "a new folder, or one begun with the same options")
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InvalidArgument("out", str(out), "a new folder, or one begun by `physgen evaluate`")
+        return
+    if held:
+        raise InvalidArgument("out", str(out), "a new folder, or one begun by a run that can be resumed")
     out.mkdir(parents=True, exist_ok=True)
-    begun.write_text(text, encoding="utf-8")
+    partial = out / f".config.{os.getpid()}.partial"
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(begun)

@@ -1,7 +1,8 @@
-"""`physgen benchmark`: fetch, doctor and score."""
+"""`physgen benchmark`: fetch, doctor, rules, generate and score."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 
 from rich.console import Console
@@ -10,19 +11,33 @@ from physgen.experiments.config import one_of
 from physgen.experiments.microworldbench.data import RAW_RUBRICS, RUBRICS, TASKS, entries, read_rubrics, read_tasks
 from physgen.experiments.microworldbench.doctor import diagnose
 from physgen.experiments.microworldbench.options import BenchmarkConfig, data_file, data_folder
+from physgen.experiments.microworldbench.rules_job import run_rules
 from physgen.experiments.microworldbench.score_job import run_score
 from physgen.records import write_json_atomic
 
 
-def run(config: BenchmarkConfig) -> None:
-    """Do what the one word says.
+def run(config: BenchmarkConfig) -> int | None:
+    """Do what the first word says; 1 where videos are missing.
 
     Raises: InvalidArgument.
     """
-    actions = {"fetch": run_fetch, "doctor": run_doctor, "score": run_score}
-    if len(config.action) != 1 or config.action[0] not in actions:
+    actions: dict[str, Callable[[BenchmarkConfig], int | None]] = {
+        "fetch": run_fetch,
+        "doctor": run_doctor,
+        "rules": run_rules,
+        "generate": run_generate,
+        "score": run_score,
+    }
+    if not config.action or config.action[0] not in actions or (config.action[1:] and config.action[0] != "rules"):
         raise one_of("action", " ".join(config.action), actions)
-    actions[config.action[0]](config)
+    return actions[config.action[0]](config)
+
+
+def run_generate(config: BenchmarkConfig) -> int:
+    """Make videos of the tasks."""
+    from physgen.experiments.microworldbench.generate import generate
+
+    return generate(config)
 
 
 def run_fetch(config: BenchmarkConfig) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from physgen.experiments.microworldbench.data import RUBRICS, TASKS
 from physgen.experiments.microworldbench.named import SETS, named_tasks
+from physgen.worlds import WorldSpec
 
 
 @dataclass
@@ -24,7 +25,26 @@ class BenchmarkConfig:
     judge: dict[str, Any]
     mode: str
     repeats: int
+    world: WorldSpec
+    pipeline: str | None
+    checkpoint: str | None
+    alpha: float
+    trust_pickle: bool
+    constraint: dict[str, Any]
+    guidance: dict[str, Any]
+    seeds: list[int]
+    steps: int | None
+    guidance_scale: float | None
+    compare: bool
+    shard: str
+    device: str | None
     out: str | None
+
+
+#: options that the videos of `generate` depend on
+GENERATION = ("world", "constraint", "guidance", "seeds", "steps", "guidance_scale", "compare")
+#: options that the scores of `score` depend on
+SCORING = ("data", "tasks", "rubrics", "videos", "results", "judge", "mode", "repeats")
 
 
 def default_folder() -> Path:

@@ -21,7 +21,7 @@ from physgen.experiments.microworldbench.judge import Judge, PerfectJudge, Rando
 from physgen.experiments.microworldbench.judging import Panel
 from physgen.experiments.microworldbench.keep import Kept, SeeingJudge
 from physgen.experiments.microworldbench.markdown import report
-from physgen.experiments.microworldbench.options import BenchmarkConfig, data_file
+from physgen.experiments.microworldbench.options import SCORING, BenchmarkConfig, data_file
 from physgen.experiments.microworldbench.page import Agreement, Comparison, render, write_page
 from physgen.experiments.microworldbench.results import SUFFIX, model_of, read_results, write_results
 from physgen.experiments.microworldbench.scorecard import Scorecard
@@ -109,7 +109,7 @@ def run_score(config: BenchmarkConfig) -> None:
     )
     found = {folder: find_videos(folder, scoring.rubrics, config.mode) for folder in config.videos}
     judge: Judge | None = build(Judge, config.judge) if found else None
-    settings = {key: value for key, value in asdict(config).items() if key not in ("out", "action")}
+    settings = {key: value for key, value in asdict(config).items() if key in SCORING}
     out = Path(config.out or Path("runs") / run_name("benchmark", settings))
     resume(out, settings)
     results: dict[str, Any] = {}
