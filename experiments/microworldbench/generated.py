@@ -16,7 +16,6 @@ from physgen.experiments.microworldbench.plan import Item, Layout
 from physgen.experiments.report import number
 from physgen.records import git_sha, peak_memory_mb, write_json_atomic
 
-
 COLUMNS = ["constraint", "rule", "videos", "satisfied", "median", "largest", "unguided", "largest"]
 
 
