@@ -18,15 +18,15 @@ LARGEST = 160
 GAP = 5
 
 
-def frame_indices(video: Video) -> list[int]:
-    """Indices of at most nine frames, evenly spaced, the first and the last among them."""
-    return sorted({round(i) for i in np.linspace(0, len(video.frames) - 1, SHOWN)})
+def frame_indices(video: Video, most: int = SHOWN) -> list[int]:
+    """Indices of at most so many frames, evenly spaced, the first and the last among them."""
+    return sorted({round(i) for i in np.linspace(0, len(video.frames) - 1, most)})
 
 
-def shown_frames(video: Video) -> npt.NDArray[np.uint8]:
+def shown_frames(video: Video, most: int = SHOWN) -> npt.NDArray[np.uint8]:
     """Frames ``[N, H, W, 3]`` for display: microscopy stretched to its own 99.9 % range, large frames thinned."""
     step = -(-max(video.frames.shape[2:]) // LARGEST)
-    frames: Any = video.frames[frame_indices(video), :, ::step, ::step].permute(0, 2, 3, 1).numpy()
+    frames: Any = video.frames[frame_indices(video, most), :, ::step, ::step].permute(0, 2, 3, 1).numpy()
     if video.grey:
         low, high = np.quantile(frames, [0.0005, 0.9995])
         frames = (frames - low) / max(high - low, 1e-12)

@@ -6,17 +6,14 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from physgen import __version__
-from physgen.experiments.evaluate.tables import Cell, Table, text
+from physgen.experiments.evaluate.tables import Cell, Table
 from physgen.experiments.metrics import Interval
 from physgen.experiments.microworldbench.compare import difference, interval
 from physgen.experiments.microworldbench.data import DIMENSIONS, LEVELS
 from physgen.experiments.microworldbench.published import PUBLISHED, SOURCE
 from physgen.experiments.microworldbench.scorecard import Scorecard
+from physgen.experiments.pages import render
 
 
 @dataclass(frozen=True)
@@ -73,17 +70,6 @@ class Comparison:
 def write_page(path: Path, comparison: Comparison) -> None:
     """Render the page; all text is escaped, nothing is loaded from elsewhere."""
     render(path, "microworldbench", comparison=comparison, tables=comparison.tables(), dimensions=DIMENSIONS)
-
-
-def render(path: Path, template: str, **content: Any) -> None:
-    """Write a page from a template of this package."""
-    loader = PackageLoader("physgen.experiments")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["text"] = text
-    html = environment.get_template(f"{template}.html.j2").render(version=__version__, **content)
-    path.write_text(html, encoding="utf-8", errors="replace")
 
 
 def _coverage(card: Scorecard) -> list[str]:
