@@ -33,12 +33,7 @@ def run(config: ResultsConfig) -> None:
     """Write ``EXPERIMENT.parquet`` (numbers), ``.features.parquet``, ``.steps.parquet`` and ``EXPERIMENT.md``."""
     runs, name = Path(config.runs), config.sweep
     out = Path(config.out or runs / "results")
-    found = collect(runs, name)
-    write_parquet(out / f"{name}.parquet", found.rows)
-    vectors = [{"run": run, "vector": vector} for run, vector in found.features.items()]
-    for kind, rows in {"features": vectors, "steps": steps(runs, found)}.items():
-        if rows:
-            write_parquet(out / f"{name}.{kind}.parquet", rows)
+    found = write_tables(runs, name, out)
     console = Console(soft_wrap=True, highlight=False)
     for problem in found.problems:
         console.print(f"left out: {problem}", markup=False)
@@ -49,6 +44,20 @@ def run(config: ResultsConfig) -> None:
     ]
     publish(out / f"{name}.md", tables)
     console.print(str(out), markup=False)
+
+
+def write_tables(runs: Path, name: str, out: Path) -> Collected:
+    """Write everything that is measured in a sweep as parquet.
+
+    Raises: InvalidArgument, see `collect`.
+    """
+    found = collect(runs, name)
+    write_parquet(out / f"{name}.parquet", found.rows)
+    vectors = [{"run": run, "vector": vector} for run, vector in found.features.items()]
+    for kind, rows in {"features": vectors, "steps": steps(runs, found)}.items():
+        if rows:
+            write_parquet(out / f"{name}.{kind}.parquet", rows)
+    return found
 
 
 def steps(runs: Path, found: Collected) -> list[dict[str, Any]]:
