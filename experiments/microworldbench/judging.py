@@ -76,7 +76,7 @@ class Panel:
             criteria = self.rubrics[index].criteria[dimension]
             task = self.tasks.get(index) or Task(index, "Unknown", "", "")
             try:
-                reply = self.judge(Question(task, dimension, criteria, self.mode, frames, repeat))
+                reply = self.judge(Question(task, dimension, criteria, self.mode, frames, repeat, path))
             except Unanswered as error:
                 item[f"{dimension}_eval"] = None
                 notes.append(f"task {index}, {dimension}: {error}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from physgen.experiments.microworldbench.data import Criterion, Task
@@ -22,7 +23,10 @@ Reply with one JSON object: {"reasoning": "a sentence for each", "scores": [1 or
 
 @dataclass(frozen=True)
 class Question:
-    """One call: ``frames`` is ``None`` for judges that see nothing; ``repeat`` tells repeated calls apart."""
+    """One call: ``frames`` is ``None`` for judges that see nothing; ``repeat`` tells repeated calls apart.
+
+    ``video`` is the file, for judges that measure it.
+    """
 
     task: Task
     dimension: str
@@ -30,6 +34,7 @@ class Question:
     mode: str
     frames: Frames | None = None
     repeat: int = 0
+    video: Path | None = None
 
     @property
     def system(self) -> str | None:

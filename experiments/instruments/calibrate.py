@@ -1,0 +1,56 @@
+"""Null distributions of the instruments, from videos without a fault."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from physgen.experiments.instruments.clip import clips_of
+from physgen.experiments.instruments.faultless import camera, filed, simulated, through
+from physgen.experiments.instruments.nulls import CAMERA, RECONSTRUCTION, SIMULATOR
+from physgen.experiments.instruments.registry import ANY, DOMAINS, MICROSCOPY, statistics
+from physgen.worlds import World
+
+#: scenes whose content is conserved, which a camera is pointed at
+CONSERVED = ("dye.drop", "dye.frap", "blood.flow")
+
+
+def calibrate(world: World, count: int, seed: int, out: Path) -> None:
+    """Write ``out/DOMAIN.npz`` of every domain that has none: statistics of faultless videos by floor, sorted.
+
+    They are of ``count`` videos, for the camera of as many of each scene, after an MP4 file. NaN, where there was
+    nothing to measure, is left out.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    for domain in DOMAINS:
+        path = out / f"{domain}.npz"
+        if domain == ANY or path.exists():
+            continue
+        read: dict[str, list[float]] = {}
+        videos = _seen(count, seed) if domain == MICROSCOPY else _families(world, domain, count, seed)
+        for floor, found in tqdm(videos, domain, disable=None):
+            for name, value in found.items():
+                read.setdefault(f"{floor}/{name}", []).append(value)
+        arrays = {key: np.sort(np.array(values, np.float32)) for key, values in read.items()}
+        partial = path.with_suffix(".partial")
+        with partial.open("wb") as file:
+            np.savez_compressed(file, **{key: values[np.isfinite(values)] for key, values in arrays.items()})
+        partial.replace(path)
+
+
+def _families(world: World, domain: str, count: int, seed: int) -> Iterator[tuple[str, dict[str, float]]]:
+    for subject, video in simulated(*domain.split("."), count=count, seed=seed):
+        for floor in (SIMULATOR, RECONSTRUCTION):
+            (clip,) = clips_of(filed(through(world, floor, video)), subject)
+            yield floor, statistics(clip, DOMAINS[domain])
+
+
+def _seen(count: int, seed: int) -> Iterator[tuple[str, dict[str, float]]]:
+    rng = np.random.default_rng(seed)
+    for scene in CONSERVED:
+        for _, video in simulated(*scene.split("."), count=count, seed=seed + 1):
+            (clip,) = clips_of(filed(camera(video, rng)), None)
+            yield CAMERA, statistics(clip, DOMAINS[MICROSCOPY])

@@ -1,0 +1,123 @@
+"""A finished video as the instruments read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from physgen.errors import InvalidArgument
+from physgen.experiments.evaluate.laws import colour_map
+from physgen.experiments.instruments.objects import Track, follow
+from physgen.experiments.instruments.subject import Subject
+from physgen.grid import Grid
+from physgen.observables import ColourMap, Intensity, Observable
+from physgen.simulators import blood, dye, gray_scott, growth, mitosis
+from physgen.simulators.base import FRAMES, SIZE
+
+Array = npt.NDArray[np.float64]
+
+GRIDS = {
+    "dye": dye.GRID,
+    "growth": growth.GRID,
+    "gray_scott": gray_scott.GRID,
+    "mitosis": mitosis.GRID,
+    "blood": blood.GRID,
+}
+#: species of the colour map that objects and masses are read from
+SPECIES = {"gray_scott": 1}
+#: range of that species, in its unit, below which nothing is seen
+LEAST_CONTRAST = 0.1
+
+
+@dataclass(frozen=True)
+class Clip:
+    """`FRAMES` frames ``[3, T, H, W]`` in [0, 1], and what they are said to show, ``None`` where nobody says."""
+
+    video: Float[Tensor, "3 T H W"]
+    subject: Subject | None
+
+    @cached_property
+    def pixels(self) -> Array:
+        """The video in float64."""
+        return np.asarray(self.video.double().numpy())
+
+    @cached_property
+    def light(self) -> Array:
+        """Mean of the channels, ``[T, H, W]``."""
+        return np.asarray(self.pixels.mean(0))
+
+    @cached_property
+    def changes(self) -> Array:
+        """Rms difference of each frame to the next, ``[T - 1]``."""
+        return np.sqrt(np.square(np.diff(self.light, axis=0)).mean((1, 2)))
+
+    @property
+    def grid(self) -> Grid:
+        """Scale and walls of the family; pixels and frames where there is none."""
+        return GRIDS[self.subject.family] if self.subject else Grid(spacing=(1.0, 1.0), dt=1.0)
+
+    @property
+    def observable(self) -> Observable:
+        """The colour map that the family's simulator draws with; brightness where there is no family."""
+        if self.subject is None:
+            return Intensity()
+        if self.subject.family == "mitosis":
+            chromatin = mitosis.COLOURS[self.subject.attributes["colour"]].tolist()
+            return ColourMap([chromatin], mitosis.BACKGROUND.tolist(), ("chromatin",))
+        return colour_map(self.subject.family, self.subject.attributes)
+
+    @cached_property
+    def fields(self) -> Array:
+        """What the observable reads, ``[S, T, H, W]``."""
+        return np.asarray(self.observable(self.video[None].double())[0].numpy())
+
+    @property
+    def field(self) -> Array:
+        """The species that objects and masses are read from, ``[T, H, W]``."""
+        return self.fields[SPECIES.get(self.subject.family, 0) if self.subject else 0]
+
+    @property
+    def periodic(self) -> bool:
+        """Whether what leaves the frame comes in again on the other side."""
+        return self.grid.boundary == "periodic"
+
+    @cached_property
+    def tracks(self) -> tuple[list[Track], Array]:
+        """Objects in that species, see `follow`."""
+        return follow(self.field, self.periodic)
+
+    @cached_property
+    def seen(self) -> bool:
+        """Whether that species is there at all."""
+        low, high = np.quantile(self.field, [0.002, 0.998])
+        return bool(high - low >= LEAST_CONTRAST)
+
+
+def clips_of(video: Float[Tensor, "T 3 H W"], subject: Subject | None) -> list[Clip]:
+    """The parts of a video that can be measured: the video itself where its subject is known, else `FRAMES` at a time.
+
+    Without a subject the shorter side is brought to `SIZE` pixels by averaging. No part where a subject's video has not
+    the size and number of frames that the instruments are calibrated for, or any video fewer frames.
+
+    Raises: InvalidArgument for pixels that are not finite.
+
+    >>> [clip.video.shape[1] for clip in clips_of(torch.rand(60, 3, 130, 130), None)]
+    [25, 25]
+    """
+    if not bool(torch.isfinite(video).all()):
+        raise InvalidArgument("video", "NaN or Inf", "finite pixels")
+    frames, _, height, width = video.shape
+    if subject is not None:
+        fits = (frames, height, width) == (FRAMES, SIZE, SIZE)
+        return [Clip(video.transpose(0, 1), subject)] if fits else []
+    if frames < FRAMES or min(height, width) < SIZE:
+        return []
+    shape = [round(side * SIZE / min(height, width)) for side in (height, width)]
+    small = torch.nn.functional.interpolate(video.float(), shape, mode="area")
+    return [Clip(part.transpose(0, 1), None) for part in small.split(FRAMES) if len(part) == FRAMES]

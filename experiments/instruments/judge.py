@@ -1,0 +1,77 @@
+"""A judge that measures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+from physgen.errors import InvalidArgument
+from physgen.experiments.instruments.examine import Reading, examine
+from physgen.experiments.instruments.rules import instruments_for
+from physgen.experiments.microworldbench.data import Criterion
+from physgen.experiments.microworldbench.judge import Judge, Reply, Unanswered
+from physgen.experiments.microworldbench.question import Question
+from physgen.grid import finite
+from physgen.video import read_video
+
+#: questions about one video follow each other
+KEPT = 4
+
+
+class InstrumentJudge(Judge):
+    """Answers the criteria that instruments can measure, from every frame of the video, and abstains on the rest.
+
+    A criterion that names its instrument (``m1`` … in the rubric) is answered by it: a fault is there where p < alpha,
+    and a merit is met where it is not. Of other criteria see `instruments_for`. What is not answered is ``None``, which
+    is unscored.
+
+    Args:
+        alpha: share of videos without a fault that each criterion may fail.
+
+    Raises:
+        InvalidArgument: alpha outside (0, 1).
+    """
+
+    def __init__(self, alpha: float = 0.01) -> None:
+        self.alpha = finite("alpha", alpha, "a number between 0 and 1", lambda value: 0 < value < 1)
+        self._examine = lru_cache(KEPT)(_examine)
+
+    def __call__(self, question: Question) -> Reply:
+        if question.video is None:
+            raise Unanswered("no video to measure")
+        try:
+            readings = self._examine(question.video, question.task.task)
+        except (OSError, ValueError) as error:
+            raise Unanswered(str(error)) from error
+        answers = [self.answer(criterion, readings) for criterion in question.criteria]
+        reasons = [_reason(c, a, readings) for c, a in zip(question.criteria, answers, strict=True)]
+        return Reply("", {"scores": answers, "reasoning": "; ".join(reasons)})
+
+    def answer(self, criterion: Criterion, readings: Mapping[str, Reading]) -> int | None:
+        """1 or 0, or ``None`` where no instrument can tell.
+
+        >>> flickers = Criterion(1, "It flickers", -1, 1.0, "flicker")
+        >>> InstrumentJudge().answer(flickers, {"flicker": Reading(0.3, 0.005, 200)})
+        1
+        >>> InstrumentJudge().answer(flickers, {}) is None
+        True
+        """
+        if criterion.measure:
+            found = readings.get(criterion.measure)
+            return None if found is None else int((found.p_value < self.alpha) == (criterion.sign < 0))
+        faults = [readings[name].p_value < self.alpha for name in instruments_for(criterion) if name in readings]
+        return int(criterion.sign < 0) if any(faults) else None
+
+
+def _examine(path: Path, prompt: str) -> dict[str, Reading]:
+    video = read_video(path)
+    if len(video.frames) < 2:
+        raise InvalidArgument("video", str(path), "at least 2 frames")
+    return examine(video.frames, prompt)
+
+
+def _reason(criterion: Criterion, answer: int | None, readings: Mapping[str, Reading]) -> str:
+    names = (criterion.measure,) if criterion.measure else instruments_for(criterion)
+    said = ", ".join(f"{n} {readings[n].statistic:.3g} (p = {readings[n].p_value:.3f})" for n in names if n in readings)
+    return f"{criterion.number}: {said or 'not measured'} → {'unscored' if answer is None else answer}"

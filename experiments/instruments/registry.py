@@ -1,0 +1,81 @@
+"""Which instrument measures what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from physgen.experiments.instruments import attributes, laws, permanence, picture
+from physgen.experiments.instruments.clip import Clip
+
+Instrument = Callable[[Clip], float]
+
+#: how a picture looks and changes, whatever it shows
+PICTURE: dict[str, Instrument] = {
+    "blur": picture.blur,
+    "noise": picture.noise,
+    "clipping": picture.clipping,
+    "flicker": picture.flicker,
+    "jumps": picture.jumps,
+    "stutter": picture.stutter,
+    "coherence": picture.coherence,
+    "stillness": picture.stillness,
+    "presence": picture.presence,
+}
+#: what the prompt names
+ATTRIBUTES: dict[str, Instrument] = {
+    "colour": attributes.colour,
+    "speed": attributes.speed,
+    "direction": attributes.direction,
+    "orientation": attributes.orientation,
+    "size": attributes.size,
+    "pattern": attributes.pattern,
+    "recognised": attributes.recognised,
+    "count": permanence.count,
+}
+#: what holds for the content, where there is any
+CONTENT: dict[str, Instrument] = {
+    "mass": laws.mass,
+    "reaction_diffusion": laws.reaction_diffusion,
+    "arrow": laws.arrow,
+    "extrema": laws.extrema,
+    "bounds": laws.bounds,
+    "phase_order": laws.phase_order,
+    "phases": laws.phases,
+    "daughters": permanence.daughters,
+    "division": permanence.division,
+    "appearance": permanence.appearance,
+    "vanishing": permanence.vanishing,
+    "steadiness": attributes.steadiness,
+    "lanes": attributes.lanes,
+}
+INSTRUMENTS = PICTURE | ATTRIBUTES | CONTENT
+
+#: videos of any content, in colour, and those of a grey camera
+ANY, MICROSCOPY = "any", "microscopy"
+_COMMON = ("recognised", *PICTURE)
+#: domain -> its instruments; `ANY` and `MICROSCOPY` lack those that depend on the size of a pixel
+DOMAINS: dict[str, tuple[str, ...]] = {
+    "dye.drop": ("mass", "reaction_diffusion", "arrow", "extrema", "appearance", "colour", "count", "speed", *_COMMON),
+    "dye.frap": ("mass", "reaction_diffusion", "arrow", "extrema", "colour", "size", "speed", *_COMMON),
+    "growth.colony": (
+        *("reaction_diffusion", "arrow", "bounds", "appearance", "vanishing", "colour", "count", "speed"),
+        *_COMMON,
+    ),
+    "growth.wound": ("reaction_diffusion", "arrow", "bounds", "colour", "orientation", "speed", *_COMMON),
+    "gray_scott.pattern": ("reaction_diffusion", "arrow", "bounds", "colour", "pattern", *_COMMON),
+    "mitosis.mitosis": ("phase_order", "phases", "daughters", "division", "colour", "orientation", *_COMMON),
+    "blood.flow": (
+        *("mass", "steadiness", "lanes", "appearance", "vanishing", "direction", "speed", "count"),
+        *_COMMON,
+    ),
+    ANY: ("clipping", "flicker", "jumps", "stutter", "coherence", "stillness", "presence"),
+    MICROSCOPY: (
+        *("mass", "appearance", "vanishing"),
+        *("clipping", "flicker", "jumps", "stutter", "coherence", "stillness", "presence"),
+    ),
+}
+
+
+def statistics(clip: Clip, names: Iterable[str]) -> dict[str, float]:
+    """Statistic of each instrument, larger for a worse video; NaN where there is nothing to measure."""
+    return {name: float("nan") if name in CONTENT and not clip.seen else INSTRUMENTS[name](clip) for name in names}
