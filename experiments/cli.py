@@ -90,6 +90,13 @@ JOBS = {
         "physgen.experiments.results.job:ResultsConfig",
         verbatim=("runs", "out"),
     ),
+    "report": Job(
+        "one page of runs: films that play, filters, a sortable table; opens from a file",
+        "physgen.experiments.gallery.job:run",
+        "physgen.experiments.gallery.job:ReportConfig",
+        verbatim=("out",),
+        words="runs",
+    ),
     "worlds": Job("list the worlds", "physgen.experiments.listing:worlds", options=False),
     "constraints": Job("list the constraints", "physgen.experiments.listing:constraints", options=False),
 }
@@ -183,7 +190,7 @@ def overview() -> str:
 
 def explain(name: str, job: Job) -> str:
     """What `physgen JOB --help` prints: the job's YAML, which is its own documentation."""
-    words = {"files": " FILE ... | FOLDER", "action": " ACTION"}.get(job.words, "")
+    words = {"files": " FILE ... | FOLDER", "action": " ACTION", "runs": " RUN ... | FOLDER | MANIFEST"}.get(job.words, "")
     usage = f"usage: physgen {name}{words}{' [KEY=VALUE ...]' if job.options else ''}"
     parts = [usage, f"{job.summary[0].upper()}{job.summary[1:]}."]
     if job.options:
