@@ -79,6 +79,13 @@ JOBS = {
         words="action",
         implied={"pipeline": "world=other"},
     ),
+    "instruments": Job(
+        "instruments that judge videos: calibrate, prove, microscopy, scores of the micro task set",
+        "physgen.experiments.instruments.job:run",
+        "physgen.experiments.instruments.job:InstrumentsConfig",
+        verbatim=("out",),
+        words="action",
+    ),
     "ablate": Job(
         "sweep over constraints, guidances, seeds; finished runs are skipped",
         "physgen.experiments.ablate.job:run",
@@ -190,7 +197,9 @@ def overview() -> str:
 
 def explain(name: str, job: Job) -> str:
     """What `physgen JOB --help` prints: the job's YAML, which is its own documentation."""
-    words = {"files": " FILE ... | FOLDER", "action": " ACTION", "runs": " RUN ... | FOLDER | MANIFEST"}.get(job.words, "")
+    words = {"files": " FILE ... | FOLDER", "action": " ACTION", "runs": " RUN ... | FOLDER | MANIFEST"}.get(
+        job.words, ""
+    )
     usage = f"usage: physgen {name}{words}{' [KEY=VALUE ...]' if job.options else ''}"
     parts = [usage, f"{job.summary[0].upper()}{job.summary[1:]}."]
     if job.options:

@@ -1,0 +1,96 @@
+"""`physgen instruments`: calibrate them, show that they are right, and score the micro task set with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from physgen.errors import InvalidArgument
+from physgen.experiments.config import one_of
+from physgen.experiments.evaluate import resume
+from physgen.experiments.evaluate.tables import publish
+from physgen.experiments.microworldbench.data import read_rubrics, read_tasks
+from physgen.experiments.microworldbench.named import named_tasks
+from physgen.records import run_name, write_json_atomic
+from physgen.worlds import WorldSpec
+
+
+@dataclass
+class InstrumentsConfig:
+    """Options of `physgen instruments`, see ``conf/instruments.yaml``."""
+
+    action: list[str]
+    world: WorldSpec
+    n: int
+    seed: int
+    seeds: int
+    alpha: float
+    out: str | None
+
+
+def run(config: InstrumentsConfig) -> None:
+    """Do what the first word says.
+
+    Raises: InvalidArgument.
+    """
+    actions: dict[str, Callable[[InstrumentsConfig, Path], None]] = {
+        "calibrate": run_calibrate,
+        "prove": run_prove,
+        "microscopy": run_microscopy,
+        "scores": run_scores,
+    }
+    word, *files = config.action or [""]
+    if word not in actions or bool(files) != (word == "microscopy"):
+        raise one_of("action", " ".join(config.action), [*actions, "microscopy FILE ..."])
+    for name, least in {"n": 1, "seed": 0, "seeds": 1}.items():
+        if getattr(config, name) < least:
+            raise InvalidArgument(name, getattr(config, name), f"at least {least}")
+    if not 0 < config.alpha < 1:
+        raise InvalidArgument("alpha", config.alpha, "a number between 0 and 1")
+    settings = {key: value for key, value in asdict(config).items() if key not in ("out", "alpha")}
+    out = Path(config.out or Path("runs") / run_name("instruments", settings))
+    resume(out, settings)
+    torch.set_num_threads(1)
+    actions[word](config, out)
+    print(out)
+
+
+def run_calibrate(config: InstrumentsConfig, out: Path) -> None:
+    """Null distributions into ``out``."""
+    from physgen.experiments.instruments.calibrate import calibrate
+
+    calibrate(config.world.load("cpu"), config.n, config.seed, out)
+
+
+def run_prove(config: InstrumentsConfig, out: Path) -> None:
+    """``prove.json`` and ``prove.md``."""
+    from physgen.experiments.instruments.prove import prove, summary, tables
+
+    found = summary(prove(config.world.load("cpu"), config.n, config.seed, out / "rows"), config.alpha)
+    write_json_atomic(out / "prove.json", found)
+    publish(out / "prove.md", tables(found))
+
+
+def run_microscopy(config: InstrumentsConfig, out: Path) -> None:
+    """``microscopy.json`` and ``microscopy.md``."""
+    from physgen.experiments.instruments.microscopy import alarms, tables
+
+    rows = alarms(config.action[1:], config.alpha)
+    write_json_atomic(out / "microscopy.json", rows)
+    publish(out / "microscopy.md", tables(rows, config.alpha))
+
+
+def run_scores(config: InstrumentsConfig, out: Path) -> None:
+    """Videos of every arm, ``scores.json`` and ``scores.md``."""
+    from physgen.experiments.instruments.arms import write_arms
+    from physgen.experiments.instruments.scores import record, score_arms, tables
+
+    tasks_file, rubrics_file = named_tasks("micro")
+    tasks, rubrics = read_tasks(tasks_file), read_rubrics(rubrics_file)
+    write_arms(config.world.load("cpu"), tasks, config.seeds, out / "videos")
+    found = score_arms(tasks, rubrics, out / "videos", config.seeds, config.alpha)
+    write_json_atomic(out / "scores.json", record(found))
+    publish(out / "scores.md", tables(found, tasks))
