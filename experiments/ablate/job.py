@@ -62,7 +62,7 @@ def check(overrides: Sequence[str]) -> None:
         key, equals, value = override.partition("=")
         if not equals:
             raise InvalidArgument("argument", override, "KEY=VALUE or -m")
-        for one in value.strip("[]").split(",") if key in choices else ():
+        for one in value.replace("[", "").replace("]", "").split(",") if key in choices else ():
             if one not in choices[key]:
                 raise one_of(key, one, choices[key])
 
