@@ -104,6 +104,19 @@ JOBS = {
         verbatim=("out",),
         words="runs",
     ),
+    "figures": Job(
+        "draw the paper's figures and tables, and collect its numbers, from committed results",
+        "physgen.experiments.figures.job:run",
+        "physgen.experiments.figures.job:FiguresConfig",
+        verbatim=("paper", "out"),
+    ),
+    "paper": Job(
+        "the paper: export results, build the pdf, run a part fresh and compare",
+        "physgen.experiments.figures.paper_job:run",
+        "physgen.experiments.figures.paper_job:PaperConfig",
+        verbatim=("paper", "runs"),
+        words="action",
+    ),
     "worlds": Job("list the worlds", "physgen.experiments.listing:worlds", options=False),
     "constraints": Job("list the constraints", "physgen.experiments.listing:constraints", options=False),
 }

@@ -1,0 +1,47 @@
+"""Constants that were imposed, measured back by estimators that no constraint uses."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from physgen.experiments.benchmark_micro.dial_table import SIMULATOR, lines, truths
+from physgen.experiments.figures.numbers import Made, Number
+from physgen.experiments.figures.spec import FigureSpec
+from physgen.experiments.figures.store import Store
+from physgen.experiments.figures.style import BLACK, BLUE, GREY, ORANGE, legend, sized
+
+LOOKS = {
+    "unguided": (GREY, "x", "prompt alone"),
+    "unguided + projection": (ORANGE, "s", "projected afterwards"),
+    "projection": (BLUE, "o", "projection"),
+    SIMULATOR: (BLACK, "+", "simulator"),
+}
+UNITS = {"D": "µm²/s", "front speed": "µm/s", "F": "1/s"}
+
+
+def make(spec: FigureSpec, store: Store) -> Made:
+    """A panel a constant, with the slope and R² of each sampler among the numbers."""
+    records = store.records("dial")
+    dials = list(dict.fromkeys(one["dial"] for one in records))
+    picture = sized(2.7)
+    axes = picture.subplots(1, len(dials), squeeze=False)[0]
+    source = ("dial.json",)
+    numbers = {"seeds": Number(len({one["seed"] for one in records}), source)}
+    for panel, dial in zip(axes, dials, strict=True):
+        mine = [one for one in records if one["dial"] == dial]
+        truth = truths(mine)
+        numbers["settings"] = Number(len(truth), source)
+        panel.axline((min(truth.values()),) * 2, slope=1, color=BLACK, linewidth=0.7)
+        for arm, line in lines(mine).items():
+            colour, marker, label = LOOKS[arm]
+            x, y = zip(*((truth[one["setting"]], one["reading"]) for one in mine if one["arm"] == arm), strict=True)
+            panel.plot(x, y, marker, color=colour, markerfacecolor="none", label=label, linestyle="none")
+            numbers[f"{dial}.{arm}.slope"] = Number.of(line.slope, source, line.count)
+            numbers[f"{dial}.{arm}.r2"] = Number(line.r2, source, line.count)
+        panel.set(
+            title=dial, xlabel=f"imposed, as the simulator reads ({UNITS[dial]})", ylabel=f"measured ({UNITS[dial]})"
+        )
+        panel.ticklabel_format(style="sci", scilimits=(-2, 3))
+        panel.set_ylim(np.array([-0.1, 1.6]) * max(truth.values()))
+    legend(picture, axes[0], 4)
+    return Made(numbers=numbers, picture=picture)

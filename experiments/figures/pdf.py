@@ -1,0 +1,28 @@
+"""The PDF, compiled by Typst from the manuscript and ``results.json``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from physgen.errors import InvalidArgument
+from physgen.experiments.figures.job import build
+
+
+def compile_pdf(paper: Path) -> Path:
+    """Make figures and numbers again in ``PAPER/build``, then the PDF; fonts are those that come with Typst.
+
+    Raises: InvalidArgument for results that are missing or differ, see `build`, or a manuscript that asks for a number
+        that there is not.
+    """
+    try:
+        import typst
+    except ImportError as error:
+        raise InvalidArgument("paper", "typst", "an installed package: pip install physgen[paper]") from error
+    out = paper / "build"
+    build(paper, out, [])
+    target = out / "paper.pdf"
+    try:
+        typst.compile(paper / "main.typ", output=target, root=paper, ignore_system_fonts=True)
+    except RuntimeError as error:
+        raise InvalidArgument("paper", str(paper / "main.typ"), f"a manuscript that compiles ({error})") from error
+    return target

@@ -1,0 +1,82 @@
+"""How every figure looks: Okabe and Ito's colours, and a marker and a dash for each arm, for print in grey."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+#: width of the text in inches
+WIDTH = 6.5
+BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
+    *("#000000", "#e69f00", "#56b4e9", "#009e73"),
+    *("#0072b2", "#d55e00", "#cc79a7"),
+)
+GREY = "#888888"
+RC: Any = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "lines.markersize": 4.5,
+    "lines.linewidth": 1.2,
+    "svg.hashsalt": "physgen",
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """Name in print, colour, marker and dash of an arm."""
+
+    name: str
+    colour: str
+    marker: str
+    dash: str = "-"
+
+
+#: values of ``guidance`` in a sweep; the first three are free baselines
+ARMS = {
+    "none": Look("unguided", BLACK, "o", ":"),
+    "afterwards": Look("projected afterwards", GREY, "s", "--"),
+    "best_of_4": Look("best of 4", ORANGE, "D", "-."),
+    "x0_gradient": Look("x0-gradient (soft)", SKY, "^"),
+    "projection": Look("projection", BLUE, "v", "--"),
+    "augmented_lagrangian": Look("augmented Lagrangian", GREEN, "P", "-."),
+    "dps": Look("DPS (soft)", VERMILION, "X", ":"),
+}
+LAWS = {
+    "mass": "mass",
+    "diffusion": "diffusion",
+    "fisher_kpp": "Fisher-KPP",
+    "phase_order": "order of phases",
+    "gray_scott": "Gray-Scott",
+}
+
+
+def sized(height: float) -> Figure:
+    """An empty figure as wide as the text."""
+    return Figure((WIDTH, height), layout="constrained")
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Figures drawn inside look alike."""
+    with mpl.rc_context(RC):
+        yield
+
+
+def save(picture: Figure, path: Path) -> None:
+    """Write an SVG whose bytes depend on the picture alone."""
+    picture.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
+
+
+def legend(picture: Figure, axes: Any, columns: int) -> None:
+    """One legend for all panels, below them."""
+    handles, labels = axes.get_legend_handles_labels()
+    picture.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=2.6)

@@ -1,0 +1,63 @@
+"""Every law with every guidance, in numbers."""
+
+from __future__ import annotations
+
+from physgen.experiments.figures.numbers import Made, Number
+from physgen.experiments.figures.spec import FigureSpec
+from physgen.experiments.figures.store import Store
+from physgen.experiments.figures.style import ARMS, LAWS
+from physgen.experiments.figures.summary import FREE, UNGUIDED, Summary, summaries
+
+COLUMNS = (
+    "law",
+    "sampler",
+    "violation",
+    "p (Holm)",
+    "in order",
+    "MMD²",
+    "less projected afterwards",
+    "attributes",
+    "time",
+)
+
+
+def make(spec: FigureSpec, store: Store) -> Made:
+    """A row an arm; in words, which arms are nearer to the simulator than the free baseline, and which farther."""
+    found = summaries(spec, store)
+    numbers = {"n": Number(spec.seeds, (spec.sweep,), spec.seeds)}
+    rows = []
+    for one in found:
+        numbers |= one.numbers
+        p = "–" if one.guidance == UNGUIDED else one.p.text
+        excess = "–" if one.guidance == FREE else one.excess.text
+        law = LAWS[one.law] if one.guidance == UNGUIDED else ""
+        figures = (
+            one.violation.text,
+            p,
+            one.feasible.text,
+            one.distance.text,
+            excess,
+            one.attributes.text,
+            one.time.text,
+        )
+        rows.append((law, ARMS[one.guidance].name, *figures))
+    return Made(numbers, words=words(found), columns=COLUMNS, rows=tuple(rows))
+
+
+def words(found: list[Summary]) -> dict[str, str]:
+    """Arms beyond the interval, as lists that the text quotes: those of the distance, and those that cut nothing."""
+    others = [one for one in found if one.guidance not in (UNGUIDED, FREE)]
+    return {
+        "nearer": listed([one for one in others if (one.excess.high or 0) < 0]),
+        "farther": listed([one for one in others if (one.excess.low or 0) > 0]),
+        "raised": listed([one for one in others if one.cut.value < 1]),
+    }
+
+
+def listed(found: list[Summary]) -> str:
+    """Samplers and laws in one phrase.
+
+    >>> listed([])
+    'none'
+    """
+    return ", ".join(f"{ARMS[one.guidance].name} under {LAWS[one.law]}" for one in found) or "none"
