@@ -44,8 +44,8 @@ def run(config: ReportConfig) -> int:
             found.problems.append(str(error) + (f" [{about}]" if about else ""))
     if not entries:
         raise InvalidArgument("runs", " ".join(config.runs), f"a finished run ({'; '.join(found.problems[:3])})")
-    pairs = cards(entries, out, found.problems)
     out.parent.mkdir(parents=True, exist_ok=True)
+    pairs = cards(entries, out, found.problems)
     render(out, "gallery", pairs=pairs, problems=found.problems, **summary(pairs))
     console = Console(soft_wrap=True, highlight=False)
     for problem in found.problems:
@@ -96,11 +96,14 @@ def summary(pairs: Sequence[Sequence[Card]]) -> dict[str, object]:
     """Values of every facet with how many cards have them, and the laws that are measured anywhere."""
     everything = [card for arms in pairs for card in arms]
     counts = {facet: Counter(card.facets[facet] for card in everything) for facet in everything[0].facets}
-    laws = dict.fromkeys(law for card in everything for law in card.entry.violation)
-    ordered = {
-        facet: sorted(
-            values.items(), key=lambda one: (one[0] != "none", one[0].rjust(20, "0") if facet == "seed" else one[0])
-        )
-        for facet, values in counts.items()
+    return {
+        "facets": {facet: sorted(values.items(), key=rank) for facet, values in counts.items()},
+        "laws": sorted({law for card in everything for law in card.entry.violation}),
+        "total": len(everything),
     }
-    return {"facets": ordered, "laws": sorted(laws), "total": len(everything)}
+
+
+def rank(counted: tuple[str, int]) -> tuple[bool, str]:
+    """Order of a facet's values: none first, numbers by size."""
+    value = counted[0]
+    return value != "none", value.zfill(20) if value.isdigit() else value
