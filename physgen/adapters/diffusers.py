@@ -12,8 +12,9 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 from torch import Tensor
 
+from physgen.adapters.decode import recomputed
 from physgen.adapters.latents import Decoder
-from physgen.adapters.network import Recorder, recorded
+from physgen.adapters.network import Recorder, recorded, require_resident
 from physgen.adapters.predictions import require_supported
 from physgen.adapters.session import GuidanceLog, Session
 from physgen.adapters.species import require_species
@@ -104,7 +105,8 @@ def guide(
     Raises:
         InvalidArgument: a pipeline that is guided already or lacks a component, a scheduler that is not supported, a
             guidance that needs more than one pass per step, new noise in a scheduler with a history, constraints on
-            species that the observable does not read. In use: a model that predicts NaN for every sample; see
+            species that the observable does not read, a guidance `through_network` of a transformer that is offloaded
+            as a whole or by groups of layers. In use: a model that predicts NaN for every sample; see
             `Decoder`, `Recorder` and `Guidance.correction`.
 
     Source: flow matching, Lipman et al., arXiv:2210.02747; p and q: `prediction`.
@@ -135,10 +137,14 @@ def guide(
     session = Session(guidance, type(pipe).__name__, decode, grid, generator)
     projects = guidance.terminal and observable is not None
     with ExitStack() as stack:
+        if decode is not None:
+            stack.enter_context(recomputed(decode.vae))
         if guidance.through_network:
             session.recorder = Recorder(session.wants_graph)
             models = [_required(pipe, "transformer"), getattr(pipe, "transformer_2", None)]
-            stack.enter_context(recorded([model for model in models if model is not None], session.recorder))
+            models = [model for model in models if model is not None]
+            require_resident(models)
+            stack.enter_context(recorded(models, session.recorder))
         if projects:
             processor = _required(pipe, "video_processor")
             swap = _projecting_processor(unguided_class(processor), session)

@@ -8,6 +8,7 @@ from typing import Any
 import diffusers
 from torch import Tensor
 
+from physgen.adapters.decode import decode
 from physgen.errors import InvalidArgument
 from physgen.observables import Observable
 
@@ -36,11 +37,7 @@ class Decoder:
             latents = latents.transpose(1, 2)
         scale = self._channels("latents_std", 1.0, latents) / getattr(self.vae.config, "scaling_factor", 1.0)
         z = (latents * scale + self._channels("latents_mean", 0.0, latents)).to(self.vae.dtype)
-        if hasattr(self.vae, "decode_unclamped"):  # no clamp: its gradient is zero outside [-1, 1]
-            video = self.vae.decode_unclamped(z)
-        else:
-            video = self.vae.decode(z, return_dict=False)[0]
-        return observe(self.observable, (video.float() + 1) / 2)
+        return observe(self.observable, (decode(self.vae, z).float() + 1) / 2)
 
     def _channels(self, name: str, default: float, like: Tensor) -> Tensor | float:
         values = getattr(self.vae.config, name, None)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from accelerate.hooks import CpuOffload
+from diffusers.hooks.group_offloading import _is_group_offload_enabled
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -129,6 +131,18 @@ def _close(got: Tensor, expected: Tensor, dtype: torch.dtype, amplification: flo
     """Equal to 1e-4, or to the rounding of `dtype`, in the norm; what is not finite is nobody's mistake here."""
     tolerance = max(1e-4, 2 * torch.finfo(dtype).eps * amplification)
     return not bool((got - expected).norm() > tolerance * expected.norm())
+
+
+def require_resident(models: list[nn.Module]) -> None:
+    """Refuse models whose weights are taken off the device between a call and the way back through its graph.
+
+    Raises:
+        InvalidArgument: a model that diffusers offloads as a whole or by groups of layers.
+    """
+    for model in models:
+        if isinstance(getattr(model, "_hf_hook", None), CpuOffload) or _is_group_offload_enabled(model):
+            allowed = "pipelines without model or group offloading, for a guidance that differentiates the network"
+            raise InvalidArgument("pipe", f"an offloaded {type(model).__name__}", allowed)
 
 
 @contextmanager

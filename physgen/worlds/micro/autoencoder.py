@@ -16,6 +16,7 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.autoencoders.vae import DecoderOutput, DiagonalGaussianDistribution
 from diffusers.models.modeling_outputs import AutoencoderKLOutput
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
 
 STRIDE_T = 4
@@ -97,6 +98,7 @@ class MicroAutoencoder(ModelMixin, ConfigMixin):
             x = block(x, groups)
         return self.encoder_out(x).unflatten(0, (-1, groups)).transpose(1, 2)
 
+    @apply_forward_hook
     def decode_unclamped(self, latents: Tensor) -> Tensor:
         """Decode without the final clamp, so that gradients do not vanish outside [-1, 1]."""
         groups = latents.shape[2]
