@@ -36,10 +36,25 @@ class Reply:
 
 
 class Judge(ABC):
-    """Answers questions; ``sees`` says whether it needs frames, ``concurrency`` how many it takes at once."""
+    """Answers questions; ``sees`` says whether it needs frames, ``concurrency`` how many it takes at once.
+
+    ``price_input`` and ``price_output`` are those of a million tokens read and written, where they are known.
+    """
 
     sees: ClassVar[bool] = False
     concurrency: int = 1
+    price_input: float | int | None = None
+    price_output: float | int | None = None
+
+    def cost(self, prompt_tokens: int, completion_tokens: int) -> float | None:
+        """Price of so many tokens, in the currency of the prices; ``None`` where a price is not known.
+
+        >>> PerfectJudge().cost(10, 10) is None
+        True
+        """
+        if self.price_input is None or self.price_output is None:
+            return None
+        return (self.price_input * prompt_tokens + self.price_output * completion_tokens) / 1e6
 
     @abstractmethod
     def __call__(self, question: Question) -> Reply:

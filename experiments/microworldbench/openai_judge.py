@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx2
 
 from physgen.errors import InvalidArgument
+from physgen.experiments.microworldbench.completion import Retry, is_address, message, seconds
 from physgen.experiments.microworldbench.frames import compressed
 from physgen.experiments.microworldbench.judge import Reply, Unanswered
 from physgen.experiments.microworldbench.keep import SeeingJudge
 from physgen.experiments.microworldbench.question import Question, schema
-from physgen.experiments.microworldbench.reply import parse_corrected, parse_upstream, plain
+from physgen.experiments.microworldbench.reply import parse_corrected, parse_upstream
 
 LARGEST_REPLY = 2**20
 LONGEST_WAIT = 60.0
@@ -28,14 +27,6 @@ PATIENCE = 10
 OPTIONAL = ("response_format", "seed", "temperature")
 
 
-class Retry(Exception):
-    """Worth another attempt, after so many seconds where the server says so."""
-
-    def __init__(self, reason: str, wait: float | None = None) -> None:
-        super().__init__(reason)
-        self.wait = wait
-
-
 @dataclass
 class OpenAIJudge(SeeingJudge):
     """Asks ``$OPENAI_MODEL`` at ``$OPENAI_BASE_URL`` with ``$OPENAI_API_KEY``.
@@ -43,7 +34,7 @@ class OpenAIJudge(SeeingJudge):
     Temperature 0, a seed and a JSON schema are sent in ``corrected``, and left out when the server refuses them;
     ``upstream`` sends model and messages only. Each question has ``1 + retries`` attempts of ``timeout`` seconds;
     waits double from ``backoff`` seconds, or are what the server asks for, up to a minute. Images that are too large
-    for the server are sent again at JPEG quality 30, 20, 10.
+    for the server are sent again at JPEG quality 30, 20, 10. Tokens are those of all attempts that the server counted.
 
     Raises: InvalidArgument without a model, or for settings out of range.
     """
@@ -53,17 +44,23 @@ class OpenAIJudge(SeeingJudge):
     timeout: float | int = 180.0
     backoff: float | int = 1.0
     seed: int = 0
+    price_input: float | int | None = None
+    price_output: float | int | None = None
     model: str = field(init=False)
 
     def __post_init__(self) -> None:
         for name, least in {"concurrency": 1, "retries": 0, "timeout": 1e-3, "backoff": 0}.items():
             if not getattr(self, name) >= least:
                 raise InvalidArgument(f"judge.{name}", getattr(self, name), f"at least {least:g}")
+        for name in ("price_input", "price_output"):
+            price = getattr(self, name)
+            if price is not None and not 0 <= price < float("inf"):
+                raise InvalidArgument(f"judge.{name}", price, "null or a price >= 0 of a million tokens")
         self.model = os.environ.get("OPENAI_MODEL", "")
         if not self.model:
             raise InvalidArgument("OPENAI_MODEL", None, "name of the judging model, in the environment")
         url = os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
-        if not _is_address(url):
+        if not is_address(url):
             raise InvalidArgument("OPENAI_BASE_URL", url, "an address such as https://host/v1, in the environment")
         key = os.environ.get("OPENAI_API_KEY", "")
         headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {})
@@ -82,6 +79,7 @@ class OpenAIJudge(SeeingJudge):
         images, qualities = question.frames.images if question.frames else (), iter(QUALITIES)
         notes: list[str] = []
         said: dict[str, Any] | None = None
+        spent = {"prompt_tokens": 0, "completion_tokens": 0}
         attempt = 0
         while attempt <= self.retries:
             if self._closed:
@@ -101,7 +99,8 @@ class OpenAIJudge(SeeingJudge):
                     continue
                 if status != 200:
                     self._give_up(status, body)
-                said = _message(body)
+                said = message(body)
+                spent = {name: count + said[name] for name, count in spent.items()}
                 parsed = _understood(said["raw"], question)
             except (Retry, httpx2.HTTPError) as problem:
                 notes.append(f"attempt {attempt + 1}: {problem or type(problem).__name__}"[:300])
@@ -111,10 +110,10 @@ class OpenAIJudge(SeeingJudge):
                 attempt += 1
             else:
                 self._heard(True)
-                return Reply(**said, parsed=parsed, notes=tuple(notes))
+                return Reply(**said | spent, parsed=parsed, notes=tuple(notes))
         if said is not None:
             self._heard(True)
-            return Reply(**said, parsed=None, notes=tuple(notes))
+            return Reply(**said | spent, parsed=None, notes=tuple(notes))
         self._heard(False, notes[-1])
         raise Unanswered("; ".join(notes))
 
@@ -146,7 +145,7 @@ class OpenAIJudge(SeeingJudge):
                 if time.monotonic() > deadline:
                     raise Retry(f"no whole reply in {self.timeout:g} s")
             if response.status_code in (408, 409, 425, 429) or response.status_code >= 500:
-                raise Retry(f"HTTP {response.status_code}", _seconds(response.headers.get("retry-after")))
+                raise Retry(f"HTTP {response.status_code}", seconds(response.headers.get("retry-after")))
             return response.status_code, bytes(body)
 
     def _drop(self, body: bytes, payload: dict[str, Any]) -> list[str]:
@@ -170,29 +169,6 @@ class OpenAIJudge(SeeingJudge):
                 self._closed = f"{PATIENCE} questions in a row without an answer ({reason})"
 
 
-def _is_address(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-
-
-def _message(body: bytes) -> dict[str, Any]:
-    """Text and token counts of a chat completion."""
-    try:
-        reply = json.loads(body)
-        message = reply["choices"][0]["message"]
-        text = message.get("content") or message.get("refusal")
-        usage = reply.get("usage") or {}
-        counts = {name: usage.get(name) for name in ("prompt_tokens", "completion_tokens")}
-    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        raise Retry(f"no chat completion: {error!r}"[:200]) from error
-    if not isinstance(text, str):
-        raise Retry("a chat completion without text")
-    return {"raw": plain(text)} | {name: n if type(n) is int and n > 0 else 0 for name, n in counts.items()}
-
-
 def _understood(text: str, question: Question) -> Any:
     if question.mode == "upstream":
         return parse_upstream(text.strip())
@@ -200,11 +176,3 @@ def _understood(text: str, question: Question) -> Any:
     if parsed is None:
         raise Retry(f"no {len(question.criteria)} scores in {text[:80]!r}")
     return parsed
-
-
-def _seconds(header: str | None) -> float | None:
-    try:
-        seconds = float(header or "")
-    except ValueError:
-        return None
-    return seconds if seconds >= 0 else None

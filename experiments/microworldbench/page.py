@@ -26,6 +26,15 @@ class Agreement:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """Tokens of all answers, those kept from earlier runs included, and their price where it is known."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float | None = None
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Models and reference rows scored in one mode."""
 
@@ -34,6 +43,7 @@ class Comparison:
     references: Mapping[str, Scorecard]
     agreement: Mapping[str, Agreement] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    usage: Usage = Usage()
 
     def tables(self) -> list[Table]:
         """Everything but single tasks."""
@@ -62,6 +72,10 @@ class Comparison:
             tables.append(
                 Table("Agreement of repeated judging", ["model", "repeats", "criteria", "Fleiss' kappa"], repeated)
             )
+        if self.usage.prompt_tokens:
+            tokens = [str(self.usage.prompt_tokens), str(self.usage.completion_tokens)]
+            cost = "price not given" if self.usage.cost is None else f"{self.usage.cost:.4g}"
+            tables.append(Table("Judging, tokens", ["read", "written", "cost"], [[*tokens, cost]]))
         published: list[list[Cell]] = [[row.model, row.average, *row.dimensions, *row.levels] for row in PUBLISHED]
         tables.append(Table(f"Published: {SOURCE}", ["model", "average", *DIMENSIONS, *LEVELS], published))
         return tables

@@ -22,7 +22,7 @@ from physgen.experiments.microworldbench.judging import Panel
 from physgen.experiments.microworldbench.keep import Kept, SeeingJudge
 from physgen.experiments.microworldbench.markdown import report
 from physgen.experiments.microworldbench.options import SCORING, BenchmarkConfig, data_file
-from physgen.experiments.microworldbench.page import Agreement, Comparison, render, write_page
+from physgen.experiments.microworldbench.page import Agreement, Comparison, Usage, render, write_page
 from physgen.experiments.microworldbench.results import SUFFIX, model_of, read_results, write_results
 from physgen.experiments.microworldbench.scorecard import Scorecard
 from physgen.experiments.microworldbench.scoring import check_mode, score
@@ -110,6 +110,7 @@ def run_score(config: BenchmarkConfig) -> None:
     found = {folder: find_videos(folder, scoring.rubrics, config.mode) for folder in config.videos}
     judge: Judge | None = build(Judge, config.judge) if found else None
     settings = {key: value for key, value in asdict(config).items() if key in SCORING}
+    settings["judge"] = {key: value for key, value in config.judge.items() if not key.startswith("price_")}
     out = Path(config.out or Path("runs") / run_name("benchmark", settings))
     resume(out, settings)
     results: dict[str, Any] = {}
@@ -125,8 +126,10 @@ def run_score(config: BenchmarkConfig) -> None:
         found_results = read_results(results[name], salvage=True)[0]
         pages = details(found_results, card, scoring.tasks, scoring.rubrics)
         render(out / "details" / f"{name}.html", "microworldbench_details", name=name, mode=config.mode, details=pages)
-    comparison = Comparison(config.mode, cards, scoring.references(), scoring.agreement, scoring.notes)
-    write(out, comparison, {"prompt": scoring.prompt_tokens, "completion": scoring.completion_tokens})
+    tokens = (scoring.prompt_tokens, scoring.completion_tokens)
+    usage = Usage(*tokens, judge.cost(*tokens) if judge else None)
+    comparison = Comparison(config.mode, cards, scoring.references(), scoring.agreement, scoring.notes, usage)
+    write(out, comparison)
 
 
 def answered_by_all(runs: Sequence[Results], rubrics: Mapping[int, Rubric]) -> list[list[int]]:
@@ -141,7 +144,7 @@ def answered_by_all(runs: Sequence[Results], rubrics: Mapping[int, Rubric]) -> l
     return rows
 
 
-def write(out: Path, comparison: Comparison, tokens: Mapping[str, int]) -> None:
+def write(out: Path, comparison: Comparison) -> None:
     """Print the tables and write ``evaluation_report.md``, ``report.html`` and, last, ``metrics.json``."""
     console = Console(highlight=False, soft_wrap=True)
     for table in comparison.tables():
@@ -161,7 +164,8 @@ def write(out: Path, comparison: Comparison, tokens: Mapping[str, int]) -> None:
             "models": {name: asdict(card) for name, card in comparison.models.items()},
             "references": {name: asdict(card) | {"per_task": None} for name, card in comparison.references.items()},
             "agreement": {name: asdict(agreement) for name, agreement in comparison.agreement.items()},
-            "tokens": tokens,
+            "tokens": {"prompt": comparison.usage.prompt_tokens, "completion": comparison.usage.completion_tokens},
+            "cost": comparison.usage.cost,
             "notes": [*comparison.notes],
         },
     )
