@@ -17,7 +17,7 @@ from physgen.experiments.cli import main
 from physgen.experiments.gallery.job import MARK
 
 HOSTILE = "one drop of red dye </script><script>console.error('in')</script> \"onload=alert(1) 'x' <img src=//evil>"
-VOID = {"meta", "img", "input", "br", "link"}
+VOID = {"meta", "img", "input", "wbr"}
 
 
 class Tree(HTMLParser):
