@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from physgen.adapters.diffusers import GuidanceLog, guide
+from physgen.errors import InvalidArgument
 from physgen.experiments.ablate.options import AblateConfig
 from physgen.experiments.ablate.subject import Subject
 from physgen.experiments.config import build
@@ -42,10 +43,10 @@ class Drawn:
 def draw(options: AblateConfig, subject: Subject) -> Drawn:
     """The video that the options ask for."""
     if options.source == "simulator":
-        return Drawn(simulated(subject))
+        return Drawn(simulated(subject, options.world))
     world = loaded(options)
     if options.source == "reconstruction":
-        return Drawn(decode(world, moments(world, simulated(subject))))
+        return Drawn(decode(world, moments(world, simulated(subject, options.world))))
     algorithm = algorithm_of(options, subject)
     physics: dict[str, Any] = {"observable": subject.observable, "grid": subject.grid}
     guided = guide(world.pipe, algorithm, **physics) if isinstance(algorithm, Guidance) else nullcontext(GuidanceLog())
@@ -75,10 +76,22 @@ def sample(world: World, options: AblateConfig, subject: Subject, seed: int) -> 
     return world.sample(subject.prompt.caption, seed=seed, steps=options.steps, guidance_scale=options.guidance_scale)
 
 
-def simulated(subject: Subject) -> Float[Tensor, "1 3 T H W"]:
-    """The simulator's video of the prompt, from the same seed."""
-    rng = np.random.default_rng([1, subject.prompt.seed])
-    clips = SIMULATORS[subject.prompt.family](1, rng=rng, attributes=[subject.prompt.attributes], split="all")
+def simulated(subject: Subject, spec: WorldSpec) -> Float[Tensor, "1 3 T H W"]:
+    """The simulator's video of the prompt, from the same seed.
+
+    Raises: InvalidArgument for a prompt of the user's own, which no simulator was asked for.
+    """
+    prompt = subject.prompt
+    if not prompt.attributes:
+        raise InvalidArgument("source", "simulator", "world with a prompt of your own: a simulator needs family=")
+    clips = SIMULATORS[prompt.family](
+        1,
+        rng=np.random.default_rng([1, prompt.seed]),
+        frames=spec.num_frames,
+        size=spec.height,
+        attributes=[prompt.attributes],
+        split="all",
+    )
     return torch.from_numpy(clips.video)
 
 

@@ -17,6 +17,7 @@ from physgen.experiments.evaluate.laws import law
 from physgen.experiments.evaluate.recognition import features, phase_order, recognised
 from physgen.guidance.problem import Problem
 from physgen.records import git_sha, peak_memory_mb
+from physgen.worlds import world_spec
 from physgen.worlds.micro.judge import Judge
 
 
@@ -52,9 +53,15 @@ def measure(options: AblateConfig, subject: Subject, drawn: Drawn) -> dict[str, 
         "moved_rms": drawn.log.terminal.get("moved_rms"),
         "dropped": drawn.log.dropped,
         "conflicts": drawn.log.conflicts,
-        "quality": quality(subject, drawn.video, fields) if subject.prompt.attributes else {},
-        "features": features(judge(), drawn.video)[0].tolist() if subject.prompt.attributes else [],
+        "quality": quality(subject, drawn.video, fields) if judged(options, subject) else {},
+        "features": features(judge(), drawn.video)[0].tolist() if judged(options, subject) else [],
     }
+
+
+def judged(options: AblateConfig, subject: Subject) -> bool:
+    """Whether the judge knows such a video: a scene of the simulators' in the size that it was trained on."""
+    size = [(spec.num_frames, spec.height, spec.width) for spec in (options.world, world_spec("micro"))]
+    return bool(subject.prompt.attributes) and size[0] == size[1]
 
 
 def as_imposed(subject: Subject, drawn: Drawn) -> dict[str, Constraint]:

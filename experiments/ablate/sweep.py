@@ -86,15 +86,20 @@ class Sweep:
         return str(OmegaConf.select(self.config, "hydra.runtime.choices.experiment") or "sweep")
 
     @cached_property
-    def planned(self) -> list[Planned]:
-        """Every run of the grid, each folder once."""
+    def jobs(self) -> list[list[str]]:
+        """Overrides of every point of the grid."""
         axes = self.config.hydra.sweeper.params or {}
         arguments = [f"{key}={value}" for key, value in axes.items()] + list(self.config.hydra.overrides.task)
         parsed = OverridesParser.create(config_loader=self.context.config_loader).parse_overrides(arguments)
         (jobs,) = BasicSweeper.split_arguments(parsed, None)
+        return jobs
+
+    @cached_property
+    def planned(self) -> list[Planned]:
+        """Every run of the grid, each folder once."""
         found: dict[Path, Planned] = {}
         arms: dict[tuple[str, ...], AblateConfig] = {}
-        for job in jobs:
+        for job in self.jobs:
             (seed,) = [one for one in job if one.startswith("seed=")] or [f"seed={self.config.seed}"]
             arm = tuple(one for one in job if one != seed)
             if arm not in arms:  # composing takes a tenth of a second

@@ -1,0 +1,118 @@
+"""Sweeps on a tiny world: every experiment, what is skipped, what is redone, what failed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny_world import SIZES, save_tiny_world
+
+from physgen.experiments.ablate.sweep import Sweep
+from physgen.experiments.cli import main
+
+EXPERIMENTS = sorted(path.stem for path in (Path(__file__).parents[3] / "conf" / "experiment").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_world(tmp_path_factory.mktemp("tiny"))
+
+
+def ablate(tiny: Path, runs: Path, *arguments: str) -> int:
+    return main(["ablate", "-m", f"world.path={tiny}", *SIZES, f"runs={runs}", *arguments])
+
+
+def finished(runs: Path) -> dict[str, int]:
+    """Name and time of writing of every finished run."""
+    return {path.parent.name: path.stat().st_mtime_ns for path in runs.glob("run-*/metrics.json")}
+
+
+def cover(jobs: list[list[str]]) -> list[list[str]]:
+    """A few points of a grid in which every value of every axis occurs."""
+    seen: set[str] = set()
+    return [job for job in jobs if not seen.issuperset(job) and not seen.update(job)]
+
+
+@pytest.mark.parametrize("experiment", [name for name in EXPERIMENTS if name != "tune"])
+def test_every_experiment_runs(tiny: Path, tmp_path: Path, experiment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    everything = Sweep.jobs.func
+    monkeypatch.setattr(Sweep, "jobs", property(lambda self: cover(everything(self))))
+    assert ablate(tiny, tmp_path, f"experiment={experiment}", "seed=0") == 0
+    manifest = json.loads((tmp_path / f"{experiment}.json").read_text("utf-8"))
+    assert {one["run"] for one in manifest["runs"]} == finished(tmp_path).keys()
+    assert len(manifest["runs"]) >= 2
+
+
+def test_a_search_runs(tiny: Path, tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="pip install physgen[optuna]")
+    assert ablate(tiny, tmp_path, "experiment=tune", "hydra.sweeper.n_trials=2") == 0
+    assert len(finished(tmp_path)) == 2
+
+
+def test_finished_runs_are_skipped_and_shared(tiny: Path, tmp_path: Path) -> None:
+    assert ablate(tiny, tmp_path, "law=mass", "guidance=none,afterwards", "seed=0,1") == 0
+    before = finished(tmp_path)
+    assert len(before) == 4
+    lost = next(iter(sorted(before)))
+    (tmp_path / lost / "metrics.json").unlink()  # as a run is that was killed
+    (tmp_path / lost / "half-written").touch()
+    assert ablate(tiny, tmp_path, "law=mass", "guidance=none,afterwards,projection", "seed=0,1") == 0
+    after = finished(tmp_path)
+    assert len(after) == 6
+    assert {name for name, time in before.items() if after[name] == time} == before.keys() - {lost}
+    assert not (tmp_path / lost / "half-written").exists()
+
+
+def test_run_directory_is_complete(tiny: Path, tmp_path: Path) -> None:
+    assert ablate(tiny, tmp_path, "law=diffusion", "guidance=projection", "guidance.start=0.0") == 0
+    (folder,) = tmp_path.glob("run-*")
+    assert (
+        sorted(path.name for path in folder.iterdir())
+        == ["config.yaml", "log.jsonl", "metrics.json", "video.mp4", "video.tif"]
+    )
+    metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
+    assert metrics["imposed"] == ["diffusion"]
+    assert metrics["violation"].keys() == {"mass", "diffusion"}
+    assert metrics["nfe"] == 6
+    assert len((folder / "log.jsonl").read_text("utf-8").splitlines()) == 3
+
+
+def test_arms_are_paired(tiny: Path, tmp_path: Path) -> None:
+    assert ablate(tiny, tmp_path, "law=mass", "guidance=none,projection", "seed=4,5") == 0
+    prompts: dict[int, set[str]] = {}
+    for path in tmp_path.glob("run-*/metrics.json"):
+        metrics = json.loads(path.read_text("utf-8"))
+        prompts.setdefault(metrics["seed"], set()).add(metrics["prompt"])
+    assert {seed: len(captions) for seed, captions in prompts.items()} == {4: 1, 5: 1}
+
+
+def test_failures_are_listed_with_their_commands(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ablate(tiny, tmp_path, "law=mass", "guidance=projection", "guidance.start=0.5,2.0", "seed=0") == 1
+    error = capsys.readouterr().err
+    assert "1 of 2 runs failed" in error
+    assert "start, stop=(2.0, 1.0): allowed: 0 <= start < stop <= 1" in error
+    assert "guidance.start=2.0" in error.splitlines()[-1]
+    assert error.splitlines()[-1].strip().startswith("physgen ablate ")
+    assert len(finished(tmp_path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("argument", "named"),
+    [
+        ("experiment=constraint_by_guidance", "did you mean 'constraints_by_guidance'?"),
+        ("law=mass,entropy", "law='entropy'"),
+        ("guidance=projecton", "did you mean 'projection'?"),
+        ("sead=1", "sead"),
+        ("faster", "KEY=VALUE"),
+        ("seed=many", "seed='many'"),
+    ],
+)
+def test_bad_usage(tmp_path: Path, argument: str, named: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ablate", f"runs={tmp_path}", argument]) == 2
+    error = capsys.readouterr().err
+    assert named in error
+    assert len(error.splitlines()) == 1
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,130 @@
+"""One table of a sweep: what is read, what is refused, and differences whose truth is known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import physgen
+from physgen.errors import InvalidArgument
+from physgen.experiments.cli import main
+from physgen.experiments.results.collect import collect
+from physgen.experiments.results.compare import Difference, compare
+from physgen.experiments.results.store import query
+
+ARMS = {"none": 0.0, "projection": -1.0, "dps": 0.0}
+SEEDS = 12
+
+
+def write_sweep(runs: Path, seeds: int = SEEDS) -> None:
+    """A sweep whose violation is noise that is shared by the arms, plus what the arm adds."""
+    rng = np.random.default_rng(0)
+    listed = []
+    for seed in range(seeds):
+        shared = rng.normal(10.0, 5.0)
+        for arm, effect in ARMS.items():
+            name = f"run-{arm}-{seed}"
+            (runs / name).mkdir(parents=True)
+            metrics = {
+                "version": physgen.__version__,
+                "git_sha": None,
+                "seed": seed,
+                "wall_time_s": 2.0,
+                "violation": {"mass": shared + effect + rng.normal(0.0, 0.1)},
+                "prompt": "dye",
+                "features": [1.0, float(seed)],
+            }
+            (runs / name / "metrics.json").write_text(json.dumps(metrics))
+            record = {"step": 29, "sigma": 0.1, "residual": {"mass": 0.5}}
+            (runs / name / "log.jsonl").write_text(json.dumps(record) + "\n")
+            listed.append({"run": name, "set": {"law": "mass", "guidance": arm, "seed": str(seed)}})
+    (runs / "sweep.json").write_text(json.dumps({"version": physgen.__version__, "runs": listed}))
+
+
+def differences(rows: list[dict[str, Any]]) -> dict[str, Difference]:
+    found = compare(rows, "violation/mass", axis="guidance", baseline="none", groups=["law"])
+    return {one.arm: one for one in found}
+
+
+def test_paired_differences_find_what_the_noise_hides(tmp_path: Path) -> None:
+    write_sweep(tmp_path)
+    found = differences(collect(tmp_path, "sweep").rows)
+    real, absent = found["projection"], found["dps"]
+    assert real.n == SEEDS
+    assert real.difference.low < -1.0 < real.difference.high < -0.8
+    assert real.p == pytest.approx(2 / 2**SEEDS)
+    assert real.p_holm == pytest.approx(2 * real.p)
+    assert absent.difference.low < 0 < absent.difference.high
+    assert absent.p_holm == absent.p > 0.05
+    spread = real.mean.high - real.mean.low
+    assert real.difference.high - real.difference.low < spread / 10
+
+
+def test_unequal_seeds_are_named_and_not_averaged(tmp_path: Path) -> None:
+    write_sweep(tmp_path)
+    (tmp_path / "run-projection-3" / "metrics.json").unlink()
+    collected = collect(tmp_path, "sweep")
+    assert ["run-projection-3" in problem and "seed=3" in problem for problem in collected.problems] == [True]
+    found = differences(collected.rows)
+    assert (found["projection"].n, found["projection"].unpaired) == (SEEDS - 1, (3,))
+    assert (found["dps"].n, found["dps"].unpaired) == (SEEDS, ())
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ('{"version": "0.1', "cut or foreign"),
+        ("[]", "cut or foreign"),
+        ('{"version": "0.0.1", "seed": 1, "git_sha": null}', "this one is 0.0.1"),
+    ],
+)
+def test_damaged_runs_are_listed(tmp_path: Path, content: str, reason: str) -> None:
+    write_sweep(tmp_path)
+    (tmp_path / "run-dps-0" / "metrics.json").write_text(content)
+    collected = collect(tmp_path, "sweep")
+    assert len(collected.problems) == 1
+    assert "run-dps-0" in collected.problems[0]
+    assert reason in collected.problems[0]
+    assert "run-dps-0" not in {row["run"] for row in collected.rows}
+
+
+def test_two_runs_of_one_seed_that_differ_are_refused(tmp_path: Path) -> None:
+    write_sweep(tmp_path)
+    rows = collect(tmp_path, "sweep").rows
+    again = next(row for row in rows if row["metric"] == "violation/mass")
+    with pytest.raises(InvalidArgument, match="two runs differ"):
+        compare([*rows, {**again, "value": again["value"] + 1}], "violation/mass", axis="guidance", baseline="none")
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [({"metric": "violation/mas"}, "metric"), ({"axis": "guide"}, "axis"), ({"baseline": "nothing"}, "baseline")],
+)
+def test_unknown_names(tmp_path: Path, changes: dict[str, str], named: str) -> None:
+    write_sweep(tmp_path)
+    options = {"metric": "violation/mass", "axis": "guidance", "baseline": "none"} | changes
+    with pytest.raises(InvalidArgument, match=named):
+        compare(collect(tmp_path, "sweep").rows, options.pop("metric"), **options)
+
+
+def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_sweep(tmp_path)
+    (tmp_path / "run-dps-0" / "metrics.json").write_text("")
+    assert main(["results", "sweep=sweep", f"runs={tmp_path}"]) == 0
+    out = tmp_path / "results"
+    assert "left out: run-dps-0" in capsys.readouterr().out
+    (count,) = query("SELECT count(DISTINCT run) AS runs, min(seed) AS seed FROM t", t=out / "sweep.parquet")
+    assert count == {"runs": len(ARMS) * SEEDS - 1, "seed": 0}
+    assert len(query("FROM t", t=out / "sweep.features.parquet")) == count["runs"]
+    assert {row["residual"] for row in query("FROM t", t=out / "sweep.steps.parquet")} == {0.5}
+    assert "| mass | projection | 12 |" in (out / "sweep.md").read_text("utf-8")
+
+
+def test_command_without_a_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_sweep(tmp_path)
+    assert main(["results", "sweep=swoop", f"runs={tmp_path}"]) == 2
+    assert "one that was run in" in capsys.readouterr().err
