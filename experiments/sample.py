@@ -15,6 +15,7 @@ from physgen.errors import InvalidArgument
 from physgen.experiments.certified import certified, warnings_of
 from physgen.experiments.drawing import Drawn, Request, draw, opened, outcome
 from physgen.experiments.physics import check_request, physics_of, remarks
+from physgen.experiments.plan import plan_memory
 from physgen.experiments.report import write_report
 from physgen.experiments.rules import chosen
 from physgen.experiments.sample_page import make_page
@@ -33,20 +34,24 @@ def run(config: SampleConfig) -> None:
     constraint, reasons = chosen(config.constraint, config.prompt, config.world)
     config = replace(config, constraint=constraint)
     settings = asdict(config)
-    name = run_name("sample", {key: value for key, value in settings.items() if key != "out"})
+    name = run_name("sample", {key: value for key, value in settings.items() if key not in ("out", "memory", "plan")})
     out = check_out(config.out or Path("runs") / name)
     physics = physics_of(config.world, request, config.constraint, config.guidance, config.observable)
-    check(config.world)
     guidance, observable, grid = physics.guidance, physics.observable, physics.grid
+    console = Console(soft_wrap=True, highlight=False)
+    if config.plan:
+        plan_memory(config, guidance, observable, console)
+        return
+    check(config.world)
     if config.compare and guidance is None:
         raise InvalidArgument("compare", True, "true only with both a constraint and a guidance")
 
+    plan_memory(config, guidance, observable, console)
     world = opened(config.world, config.device)
     if guidance:
         with guide(world.pipe, guidance, observable=observable, grid=grid):
             pass  # refuses a pipeline that cannot be guided
     notes = [*reasons, *remarks(world, config.prompt, config.constraint)]
-    console = Console(soft_wrap=True, highlight=False)
     for note in notes:
         console.print(note, markup=False)
     open_run(out)

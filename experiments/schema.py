@@ -26,6 +26,8 @@ class SampleConfig:
     guidance_scale: float | None
     compare: bool
     device: str | None
+    memory: float | None
+    plan: bool
     out: str | None
 
 

@@ -52,9 +52,9 @@ def load_checkpoint(pipe: Any, path: str | Path, alpha: float = 1.0, *, trust_pi
 
     W <- W + alpha B A  (LoRA, summed in float32)    or    W <- the file's W
 
-    ``path`` is a .safetensors file, or a folder of ``step-N`` or ``epoch-N`` of which the largest N is taken. Names are
-    Wan's own or diffusers', with or without a prefix such as ``pipe.dit.``. The weights change only after everything
-    was found in order.
+    ``path`` is a .safetensors file, a .safetensors.index.json of shards, or a folder of ``step-N`` or ``epoch-N`` of
+    which the largest N is taken. Names are Wan's own or diffusers', with or without a prefix such as ``pipe.dit.``. The
+    weights change only after everything was found in order.
 
     Raises:
         InvalidArgument: nothing to load, keys of another architecture, half a pair, two ranks, LoRA beside full

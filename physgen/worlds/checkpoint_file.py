@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
 from pathlib import Path
@@ -13,7 +14,8 @@ from torch import Tensor
 
 from physgen.errors import InvalidArgument
 
-CHECKPOINTS = "a .safetensors file, or a folder of step-N.safetensors or of epoch-N.safetensors"
+CHECKPOINTS = "a .safetensors file, an index of its shards, or a folder of step-N.safetensors or of epoch-N.safetensors"
+INDEX = ".safetensors.index.json"
 NUMBERED = re.compile(r"(step|epoch)-(\d+)(\.safetensors)?")
 #: how files written by torch.save begin: zip archives, and pickles before torch 1.6
 PICKLES = (b"PK\x03\x04", b"\x80")
@@ -34,7 +36,7 @@ def latest(path: Path) -> Path:
         raise InvalidArgument("checkpoint", str(path), "one of its files: step-N and epoch-N are two runs")
     if found:
         return latest(max(found, key=lambda item: item[1])[2])
-    files = list(path.glob("*.safetensors"))
+    files = list(path.glob("*.safetensors.index.json")) or list(path.glob("*.safetensors"))
     if len(files) != 1:
         names = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
         raise InvalidArgument("checkpoint", str(path), f"{CHECKPOINTS}; the folder holds {names}")
@@ -47,6 +49,8 @@ def read_tensors(file: Path, *, trust_pickle: bool = False) -> dict[str, Tensor]
     Raises:
         InvalidArgument: an empty, truncated or foreign file; a pickle that is not trusted, or holds more than tensors.
     """
+    if file.name.endswith(INDEX):
+        return _read_shards(file)
     with file.open("rb") as stream:
         start = stream.read(9)
     if start.startswith(PICKLES) and start[8:] != b"{":  # after the length of a safetensors header, which may be 0x80
@@ -57,6 +61,20 @@ def read_tensors(file: Path, *, trust_pickle: bool = False) -> dict[str, Tensor]
         return load_file(file)
     except SafetensorError as error:
         raise InvalidArgument("checkpoint", str(file), f"a whole safetensors file ({error})") from error
+
+
+def _read_shards(index: Path) -> dict[str, Tensor]:
+    try:
+        names: dict[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        shards = {name: index.parent / name for name in sorted(set(names.values()))}
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise InvalidArgument("checkpoint", str(index), f"JSON with a weight_map ({error})") from error
+    if missing := [name for name, shard in shards.items() if not shard.is_file() or shard.parent != index.parent]:
+        raise InvalidArgument("checkpoint", str(index), f"every shard that it names; missing: {', '.join(missing)}")
+    tensors = {name: read_tensors(shard) for name, shard in shards.items()}
+    if absent := [key for key, name in names.items() if key not in tensors[name]]:
+        raise InvalidArgument("checkpoint", str(index), f"shards that hold {absent[0]} where the index has it")
+    return {key: tensor for shard in tensors.values() for key, tensor in shard.items()}
 
 
 def _unpickle(file: Path) -> dict[str, Tensor]:

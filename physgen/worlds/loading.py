@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from physgen.errors import InvalidArgument
+from physgen.worlds.architecture import check_size
 from physgen.worlds.checkpoint import LoadReport, Plan, apply_plan, plan_checkpoint
+from physgen.worlds.placement import check_placement
 from physgen.worlds.weights import check_whole, pipeline_class, read_index
 
 if TYPE_CHECKING:
@@ -46,11 +48,12 @@ def check(spec: WorldSpec) -> Checked:
 
     Raises:
         MissingWeights: weights that are not there, or not whole.
-        InvalidArgument: a folder of another pipeline, a checkpoint that is missing or does not fit, a dtype or a
-            scheduler that does not exist.
+        InvalidArgument: a folder of another pipeline, a checkpoint that is missing or does not fit, a size that its
+            models cannot draw, a dtype, a scheduler, an offloading or an attention that does not exist.
     """
     import diffusers
 
+    check_placement(spec)
     folder = spec.folder()
     module, _, name = spec.pipeline.rpartition(".")
     cls = getattr(importlib.import_module(module), name)
@@ -59,6 +62,7 @@ def check(spec: WorldSpec) -> Checked:
     elif (found := read_index(folder).get("_class_name")) not in {base.__name__ for base in cls.__mro__}:
         raise InvalidArgument("pipeline", f"{folder}: {found}", f"{name} in world={spec.name}")
     check_whole(folder)
+    check_size(spec)
     dtype: dict[str, Any] = {part: getattr(torch, text, None) for part, text in spec.dtype.items()}
     if not all(isinstance(value, torch.dtype) for value in dtype.values()):
         raise InvalidArgument("world.dtype", spec.dtype, "names of torch, float32, float16 or bfloat16")

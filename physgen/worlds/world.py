@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from physgen.observables import ColourMap, Intensity, Observable
 from physgen.worlds.checkpoint import LoadReport
 from physgen.worlds.levels import LEVEL_WORDS, words_of
 from physgen.worlds.loading import check
+from physgen.worlds.placement import place
 from physgen.worlds.weights import locate
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ class WorldSpec:
     format or a hub id), else ``hub`` at ``revision``, else those inside the package. ``scheduler`` changes entries of
     the saved scheduler's configuration, ``_class_name`` included; ``arguments`` are for every call of the pipeline;
     ``dtype`` is by component, ``default`` for the others. ``threads`` is the number of CPU threads that suits the model
-    (``None``: torch's choice). ``level`` names the family of every prompt (``None``: its words do).
+    (``None``: torch's choice). ``level`` names the family of every prompt (``None``: its words do). ``offload``,
+    ``tiling``, ``slicing`` and ``attention`` are as in `place`; ``components`` are the models' published
+    configurations, to plan with where the weights are not here.
     """
 
     name: str
@@ -76,6 +79,11 @@ class WorldSpec:
     needs_checkpoint: bool = False
     threads: int | None = None
     level: str | None = None
+    offload: str = "none"
+    tiling: bool = False
+    slicing: bool = False
+    attention: str | None = None
+    components: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def family(self, prompt: str) -> str:
         """The family that most words of the prompt belong to; the first one when no word belongs to any.
@@ -131,7 +139,9 @@ class WorldSpec:
         Raises: as `check`.
         """
         pipe, report = check(self).load(self)
-        return World(self, pipe.to(device or ("cuda" if torch.cuda.is_available() else "cpu")), report)
+        where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        here = self if where.type != "cpu" else replace(self, offload="none")  # there is nothing to take weights off
+        return World(self, place(pipe, here, where), report)
 
 
 @dataclass

@@ -260,10 +260,9 @@ def test_the_list_says_what_is_here_and_what_is_damaged(
 ) -> None:
     for name in ("1.3B", "14B"):
         repository = tmp_path / f"models--Wan-AI--Wan2.1-T2V-{name}-Diffusers"
-        (repository / "refs").mkdir(parents=True)
-        (repository / "refs" / "main").write_text("0" * 40)
-        shutil.copytree(folder, repository / "snapshots" / ("0" * 40))
-    truncate(tmp_path.joinpath(repository, "snapshots", "0" * 40, "vae", "diffusion_pytorch_model.safetensors"))
+        snapshot = repository / "snapshots" / str(world_spec(f"wan2.1-t2v-{name.lower()}").revision)
+        shutil.copytree(folder, snapshot)
+    truncate(snapshot / "vae" / "diffusion_pytorch_model.safetensors")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     assert main(["worlds"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
