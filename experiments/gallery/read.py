@@ -81,6 +81,7 @@ def unguided(guided: Entry) -> Entry:
         violation=violation(metrics, guided.laws, "unguided_residual_rms"),
         drift=value(metrics["unguided_drift"]),
         seconds=value(metrics["unguided_wall_time_s"]),
+        nfe=None,
         certificate={},
     )
 
