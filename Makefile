@@ -6,7 +6,7 @@ STAMP := .venv/.complete
 
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo test lint kernels bench
+.PHONY: demo test lint kernels bench paper paper-fresh
 .NOTPARALLEL:
 
 # CPU torch where its index is reachable (it is a tenth of the size), else whatever the usual index gives.
@@ -39,3 +39,9 @@ kernels: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m physgen.experiments.bench
 	$(BIN)/physgen benchmark-guidance n=64 'seeds=[100]' steps=25 out=$$(mktemp -d)/heat
+
+paper: $(STAMP)
+	$(BIN)/physgen paper pdf
+
+paper-fresh: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/physgen paper fresh

@@ -20,7 +20,7 @@ def make(spec: FigureSpec, store: Store) -> Made:
         by_run.setdefault(row["run"], []).append(row)
     picture = sized(2.1)
     axes = picture.subplots(1, len(one.runs), sharey=True, squeeze=False)[0]
-    numbers = {"seed": Number(one.seed, tuple(one.runs.values()))}
+    numbers = {"n": Number(spec.seeds, (spec.sweep,), spec.seeds), "seed": Number(one.seed, tuple(one.runs.values()))}
     for panel, (guidance, run) in zip(axes, one.runs.items(), strict=True):
         rows = sorted(by_run[run], key=lambda row: row["frame"])
         table = np.array([[row[f"p_{phase}"] for row in rows] for phase in PHASES])

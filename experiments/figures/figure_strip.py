@@ -35,6 +35,7 @@ def make(spec: FigureSpec, store: Store) -> Made:
         count = sum(mark(law, row)[1] for (name, _), row in readings.items() if name == run)
         marked[f"{law}.{guidance}.marked"] = Number(count, (run,))
     numbers = {"tolerance": Number(100 * MICROSCOPY_NOISE, ("physgen.audit.MICROSCOPY_NOISE",))}
+    numbers["n"] = Number(spec.seeds, (spec.sweep,), spec.seeds)
     numbers |= {f"{one.law}.seed": Number(one.seed, tuple(one.runs.values())) for one in shown(spec, store)}
     return Made(numbers=numbers | marked, picture=picture)
 

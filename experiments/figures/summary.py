@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from physgen.experiments.evaluate.recognition import paired_distances
 from physgen.experiments.figures.numbers import Number, median_interval
 from physgen.experiments.figures.results import Arm, Array, Sweep
 from physgen.experiments.figures.spec import FigureSpec
 from physgen.experiments.figures.store import Store
-from physgen.experiments.metrics import Discrepancy, Interval, mean_interval, median_bandwidth
+from physgen.experiments.metrics import Discrepancy, Interval, bootstrap, mean_interval, median_bandwidth
 from physgen.experiments.results.compare import compare
 
 UNGUIDED, FREE = "none", "afterwards"
@@ -85,16 +84,20 @@ def truth(spec: FigureSpec, store: Store, law: str) -> Array:
 
 def distance(mine: Array, reference: Array) -> float:
     """Unbiased MMD^2, NaN for few videos."""
-    if len(mine) < LEAST:
-        return np.nan
-    return Discrepancy.gaussian(mine, reference, median_bandwidth(reference))()
+    return discrepancy(mine, reference)() if len(mine) >= LEAST else np.nan
 
 
 def excess(mine: Array, free: Array, reference: Array) -> Interval:
     """MMD^2 less the free baseline's, prompts resampled together."""
     if len(mine) < LEAST:
         return Interval(np.nan, np.nan, np.nan)
-    return paired_distances(mine, free, reference, 0)["mmd2"]
+    first, second = discrepancy(mine, reference), discrepancy(free, reference)
+    return bootstrap(lambda rows: first(rows) - second(rows), len(mine))
+
+
+def discrepancy(mine: Array, reference: Array) -> Discrepancy:
+    """With the bandwidth of the reference, as everywhere."""
+    return Discrepancy.gaussian(mine, reference, median_bandwidth(reference))
 
 
 def tests(sweep: Sweep, arms: list[Arm]) -> dict[tuple[str, str], float]:
