@@ -67,10 +67,13 @@ def test_finished_runs_are_skipped_and_shared(tiny: Path, tmp_path: Path) -> Non
 def test_run_directory_is_complete(tiny: Path, tmp_path: Path) -> None:
     assert ablate(tiny, tmp_path, "law=diffusion", "guidance=projection", "guidance.start=0.0") == 0
     (folder,) = tmp_path.glob("run-*")
-    assert (
-        sorted(path.name for path in folder.iterdir())
-        == ["config.yaml", "log.jsonl", "metrics.json", "video.mp4", "video.tif"]
-    )
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "config.yaml",
+        "log.jsonl",
+        "metrics.json",
+        "video.mp4",
+        "video.tif",
+    ]
     metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
     assert metrics["imposed"] == ["diffusion"]
     assert metrics["violation"].keys() == {"mass", "diffusion"}
