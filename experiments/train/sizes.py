@@ -1,0 +1,66 @@
+"""Smaller transformers behind the shipped autoencoder, on two families: the size axis of the scaling study.
+
+``python -m physgen.experiments.train.sizes OUT`` writes ``OUT/SIZE/world`` for `physgen ablate world.path=...`. Resumes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from physgen.experiments.config import configure, typed
+from physgen.experiments.train import TrainConfig, latents
+from physgen.experiments.train.data import plan, simulate_all
+from physgen.experiments.train.transformer import train_transformer
+from physgen.worlds import load_world
+from physgen.worlds.micro.export import export
+from physgen.worlds.micro.text import build_tokenizer, vocabulary
+
+FAMILIES, CLIPS, STEPS = ("dye", "growth"), 2000, 1500
+#: heads of 64 channels, layers
+SIZES = {"xs": (1, 2), "s": (2, 4)}
+
+
+def train(size: str, out: Path, *, clips: int = CLIPS, steps: int = STEPS, processes: int = 1) -> Path:
+    """Train one size and return its world's folder."""
+    config = typed(configure("train", []), TrainConfig)
+    heads, layers = SIZES[size]
+    arguments = {
+        **config.transformer.arguments,
+        "num_attention_heads": heads,
+        "num_layers": layers,
+        "ffn_dim": 192 * heads,
+    }
+    schedule = replace(config.transformer.schedule, steps=steps, warmup=min(200, 1 + steps // 4))
+    settings = replace(config.transformer, arguments=arguments, schedule=schedule, compile=False)
+    shards = plan(out / "data", FAMILIES, clips, clips // 20, config.seed)
+    simulate_all(shards, processes)
+    autoencoder = load_world("micro").pipe.vae
+    latents.encode_all(out, shards, autoencoder, processes=processes)
+    folder = out / size
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "latents").exists():
+        (folder / "latents").symlink_to((out / "latents").resolve())
+    model = train_transformer(folder, shards, settings, seed=config.seed, processes=processes)
+    mean, std = latents.statistics({family: latents.load(out, shards, family, "train") for family in FAMILIES})
+    export(
+        folder / "world",
+        transformer=model.transformer,
+        text_encoder=model.text_encoder,
+        tokenizer=build_tokenizer(vocabulary()),
+        autoencoder=autoencoder,
+        latents_mean=mean,
+        latents_std=std,
+        shift=settings.shift,
+    )
+    return folder / "world"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("size", choices=SIZES, nargs="*", default=list(SIZES))
+    options = parser.parse_args()
+    for name in options.size:
+        print(train(name, options.out))
