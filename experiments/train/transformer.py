@@ -108,9 +108,7 @@ def draw_captions(chosen: Sequence[tuple[str, dict[str, str]]], drop: float, dra
 
 def tokens(tokenizer: Any, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
     """Word numbers and mask ``[B, MAX_WORDS]``."""
-    text = tokenizer(
-        list(prompts), padding="max_length", max_length=MAX_WORDS, truncation=True, return_tensors="pt"
-    )
+    text = tokenizer(list(prompts), padding="max_length", max_length=MAX_WORDS, truncation=True, return_tensors="pt")
     return text.input_ids, text.attention_mask
 
 

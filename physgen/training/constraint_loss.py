@@ -33,10 +33,10 @@ class ConstraintLoss:
 
     x0_hat is a posterior mean. Where h(x0) = 0 for the data, h(E x0) = -1/2 tr(h'' Cov[x0 | x_t]) + ...: nothing for a
     linear law, but for any other a violation that belongs to a perfect model and grows with the noise. The weight takes
-    that out: `explained` falls to 0 with it; ``torch.ones_like`` keeps all levels for linear laws (mass). A batch of weight
-    0 is not decoded. The gradient of ``distance`` is exact, that of half the squared distance to the fields that
-    hold the law being f - P f; it leaves noise that a residual's derivatives would amplify. Samples that are not
-    finite, that no solution is near, or whose gradient is not finite, cost nothing and are counted.
+    that out: `explained` falls to 0 with it; ``torch.ones_like`` keeps all levels, for linear laws (mass). A batch
+    without weight is not decoded. The gradient of ``distance`` is exact, that of half the squared distance to the
+    fields that hold the law being f - P f; it leaves noise that a residual's derivatives would amplify. Samples that
+    are not finite, that no solution is near, or whose gradient is not finite, cost nothing and are counted.
 
     Args:
         constraints: what the fields of the sample obey.
@@ -90,7 +90,7 @@ class ConstraintLoss:
     def __call__(
         self,
         x0_hat: Float[Tensor, "B *shape"],
-        sigma: Float[Tensor, "B *ones"] | float,
+        sigma: Tensor | float,
         *,
         decode: Decode | None = None,
         grid: Grid | None = None,
@@ -116,12 +116,12 @@ class ConstraintLoss:
         finite = finite_samples(x0_hat.detach())
         with torch.autocast(x0_hat.device.type, enabled=False):
             x0 = torch.where(of_samples(finite & wanted, x0_hat), x0_hat, 0).to(dtype)
-            if x0.requires_grad:
-                x0.register_hook(self._keep_finite)
             rho = self.violations(x0, decode=decode, grid=grid)
             losses = torch.stack([(rho[name] - self.floors[name]).clamp(min=0).square() / 2 for name in rho]).sum(0)
         usable = finite & wanted & losses.detach().isfinite()
         self.skipped += int((wanted & ~usable).sum())
+        if x0.requires_grad:
+            x0.register_hook(lambda gradient: self._keep_finite(gradient, usable))
         return weights.to(losses.dtype) * torch.where(usable, losses, 0)
 
     def violations(
@@ -154,8 +154,8 @@ class ConstraintLoss:
             raise InvalidArgument("weight", weights.tolist(), f"{len(x0_hat)} finite numbers >= 0")
         return weights
 
-    def _keep_finite(self, gradient: Tensor) -> Tensor:
-        """The gradient, 0 for samples where it is not finite, which are counted."""
+    def _keep_finite(self, gradient: Tensor, usable: Tensor) -> Tensor:
+        """The gradient, 0 for samples where it is not finite; those of them that were usable are counted."""
         finite = finite_samples(gradient)
-        self.skipped += int((~finite).sum())
+        self.skipped += int((usable & ~finite).sum())
         return torch.where(of_samples(finite, gradient), gradient, 0)

@@ -36,7 +36,7 @@ def native(module: str) -> str:
     name = f"{module}."
     for ours, theirs in NATIVE.items():
         name = name.replace(f".{ours}.", f".{theirs}.")
-    if translated(f"{name}weight", {}) != f"{module}.weight":
+    if name == f"{module}." or translated(f"{name}weight", {}) != f"{module}.weight":
         raise InvalidArgument("module", module, f"layers of a Wan block: {', '.join(NATIVE)}")
     return name.removesuffix(".")
 

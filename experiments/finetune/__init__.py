@@ -1,0 +1,39 @@
+"""`physgen finetune`: train a LoRA of the embedded world on a simulator, with constraints in the loss and without.
+
+Every stage resumes: shards, latents, LoRAs and videos that are there are kept, training goes on from its checkpoint.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from physgen.experiments.evaluate import resume
+from physgen.experiments.finetune.compare import compare
+from physgen.experiments.finetune.options import FinetuneConfig
+from physgen.experiments.finetune.train import Arm, train_arms
+from physgen.experiments.train import latents
+from physgen.experiments.train.data import plan, simulate_all
+from physgen.records import run_name
+
+__all__ = ["FinetuneConfig", "run"]
+
+
+def run(config: FinetuneConfig) -> None:
+    """Train ``out/ARM-SEED/lora.safetensors`` for every arm and seed, and compare what they draw.
+
+    Raises:
+        InvalidArgument: as `FinetuneConfig.check`, and a folder with other options.
+    """
+    config.check()
+    settings = {key: value for key, value in asdict(config).items() if key not in ("out", "processes")}
+    out = Path(config.out or Path("runs") / run_name("finetune", settings)).expanduser()
+    resume(out, settings)
+    shards = plan(out / "data", [config.family], config.clips, config.validation, 0)
+    simulate_all(shards, config.processes)
+    latents.encode_all(out, shards, config.world.load("cpu").pipe.vae, processes=config.processes)
+    names = ("without", "with") if config.constraint else ("without",)
+    arms = [Arm(out, name, seed) for seed in config.seeds for name in names]
+    train_arms(arms, shards, config)
+    compare(config, out, shards, arms)
+    print(out)

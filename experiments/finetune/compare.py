@@ -1,0 +1,77 @@
+"""What the fine-tuned models and the untuned one draw from the same noise of held-out prompts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from physgen import __version__
+from physgen.constraints import MassConservation
+from physgen.experiments.evaluate.recognition import features
+from physgen.experiments.evaluate.tables import publish
+from physgen.experiments.evaluate.videos import Prompt, collect, plan, produce, prompts
+from physgen.experiments.finetune.measure import Array, Measured, held_out_loss, measure, project
+from physgen.experiments.finetune.options import FinetuneConfig
+from physgen.experiments.finetune.paired import summarise, tables
+from physgen.experiments.finetune.train import Arm
+from physgen.experiments.train.data import Shard
+from physgen.records import git_sha, write_json_atomic
+from physgen.simulators import GRAMMARS
+from physgen.worlds import WorldSpec
+from physgen.worlds.micro.judge import Judge
+
+
+def compare(config: FinetuneConfig, out: Path, shards: list[Shard], arms: list[Arm]) -> None:
+    """Write ``metrics.json`` and ``finetune.md``: losses on held-out clips and, with ``n``, what samples violate."""
+    torch.set_num_threads(1)
+    models = {("untuned", 0): config.world}
+    models |= {(arm.name, arm.seed): replace(config.world, checkpoint=str(arm.file)) for arm in arms}
+    found = [
+        held_out_loss(spec.load("cpu"), *key, out, shards, config.family)
+        for key, spec in tqdm(models.items(), desc="held out")
+    ]
+    reference = None
+    if config.n:
+        asked = prompts(config.family, config.n * len(GRAMMARS[config.family]), "held_out", 0)
+        reference, floors = truth(config, out, asked)
+        found += floors
+        for key, spec in models.items():
+            found += drawn(config, out, *key, spec, asked)
+    result = summarise(found, reference)
+    publish(out / "finetune.md", tables(result))
+    about = {
+        "version": __version__,
+        "git_sha": git_sha(),
+        "prompts": config.n and len(asked),
+        "clips": config.validation,
+    }
+    write_json_atomic(out / "metrics.json", {**about, "training_seeds": config.seeds, **result})
+
+
+def truth(config: FinetuneConfig, out: Path, asked: list[Prompt]) -> tuple[Array, list[Measured]]:
+    """Features of simulator videos of the prompts, and figures of others and of their reconstructions."""
+    tasks, judge = plan(out, ("reference", "simulator"), asked, 0), Judge.load()
+    produce(config.world, tasks, processes=config.processes)
+    videos = collect(tasks).videos
+    floors = [measure(arm, "data", 0, asked, videos[arm], judge) for arm in ("simulator", "reconstruction")]
+    return features(judge, videos["reference"]), floors
+
+
+def drawn(
+    config: FinetuneConfig, out: Path, model: str, seed: int, spec: WorldSpec, asked: list[Prompt]
+) -> list[Measured]:
+    """Figures of a model's samples: as they are, projected and, for mass, guided on the way."""
+    constraints, judge = config.constraints(), Judge.load()
+    guidable = bool(constraints) and all(isinstance(constraint, MassConservation) for constraint in constraints)
+    arms = ("unguided", "guided") if guidable else ("unguided",)
+    tasks = plan(out / f"{model}-{seed}", arms, asked, 0)
+    produce(spec, tasks, processes=config.processes)
+    videos = collect(tasks).videos
+    if constraints:
+        for arm in arms:
+            pairs = zip(asked, videos[arm].split(1), strict=True)
+            videos[f"{arm} + projection"] = torch.cat([project(spec, constraints, p, v) for p, v in pairs])
+    return [measure(model, arm, seed, asked, video, judge) for arm, video in videos.items()]

@@ -1,0 +1,70 @@
+"""What one model's videos of held-out prompts are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from physgen.constraints import Constraint
+from physgen.experiments.evaluate.laws import contrast, law
+from physgen.experiments.evaluate.mass import LEAST_CONTRAST
+from physgen.experiments.evaluate.memory import flow_losses, normalise
+from physgen.experiments.evaluate.recognition import features, phase_order, recognised
+from physgen.experiments.evaluate.videos import Prompt
+from physgen.experiments.train import latents
+from physgen.experiments.train.data import Shard, Videos
+from physgen.guidance import Projection
+from physgen.worlds import World, WorldSpec
+from physgen.worlds.micro.judge import Judge
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One model's figures per prompt or clip ``[N]``, and feature vectors ``[N, F]`` of its videos.
+
+    ``model`` is ``untuned``, ``without`` or ``with`` constraints, or where the videos are from; ``arm`` what was done
+    when sampling; ``seed`` that of the training.
+    """
+
+    model: str
+    arm: str
+    seed: int
+    values: dict[str, Array]
+    vectors: Array | None = None
+
+
+def measure(model: str, arm: str, seed: int, asked: Sequence[Prompt], videos: Tensor, judge: Judge) -> Measured:
+    """Laws, recognition and features of videos ``[N, 3, T, H, W]``."""
+    family, vectors = asked[0].family, features(judge, videos)
+    hits = recognised(judge, asked, vectors)
+    if family == "mitosis":
+        values = phase_order(judge, videos)
+    else:
+        rows = [law(family, prompt.attributes, video) for prompt, video in zip(asked, videos, strict=True)]
+        values = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    if family == "dye":
+        ranges = [contrast(video, prompt.attributes) for prompt, video in zip(asked, videos, strict=True)]
+        values["failed"] = (np.array(ranges) < LEAST_CONTRAST).astype(float)
+    values |= {name: hits[name] for name in ("family", "attributes")}
+    return Measured(model, arm, seed, values, vectors)
+
+
+def project(spec: WorldSpec, constraints: list[Constraint], prompt: Prompt, video: Tensor) -> Tensor:
+    """The terminal projection of `physgen.guide`, on a finished video ``[1, 3, T, H, W]``."""
+    observable, grid = spec.observable(prompt.caption), spec.grid(prompt.caption)
+    target = Projection(constraints).project(observable(video.double()), grid, observable.bounds)
+    return observable.embed(video.double(), target).clamp(0, 1).float()
+
+
+def held_out_loss(world: World, model: str, seed: int, root: Path, shards: list[Shard], family: str) -> Measured:
+    """Flow-matching loss of each held-out clip, with the same noise for every model."""
+    x0 = normalise(world, latents.load(root, shards, family, "validation"))
+    losses = flow_losses(world, x0, Videos.open(shards, family, "validation").captions, 0)
+    return Measured(model, "held-out clips", seed, {"flow_loss": losses})

@@ -1,0 +1,78 @@
+"""Options of `physgen finetune`; values and meanings are in ``conf/finetune.yaml``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from physgen.constraints import Constraint
+from physgen.errors import InvalidArgument
+from physgen.experiments.config import build
+from physgen.experiments.evaluate.videos import prompts
+from physgen.experiments.physics import check_fields
+from physgen.experiments.train.loop import Schedule
+from physgen.grid import finite
+from physgen.simulators import SIMULATORS
+from physgen.training import ConstraintLoss, explained
+from physgen.worlds import WorldSpec
+
+#: weights of noise levels by name
+WEIGHTS: dict[str, Callable[[Tensor], Tensor]] = {"explained": explained, "all": torch.ones_like}
+
+
+@dataclass
+class FinetuneConfig:
+    """Options of `physgen finetune`, see ``conf/finetune.yaml``."""
+
+    world: WorldSpec
+    constraint: dict[str, Any]
+    measure: str
+    weight: str
+    balance: float | None
+    family: str
+    clips: int
+    validation: int
+    rank: int
+    batch: int
+    drop_prompt: float
+    schedule: Schedule
+    seeds: list[int]
+    n: int
+    processes: int
+    out: str | None
+
+    def constraints(self) -> list[Constraint]:
+        """What the loss is of."""
+        return [build(Constraint, entry) for entry in self.constraint.values()]
+
+    def check(self) -> None:
+        """Refuse what cannot work, before anything is simulated.
+
+        Raises: InvalidArgument.
+        """
+        if self.family not in SIMULATORS:
+            raise InvalidArgument("family", self.family, ", ".join(SIMULATORS))
+        if not self.world.pipeline.endswith(".MicroPipeline") or self.family not in self.world.families:
+            raise InvalidArgument(
+                "world", self.world.name, "micro, or one of its class: larger ones have other trainers"
+            )
+        for name, least in {"clips": 1, "validation": 8, "n": 0, "processes": 1, "batch": 1, "rank": 1}.items():
+            if getattr(self, name) < least:
+                raise InvalidArgument(name, getattr(self, name), f"at least {least}")
+        if 0 < self.n < 8:
+            raise InvalidArgument("n", self.n, "0, to train only, or at least 8")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise InvalidArgument("seeds", self.seeds, "one or more different numbers")
+        if self.weight not in WEIGHTS:
+            raise InvalidArgument("weight", self.weight, ", ".join(WEIGHTS))
+        if self.balance is not None:
+            finite("balance", self.balance, "null or a finite number > 0", lambda value: value > 0)
+        if constraints := self.constraints():
+            caption = prompts(self.family, 1, "train", 0)[0].caption
+            read, grid = self.world.observable(caption), self.world.grid(caption)
+            check_fields(constraints, read, grid, self.world.num_frames)
+            ConstraintLoss(constraints, measure=self.measure)

@@ -1,0 +1,85 @@
+"""Models against each other, prompt by prompt: 95 % bootstrap intervals over prompts, training seeds averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from physgen.experiments.evaluate.recognition import DRAWS
+from physgen.experiments.evaluate.tables import Table
+from physgen.experiments.finetune.measure import Array, Measured
+from physgen.experiments.metrics import Discrepancy, Interval, bootstrap, mean_interval, median_bandwidth
+
+PAIRS = (("with", "without"), ("with", "untuned"), ("without", "untuned"))
+Statistic = Callable[[Array], float]
+
+
+def averaged(found: Sequence[Measured], name: str) -> Array:
+    """One figure per prompt, the mean over training seeds."""
+    return np.asarray(np.nanmean([one.values[name] for one in found], axis=0))
+
+
+def discrepancy(found: Sequence[Measured], reference: Array) -> Callable[[Any], float]:
+    """MMD^2 to the reference on rows of the prompts, the mean over training seeds."""
+    width = median_bandwidth(reference)
+    each = [Discrepancy.gaussian(one.vectors, reference, width) for one in found if one.vectors is not None]
+    return lambda rows: float(np.mean([one(rows) for one in each]))
+
+
+def intervals(found: Sequence[Measured], reference: Array | None) -> dict[str, Interval]:
+    """Mean of every figure, and MMD^2, of a model in one arm."""
+    means = {name: mean_interval(averaged(found, name)) for name in found[0].values}
+    if found[0].vectors is None or reference is None:
+        return means
+    return means | {"mmd2": bootstrap(discrepancy(found, reference), len(reference), draws=DRAWS)}
+
+
+def difference(a: Sequence[Measured], b: Sequence[Measured], reference: Array | None) -> dict[str, Interval]:
+    """Model ``a`` minus model ``b`` in the same arm."""
+    means = {name: mean_interval(averaged(a, name) - averaged(b, name)) for name in a[0].values}
+    if a[0].vectors is None or reference is None:
+        return means
+    first, second = discrepancy(a, reference), discrepancy(b, reference)
+    return means | {"mmd2": bootstrap(lambda rows: first(rows) - second(rows), len(reference), draws=DRAWS)}
+
+
+def summarise(measured: Sequence[Measured], reference: Array | None) -> dict[str, Any]:
+    """Every model and pair of models in every arm: ``models``, ``differences`` and, of each seed, ``seeds``."""
+    groups: dict[tuple[str, str], list[Measured]] = {}
+    for one in measured:
+        groups.setdefault((one.arm, one.model), []).append(one)
+    result: dict[str, Any] = {"models": {}, "differences": {}, "seeds": {}}
+    for (arm, model), found in groups.items():
+        result["models"].setdefault(arm, {})[model] = plain(intervals(found, reference))
+    for arm in result["models"]:
+        for a, b in PAIRS:
+            if (arm, a) in groups and (arm, b) in groups:
+                pair = groups[arm, a], groups[arm, b]
+                result["differences"].setdefault(arm, {})[f"{a} - {b}"] = plain(difference(*pair, reference))
+        if (arm, "with") in groups:
+            pairs = zip(groups[arm, "with"], groups[arm, "without"], strict=True)
+            result["seeds"][arm] = {str(a.seed): plain(difference([a], [b], reference)) for a, b in pairs}
+    return result
+
+
+def plain(found: dict[str, Interval]) -> dict[str, Any]:
+    """Intervals as dictionaries."""
+    return {name: asdict(value) for name, value in found.items()}
+
+
+def tables(result: dict[str, Any]) -> list[Table]:
+    """A table of each arm, and of the differences in it."""
+    shown = []
+    for kind, title in (
+        ("models", "mean"),
+        ("differences", "paired differences"),
+        ("seeds", "with - without, by seed"),
+    ):
+        for arm, columns in result[kind].items():
+            names = list(next(iter(columns.values())))
+            rows = [[name, *(Interval(**found[name]) for found in columns.values())] for name in names]
+            shown.append(Table(f"{arm}: {title}", ["", *columns], rows))
+    return shown

@@ -1,0 +1,142 @@
+"""Flow matching with a LoRA on the attention and feed-forward layers, alone or with a `ConstraintLoss` on x0_hat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from physgen.adapters.latents import Decoder
+from physgen.experiments.evaluate.memory import Packed, normalise
+from physgen.experiments.finetune.options import WEIGHTS, FinetuneConfig
+from physgen.experiments.train import latents
+from physgen.experiments.train.data import Shard, Videos
+from physgen.experiments.train.distributed import launch
+from physgen.experiments.train.loop import Draw, Objective, fit
+from physgen.experiments.train.transformer import draw_captions, draw_levels, predict, tokens
+from physgen.observables import Observable
+from physgen.training import ConstraintLoss, Mixed, conflict_free
+from physgen.worlds import World
+from physgen.worlds.lora_file import save_lora
+
+LAYERS = ["to_q", "to_k", "to_v", "to_out.0", "ffn.net.0.proj", "ffn.net.2"]
+#: clips whose decoded latents say what costs nothing
+CLEAN = 64
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One LoRA: trained ``with`` constraints or ``without``, from one seed."""
+
+    root: Path
+    name: str
+    seed: int
+
+    @property
+    def folder(self) -> Path:
+        """Its checkpoint, log and files."""
+        return self.root / f"{self.name}-{self.seed}"
+
+    @property
+    def file(self) -> Path:
+        """The finished LoRA, in DiffSynth's names."""
+        return self.folder / "lora.safetensors"
+
+
+def train_arms(arms: list[Arm], shards: list[Shard], config: FinetuneConfig) -> None:
+    """Train those that are not finished, several at a time."""
+    if missing := [arm for arm in arms if not arm.file.exists()]:
+        launch(_train, min(config.processes, len(missing)), missing, shards, config)
+
+
+def _train(rank: int, processes: int, arms: list[Arm], shards: list[Shard], config: FinetuneConfig) -> None:
+    for arm in arms[rank::processes]:
+        train(arm, shards, config)
+
+
+def train(arm: Arm, shards: list[Shard], config: FinetuneConfig) -> None:
+    """Train one LoRA and write ``lora.safetensors`` and, in diffusers' layout, ``pytorch_lora_weights.safetensors``."""
+    from diffusers.utils import convert_state_dict_to_diffusers
+    from peft import LoraConfig, get_peft_model_state_dict
+
+    world = config.world.load("cpu")
+    pipe: Any = world.pipe
+    for part in (pipe.transformer, pipe.text_encoder, pipe.vae):
+        part.requires_grad_(False)
+    torch.manual_seed(arm.seed)
+    pipe.transformer.add_adapter(LoraConfig(r=config.rank, lora_alpha=config.rank, target_modules=LAYERS))
+    trained = {name: p for name, p in pipe.transformer.named_parameters() if p.requires_grad}
+    update = nn.ParameterDict({name.replace(".", "/"): p for name, p in trained.items()})
+    arm.folder.mkdir(exist_ok=True)
+    data = Clips.open(world, arm.root, shards, config.family)
+    objective = flow_matching(world, data, config, constraint_loss(data, config) if arm.name == "with" else None)
+    averaged = fit(0, 1, arm.folder, "lora", update, objective, config.schedule, arm.seed)
+    update.load_state_dict(averaged)
+    layers = convert_state_dict_to_diffusers(get_peft_model_state_dict(pipe.transformer))
+    pipe.save_lora_weights(arm.folder, transformer_lora_layers=layers)
+    save_lora(pipe.transformer, arm.file)
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Normalised latents of the training clips, what they show, and how their fields are read."""
+
+    family: str
+    x0: Tensor
+    attributes: list[dict[str, str]]
+    observables: list[Observable]
+    world: World
+
+    @classmethod
+    def open(cls, world: World, root: Path, shards: list[Shard], family: str) -> Clips:
+        """The training split."""
+        videos = Videos.open(shards, family, "train")
+        x0 = normalise(world, latents.load(root, shards, family, "train"))
+        return cls(family, x0, videos.attributes, [world.observable(text) for text in videos.captions], world)
+
+    def decoder(self, rows: list[int]) -> Decoder:
+        """From latents of some of the clips to their fields, each read by its own colours."""
+        return Decoder(self.world.pipe.vae, Mixed([self.observables[row] for row in rows]))
+
+
+def constraint_loss(data: Clips, config: FinetuneConfig) -> ConstraintLoss:
+    """The loss, with what the decoder does to clean clips as its floors."""
+    constraints, weight = config.constraints(), WEIGHTS[config.weight]
+    rows = list(range(min(CLEAN, len(data.x0))))
+    grid = data.world.grid(data.family)
+    with torch.no_grad():
+        free = ConstraintLoss(constraints, measure=config.measure)
+        rho = free.violations(data.x0[rows], decode=data.decoder(rows), grid=grid)
+    floors = {name: float(values.nanmedian()) for name, values in rho.items()}
+    return ConstraintLoss(constraints, measure=config.measure, weight=weight, floors=floors)
+
+
+def flow_matching(world: World, data: Clips, config: FinetuneConfig, constrained: ConstraintLoss | None) -> Objective:
+    """The objective of `fit`: the same draws with and without constraints."""
+    pipe: Any = world.pipe
+    model, grid, shift = Packed(world), world.grid(data.family), float(pipe.scheduler.config.shift)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+
+    def objective(draw: Draw, generator: torch.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
+        rows = draw.integers(len(data.x0), size=config.batch).tolist()
+        x0 = data.x0[rows]
+        shown = [(data.family, data.attributes[row]) for row in rows]
+        ids, mask = tokens(pipe.tokenizer, draw_captions(shown, config.drop_prompt, draw))
+        sigma = draw_levels(len(rows), shift, generator)
+        noise, s = torch.randn(x0.shape, generator=generator), sigma.view(-1, 1, 1, 1, 1)
+        x_t = (1 - s) * x0 + s * noise
+        velocity = predict(model, x_t, sigma, ids, mask)
+        flow = (velocity - (noise - x0)).square().mean()
+        figures = {"flow_loss": flow.item()}
+        if constrained is None:
+            return flow, figures
+        violation = constrained(x_t - s * velocity, sigma, decode=data.decoder(rows), grid=grid).mean()
+        figures |= {"excess": (2 * violation.item()) ** 0.5, "skipped": float(constrained.skipped)}
+        if config.balance is not None:
+            return flow + config.balance * violation, figures
+        return conflict_free(flow, violation, parameters), figures
+
+    return objective
