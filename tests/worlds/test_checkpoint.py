@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -188,3 +189,31 @@ def test_requests_that_cannot_be_met(tmp_path: Path) -> None:
     shutil.copy(tmp_path / "full.safetensors", tmp_path / "epoch-1.safetensors")
     with pytest.raises(InvalidArgument, match="two runs"):
         load_checkpoint(pipe, tmp_path)
+
+
+def test_shards_are_one_checkpoint(tmp_path: Path) -> None:
+    pipe = tiny()
+    save_full(tmp_path / "whole.safetensors", pipe.transformer)
+    state = load_file(tmp_path / "whole.safetensors")
+    (tmp_path / "whole.safetensors").unlink()
+    shards = {
+        "model-00001-of-00002.safetensors": sorted(state)[::2],
+        "model-00002-of-00002.safetensors": sorted(state)[1::2],
+    }
+    for name, keys in shards.items():
+        save_file({key: state[key] for key in keys}, tmp_path / name)
+    weight_map = {key: name for name, keys in shards.items() for key in keys}
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    other = tiny(1)
+    report = load_checkpoint(other, tmp_path)
+    assert report.kind == "full"
+    assert len(report.loaded) == len(state)
+    for name, weight in other.transformer.state_dict().items():
+        assert torch.equal(weight, pipe.transformer.state_dict()[name])
+    (tmp_path / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(InvalidArgument, match="missing: model-00002-of-00002"):
+        load_checkpoint(other, index)
+    index.write_text('{"weight_map": 3}')
+    with pytest.raises(InvalidArgument, match="weight_map"):
+        load_checkpoint(other, index)
