@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,7 +48,8 @@ def laws(world: World, prompt: Prompt) -> list[Constraint]:
 def draw(world: World, prompt: Prompt) -> dict[str, Float[Tensor, "1 3 T H W"]]:
     """The prompt in every arm; without laws the guided arms are the unguided one."""
     rng = np.random.default_rng([7, prompt.seed])
-    clips = SIMULATORS[prompt.family](1, rng=rng, attributes=[prompt.attributes], split="all")
+    shape = {"frames": world.spec.num_frames, "size": world.spec.height}
+    clips = SIMULATORS[prompt.family](1, rng=rng, attributes=[prompt.attributes], split="all", **shape)
     simulated = torch.from_numpy(clips.video)
     unguided = world.sample(prompt.caption, seed=prompt.seed)
     found = {
@@ -61,7 +63,7 @@ def draw(world: World, prompt: Prompt) -> dict[str, Float[Tensor, "1 3 T H W"]]:
     if constraints:
         found[PROJECTED] = project(world, prompt, constraints, unguided)
         guidance = default_guidance("projection", constraints)
-        options = {"observable": world.observable(prompt.caption), "grid": world.grid(prompt.caption)}
+        options: dict[str, Any] = {"observable": world.observable(prompt.caption), "grid": world.grid(prompt.caption)}
         with guide(world.pipe, guidance, **options):
             found[GUIDED] = world.sample(prompt.caption, seed=prompt.seed)
     return found
@@ -87,11 +89,9 @@ def write_arms(world: World, tasks: Sequence[Task], seeds: int, out: Path) -> No
                 continue
             prompt = prompt_of(task, seed)
             grid = world.grid(task.task)
+            scale: dict[str, Any] = {"spacing": tuple(grid.spacing), "dt": grid.dt}
             for arm, video in draw(world, prompt).items():
                 partial = paths[arm].with_name(f".{task.index}.mp4")
-                write_mp4(
-                    partial,
-                    Video(video[0].transpose(0, 1), spacing=grid.spacing, dt=grid.dt, prompt=task.task),
-                    world.fps,
-                )
+                frames = video[0].transpose(0, 1)
+                write_mp4(partial, Video(frames, prompt=task.task, **scale), world.fps)
                 partial.replace(paths[arm])

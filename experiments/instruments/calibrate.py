@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -34,15 +35,18 @@ def calibrate(world: World, count: int, seed: int, out: Path) -> None:
         for floor, found in tqdm(videos, domain, disable=None):
             for name, value in found.items():
                 read.setdefault(f"{floor}/{name}", []).append(value)
-        arrays = {key: np.sort(np.array(values, np.float32)) for key, values in read.items()}
+        arrays: dict[str, Any] = {}
+        for key, values in read.items():
+            statistic = np.array(values, np.float32)
+            arrays[key] = np.sort(statistic[np.isfinite(statistic)])
         partial = path.with_suffix(".partial")
         with partial.open("wb") as file:
-            np.savez_compressed(file, **{key: values[np.isfinite(values)] for key, values in arrays.items()})
+            np.savez_compressed(file, **arrays)
         partial.replace(path)
 
 
 def _families(world: World, domain: str, count: int, seed: int) -> Iterator[tuple[str, dict[str, float]]]:
-    for subject, video in simulated(*domain.split("."), count=count, seed=seed):
+    for subject, video in simulated(domain, count, seed):
         for floor in (SIMULATOR, RECONSTRUCTION):
             (clip,) = clips_of(filed(through(world, floor, video)), subject)
             yield floor, statistics(clip, DOMAINS[domain])
@@ -51,6 +55,6 @@ def _families(world: World, domain: str, count: int, seed: int) -> Iterator[tupl
 def _seen(count: int, seed: int) -> Iterator[tuple[str, dict[str, float]]]:
     rng = np.random.default_rng(seed)
     for scene in CONSERVED:
-        for _, video in simulated(*scene.split("."), count=count, seed=seed + 1):
+        for _, video in simulated(scene, count, seed + 1):
             (clip,) = clips_of(filed(camera(video, rng)), None)
             yield CAMERA, statistics(clip, DOMAINS[MICROSCOPY])

@@ -16,7 +16,7 @@ from physgen.experiments.evaluate.laws import colour_map
 from physgen.experiments.instruments.objects import Track, follow
 from physgen.experiments.instruments.subject import Subject
 from physgen.grid import Grid
-from physgen.observables import ColourMap, Intensity, Observable
+from physgen.observables import ColourMap, Intensity
 from physgen.simulators import blood, dye, gray_scott, growth, mitosis
 from physgen.simulators.base import FRAMES, SIZE
 
@@ -63,7 +63,7 @@ class Clip:
         return GRIDS[self.subject.family] if self.subject else Grid(spacing=(1.0, 1.0), dt=1.0)
 
     @property
-    def observable(self) -> Observable:
+    def observable(self) -> ColourMap:
         """The colour map that the family's simulator draws with; brightness where there is no family."""
         if self.subject is None:
             return Intensity()

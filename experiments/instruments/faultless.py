@@ -24,8 +24,9 @@ CHUNK = 4
 GAIN, BLEACHED, SHOT, READ = 0.04, 0.5, 0.002, 0.003
 
 
-def simulated(family: str, kind: str, count: int, seed: int) -> Iterator[tuple[Subject, Float[Tensor, "3 T H W"]]]:
-    """Simulator videos of attributes drawn at random from all combinations."""
+def simulated(domain: str, count: int, seed: int) -> Iterator[tuple[Subject, Float[Tensor, "3 T H W"]]]:
+    """Simulator videos of a kind of scene, ``family.kind``, of attributes drawn at random from all combinations."""
+    family, kind = domain.split(".")
     rng = np.random.default_rng([seed, *family.encode(), *kind.encode()])
     combinations = GRAMMARS[family][kind].combinations()
     for start in range(0, count, CHUNK):

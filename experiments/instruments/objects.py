@@ -13,7 +13,7 @@ Array = npt.NDArray[np.float64]
 
 #: sd of the smoothing in pixels, distance that a peak is the highest within, and farthest that it moves in a frame
 SMOOTHING, APART, REACH = 2.0, 3, 4.0
-#: height of a peak, and of a component's edge, relative to the highest of the video
+#: height of a peak relative to the highest of the video, and of a component's edge relative to that of its frame
 PEAK, EDGE = 0.25, 0.4
 #: frames that an object lives at least
 LIFE = 3
@@ -104,7 +104,8 @@ def follow(frames: Array, periodic: bool) -> tuple[list[Track], Array]:
     return done + alive, smooth
 
 
-def components(frame: Array, highest: float) -> list[Array]:
-    """Masks of the connected parts of one smoothed frame above `EDGE` of the highest value, the largest first."""
-    labels, count = label(frame > EDGE * highest)
-    return sorted((labels == i for i in range(1, count + 1)), key=np.sum, reverse=True)
+def components(frame: Array) -> list[npt.NDArray[np.bool_]]:
+    """Masks of the connected parts of one smoothed frame above `EDGE` of its highest value, the largest first."""
+    labels, count = label(frame > EDGE * frame.max())
+    masks = [np.asarray(labels == i) for i in range(1, count + 1)]
+    return sorted(masks, key=lambda mask: -int(mask.sum()))

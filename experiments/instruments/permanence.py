@@ -73,5 +73,4 @@ def daughters(clip: Clip) -> float:
 
 
 def _ends(clip: Clip) -> list[list[Mask]]:
-    smooth = smoothed(clip.field[[0, -1]], False)
-    return [components(frame, float(frame.max())) for frame in smooth]
+    return [components(frame) for frame in smoothed(clip.field[[0, -1]], False)]

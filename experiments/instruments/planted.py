@@ -26,7 +26,8 @@ SHARES = (0.25, 0.5, 0.75, 1.0)
 
 def flickering(clip: Clip, s: float, rng: np.random.Generator) -> Array:
     """Every frame has a gain of its own, of so large a sd."""
-    return np.asarray(clip.pixels * (1 + s * rng.standard_normal(clip.pixels.shape[1]))[:, None, None])
+    gain = rng.normal(1.0, s, (clip.pixels.shape[1],))
+    return np.asarray(clip.pixels * gain[:, None, None])
 
 
 def blurred(clip: Clip, s: float, rng: np.random.Generator) -> Array:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from physgen.experiments.evaluate.tables import Table
+from physgen.experiments.evaluate.tables import Cell, Table
 from physgen.experiments.instruments.arms import ARMS, GUIDED, PROJECTED, RECONSTRUCTION, SIMULATOR, UNGUIDED
 from physgen.experiments.instruments.judge import InstrumentJudge
 from physgen.experiments.metrics import Interval, mean_interval
@@ -97,7 +97,7 @@ def difference(first: Scored, second: Scored, name: str) -> Interval:
 def tables(found: Mapping[str, Scored], tasks: Sequence[Task]) -> list[Table]:
     """Scores, paired differences, and the share of each instrument's criteria that were met."""
     level = {task.index: task.level for task in tasks}
-    scores = []
+    scores: list[list[Cell]] = []
     for arm, scored in found.items():
         average = scored.per_task("average")
         by_level = [np.array([v for i, v in average.items() if level[i] == name]) for name in LEVELS]

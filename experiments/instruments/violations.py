@@ -10,7 +10,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from physgen.experiments.instruments.clip import Array, Clip
+from physgen.experiments.instruments.clip import SPECIES, Array, Clip
 from physgen.experiments.instruments.objects import value_at
 from physgen.experiments.instruments.registry import DOMAINS
 from physgen.simulators.base import pixel_axes, sigmoid
@@ -51,13 +51,9 @@ def amount(sign: float) -> Plant:
 
 def shown(clip: Clip, added: Array) -> Array:
     """The video with something added to the species that objects are read from, ``[T, H, W]``."""
-    one = torch.zeros(1, clip.fields.shape[0], 1, 1, 1, dtype=torch.float64)
-    species = 1 if clip.subject and clip.subject.family == "gray_scott" else 0
-    one[0, species] = 1.0
-    grey = torch.full((1, 3, 1, 1, 1), 0.5, dtype=torch.float64)
-    observable = clip.observable
-    rgb = (observable.embed(grey, one) - observable.embed(grey, 0 * one))[0, :, :, 0, 0]
-    return np.asarray(clip.pixels + rgb.numpy()[:, :, None, None] * added[None])
+    species = SPECIES.get(clip.subject.family, 0) if clip.subject else 0
+    colour = np.array(clip.observable.colours[species])
+    return np.asarray(clip.pixels + colour[:, None, None, None] * added[None])
 
 
 def resampled(clip: Clip, times: Array) -> Array:
@@ -109,7 +105,7 @@ def appearing(clip: Clip, s: float, rng: np.random.Generator) -> Array:
     crowd = gaussian_filter(clip.field[middle - 1 : middle + 2].max(0), 3)[inside]
     if clip.subject and clip.subject.family == "blood":
         crowd = crowd + (1 - clip.fields[1, middle][inside].clip(0, 1))
-    place = np.array(np.unravel_index(np.argmin(crowd), crowd.shape)) + 12
+    place = np.array(np.unravel_index(np.argmin(crowd), crowd.shape), dtype=np.float64) + 12.0
     later = (np.arange(len(clip.field)) >= middle)[:, None, None]
     return shown(clip, later * s * float(clip.field.max()) * _disc(clip, place, 4.0)[None])
 
@@ -128,7 +124,8 @@ def dividing(clip: Clip, s: float, rng: np.random.Generator) -> Array:
     ways = [(round(s * np.sin(a)), round(s * np.cos(a))) for a in np.arange(8) * np.pi / 4]
     dy, dx = min(ways, key=lambda w: value_at(np.roll(clip.field[middle], (-w[0], -w[1]), (0, 1)), place))
     later = (np.arange(len(clip.field)) >= middle)[:, None, None]
-    return shown(clip, later * np.maximum(np.roll(copied, (dy, dx), (1, 2)) - clip.field, 0))
+    more: Array = np.maximum(np.roll(copied, (dy, dx), (1, 2)) - clip.field, 0)
+    return shown(clip, np.where(later, more, 0.0))
 
 
 def unequal(clip: Clip, s: float, rng: np.random.Generator) -> Array:

@@ -1,0 +1,87 @@
+"""`physgen instruments`: small runs, resumed."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from physgen.experiments.cli import main
+from physgen.experiments.instruments.arms import ARMS, write_arms
+from physgen.experiments.instruments.calibrate import calibrate
+from physgen.experiments.instruments.nulls import read_nulls
+from physgen.experiments.instruments.prove import prove, summary, tables
+from physgen.experiments.instruments.registry import DOMAINS
+from physgen.experiments.instruments.scores import record, score_arms
+from physgen.experiments.instruments.scores import tables as score_tables
+from physgen.experiments.microworldbench import read_rubrics, read_tasks
+from physgen.experiments.microworldbench.named import named_tasks
+from physgen.worlds import World, world_spec
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return world_spec("micro").load("cpu")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["weigh"], "action"),
+        (["prove", "file.tif"], "action"),
+        (["prove", "n=0"], "n=0"),
+        (["scores", "alpha=1"], "alpha"),
+    ],
+)
+def test_bad_options_are_refused(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["instruments", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_calibration_goes_on_where_it_was(world: World, tmp_path: Path) -> None:
+    for domain in DOMAINS:
+        if domain not in ("dye.frap", "any"):
+            (tmp_path / f"{domain}.npz").write_bytes(b"kept")
+    calibrate(world, 3, 0, tmp_path)
+    assert (tmp_path / "blood.flow.npz").read_bytes() == b"kept"
+    with np.load(tmp_path / "dye.frap.npz") as arrays:
+        assert {key.split("/")[0] for key in arrays.files} == {"simulator", "reconstruction"}
+        assert all(len(arrays[key]) == 3 for key in arrays.files)
+        smallest = read_nulls()["dye.frap"]["simulator"]["mass"]
+        assert arrays["simulator/mass"].min() >= smallest.min()
+
+
+def test_a_proof_of_one_scene(world: World, tmp_path: Path) -> None:
+    rows = prove(world, 1, 3, tmp_path, ["growth.wound"])
+    assert rows == prove(world, 1, 3, tmp_path, ["growth.wound"])
+    found = summary(rows, 0.01)
+    strongest = {
+        (e["kind"], e["instrument"]): e["estimate"]
+        for e in found["sensitivity"]["simulator"]
+        if e["strength"] == max(x["strength"] for x in found["sensitivity"]["simulator"] if x["kind"] == e["kind"])
+    }
+    assert strongest["flicker", "flicker"] == strongest["time reversed", "arrow"] == 1
+    assert found["specificity"]["simulator"]["flicker"]["n"] == 5
+    assert [len(table.rows) > 5 for table in tables(found)] == [True, True]
+
+
+def test_arms_are_drawn_once_and_scored(world: World, tmp_path: Path) -> None:
+    every = {task.task: task for task in read_tasks(named_tasks("micro")[0])}
+    tasks = [next(task for text, task in every.items() if word in text) for word in ("bleached", "capillary")]
+    rubrics = [rubric for rubric in read_rubrics(named_tasks("micro")[1]) if rubric.index in {t.index for t in tasks}]
+    world.spec.steps, steps = 4, world.spec.steps
+    try:
+        write_arms(world, tasks, 1, tmp_path)
+        made = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.mp4")}
+        assert len(made) == len(ARMS) * len(tasks)
+        write_arms(world, tasks, 1, tmp_path)
+        assert made == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.mp4")}
+    finally:
+        world.spec.steps = steps
+    found = score_arms(tasks, rubrics, tmp_path, 1, 0.01)
+    assert (
+        found["simulator"].per_task("average")[tasks[0].index] > found["unguided"].per_task("average")[tasks[0].index]
+    )
+    assert found["guided"].met["mass"][0] == 1
+    assert len(score_tables(found, tasks)) == 3
+    assert json.loads(json.dumps(record(found)))["simulator"]["coverage"] > 0.9

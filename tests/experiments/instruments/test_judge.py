@@ -1,0 +1,86 @@
+"""The judge that measures: answers, abstains, notes what it cannot read; on tasks of its own and of others."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from physgen.errors import InvalidArgument
+from physgen.experiments.cli import main
+from physgen.experiments.instruments.judge import InstrumentJudge
+from physgen.experiments.instruments.rules import instruments_for
+from physgen.experiments.microworldbench import read_results, read_rubrics, read_tasks
+from physgen.experiments.microworldbench.corrected import answers
+from physgen.experiments.microworldbench.data import DIMENSIONS, Criterion, Task
+from physgen.experiments.microworldbench.named import named_tasks
+from physgen.experiments.microworldbench.question import Question
+from physgen.simulators import SIMULATORS
+from physgen.video import Video, write_mp4
+
+WOUND = next(task for task in read_tasks(named_tasks("micro")[0]) if "wound" in task.task)
+
+
+def wound(path: Path, fault: float = 0.0) -> Path:
+    attributes = {"kind": "wound", "colour": "golden", "orientation": "vertical", "speed": "slowly"}
+    video = torch.from_numpy(SIMULATORS["growth"](1, rng=np.random.default_rng(5), attributes=[attributes]).video[0])
+    gains = 1 + fault * torch.tensor(np.random.default_rng(0).standard_normal(25)).view(1, -1, 1, 1)
+    write_mp4(path, Video((video * gains).transpose(0, 1).float()), 8)
+    return path
+
+
+def test_videos_are_scored_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "Model"
+    folder.mkdir()
+    rubrics = {rubric.index: rubric for rubric in read_rubrics(named_tasks("micro")[1])}
+    wound(folder / f"{WOUND.index}.mp4")
+    wound(folder / f"{WOUND.index + 1}.mp4", fault=0.2)
+    (folder / f"{WOUND.index + 2}.mp4").write_bytes(b"no video")
+    write_mp4(folder / "1.mp4", Video(torch.rand(9, 3, 64, 64)), 8)
+    options = ["tasks=micro", "rubrics=micro", "judge=instruments", f"videos=[{folder}]", f"out={tmp_path / 'out'}"]
+    assert main(["benchmark", "score", *options]) == 0
+
+    metrics = json.loads((tmp_path / "out/metrics.json").read_text())
+    model = metrics["models"]["Model"]
+    assert model["valid_tasks"] == 2
+    assert model["scored"] == 30
+    good, bad = model["per_task"]
+    assert good["average"] == good["visual"] == 100
+    assert bad["average"] < 90
+    assert bad["visual"] < good["visual"]
+    assert any(f"task {WOUND.index + 2}" in note for note in metrics["notes"])
+    items = {item["index"]: item for item in read_results(tmp_path / "out/Model_result.json")[0]}
+    assert items[1]["visual_eval"]["parsed_result"]["scores"] == [None] * 5
+    flicker = [c.measure for c in rubrics[WOUND.index].criteria["visual"]].index("flicker")
+    assert items[WOUND.index]["visual_eval"]["parsed_result"]["scores"][flicker] == 0
+    assert items[WOUND.index + 1]["visual_eval"]["parsed_result"]["scores"][flicker] == 1
+    assert "p = 0.005" in items[WOUND.index + 1]["visual_eval"]["parsed_result"]["reasoning"]
+
+
+def test_criteria_without_an_instrument_are_settled_by_a_fault_only(tmp_path: Path) -> None:
+    criteria = (
+        Criterion(1, "Artifacts such as flickering or banding are prominent", -1, 0.5),
+        Criterion(2, "The animation is smooth and free of flicker", 1, 0.5),
+        Criterion(3, "The heart is anatomically right", 1, 0.5),
+    )
+    judge, task = InstrumentJudge(), Task(1, "Organ-level", "a heart beats", "")
+    given = []
+    for fault in (0.0, 0.5):
+        question = Question(task, "visual", criteria, "corrected", video=wound(tmp_path / f"{fault}.mp4", fault))
+        given.append(answers({"parsed_result": judge(question).parsed}, 3))
+    assert given == [(None, None, None), (1, 0, None)]
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0, float("nan"), "much"])
+def test_alpha_is_a_probability(alpha: float) -> None:
+    with pytest.raises(InvalidArgument, match="alpha"):
+        InstrumentJudge(alpha)
+
+
+def test_rules_leave_most_of_the_published_criteria_alone(shared: Path) -> None:
+    rubrics = read_rubrics(shared / "microworldbench/MWBenchRubrics_norm.json")
+    criteria = [c for rubric in rubrics for d in DIMENSIONS for c in rubric.criteria[d]]
+    touched = [c for c in criteria if instruments_for(c)]
+    assert 0.05 < len(touched) / len(criteria) < 0.15
+    assert not instruments_for(Criterion(1, "Neurons flicker with calcium", 1, 1.0))

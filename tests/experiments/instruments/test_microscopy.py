@@ -1,0 +1,20 @@
+"""What the instruments say of real movies."""
+
+from pathlib import Path
+
+from physgen.experiments.instruments.microscopy import alarms, tables
+
+
+def test_alarms_on_real_movies(shared: Path) -> None:
+    files = [
+        shared / "microscopy" / name for name in ("cancer_nuclei_48x130x130_u16.tif", "membrane_5x256x256_u16.tif")
+    ]
+    rows = alarms([str(file) for file in files], alpha=0.01)
+    nuclei, membrane = ([row["read"] for row in rows if row["movie"] == file.name] for file in files)
+    assert membrane == [{}]
+    assert len(nuclei) == 10
+    for name in ("clipping", "stutter", "coherence", "presence", "stillness"):
+        assert not any(read[name][2] for read in nuclei if name in read), name
+    counted, whole = tables(rows, 0.01)
+    assert counted.rows[1][1:] == ["not measured"] * len(counted.rows[1][1:])
+    assert len(whole.rows) == 3

@@ -1,0 +1,63 @@
+"""The micro task set: the benchmark's schema, held-out scenes, criteria that instruments can measure."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+from physgen.experiments.cli import main
+from physgen.experiments.instruments import DOMAINS, subject_of
+from physgen.experiments.microworldbench import read_rubrics, read_tasks
+from physgen.experiments.microworldbench.data import DIMENSIONS, LEVELS
+from physgen.experiments.microworldbench.micro_tasks import make
+from physgen.experiments.microworldbench.named import named_tasks
+from physgen.simulators import GRAMMARS
+
+TASKS, RUBRICS = named_tasks("micro")
+
+
+def test_the_files_are_those_that_the_criteria_make() -> None:
+    assert [json.loads(path.read_text()) for path in (TASKS, RUBRICS)] == list(make())
+
+
+def test_tasks_are_held_out_scenes_of_every_family_and_level() -> None:
+    tasks = read_tasks(TASKS)
+    assert len(tasks) >= 60
+    assert len({task.task for task in tasks}) == len(tasks)
+    assert {task.level for task in tasks} == set(LEVELS)
+    assert min(Counter(task.level for task in tasks).values()) >= 15
+    families = set()
+    for task in tasks:
+        subject = subject_of(task.task)
+        assert subject
+        attributes = {name: value for name, value in subject.attributes.items() if name != "kind"}
+        assert GRAMMARS[subject.family][subject.kind].is_held_out(attributes)
+        families.add(subject.family)
+    assert families == set(GRAMMARS)
+
+
+def test_every_criterion_names_an_instrument_of_its_scene() -> None:
+    text = {task.index: task.task for task in read_tasks(TASKS)}
+    for rubric in read_rubrics(RUBRICS):
+        subject = subject_of(text[rubric.index])
+        assert subject
+        measured = [c.measure for dimension in DIMENSIONS for c in rubric.criteria[dimension]]
+        assert set(measured) <= set(DOMAINS[subject.domain])
+        assert len(set(measured)) == len(measured) == 15
+        for dimension in DIMENSIONS:
+            assert sum(c.weight for c in rubric.criteria[dimension] if c.sign > 0) > 0
+            assert any(c.sign < 0 for c in rubric.criteria[dimension])
+
+
+def test_other_judges_take_it_as_any_benchmark(tmp_path: Path) -> None:
+    (tmp_path / "Model").mkdir()
+    options = [
+        "tasks=micro",
+        "rubrics=micro",
+        "judge=random",
+        f"videos=[{tmp_path / 'Model'}]",
+        f"out={tmp_path / 'out'}",
+    ]
+    assert main(["benchmark", "score", *options]) == 0
+    references = json.loads((tmp_path / "out/metrics.json").read_text())["references"]
+    assert references["perfect"]["average"] == 100
+    assert 20 < references["coin flip"]["average"] < 70
