@@ -104,7 +104,7 @@ def decide(text: str, spec: WorldSpec | None = None) -> Decision:
     A world whose family of the text has known colours keeps the laws of that family; any other keeps what is read from
     brightness.
 
-    >>> decision = decide("Mitosis of a cell: chromosomes align in metaphase")
+    >>> decision = decide("Mitosis of a cell with a long metaphase")
     >>> decision.rules[0]
     Fired(rule='phases in order', words=('mitosis', 'metaphase'), prevented=())
     >>> decide("Abnormal mitosis of a cell").notes
