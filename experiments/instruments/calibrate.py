@@ -15,8 +15,8 @@ from physgen.experiments.instruments.nulls import CAMERA, RECONSTRUCTION, SIMULA
 from physgen.experiments.instruments.registry import ANY, DOMAINS, MICROSCOPY, statistics
 from physgen.worlds import World
 
-#: scenes whose content is conserved, which a camera is pointed at
-CONSERVED = ("dye.drop", "dye.frap", "blood.flow")
+#: scenes that a camera is pointed at
+FILMED = ("dye.drop", "dye.frap", "blood.flow")
 
 
 def calibrate(world: World, count: int, seed: int, out: Path) -> None:
@@ -54,7 +54,7 @@ def _families(world: World, domain: str, count: int, seed: int) -> Iterator[tupl
 
 def _seen(count: int, seed: int) -> Iterator[tuple[str, dict[str, float]]]:
     rng = np.random.default_rng(seed)
-    for scene in CONSERVED:
+    for scene in FILMED:
         for _, video in simulated(scene, count, seed + 1):
             (clip,) = clips_of(filed(camera(video, rng)), None)
             yield CAMERA, statistics(clip, DOMAINS[MICROSCOPY])

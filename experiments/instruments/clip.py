@@ -16,7 +16,7 @@ from physgen.experiments.evaluate.laws import colour_map
 from physgen.experiments.instruments.objects import Track, follow
 from physgen.experiments.instruments.subject import Subject
 from physgen.grid import Grid
-from physgen.observables import ColourMap, Intensity
+from physgen.observables import ColourMap
 from physgen.simulators import blood, dye, gray_scott, growth, mitosis
 from physgen.simulators.base import FRAMES, SIZE
 
@@ -59,14 +59,14 @@ class Clip:
 
     @property
     def grid(self) -> Grid:
-        """Scale and walls of the family; pixels and frames where there is none."""
-        return GRIDS[self.subject.family] if self.subject else Grid(spacing=(1.0, 1.0), dt=1.0)
+        """Scale and walls of the family."""
+        assert self.subject
+        return GRIDS[self.subject.family]
 
     @property
     def observable(self) -> ColourMap:
-        """The colour map that the family's simulator draws with; brightness where there is no family."""
-        if self.subject is None:
-            return Intensity()
+        """The colour map that the family's simulator draws with."""
+        assert self.subject
         if self.subject.family == "mitosis":
             chromatin = mitosis.COLOURS[self.subject.attributes["colour"]].tolist()
             return ColourMap([chromatin], mitosis.BACKGROUND.tolist(), ("chromatin",))
@@ -78,9 +78,15 @@ class Clip:
         return np.asarray(self.observable(self.video[None].double())[0].numpy())
 
     @property
+    def species(self) -> int:
+        """Index of the species that objects and masses are read from."""
+        assert self.subject
+        return SPECIES.get(self.subject.family, 0)
+
+    @property
     def field(self) -> Array:
-        """The species that objects and masses are read from, ``[T, H, W]``."""
-        return self.fields[SPECIES.get(self.subject.family, 0) if self.subject else 0]
+        """That species, ``[T, H, W]``."""
+        return self.fields[self.species]
 
     @property
     def periodic(self) -> bool:

@@ -12,13 +12,12 @@ from physgen.constraints.phase_classifier import PHASES
 from physgen.experiments.evaluate.laws import gray_scott_residual, growth_residual, heat_residual
 from physgen.experiments.instruments.clip import Array, Clip
 
-_PHASE_ORDER = PhaseOrder()
+_MASS, _PHASE_ORDER = MassConservation(maximum=None), PhaseOrder()
 
 
 def mass(clip: Clip) -> float:
-    """Largest residual of `MassConservation`, with bleaching where the video is a microscope's."""
-    law = MassConservation(bleaching="none" if clip.subject else "exponential", maximum=None)
-    return float(measure(_tensor(clip.field[None]), law, clip.grid, tolerance=0.0)["residual_max"])
+    """Largest residual of `MassConservation`."""
+    return float(measure(_tensor(clip.field), _MASS, clip.grid, tolerance=0.0)["residual_max"])
 
 
 def reaction_diffusion(clip: Clip) -> float:
@@ -36,12 +35,12 @@ def reaction_diffusion(clip: Clip) -> float:
 
 def phase_order(clip: Clip) -> float:
     """Residual of `PhaseOrder`."""
-    return float(measure(_tensor(clip.field[None]), _PHASE_ORDER, clip.grid, tolerance=0.0)["residual_max"])
+    return float(measure(_tensor(clip.field), _PHASE_ORDER, clip.grid, tolerance=0.0)["residual_max"])
 
 
 def phases(clip: Clip) -> float:
     """Phases that no frame shows."""
-    named = _PHASE_ORDER.violations(_tensor(clip.field[None]), clip.grid)[0].named
+    named = _PHASE_ORDER.violations(_tensor(clip.field), clip.grid)[0].named
     return float(len(PHASES) - len(set(named)))
 
 
@@ -72,5 +71,6 @@ def bounds(clip: Clip) -> float:
     return float(max(-low, high - 1.0))
 
 
-def _tensor(fields: Array) -> torch.Tensor:
-    return torch.from_numpy(fields)[:, None] if fields.ndim == 4 else torch.from_numpy(fields)
+def _tensor(field: Array) -> torch.Tensor:
+    """``[1, 1, T, H, W]`` of ``[T, H, W]``."""
+    return torch.from_numpy(field)[None, None]

@@ -12,15 +12,6 @@ from physgen.simulators import blood, dye, growth
 
 Mask = npt.NDArray[np.bool_]
 
-#: distance from the border, in pixels, within which objects may enter and leave
-BORDER = 5
-
-
-def _inside(place: Array, clip: Clip) -> bool:
-    height, width = clip.field.shape[1:]
-    y, x = place
-    return clip.subject is not None or bool(BORDER <= y < height - BORDER and BORDER <= x < width - BORDER)
-
 
 def appearance(clip: Clip) -> float:
     """How much higher an object rises than what was within its reach the frame before it came; 0 where none came.
@@ -37,7 +28,7 @@ def vanishing(clip: Clip) -> float:
 
 def _excess(clip: Clip, track: Track, beyond: int, place: Array) -> float:
     smooth = clip.tracks[1]
-    if not (0 <= beyond < len(smooth) and len(track.places) >= LIFE and _inside(place, clip)):
+    if not (0 <= beyond < len(smooth) and len(track.places) >= LIFE):
         return 0.0
     mode = "wrap" if clip.periodic else "nearest"
     around = value_at(maximum_filter(smooth[beyond], 2 * int(REACH) + 1, mode=mode), place)

@@ -22,7 +22,7 @@ def blur(clip: Clip) -> float:
 
 
 def noise(clip: Clip) -> float:
-    """Median difference of a pixel to the mean of the 3 x 3 around it, over what is bright of the first frames."""
+    """Median difference of a pixel to the mean of the 3 x 3 around it."""
     return float(np.median(np.abs(clip.light - uniform_filter(clip.light, (0, 3, 3)))))
 
 

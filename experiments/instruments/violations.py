@@ -10,7 +10,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from physgen.experiments.instruments.clip import SPECIES, Array, Clip
+from physgen.experiments.instruments.clip import Array, Clip
 from physgen.experiments.instruments.objects import value_at
 from physgen.experiments.instruments.registry import DOMAINS
 from physgen.simulators.base import pixel_axes, sigmoid
@@ -51,8 +51,7 @@ def amount(sign: float) -> Plant:
 
 def shown(clip: Clip, added: Array) -> Array:
     """The video with something added to the species that objects are read from, ``[T, H, W]``."""
-    species = SPECIES.get(clip.subject.family, 0) if clip.subject else 0
-    colour = np.array(clip.observable.colours[species])
+    colour = np.array(clip.observable.colours[clip.species])
     return np.asarray(clip.pixels + colour[:, None, None, None] * added[None])
 
 
