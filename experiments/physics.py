@@ -53,6 +53,10 @@ def physics_of(
     if observable and observable["_target_"]:
         read = build(Observable, observable)
     check_fields(constraints, read, grid, spec.num_frames)
+    if str(guidance["_target_"]).endswith(".BestOfN"):
+        raise InvalidArgument(
+            "guidance", "BestOfN", "a guidance: the best of several draws is an arm of `physgen ablate`"
+        )
     imposed = build(Guidance, guidance, constraints) if constraints and guidance["_target_"] else None
     if imposed and imposed.terminal:
         size = (1, len(read.species), spec.num_frames, spec.height, spec.width)

@@ -26,7 +26,10 @@ from physgen.worlds import world_spec
 from physgen.worlds.world import World
 
 PROMPT = "Two drops of green dye, diffusing slowly in (unheard of) water"
-CONSTRAINTS = sorted(path.stem for path in (Path(__file__).parents[2] / "conf" / "constraint").glob("*.yaml"))
+CONSTRAINTS, GUIDANCES = (
+    sorted(path.stem for path in (Path(__file__).parents[2] / "conf" / group).glob("*.yaml"))
+    for group in ("constraint", "guidance")
+)
 Run = Callable[..., int]
 
 
@@ -212,8 +215,9 @@ def test_a_law_that_the_family_does_not_obey_is_noted(
         (["sample", "prompt=x", "constraint=[mass,nope]"], f"allowed: {', '.join(CONSTRAINTS)}"),
         (
             ["sample", "prompt=x", "guidance=unknown"],
-            "allowed: augmented_lagrangian, conditional_mean, dps, none, pigdm, projection, x0_gradient",
+            f"allowed: {', '.join(GUIDANCES)}",
         ),
+        (["sample", "prompt=x", "constraint=mass", "guidance=best_of_4"], "an arm of `physgen ablate`"),
         (
             ["sample", "prompt=x", "constraint.mass.bleaching=none"],
             f"after a choice, constraint={'|'.join(CONSTRAINTS)}",
