@@ -200,7 +200,8 @@ def test_weights_that_are_not_here_come_with_the_command(
     arguments = ["sample", "world=microverse", "prompt=a cell divides", "checkpoint=outputs/lora_1.3B"]
     assert main([*arguments, f"out={tmp_path / 'out'}"]) == 2
     error = capsys.readouterr().err
-    assert "hf download Wan-AI/Wan2.1-T2V-1.3B-Diffusers --revision main" in error
+    revision = world_spec("wan2.1-t2v-1.3b").revision
+    assert f"hf download Wan-AI/Wan2.1-T2V-1.3B-Diffusers --revision {revision}" in error
     assert str(tmp_path) in error
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
@@ -208,11 +209,14 @@ def test_weights_that_are_not_here_come_with_the_command(
 
 def test_weights_in_the_hubs_cache_are_found(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     repository = tmp_path / "models--Wan-AI--Wan2.1-T2V-1.3B-Diffusers"
-    (repository / "refs").mkdir(parents=True)
+    spec = world_spec("wan2.1-t2v-1.3b")
+    shutil.copytree(folder, repository / "snapshots" / str(spec.revision))
+    (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text("0" * 40)
     shutil.copytree(folder, repository / "snapshots" / ("0" * 40))
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    assert world_spec("wan2.1-t2v-1.3b").folder() == repository / "snapshots" / ("0" * 40)
+    assert spec.folder() == repository / "snapshots" / str(spec.revision)
+    assert replace(spec, revision="main").folder() == repository / "snapshots" / ("0" * 40)
     with pytest.raises(MissingWeights, match="14B"):
         world_spec("wan2.1-t2v-14b").folder()
 

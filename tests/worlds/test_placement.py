@@ -19,7 +19,7 @@ from physgen.guidance import DPS, Projection
 from physgen.worlds import World, load_world, world_spec
 from physgen.worlds.placement import check_placement, place
 
-SIZE = {"height": 32, "width": 32, "num_frames": 9, "steps": 2}
+SIZE: dict[str, Any] = {"height": 32, "width": 32, "num_frames": 9, "steps": 2}
 
 
 @pytest.fixture(scope="module")
