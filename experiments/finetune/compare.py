@@ -30,16 +30,16 @@ def compare(config: FinetuneConfig, out: Path, shards: list[Shard], arms: list[A
     models = {("untuned", 0): config.world}
     models |= {(arm.name, arm.seed): replace(config.world, checkpoint=str(arm.file)) for arm in arms}
     found = [
-        held_out_loss(spec.load("cpu"), *key, out, shards, config.family)
-        for key, spec in tqdm(models.items(), desc="held out")
+        held_out_loss(spec.load("cpu"), model, seed, out, shards, config.family)
+        for (model, seed), spec in tqdm(models.items(), desc="held out")
     ]
     reference = None
     if config.n:
         asked = prompts(config.family, config.n * len(GRAMMARS[config.family]), "held_out", 0)
         reference, floors = truth(config, out, asked)
         found += floors
-        for key, spec in models.items():
-            found += drawn(config, out, *key, spec, asked)
+        for (model, seed), spec in models.items():
+            found += drawn(config, out, model, seed, spec, asked)
     result = summarise(found, reference)
     publish(out / "finetune.md", tables(result))
     about = {

@@ -59,7 +59,6 @@ def _train(rank: int, processes: int, arms: list[Arm], shards: list[Shard], conf
 
 def train(arm: Arm, shards: list[Shard], config: FinetuneConfig) -> None:
     """Train one LoRA and write ``lora.safetensors`` and, in diffusers' layout, ``pytorch_lora_weights.safetensors``."""
-    from diffusers.utils import convert_state_dict_to_diffusers
     from peft import LoraConfig, get_peft_model_state_dict
 
     world = config.world.load("cpu")
@@ -75,8 +74,7 @@ def train(arm: Arm, shards: list[Shard], config: FinetuneConfig) -> None:
     objective = flow_matching(world, data, config, constraint_loss(data, config) if arm.name == "with" else None)
     averaged = fit(0, 1, arm.folder, "lora", update, objective, config.schedule, arm.seed)
     update.load_state_dict(averaged)
-    layers = convert_state_dict_to_diffusers(get_peft_model_state_dict(pipe.transformer))
-    pipe.save_lora_weights(arm.folder, transformer_lora_layers=layers)
+    pipe.save_lora_weights(arm.folder, transformer_lora_layers=get_peft_model_state_dict(pipe.transformer))
     save_lora(pipe.transformer, arm.file)
 
 

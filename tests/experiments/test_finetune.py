@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tiny_world import SIZES, save_tiny_world
+from torch import Tensor
 
 from physgen.experiments.cli import main
 from physgen.experiments.config import configure, typed
@@ -44,6 +45,13 @@ def log(arm: Arm) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (arm.folder / "lora.log.jsonl").read_text().splitlines()]
 
 
+@torch.no_grad()
+def output(pipe: Any) -> Tensor:
+    generator = torch.Generator().manual_seed(2)
+    latents, text = torch.randn(1, 4, 3, 4, 4, generator=generator), torch.randn(1, 32, 16, generator=generator)
+    return pipe.transformer(latents, torch.tensor([500]), text, return_dict=False)[0]
+
+
 def test_both_arms_have_the_same_start_and_data_and_the_files_load(tiny: Path, tmp_path: Path) -> None:
     assert main(["finetune", *options(tiny, f"out={tmp_path}")]) == 0
     plain, physical = Arm(tmp_path, "without", 0), Arm(tmp_path, "with", 0)
@@ -52,12 +60,12 @@ def test_both_arms_have_the_same_start_and_data_and_the_files_load(tiny: Path, t
     tuned, loaded = load_file(plain.file), load_file(physical.file)
     assert tuned.keys() == loaded.keys()
     assert any(not torch.equal(tuned[key], loaded[key]) for key in tuned)
-    outputs = []
-    for file in (physical.file, physical.folder / "pytorch_lora_weights.safetensors"):
-        pipe: Any = load_world("micro", str(tiny), device="cpu").pipe
-        assert load_checkpoint(pipe, file).unused == ()
-        outputs.append(pipe.transformer.state_dict())
-    assert all(torch.allclose(outputs[0][key], outputs[1][key], atol=1e-7) for key in outputs[0])
+    ours, diffusers_file, diffusers_loader = (load_world("micro", str(tiny), device="cpu").pipe for _ in range(3))
+    assert load_checkpoint(ours, physical.file).unused == ()
+    assert load_checkpoint(diffusers_file, physical.folder / "pytorch_lora_weights.safetensors").unused == ()
+    diffusers_loader.load_lora_weights(physical.folder, weight_name="pytorch_lora_weights.safetensors")
+    assert torch.equal(output(ours), output(diffusers_file))
+    assert torch.allclose(output(ours), output(diffusers_loader), atol=1e-6)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert set(metrics["differences"]["held-out clips"]) == {"with - without", "with - untuned", "without - untuned"}
     assert (tmp_path / "finetune.md").read_text().count("held-out clips") == 3
