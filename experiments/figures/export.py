@@ -82,13 +82,15 @@ def export_videos(specs: Sequence[FigureSpec], store: Store, runs: Path) -> None
 
 
 def export_scores(spec: FigureSpec, store: Store, runs: Path) -> None:
-    """Scores of every run that a table needs."""
+    """Scores of every run that a table needs, kept after each arm."""
     name = spec.options["scores"]
-    ids = [run for arm in spec.arms(store)[1] for run in arm.runs]
-    known = store.rows(name) if (store.folder / f"{name}.parquet").is_file() else []
-    rows = {row["run"]: row for row in known if row["run"] in ids}
-    rows |= {row["run"]: row for row in scored(runs, [run for run in ids if run not in rows])}
-    write_parquet(store.folder / f"{name}.parquet", list(rows.values()))
+    path = store.folder / f"{name}.parquet"
+    rows = {row["run"]: row for row in store.rows(name)} if path.is_file() else {}
+    for arm in spec.arms(store)[1]:
+        missing = [run for run in arm.runs if run not in rows]
+        if missing:
+            rows |= {row["run"]: row for row in scored(runs, missing)}
+            write_parquet(path, list(rows.values()))
 
 
 def sweeps_of(specs: Iterable[FigureSpec]) -> list[str]:

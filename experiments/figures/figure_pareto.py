@@ -7,7 +7,7 @@ import numpy as np
 from physgen.experiments.figures.numbers import Made, Number
 from physgen.experiments.figures.spec import FigureSpec
 from physgen.experiments.figures.store import Store
-from physgen.experiments.figures.style import ARMS, LAWS, legend, sized
+from physgen.experiments.figures.style import ARMS, LAWS, legend, log_where_wide, sized
 from physgen.experiments.figures.summary import summaries
 
 
@@ -19,7 +19,7 @@ def make(spec: FigureSpec, store: Store) -> Made:
     axes = picture.subplots(2, len(laws), sharex=True, squeeze=False)
     for column, law in enumerate(laws):
         above, below = axes[:, column]
-        above.set(title=LAWS[law], xscale="log", yscale="log")
+        above.set(title=LAWS[law], xscale="log")
         below.axhline(0, color="#bbbbbb", linewidth=0.8)
         below.set_xlabel("time (unguided = 1)")
         for one in (each for each in found if each.law == law):
@@ -35,6 +35,7 @@ def make(spec: FigureSpec, store: Store) -> Made:
                     label=look.name,
                     **style,
                 )
+        log_where_wide(above)
     for panel in axes[1]:
         panel.set_xticks([1, 2, 5, 10], ["1", "2", "5", "10"])
         panel.minorticks_off()

@@ -16,7 +16,8 @@ LOOKS = {
     "projection": (BLUE, "o", "projection"),
     SIMULATOR: (BLACK, "+", "simulator"),
 }
-UNITS = {"D": "µm²/s", "front speed": "µm/s", "F": "1/s"}
+#: unit in print, and how many of it are one of the benchmark's
+UNITS = {"D": ("µm²/s", 1.0), "front speed": ("nm/s", 1e3), "F": ("10⁻³/s", 1e3)}
 
 
 def make(spec: FigureSpec, store: Store) -> Made:
@@ -31,17 +32,16 @@ def make(spec: FigureSpec, store: Store) -> Made:
         mine = [one for one in records if one["dial"] == dial]
         truth = truths(mine)
         numbers["settings"] = Number(len(truth), source)
-        panel.axline((min(truth.values()),) * 2, slope=1, color=BLACK, linewidth=0.7)
+        unit, scale = UNITS[dial]
+        panel.axline((scale * min(truth.values()),) * 2, slope=1, color=BLACK, linewidth=0.7)
         for arm, line in lines(mine).items():
             colour, marker, label = LOOKS[arm]
-            x, y = zip(*((truth[one["setting"]], one["reading"]) for one in mine if one["arm"] == arm), strict=True)
+            found = np.array([(truth[one["setting"]], one["reading"]) for one in mine if one["arm"] == arm], float)
+            x, y = scale * found.T
             panel.plot(x, y, marker, color=colour, markerfacecolor="none", label=label, linestyle="none")
             numbers[f"{dial}.{arm}.slope"] = Number.of(line.slope, source, line.count)
             numbers[f"{dial}.{arm}.r2"] = Number(line.r2, source, line.count)
-        panel.set(
-            title=dial, xlabel=f"imposed, as the simulator reads ({UNITS[dial]})", ylabel=f"measured ({UNITS[dial]})"
-        )
-        panel.ticklabel_format(style="sci", scilimits=(-2, 3))
-        panel.set_ylim(np.array([-0.1, 1.6]) * max(truth.values()))
+        panel.set(title=dial, xlabel=f"imposed ({unit})", ylabel=f"measured ({unit})")
+        panel.set_ylim(scale * np.array([-0.1, 1.6]) * max(truth.values()))
     legend(picture, axes[0], 4)
     return Made(numbers=numbers, picture=picture)

@@ -9,7 +9,7 @@ import numpy as np
 from physgen.experiments.figures.numbers import Made, Number
 from physgen.experiments.figures.spec import FigureSpec
 from physgen.experiments.figures.store import Store
-from physgen.experiments.figures.style import ARMS, LAWS, legend, sized
+from physgen.experiments.figures.style import ARMS, LAWS, legend, log_where_wide, sized
 
 QUARTILES = (25, 50, 75)
 
@@ -36,7 +36,8 @@ def make(spec: FigureSpec, store: Store) -> Made:
             x = [*steps, last + 1]
             panel.plot(x, middle, look.dash, color=look.colour, marker=look.marker, markevery=[-1], label=look.name)
             panel.fill_between(x, low, high, color=look.colour, alpha=0.15, linewidth=0)
-        panel.set(title=LAWS[law], yscale="log", xlabel="denoising step")
+        panel.set(title=LAWS[law], xlabel="denoising step")
+        log_where_wide(panel)
         panel.axvline(last + 0.5, color="#bbbbbb", linewidth=0.8)
     axes[0].set_ylabel("residual (dimensionless)")
     legend(picture, axes[0], 4)

@@ -32,7 +32,7 @@ class Number:
     @property
     def text(self) -> str:
         """As it is printed."""
-        if self.low is None or self.high is None:
+        if self.low is None or self.high is None or not math.isfinite(self.low):
             return written(self.value)
         return f"{written(self.value)} [{written(self.low)}, {written(self.high)}]"
 
@@ -54,17 +54,17 @@ class Made:
 
 
 def written(value: float) -> str:
-    """Two significant digits, powers of ten far from 1, a true minus sign.
+    """Two significant digits, three from 0.1 on, powers of ten far from 1, a true minus sign.
 
-    >>> written(0.0123), written(-4.2e-8), written(447.0), written(0.999), written(float("nan"))
-    ('0.012', '−4.2·10⁻⁸', '447', '1', '–')
+    >>> written(0.0123), written(-4.2e-8), written(447.0), written(0.9991), written(float("nan"))
+    ('0.012', '−4.2·10⁻⁸', '447', '0.999', '–')
     """
     if not math.isfinite(value):
         return "–"
     if value and not 1e-3 <= abs(value) < 1e4:
         mantissa, exponent = f"{value:.1e}".split("e")
         return f"{mantissa}·10{str(int(exponent)).translate(SUPERSCRIPT)}".replace("-", "−")
-    digits = f"{value:.0f}" if abs(value) >= 10 else f"{value:.2g}"
+    digits = f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}" if abs(value) >= 0.1 else f"{value:.2g}"
     return digits.replace("-", "−")
 
 

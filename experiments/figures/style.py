@@ -10,6 +10,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 #: width of the text in inches
 WIDTH = 6.5
@@ -24,6 +25,7 @@ RC: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "legend.frameon": False,
+    "figure.constrained_layout.h_pad": 0.07,
     "lines.markersize": 4.5,
     "lines.linewidth": 1.2,
     "svg.hashsalt": "physgen",
@@ -74,6 +76,16 @@ def styled() -> Iterator[None]:
 def save(picture: Figure, path: Path) -> None:
     """Write an SVG whose bytes depend on the picture alone."""
     picture.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
+
+
+def log_where_wide(axes: Any) -> None:
+    """A logarithmic y axis where values differ by more than a factor of 30, else a linear one from 0."""
+    low, high = axes.dataLim.intervaly
+    if low > 0 and high / low > 30:
+        axes.set_yscale("log")
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.set_ylim(bottom=0)
 
 
 def legend(picture: Figure, axes: Any, columns: int) -> None:
