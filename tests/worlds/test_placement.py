@@ -54,10 +54,14 @@ def test_the_decode_of_a_guidance_calls_the_autoencoder_to_the_device(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = placed(folder, offload="model")
-    called = []
-    hook = world.pipe.vae._hf_hook
+    called, hook = [], world.pipe.vae._hf_hook
     forward = hook.pre_forward
-    monkeypatch.setattr(hook, "pre_forward", lambda module, *a, **k: called.append(module) or forward(module, *a, **k))
+
+    def counted(module: Any, *arguments: Any, **options: Any) -> Any:
+        called.append(module)
+        return forward(module, *arguments, **options)
+
+    monkeypatch.setattr(hook, "pre_forward", counted)
     guided(world)
     assert len(called) == SIZE["steps"] + 1
     assert all(module is world.pipe.vae for module in called)
@@ -102,7 +106,7 @@ def test_attention_is_that_of_the_world(folder: Path) -> None:
         ({"attention": "flash_hub"}, "native"),
     ],
 )
-def test_unknown_placements(options: dict[str, str], says: str) -> None:
+def test_unknown_placements(options: dict[str, Any], says: str) -> None:
     with pytest.raises(InvalidArgument, match=says):
         check_placement(replace(world_spec("microverse"), **options))
 
