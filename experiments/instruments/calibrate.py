@@ -10,7 +10,8 @@ import numpy as np
 from tqdm import tqdm
 
 from physgen.experiments.instruments.clip import clips_of
-from physgen.experiments.instruments.faultless import camera, filed, simulated, through
+from physgen.experiments.instruments.faultless import camera, simulated, through
+from physgen.experiments.instruments.medium import filed
 from physgen.experiments.instruments.nulls import CAMERA, RECONSTRUCTION, SIMULATOR
 from physgen.experiments.instruments.registry import ANY, DOMAINS, MICROSCOPY, statistics
 from physgen.worlds import World
@@ -48,7 +49,7 @@ def calibrate(world: World, count: int, seed: int, out: Path) -> None:
 def _families(world: World, domain: str, count: int, seed: int) -> Iterator[tuple[str, dict[str, float]]]:
     for subject, video in simulated(domain, count, seed):
         for floor in (SIMULATOR, RECONSTRUCTION):
-            (clip,) = clips_of(filed(through(world, floor, video)), subject)
+            (clip,) = clips_of(filed(through(world, floor, video).transpose(0, 1)), subject)
             yield floor, statistics(clip, DOMAINS[domain])
 
 
@@ -56,5 +57,5 @@ def _seen(count: int, seed: int) -> Iterator[tuple[str, dict[str, float]]]:
     rng = np.random.default_rng(seed)
     for scene in FILMED:
         for _, video in simulated(scene, count, seed + 1):
-            (clip,) = clips_of(filed(camera(video, rng)), None)
+            (clip,) = clips_of(filed(camera(video, rng).transpose(0, 1)), None)
             yield CAMERA, statistics(clip, DOMAINS[MICROSCOPY])

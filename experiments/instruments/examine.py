@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physgen.experiments.instruments.clip import Clip, clips_of
+from physgen.experiments.instruments.medium import as_filed
 from physgen.experiments.instruments.nulls import Null, p_value, read_nulls
 from physgen.experiments.instruments.registry import ANY, DOMAINS, MICROSCOPY, statistics
 from physgen.experiments.instruments.subject import Subject, subject_of
@@ -29,7 +30,8 @@ def examine(video: Float[Tensor, "T 3 H W"], prompt: str | Subject | None = None
     """Read every instrument that applies to a finished video in [0, 1], as `read_video` gives it.
 
     The prompt tells family, colour map and grid; without one of the embedded world's captions only instruments that
-    need none of them are read, at 25 frames and about 64 pixels at a time. An instrument that cannot measure is absent.
+    need none of them are read, at 25 frames and about 64 pixels at a time. A video of more than 8 bits goes through an
+    MP4 file first, as those of the nulls did. An instrument that cannot measure is absent.
 
     p = min(1, parts * min_parts max_nulls p_null),  p_null = (1 + #{null >= statistic}) / (n + 1)
 
@@ -45,7 +47,7 @@ def examine(video: Float[Tensor, "T 3 H W"], prompt: str | Subject | None = None
     True
     """
     subject = subject_of(prompt) if isinstance(prompt, str) else prompt
-    clips = clips_of(video, subject)
+    clips = clips_of(as_filed(video), subject)
     domain = subject.domain if subject else MICROSCOPY if _grey(video) else ANY
     parts = [read(clip, domain, DOMAINS[domain]) for clip in clips]
     return {

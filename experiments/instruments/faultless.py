@@ -1,10 +1,8 @@
-"""Videos without a fault: simulators', through the autoencoder, as a camera sees them, and as a file holds them."""
+"""Videos without a fault: simulators', through the autoencoder, and as a camera sees them."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,7 +13,6 @@ from physgen.experiments.evaluate.videos import decode, moments
 from physgen.experiments.instruments.nulls import RECONSTRUCTION, SIMULATOR
 from physgen.experiments.instruments.subject import Subject
 from physgen.simulators import GRAMMARS, SIMULATORS
-from physgen.video import Video, read_video, write_mp4
 from physgen.worlds import World
 
 CHUNK = 4
@@ -53,11 +50,3 @@ def camera(video: Float[Tensor, "3 T H W"], rng: np.random.Generator) -> Float[T
     sd = np.sqrt(rng.uniform(0, SHOT) * light.clip(0) + READ**2)
     seen = (light + sd * rng.standard_normal(light.shape)).clip(0, 1)
     return torch.from_numpy(seen).float().expand(3, -1, -1, -1)
-
-
-def filed(video: Float[Tensor, "3 T H W"]) -> Float[Tensor, "T 3 H W"]:
-    """Frames of the video after it was written as an MP4 and read again."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "video.mp4"
-        write_mp4(path, Video(video.transpose(0, 1)), 8)
-        return read_video(path).frames

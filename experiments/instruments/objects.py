@@ -105,7 +105,11 @@ def follow(frames: Array, periodic: bool) -> tuple[list[Track], Array]:
 
 
 def components(frame: Array) -> list[npt.NDArray[np.bool_]]:
-    """Masks of the connected parts of one smoothed frame above `EDGE` of its highest value, the largest first."""
+    """Masks of the connected parts of one smoothed frame above `EDGE` of its highest value, the largest first.
+
+    Without those that have not a tenth of the pixels of the largest.
+    """
     labels, count = label(frame > EDGE * frame.max())
     masks = [np.asarray(labels == i) for i in range(1, count + 1)]
-    return sorted(masks, key=lambda mask: -int(mask.sum()))
+    largest = max((int(mask.sum()) for mask in masks), default=0)
+    return sorted((mask for mask in masks if 10 * mask.sum() >= largest), key=lambda mask: -int(mask.sum()))

@@ -14,8 +14,9 @@ from tqdm import tqdm
 from physgen.experiments.evaluate.tables import Table
 from physgen.experiments.instruments.clip import Clip, clips_of
 from physgen.experiments.instruments.examine import read
-from physgen.experiments.instruments.faultless import filed, simulated, through
+from physgen.experiments.instruments.faultless import simulated, through
 from physgen.experiments.instruments.intervals import share
+from physgen.experiments.instruments.medium import filed
 from physgen.experiments.instruments.nulls import RECONSTRUCTION, SIMULATOR
 from physgen.experiments.instruments.planted import VIOLATIONS
 from physgen.experiments.instruments.registry import ANY, DOMAINS, MICROSCOPY
@@ -61,7 +62,7 @@ def _rows(world: World, clip: Clip, seed: Sequence[int], faulty: bool) -> Iterab
                 cases.append((kind, level, video, targets))
     for kind, level, video, names in cases:
         for floor in (SIMULATOR, RECONSTRUCTION):
-            (seen,) = clips_of(filed(through(world, floor, video)), clip.subject)
+            (seen,) = clips_of(filed(through(world, floor, video).transpose(0, 1)), clip.subject)
             p = {name: reading.p_value for name, reading in read(seen, domain, names).items()}
             yield {"domain": domain, "kind": kind, "level": level, "floor": floor, "p": p}
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from physgen.errors import InvalidArgument
 from physgen.experiments.instruments import DOMAINS, Subject, examine
 from physgen.experiments.instruments.clip import Clip
-from physgen.experiments.instruments.faultless import filed, simulated
+from physgen.experiments.instruments.faultless import simulated
+from physgen.experiments.instruments.medium import filed
 from physgen.experiments.instruments.nulls import SIMULATOR, p_value, read_nulls
 from physgen.experiments.instruments.planted import VIOLATIONS
 from physgen.experiments.instruments.registry import ANY, INSTRUMENTS, MICROSCOPY
@@ -33,12 +34,14 @@ def test_every_instrument_has_a_null_of_200_videos(domain: str) -> None:
         assert all(np.all(np.diff(null) >= 0) for null in floor.values())
 
 
-@pytest.mark.parametrize("domain", SCENES)
-def test_simulator_videos_pass(domain: str) -> None:
-    readings = [examine(filed(video), subject) for subject, video in scene(domain)]
-    low = [(name, r.p_value) for read in readings for name, r in read.items() if r.p_value < ALPHA]
-    assert len(low) <= 1, low
-    assert all(read.keys() == set(DOMAINS[domain]) for read in readings)
+def test_simulator_videos_pass() -> None:
+    alarms = []
+    for domain in SCENES:
+        readings = [examine(filed(video.transpose(0, 1)), subject) for subject, video in scene(domain)]
+        assert all(read.keys() == set(DOMAINS[domain]) for read in readings)
+        alarms += [reading.p_value < ALPHA for read in readings for reading in read.values()]
+    assert len(alarms) > 200
+    assert np.mean(alarms) < 0.03
 
 
 def test_p_values_are_valid() -> None:
@@ -82,7 +85,7 @@ def test_planted_faults_are_found(kind: str) -> None:
     violation = VIOLATIONS[kind]
     for subject, video in scene(domain):
         faulty = planted(Clip(video, subject), violation, violation.strengths[level - 1], np.random.default_rng(0))
-        readings = examine(filed(faulty), subject)
+        readings = examine(filed(faulty.transpose(0, 1)), subject)
         assert min(readings[name].p_value for name in violation.found_by(domain)) < ALPHA
 
 
@@ -118,13 +121,13 @@ def test_faults_of_no_strength_are_none() -> None:
 def test_an_attribute_that_was_not_asked_for_is_seen(domain: str, name: str, wrong: dict[str, str]) -> None:
     for subject, video in scene(domain):
         asked = {**subject.attributes, name: wrong[subject.attributes[name]]}
-        assert examine(filed(video), Subject(subject.family, subject.kind, asked))[name].p_value < ALPHA
+        assert examine(filed(video.transpose(0, 1)), Subject(subject.family, subject.kind, asked))[name].p_value < ALPHA
 
 
 def test_another_family_is_not_recognised() -> None:
     _, video = scene("dye.frap")[0]
     for domain in ("growth.wound", "blood.flow"):
-        assert examine(filed(video), scene(domain)[0][0])["recognised"].p_value < ALPHA
+        assert examine(filed(video.transpose(0, 1)), scene(domain)[0][0])["recognised"].p_value < ALPHA
 
 
 def test_what_cannot_be_measured_is_left_out() -> None:
@@ -142,8 +145,8 @@ def test_what_cannot_be_measured_is_left_out() -> None:
 
 def test_without_a_prompt_only_the_picture_is_measured() -> None:
     _, video = scene("blood.flow")[0]
-    assert examine(filed(video)).keys() == set(DOMAINS[ANY])
-    assert examine(filed(video), "a heart beats").keys() == set(DOMAINS[ANY])
+    assert examine(filed(video.transpose(0, 1))).keys() == set(DOMAINS[ANY])
+    assert examine(filed(video.transpose(0, 1)), "a heart beats").keys() == set(DOMAINS[ANY])
     gains = 1 + 0.5 * torch.tensor([1.0, -1.0]).repeat(30).view(-1, 1, 1, 1)
     long = torch.cat([video, video, video], dim=1).transpose(0, 1)[:60]
     assert examine((0.6 * long * gains).clamp(0, 1))["flicker"].p_value < ALPHA
@@ -151,8 +154,8 @@ def test_without_a_prompt_only_the_picture_is_measured() -> None:
 
 def test_lossless_videos_read_as_those_in_a_file() -> None:
     subject, video = scene("growth.wound")[0]
-    exact, read = (examine(v, subject) for v in (video.transpose(0, 1), filed(video)))
-    assert all(exact[name].p_value >= ALPHA for name in exact), exact
+    exact, read = (examine(v, subject) for v in (video.transpose(0, 1), filed(video.transpose(0, 1))))
+    assert all(reading.p_value >= ALPHA for reading in exact.values()), exact
     assert exact.keys() == read.keys()
 
 
