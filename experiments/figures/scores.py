@@ -20,7 +20,8 @@ from physgen.experiments.microworldbench.question import Question
 def scored(runs: Path, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
     """A row a run: task, level, average and the three dimensions, 0 to 100, and the share of criteria answered.
 
-    The MP4 file is measured: the instruments are calibrated on such files.
+    Marks are None where a dimension has no answer, as that of a video which shows nothing to measure. The MP4 file is
+    measured: the instruments are calibrated on such files.
 
     Raises: InvalidArgument for a run whose prompt is no task of the set.
     """
@@ -39,6 +40,6 @@ def scored(runs: Path, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
             question = Question(task, name, asked, "corrected", video=runs / run / "video.mp4")
             item[f"{name}_eval"] = judge(question).evaluation
         card = score_corrected([item], {task.index: by_index[task.index]}, {task.index: task.level})
-        (one,) = card.per_task
-        marks = {name: getattr(one, name) for name in ("average", *DIMENSIONS)}
+        one = card.per_task[0] if card.per_task else None
+        marks = {name: getattr(one, name, None) for name in ("average", *DIMENSIONS)}
         yield {"run": run, "task": task.index, "level": task.level, **marks, "answered": card.scored / card.criteria}

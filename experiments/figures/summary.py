@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from physgen.experiments.figures.numbers import Number, median_interval
-from physgen.experiments.figures.results import Arm, Array, Sweep
+from physgen.experiments.figures.results import Array
 from physgen.experiments.figures.spec import FigureSpec
 from physgen.experiments.figures.store import Store
 from physgen.experiments.metrics import Discrepancy, Interval, bootstrap, mean_interval, median_bandwidth
@@ -22,15 +22,13 @@ LEAST = 8
 class Summary:
     """One arm under one law; ``distance`` is MMD^2 to simulator videos, ``excess`` that less the free baseline's.
 
-    ``violation`` is a median, ``time`` a median ratio to the unguided run of the same seed, ``p`` Holm's p of the
-    paired difference of violation from the unguided arm.
+    ``violation`` is a median, ``time`` a median ratio to the unguided run of the same seed.
     """
 
     law: str
     guidance: str
     violation: Number
     cut: Number
-    p: Number
     distance: Number
     excess: Number
     attributes: Number
@@ -50,7 +48,6 @@ def summaries(spec: FigureSpec, store: Store) -> list[Summary]:
     """
     sweep, arms = spec.arms(store)
     by_name = {(arm.set["law"], arm.set["guidance"]): arm for arm in arms}
-    p_values = tests(sweep, arms)
     found = []
     for (law, guidance), arm in by_name.items():
         free, unguided, n = by_name[law, FREE], by_name[law, UNGUIDED], len(arm.runs)
@@ -63,7 +60,6 @@ def summaries(spec: FigureSpec, store: Store) -> list[Summary]:
                 guidance,
                 Number.of(median_interval(violation), arm.runs, n),
                 Number(float(np.median(before) / np.median(violation)), arm.runs + unguided.runs, n),
-                Number(p_values.get((law, guidance), np.nan), arm.runs + unguided.runs, n),
                 Number(distance(sweep.features(arm), reference), arm.runs, n),
                 Number.of(excess(sweep.features(arm), sweep.features(free), reference), arm.runs + free.runs, n),
                 Number.of(mean_interval(sweep.column(arm, "quality/attributes")), arm.runs, n),
@@ -100,8 +96,9 @@ def discrepancy(mine: Array, reference: Array) -> Discrepancy:
     return Discrepancy.gaussian(mine, reference, median_bandwidth(reference))
 
 
-def tests(sweep: Sweep, arms: list[Arm]) -> dict[tuple[str, str], float]:
+def tests(spec: FigureSpec, store: Store) -> dict[tuple[str, str], float]:
     """Holm's p of every arm's violation against the unguided one's, paired, corrected over the arms of its law."""
+    sweep, arms = spec.arms(store)
     found = {}
     for law in dict.fromkeys(arm.set["law"] for arm in arms):
         metric = f"violation/{law}"

@@ -24,7 +24,7 @@ def make(spec: FigureSpec, store: Store) -> Made:
     for arm in arms:
         ids.setdefault(arm.set["guidance"], []).extend(arm.runs)
     for name, runs in ids.items():
-        mine = [store.one(by_run, run) for run in runs]
+        mine = [row for row in (store.one(by_run, run) for run in runs) if row["average"] is not None]
         marks = [float(np.mean([row[key] for row in mine])) for key in MARKS]
         levels = [[row["average"] for row in mine if row["level"] == level] for level in LEVELS]
         figures = [written(mark) for mark in marks] + [written(float(np.mean(x))) if x else "–" for x in levels]

@@ -24,7 +24,8 @@ def make(spec: FigureSpec, store: Store) -> Made:
     numbers: dict[str, Number] = {}
     rows = []
     marks = {
-        name: np.array([[store.one(by_run, run)[key] for key in MARKS] for run in runs]) for name, runs in ids.items()
+        name: np.array([[store.one(by_run, run)[key] for key in MARKS] for run in runs], float)
+        for name, runs in ids.items()
     }
     for name, runs in ids.items():
         for key, values in zip(MARKS, marks[name].T, strict=True):
@@ -33,7 +34,12 @@ def make(spec: FigureSpec, store: Store) -> Made:
         numbers[f"{name}.less"] = Number.of(less, runs + ids["none"], len(runs))
         figures = [numbers[f"{name}.{key}"].text for key in MARKS]
         rows.append(
-            (ARMS[name].name, str(len(runs)), *figures, "–" if name == "none" else numbers[f"{name}.less"].text)
+            (
+                ARMS[name].name,
+                str(int(np.isfinite(marks[name][:, 0]).sum())),
+                *figures,
+                "–" if name == "none" else numbers[f"{name}.less"].text,
+            )
         )
     answered = [by_run[run]["answered"] for runs in ids.values() for run in runs]
     numbers["answered"] = Number(100 * float(np.mean(answered)), (f"{spec.options['scores']}.parquet",), len(answered))
