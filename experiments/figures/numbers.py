@@ -54,17 +54,17 @@ class Made:
 
 
 def written(value: float) -> str:
-    """Two significant digits, three from 0.1 on, powers of ten far from 1, a true minus sign.
+    """Three significant digits, two below 0.01, powers of ten far from 1, a true minus sign.
 
-    >>> written(0.0123), written(-4.2e-8), written(447.0), written(0.9991), written(float("nan"))
-    ('0.012', '−4.2·10⁻⁸', '447', '0.999', '–')
+    >>> written(0.0012), written(-4.2e-8), written(447.0), written(0.9991), written(float("nan"))
+    ('0.0012', '−4.2·10⁻⁸', '447', '0.999', '–')
     """
     if not math.isfinite(value):
         return "–"
     if value and not 1e-3 <= abs(value) < 1e4:
         mantissa, exponent = f"{value:.1e}".split("e")
         return f"{mantissa}·10{str(int(exponent)).translate(SUPERSCRIPT)}".replace("-", "−")
-    digits = f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}" if abs(value) >= 0.1 else f"{value:.2g}"
+    digits = f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}" if abs(value) >= 0.01 else f"{value:.2g}"
     return digits.replace("-", "−")
 
 

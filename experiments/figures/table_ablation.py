@@ -40,7 +40,7 @@ def make(spec: FigureSpec, store: Store) -> Made:
             one.distance.text,
             excess,
             one.attributes.text,
-            one.time.text,
+            "1" if one.guidance == UNGUIDED else one.time.text,
         )
         rows.append((law, ARMS[one.guidance].name, *figures))
     return Made(numbers, words=words(found), columns=COLUMNS, rows=tuple(rows))

@@ -16,7 +16,9 @@ from physgen.experiments.results.store import query, write_parquet
 
 PAPER = Path(__file__).parents[3] / "paper"
 #: names that hold a digit
-NAMES = re.compile(r"x0-gradient|x_0|x_\(0\)|`[^`]*`|results\.json|#\w+(\.\w+)*(\([^()]*(\([^()]*\)[^()]*)*\))?|@[\w-]+")
+NAMES = re.compile(
+    r"x0-gradient|x_0|x_\(0\)|`[^`]*`|results\.json|#\w+(\.\w+)*(\([^()]*(\([^()]*\)[^()]*)*\))?|@[\w-]+"
+)
 
 
 @pytest.fixture(scope="module")

@@ -73,7 +73,7 @@ def test_two_runs_of_one_id_that_differ_are_refused(sweep: Callable[..., Sweep])
 
 def test_a_run_of_another_version_is_refused(sweep: Callable[..., Sweep]) -> None:
     found = sweep([*rows()[:-1], rows()[-1] | {"version": "2"}])
-    with pytest.raises(InvalidArgument, match="run-projection-2.*version 1 .this one is 2"):
+    with pytest.raises(InvalidArgument, match=r"run-projection-2.*version 1 .this one is 2"):
         found.arm({"guidance": "none"}, range(SEEDS))
 
 
