@@ -61,7 +61,7 @@ def write_tables(runs: Path, name: str, out: Path) -> Collected:
 
 
 def steps(runs: Path, found: Collected) -> list[dict[str, Any]]:
-    """Residual before the correction at each corrected step of each run: ``{run, step, sigma, constraint, residual}``."""
+    """Residuals before the correction at each corrected step: ``{run, step, sigma, constraint, residual}``."""
     rows = []
     for run in dict.fromkeys(row["run"] for row in found.rows):
         for line in (runs / run / "log.jsonl").read_text(encoding="utf-8").splitlines():

@@ -1,6 +1,7 @@
 """Smaller transformers behind the shipped autoencoder, on two families: the size axis of the scaling study.
 
-``python -m physgen.experiments.train.sizes OUT`` writes ``OUT/SIZE/world`` for `physgen ablate world.path=...`. Resumes.
+``python -m physgen.experiments.train.sizes OUT`` writes ``OUT/SIZE/world``, for ``physgen ablate world.path=…``; it
+resumes.
 """
 
 from __future__ import annotations

@@ -16,9 +16,11 @@ import torch
 from torch import nn
 
 from physgen.experiments.cli import main
+from physgen.experiments.train import sizes
 from physgen.experiments.train.data import Videos, plan, simulate_all
 from physgen.experiments.train.loop import Schedule, fit
 from physgen.simulators import GRAMMARS
+from physgen.worlds import load_world
 from physgen.worlds.micro.pipeline import MicroPipeline
 
 TINY = [
@@ -149,3 +151,10 @@ def test_killing_the_driver_kills_the_workers_and_the_run_resumes(tmp_path: Path
     assert torch.load(checkpoint, weights_only=True)["step"] == reached, "an orphan goes on training"
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
     assert torch.load(checkpoint, weights_only=True)["step"] == 150
+
+
+def test_smaller_models_are_worlds(tmp_path: Path) -> None:
+    folder = sizes.train("xs", tmp_path, clips=20, steps=2)
+    world = load_world("micro", str(folder))
+    assert sum(p.numel() for p in world.pipe.transformer.parameters()) < 4e5
+    assert world.sample("one drop of red dye diffusing quickly in water", seed=0, steps=1).isfinite().all()
