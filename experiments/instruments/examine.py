@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from physgen.errors import InvalidArgument
 from physgen.experiments.instruments.clip import Clip, clips_of
 from physgen.experiments.instruments.medium import as_filed
 from physgen.experiments.instruments.nulls import Null, p_value, read_nulls
@@ -47,6 +49,8 @@ def examine(video: Float[Tensor, "T 3 H W"], prompt: str | Subject | None = None
     True
     """
     subject = subject_of(prompt) if isinstance(prompt, str) else prompt
+    if not bool(torch.isfinite(video).all()):
+        raise InvalidArgument("video", "NaN or Inf", "finite pixels")
     clips = clips_of(as_filed(video), subject)
     domain = subject.domain if subject else MICROSCOPY if _grey(video) else ANY
     parts = [read(clip, domain, DOMAINS[domain]) for clip in clips]

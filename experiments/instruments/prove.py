@@ -110,11 +110,12 @@ def tables(found: dict[str, Any]) -> list[Table]:
                 for floor in floors:
                     entries = [e for e in found["sensitivity"][floor] if (e["kind"], e["instrument"]) == (kind, name)]
                     row += [" ".join(_short(e) for e in entries)]
-                row.append(entries[0]["n"])
+                row.append(str(entries[0]["n"]))
                 sensitivity.append(row)
     names = found["specificity"][SIMULATOR]
     specificity = [
-        [name, *(_short(found["specificity"][floor][name]) for floor in floors), names[name]["n"]] for name in names
+        [name, *(_short(found["specificity"][floor][name]) for floor in floors), str(names[name]["n"])]
+        for name in names
     ]
     return [
         Table(
@@ -130,5 +131,5 @@ def tables(found: dict[str, Any]) -> list[Table]:
     ]
 
 
-def _short(entry: dict[str, float]) -> str:
+def _short(entry: Row) -> str:
     return f"{entry['estimate']:.2f} [{entry['low']:.2f}, {entry['high']:.2f}]"

@@ -37,6 +37,7 @@ class Scored:
 
     cards: list[Scorecard]
     met: dict[str, list[int]]
+    asked: int
 
     def per_task(self, name: str) -> dict[int, float]:
         """Score of each task, mean over the seeds."""
@@ -48,8 +49,8 @@ class Scored:
 
     @property
     def coverage(self) -> float:
-        """Share of the criteria that were answered."""
-        return sum(card.scored for card in self.cards) / sum(card.criteria for card in self.cards)
+        """Share of the criteria of its videos that were answered."""
+        return sum(card.scored for card in self.cards) / self.asked
 
 
 def score_arms(
@@ -60,13 +61,13 @@ def score_arms(
         arm: _scored(tasks, rubrics, [videos / str(s) / arm for s in range(seeds)], InstrumentJudge(alpha))
         for arm in ARMS
     }
-    coins = [_judged(tasks, rubrics, None, RandomJudge(seed)) for seed in range(seeds)]
-    return found | {COIN: Scored([score(results, rubrics, tasks, "corrected") for results in coins], {})}
+    coins = [score(_judged(tasks, rubrics, None, RandomJudge(s)), rubrics, tasks, "corrected") for s in range(seeds)]
+    return found | {COIN: Scored(coins, {}, sum(card.criteria for card in coins))}
 
 
 def _scored(tasks: Sequence[Task], rubrics: Sequence[Rubric], folders: Sequence[Path], judge: Judge) -> Scored:
     by_index = {rubric.index: rubric for rubric in rubrics}
-    cards, met = [], dict[str, list[int]]()
+    cards, met, asked = [], dict[str, list[int]](), 0
     for folder in folders:
         results = _judged(tasks, rubrics, folder, judge)
         cards.append(score(results, rubrics, tasks, "corrected"))
@@ -74,10 +75,11 @@ def _scored(tasks: Sequence[Task], rubrics: Sequence[Rubric], folders: Sequence[
             for dimension in DIMENSIONS:
                 criteria = by_index[item["index"]].criteria[dimension]
                 given = answers(item[f"{dimension}_eval"], len(criteria))
+                asked += len(given)
                 for criterion, answer in zip(criteria, given, strict=True):
                     if answer is not None:
                         met.setdefault(criterion.measure, []).append(int(answer == (criterion.sign > 0)))
-    return Scored(cards, met)
+    return Scored(cards, met, asked)
 
 
 def _judged(
@@ -102,7 +104,7 @@ def tables(found: Mapping[str, Scored], tasks: Sequence[Task]) -> list[Table]:
         average = scored.per_task("average")
         by_level = [np.array([v for i, v in average.items() if level[i] == name]) for name in LEVELS]
         columns = [mean_interval(np.array([*scored.per_task(name).values()])) for name in COLUMNS]
-        scores.append([arm, *columns, *map(mean_interval, by_level), scored.coverage, len(average)])
+        scores.append([arm, *columns, *map(mean_interval, by_level), scored.coverage, str(len(average))])
     names = list(dict.fromkeys(name for scored in found.values() for name in scored.met))
     return [
         Table("Micro task set, judged by instruments", ["", *COLUMNS, *LEVELS, "coverage", "tasks"], scores),
@@ -118,7 +120,7 @@ def tables(found: Mapping[str, Scored], tasks: Sequence[Task]) -> list[Table]:
                 [
                     name,
                     *(float(np.mean(found[arm].met.get(name, [np.nan]))) for arm in ARMS),
-                    len(found[UNGUIDED].met[name]),
+                    str(len(found[UNGUIDED].met.get(name, []))),
                 ]
                 for name in names
             ],

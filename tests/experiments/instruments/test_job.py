@@ -51,6 +51,7 @@ def test_calibration_goes_on_where_it_was(world: World, tmp_path: Path) -> None:
         assert arrays["simulator/mass"].min() >= smallest.min()
 
 
+@pytest.mark.slow
 def test_a_proof_of_one_scene(world: World, tmp_path: Path) -> None:
     rows = prove(world, 1, 3, tmp_path, ["growth.wound"])
     assert rows == prove(world, 1, 3, tmp_path, ["growth.wound"])
