@@ -18,11 +18,11 @@ SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 class Number:
     """A value or an interval around it; ``n`` samples, from ``source``: ids of runs, or a file of results."""
 
-    value: float
+    value: float | int
     source: tuple[str, ...]
     n: int | None = None
-    low: float | None = None
-    high: float | None = None
+    low: float | int | None = None
+    high: float | int | None = None
 
     @classmethod
     def of(cls, interval: Interval, source: Iterable[str], n: int) -> Number:
@@ -53,7 +53,7 @@ class Made:
     rows: tuple[tuple[str, ...], ...] = ()
 
 
-def written(value: float) -> str:
+def written(value: float | int) -> str:
     """Three significant digits, two below 0.01, powers of ten far from 1, a true minus sign.
 
     >>> written(0.0012), written(-4.2e-8), written(447.0), written(0.9991), written(float("nan"))

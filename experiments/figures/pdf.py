@@ -9,18 +9,24 @@ from physgen.experiments.figures.job import build
 
 
 def compile_pdf(paper: Path) -> Path:
-    """Make figures and numbers again in ``PAPER/build``, then the PDF; fonts are those that come with Typst.
+    """Make figures and numbers again in ``PAPER/build``, then the PDF.
 
-    Raises: InvalidArgument for results that are missing or differ, see `build`, or a manuscript that asks for a number
-        that there is not.
+    Raises: InvalidArgument for results that are missing or differ, see `build`, and see `typeset`.
+    """
+    build(paper, paper / "build", [])
+    return typeset(paper)
+
+
+def typeset(paper: Path) -> Path:
+    """The PDF from what is in ``PAPER/build``; fonts are those that come with Typst.
+
+    Raises: InvalidArgument without Typst, or for a manuscript that asks for a number that there is not.
     """
     try:
         import typst
     except ImportError as error:
         raise InvalidArgument("paper", "typst", "an installed package: pip install physgen[paper]") from error
-    out = paper / "build"
-    build(paper, out, [])
-    target = out / "paper.pdf"
+    target = paper / "build" / "paper.pdf"
     try:
         typst.compile(paper / "main.typ", output=target, root=paper, ignore_system_fonts=True)
     except RuntimeError as error:

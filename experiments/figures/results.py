@@ -66,8 +66,8 @@ class Sweep:
 
     @property
     def commits(self) -> set[str]:
-        """Commits that its runs were made at."""
-        return {row["git_sha"] for row in self.rows("")}
+        """Commits that its runs were made at, where they were made in a checkout."""
+        return {row["git_sha"] for row in self.rows("") if row["git_sha"]}
 
     def rows(self, kind: str) -> list[dict[str, Any]]:
         """Rows of ``NAME.KIND.parquet``, of ``NAME.parquet`` for no kind."""
