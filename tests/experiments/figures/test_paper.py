@@ -103,7 +103,10 @@ def test_a_manuscript_that_asks_for_an_unknown_number_is_refused(paper: Path, tm
 
 def test_unknown_functions_and_keys_are_refused(paper: Path, tmp_path: Path) -> None:
     text = (paper / "figures.yaml").read_text(encoding="utf-8")
-    for old, new, word in (("figure_steps", "figure_setps", "figure_steps"), ("caption:", "capton:", "missing.*caption")):
+    for old, new, word in (
+        ("figure_steps", "figure_setps", "figure_steps"),
+        ("caption:", "capton:", "missing.*caption"),
+    ):
         (tmp_path / "figures.yaml").write_text(text.replace(old, new, 1))
         with pytest.raises(ValueError, match=word):
             read_figures(tmp_path / "figures.yaml")
