@@ -79,5 +79,5 @@ def tables(rows: Sequence[Row], alpha: float) -> list[Table]:
     ]
 
 
-def _cell(read: dict[str, list[float]], name: str) -> str:
+def _cell(read: Row, name: str) -> str:
     return f"{read[name][0]:.3g} (p = {read[name][1]:.3f})" if name in read else "–"
