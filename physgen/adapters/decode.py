@@ -9,8 +9,8 @@ from typing import Any
 import diffusers
 from jaxtyping import Float
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
+from physgen.adapters.recompute import remade
 from physgen.adapters.wan_decode import decode_unclamped
 
 
@@ -39,9 +39,9 @@ def recomputed(vae: Any) -> Iterator[None]:
     own, forward = vae.decoder.__dict__.get("forward"), vae.decoder.forward  # offloading hooks put one there
 
     def again(*arguments: Any, **options: Any) -> Any:
-        return checkpoint(forward, *arguments, use_reentrant=False, preserve_rng_state=False, **options)
+        return remade(forward, *arguments, **options)
 
-    vae.enable_gradient_checkpointing()
+    vae.enable_gradient_checkpointing(remade)
     vae.decoder.forward = again
     try:
         yield

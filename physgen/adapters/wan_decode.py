@@ -9,7 +9,8 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d, un
 from diffusers.utils.accelerate_utils import apply_forward_hook
 from jaxtyping import Float
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+
+from physgen.adapters.recompute import remade
 
 
 @apply_forward_hook
@@ -40,7 +41,7 @@ def _frames(vae: Any, z: Tensor) -> Tensor:
     cache: list[Any] = [None] * sum(isinstance(module, WanCausalConv3d) for module in vae.decoder.modules())
     frames = []
     for k, frame in enumerate(vae.post_quant_conv(z).split(1, 2)):
-        decoded, cache = _recomputed(_frame, vae.decoder, frame, cache, k == 0)
+        decoded, cache = remade(_frame, vae.decoder, frame, cache, k == 0)
         frames.append(decoded)
     return torch.cat(frames, 2)
 
@@ -60,7 +61,7 @@ def _tiles(vae: Any, z: Tensor, tile: tuple[int, int]) -> Tensor:
     for i in range(0, z.shape[3], stride[0]):
         row: list[Tensor] = []
         for j in range(0, z.shape[4], stride[1]):
-            decoded = _recomputed(_frames, vae, z[..., i : i + tile[0], j : j + tile[1]])
+            decoded = remade(_frames, vae, z[..., i : i + tile[0], j : j + tile[1]])
             if above:
                 decoded = _blended(above[len(row)], decoded, overlap[0], 3)
             if row:
@@ -78,7 +79,3 @@ def _blended(before: Tensor, tile: Tensor, overlap: int, dim: int) -> Tensor:
     end, start = before.narrow(dim, before.shape[dim] - overlap, overlap), tile.narrow(dim, 0, overlap)
     rest = tile.narrow(dim, overlap, tile.shape[dim] - overlap)
     return torch.cat([end * (1 - ramp) + start * ramp, rest], dim)
-
-
-def _recomputed(function: Any, *arguments: Any) -> Any:
-    return checkpoint(function, *arguments, use_reentrant=False, preserve_rng_state=False)
