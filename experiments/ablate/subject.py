@@ -11,7 +11,9 @@ from physgen.errors import InvalidArgument
 from physgen.experiments.ablate.options import SOURCES, AblateConfig
 from physgen.experiments.benchmark_micro.cases import Case
 from physgen.experiments.config import build, one_of
+from physgen.experiments.drawing import Request
 from physgen.experiments.evaluate.videos import Prompt, prompts
+from physgen.experiments.physics import check_request
 from physgen.grid import Grid
 from physgen.observables import Observable
 from physgen.simulators import GRAMMARS
@@ -32,7 +34,7 @@ class Subject:
     def of(cls, options: AblateConfig) -> Subject:
         """What the options ask for.
 
-        Raises: InvalidArgument for an unknown family or source, or neither family nor prompt.
+        Raises: InvalidArgument for an unknown family or source, neither family nor prompt, or as `check_request`.
         """
         if options.source not in SOURCES:
             raise one_of("source", options.source, SOURCES)
@@ -56,11 +58,13 @@ class Subject:
 
 def asked(options: AblateConfig) -> Prompt:
     """The prompt given, or the family's for this seed: another one for each seed, the same in every arm."""
+    if options.prompt is None and options.family is None:
+        raise InvalidArgument("family", None, f"with prompt=null one of {', '.join(GRAMMARS)}")
+    text = options.family if options.prompt is None else options.prompt
+    check_request(options.world, Request(str(text), options.seed, options.steps, options.guidance_scale))
     if options.prompt is not None:
         family = options.world.family(options.prompt)
         return Prompt(family, options.seed, {}, options.prompt, options.seed)
-    if options.family is None:
-        raise InvalidArgument("family", None, f"with prompt=null one of {', '.join(GRAMMARS)}")
     if options.family not in GRAMMARS:
         raise one_of("family", options.family, GRAMMARS)
     return prompts(options.family, options.seed + 1, "held_out", 0)[options.seed]

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import permutation_test
 
 from physgen.errors import InvalidArgument
-from physgen.experiments.metrics import Interval, mean_interval
+from physgen.experiments.metrics import Array, Interval, mean_interval
 
 #: permutations of signs; up to 16 pairs all of them
 SIGNS = 2**16
@@ -85,28 +85,34 @@ def _difference(
 ) -> Difference:
     both = sorted(mine.keys() & theirs.keys())
     x, y = (np.array([values[seed] for seed in both], float) for values in (mine, theirs))
-    delta = (x - y)[np.isfinite(x - y)]
-    p = 1.0
+    finite = np.isfinite(x - y)
+    x, y = x[finite], y[finite]
+    delta, p = x - y, 1.0
     if len(delta) > 1 and np.any(delta):
         test = permutation_test(
             (delta,), np.mean, permutation_type="samples", n_resamples=SIGNS, vectorized=True, rng=0
         )
         p = float(test.pvalue)
     unpaired = tuple(sorted(mine.keys() ^ theirs.keys()))
-    base = float(np.nanmean(y)) if len(y) else float("nan")
+    base = float(y.mean()) if len(y) else np.nan
     return Difference(
         metric,
         group,
         arm,
         len(delta),
         unpaired,
-        mean_interval(x),
-        float(np.nanmedian(x)) if len(x) else np.nan,
+        _interval(x),
+        float(np.median(x)) if len(x) else np.nan,
         base,
-        mean_interval(delta),
+        _interval(delta),
         p,
         p,
     )
+
+
+def _interval(values: Array) -> Interval:
+    """Mean with its interval; one value has no spread."""
+    return mean_interval(values) if len(values) != 1 else Interval(float(values[0]), np.nan, np.nan)
 
 
 def corrected(found: Sequence[Difference]) -> list[Difference]:

@@ -107,6 +107,17 @@ def test_failures_are_listed_with_their_commands(
 
 @pytest.mark.parametrize(
     ("argument", "named"),
+    [("seed=-1", "seed=-1"), ("steps=0", "steps=0"), ("prompt=''", "prompt=''"), ("family=fire", "family='fire'")],
+)
+def test_runs_that_cannot_be(
+    tiny: Path, tmp_path: Path, argument: str, named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ablate(tiny, tmp_path, "law=mass", argument) == 1
+    assert f"{named}: allowed: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argument", "named"),
     [
         ("experiment=constraint_by_guidance", "did you mean 'constraints_by_guidance'?"),
         ("law=mass,entropy", "law='entropy'"),

@@ -74,6 +74,18 @@ def test_unequal_seeds_are_named_and_not_averaged(tmp_path: Path) -> None:
     assert (found["dps"].n, found["dps"].unpaired) == (SEEDS, ())
 
 
+def test_one_pair_has_no_interval_and_what_is_not_finite_no_part() -> None:
+    values = {"none": [1.0, 1.0], "projection": [np.nan, 3.0]}
+    rows = [
+        {"seed": seed, "guidance": arm, "metric": "m", "value": value}
+        for arm, column in values.items()
+        for seed, value in enumerate(column)
+    ]
+    (found,) = compare(rows, "m", axis="guidance", baseline="none")
+    assert (found.n, found.mean.estimate, found.baseline, found.difference.estimate) == (1, 3.0, 1.0, 2.0)
+    assert np.isnan([found.difference.low, found.mean.high]).all()
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
