@@ -46,7 +46,9 @@ def read_manifest(path: Path) -> dict[str, Any]:
         assert [(one["run"], one["set"].items()) for one in manifest["runs"]]
     except FileNotFoundError as error:
         known = ", ".join(sorted(file.stem for file in path.parent.glob("*.json"))) or "none yet"
-        raise InvalidArgument("experiment", path.stem, f"one that was run in {path.parent}: {known}") from error
+        raise InvalidArgument(
+            "sweep", path.name.removesuffix(".json"), f"one that was run in {path.parent}: {known}"
+        ) from error
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
         raise InvalidArgument("manifest", str(path), "a whole file, as `physgen ablate` writes it") from error
     return manifest

@@ -49,7 +49,7 @@ def collect(runs: Path, experiment: str) -> Collected:
         for name, value in measured(metrics).items():
             found.rows.append({**about, "metric": name, "value": value})
     if not found.rows:
-        raise InvalidArgument("experiment", experiment, f"runs that finished: {'; '.join(found.problems[:3])}")
+        raise InvalidArgument("sweep", experiment, f"runs that finished: {'; '.join(found.problems[:3])}")
     return found
 
 
