@@ -34,10 +34,10 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 kernels: $(STAMP)
-	$(BIN)/python -m physgen.experiments.kernels
+	$(BIN)/python -m physgen.experiments.compiled
 
 bench: $(STAMP)
-	$(BIN)/python -m physgen.experiments.bench
+	$(BIN)/python -m physgen.experiments.speed
 	$(BIN)/physgen benchmark-guidance n=64 'seeds=[100]' steps=25 out=$$(mktemp -d)/heat
 
 paper: $(STAMP)

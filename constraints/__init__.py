@@ -1,14 +1,14 @@
 """Differentiable statements about physical fields."""
 
 from physgen.constraints.base import Constraint
-from physgen.constraints.continuity import Continuity
-from physgen.constraints.kinetics import Kinetics
-from physgen.constraints.mass import MassConservation
-from physgen.constraints.phase_order import PhaseOrder
-from physgen.constraints.plain import Equality, Inequality
-from physgen.constraints.reaction_diffusion import ReactionDiffusion
-from physgen.constraints.symbolic import ReactionSystem
-from physgen.constraints.systems import SYSTEMS, reaction_system
+from physgen.constraints.functions import Equality, Inequality
+from physgen.constraints.kinetics.constraint import Kinetics
+from physgen.constraints.mass.conservation import MassConservation
+from physgen.constraints.mass.continuity import Continuity
+from physgen.constraints.mitosis.constraint import PhaseOrder
+from physgen.constraints.reaction_diffusion.constraint import ReactionDiffusion
+from physgen.equations.reaction_system import ReactionSystem
+from physgen.equations.systems import SYSTEMS, reaction_system
 
 __all__ = [
     "SYSTEMS",

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from physgen.constraints.symbolic import Bounds, ReactionSystem, Value
-from physgen.constraints.systems import reaction_system
+from physgen.equations.reaction_system import Bounds, ReactionSystem, Value
+from physgen.equations.systems import reaction_system
 from physgen.errors import InvalidArgument
 
 

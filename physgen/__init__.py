@@ -6,14 +6,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from physgen.adapters.diffusers import guide
     from physgen.grid import Grid
+    from physgen.sampling.guide import guide
     from physgen.worlds import load_world
 
 __version__ = "0.1.0"
 __all__ = ["Grid", "__version__", "guide", "load_world"]
 
-_EXPORTS = {"Grid": "physgen.grid", "guide": "physgen.adapters.diffusers", "load_world": "physgen.worlds"}
+_EXPORTS = {"Grid": "physgen.grid", "guide": "physgen.sampling.guide", "load_world": "physgen.worlds"}
 
 
 def __getattr__(name: str) -> Any:

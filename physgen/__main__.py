@@ -2,7 +2,7 @@
 
 import sys
 
-from physgen.experiments.cli import main
+from physgen.experiments.cli.dispatch import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,7 +2,7 @@
 
 import random
 
-from physgen.constraints.symbolic import ReactionSystem
+from physgen.equations.reaction_system import ReactionSystem
 
 NAMES = ("u", "t", "x", "W", "c0", "p0", "real", "math")
 CONSTANTS = ("b", "k", "H", "g0", "D0", "e")

@@ -8,8 +8,8 @@ from typing import Any
 
 import diffusers as d
 import torch
-from adapters.test_pipelines import cogvideox, hunyuan, wan, wan_2_2
 from safetensors.torch import save_file
+from sampling.test_pipelines import cogvideox, hunyuan, wan, wan_2_2
 from torch import Tensor
 from transformers import (
     CLIPTextConfig,

@@ -15,14 +15,14 @@ from jaxtyping import Float
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from physgen.adapters.diffusers import GuidanceLog, guide
 from physgen.errors import InvalidArgument
 from physgen.experiments.ablate.options import AblateConfig
 from physgen.experiments.ablate.subject import Subject
-from physgen.experiments.config import build
-from physgen.experiments.drawing import counted_calls
-from physgen.experiments.evaluate.videos import decode, moments
+from physgen.experiments.cli.config import build
+from physgen.experiments.draw.drawing import counted_calls
+from physgen.experiments.draw.videos import decode, moments
 from physgen.guidance import BestOfN, Guidance
+from physgen.sampling.guide import GuidanceLog, guide
 from physgen.simulators import SIMULATORS
 from physgen.worlds import World, WorldSpec
 

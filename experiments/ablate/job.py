@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from physgen.errors import InvalidArgument
 from physgen.experiments.ablate.run import one_run
 from physgen.experiments.ablate.sweep import RunsFailed, Sweep
-from physgen.experiments.config import groups, one_of
+from physgen.experiments.cli.config import groups, one_of
 
 #: Hydra's own sweeper, which `Sweep` stands in for; any other is used as it is
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"

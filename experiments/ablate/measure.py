@@ -12,11 +12,11 @@ from physgen.constraints import Constraint, PhaseOrder
 from physgen.experiments.ablate.draw import Drawn
 from physgen.experiments.ablate.options import AblateConfig
 from physgen.experiments.ablate.subject import Subject
-from physgen.experiments.benchmark_micro.measure import empty, legal
-from physgen.experiments.evaluate.laws import law
-from physgen.experiments.evaluate.recognition import features, phase_order, recognised
+from physgen.experiments.measure.laws import law
+from physgen.experiments.measure.recognition import features, phase_order, recognised
+from physgen.experiments.micro.measure import empty, legal
+from physgen.experiments.runs.records import git_sha, peak_memory_mb
 from physgen.guidance.problem import Problem
-from physgen.records import git_sha, peak_memory_mb
 from physgen.worlds import world_spec
 from physgen.worlds.micro.judge import Judge
 

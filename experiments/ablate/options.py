@@ -8,8 +8,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from physgen.experiments.config import typed
-from physgen.records import run_name
+from physgen.experiments.cli.config import typed
+from physgen.experiments.runs.records import run_name
 from physgen.worlds import WorldSpec
 
 #: where videos come from: the world, the simulator of the same prompt, its passage through the autoencoder

@@ -15,13 +15,13 @@ import yaml
 from omegaconf import DictConfig
 
 from physgen.experiments.ablate.draw import draw
-from physgen.experiments.ablate.failures import Failure
 from physgen.experiments.ablate.measure import measure
 from physgen.experiments.ablate.options import AblateConfig, options_of
 from physgen.experiments.ablate.subject import Subject
-from physgen.experiments.tracking import tracked
-from physgen.records import JsonlWriter, write_json_atomic
-from physgen.video import Video, write_mp4, write_tiff
+from physgen.experiments.runs.failures import Failure
+from physgen.experiments.runs.records import JsonlWriter, write_json_atomic
+from physgen.experiments.runs.tracking import tracked
+from physgen.video.files import Video, write_mp4, write_tiff
 
 log = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ from typing import Any
 from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
 from physgen.experiments.ablate.options import SOURCES, AblateConfig
-from physgen.experiments.benchmark_micro.cases import Case
-from physgen.experiments.config import build, one_of
-from physgen.experiments.drawing import Request
-from physgen.experiments.evaluate.videos import Prompt, prompts
-from physgen.experiments.physics import check_request
+from physgen.experiments.cli.config import build, one_of
+from physgen.experiments.draw.drawing import Request
+from physgen.experiments.draw.physics import check_request
+from physgen.experiments.draw.videos import Prompt, prompts
+from physgen.experiments.micro.cases import Case
 from physgen.grid import Grid
 from physgen.observables import Observable
 from physgen.simulators import GRAMMARS

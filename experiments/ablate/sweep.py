@@ -14,9 +14,9 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
-from physgen.experiments.ablate.failures import Failure, read_failure
-from physgen.experiments.ablate.manifest import write_manifest
 from physgen.experiments.ablate.options import AblateConfig, options_of
+from physgen.experiments.runs.failures import Failure, read_failure
+from physgen.experiments.runs.manifest import write_manifest
 
 log = logging.getLogger(__name__)
 

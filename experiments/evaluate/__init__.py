@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from physgen.errors import InvalidArgument
-from physgen.records import run_name
+from physgen.experiments.runs.records import run_name
 from physgen.worlds import WorldSpec
 
 SUITES = ("quality", "mass")

@@ -17,19 +17,19 @@ from torch import Tensor
 from tqdm import tqdm
 
 from physgen import __version__
-from physgen.adapters.diffusers import guide
 from physgen.constraints import MassConservation
-from physgen.experiments.default_guidance import default_guidance
+from physgen.experiments.draw.default_guidance import default_guidance
+from physgen.experiments.draw.videos import Prompt, collect, plan, produce, prompts
 from physgen.experiments.evaluate import EvaluateConfig
-from physgen.experiments.evaluate.laws import colour_map, contrast, law, read_fields
 from physgen.experiments.evaluate.quality import interleave, plain, summary
-from physgen.experiments.evaluate.recognition import distances, features, paired_distances, recognised
-from physgen.experiments.evaluate.sheet import write_sheet
-from physgen.experiments.evaluate.tables import Table, publish
-from physgen.experiments.evaluate.videos import Prompt, collect, plan, produce, prompts
-from physgen.experiments.metrics import Interval, mean_interval
+from physgen.experiments.measure.distances import Interval, mean_interval
+from physgen.experiments.measure.laws import colour_map, contrast, law, read_fields
+from physgen.experiments.measure.recognition import distances, features, paired_distances, recognised
+from physgen.experiments.measure.tables import Table, publish
+from physgen.experiments.pages.sheet import write_sheet
+from physgen.experiments.runs.records import git_sha, write_json_atomic
 from physgen.guidance import Guidance, Projection
-from physgen.records import git_sha, write_json_atomic
+from physgen.sampling.guide import guide
 from physgen.simulators import GRAMMARS
 from physgen.worlds import World, WorldSpec
 from physgen.worlds.micro.judge import Judge

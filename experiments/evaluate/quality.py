@@ -11,15 +11,15 @@ import torch
 from tqdm import tqdm
 
 from physgen import __version__
+from physgen.experiments.draw.videos import Arms, collect, plan, produce, prompts
 from physgen.experiments.evaluate import EvaluateConfig
-from physgen.experiments.evaluate.laws import law
 from physgen.experiments.evaluate.memory import memorisation
-from physgen.experiments.evaluate.recognition import distances, features, phase_order, recognised
-from physgen.experiments.evaluate.sheet import write_sheet
-from physgen.experiments.evaluate.tables import Table, publish
-from physgen.experiments.evaluate.videos import Arms, collect, plan, produce, prompts
-from physgen.experiments.metrics import Interval, mean_interval
-from physgen.records import git_sha, write_json_atomic
+from physgen.experiments.measure.distances import Interval, mean_interval
+from physgen.experiments.measure.laws import law
+from physgen.experiments.measure.recognition import distances, features, phase_order, recognised
+from physgen.experiments.measure.tables import Table, publish
+from physgen.experiments.pages.sheet import write_sheet
+from physgen.experiments.runs.records import git_sha, write_json_atomic
 from physgen.simulators import GRAMMARS
 from physgen.worlds.micro.judge import Judge
 

@@ -12,9 +12,9 @@ from physgen.experiments.evaluate import resume
 from physgen.experiments.finetune.compare import compare
 from physgen.experiments.finetune.options import FinetuneConfig
 from physgen.experiments.finetune.train import Arm, train_arms
+from physgen.experiments.runs.records import run_name
 from physgen.experiments.train import latents
 from physgen.experiments.train.data import plan, simulate_all
-from physgen.records import run_name
 
 __all__ = ["FinetuneConfig", "run"]
 

@@ -10,15 +10,15 @@ from tqdm import tqdm
 
 from physgen import __version__
 from physgen.constraints import MassConservation
-from physgen.experiments.evaluate.recognition import features
-from physgen.experiments.evaluate.tables import publish
-from physgen.experiments.evaluate.videos import Prompt, collect, plan, produce, prompts
+from physgen.experiments.draw.videos import Prompt, collect, plan, produce, prompts
 from physgen.experiments.finetune.measure import Array, Measured, held_out_loss, measure, project
 from physgen.experiments.finetune.options import FinetuneConfig
 from physgen.experiments.finetune.paired import summarise, tables
 from physgen.experiments.finetune.train import Arm
+from physgen.experiments.measure.recognition import features
+from physgen.experiments.measure.tables import publish
+from physgen.experiments.runs.records import git_sha, write_json_atomic
 from physgen.experiments.train.data import Shard
-from physgen.records import git_sha, write_json_atomic
 from physgen.simulators import GRAMMARS
 from physgen.worlds import WorldSpec
 from physgen.worlds.micro.judge import Judge

@@ -11,11 +11,11 @@ import numpy.typing as npt
 from torch import Tensor
 
 from physgen.constraints import Constraint
-from physgen.experiments.evaluate.laws import contrast, law
+from physgen.experiments.draw.videos import Prompt
 from physgen.experiments.evaluate.mass import LEAST_CONTRAST
 from physgen.experiments.evaluate.memory import flow_losses, normalise
-from physgen.experiments.evaluate.recognition import features, phase_order, recognised
-from physgen.experiments.evaluate.videos import Prompt
+from physgen.experiments.measure.laws import contrast, law
+from physgen.experiments.measure.recognition import features, phase_order, recognised
 from physgen.experiments.train import latents
 from physgen.experiments.train.data import Shard, Videos
 from physgen.guidance import Projection

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
-from physgen.experiments.config import build
-from physgen.experiments.evaluate.videos import prompts
-from physgen.experiments.physics import check_fields
+from physgen.experiments.cli.config import build
+from physgen.experiments.draw.physics import check_fields
+from physgen.experiments.draw.videos import prompts
 from physgen.experiments.train.loop import Schedule
 from physgen.grid import finite
 from physgen.simulators import SIMULATORS

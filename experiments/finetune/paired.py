@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from physgen.experiments.evaluate.recognition import DRAWS
-from physgen.experiments.evaluate.tables import Table
 from physgen.experiments.finetune.measure import Array, Measured
-from physgen.experiments.metrics import Discrepancy, Interval, bootstrap, mean_interval, median_bandwidth
+from physgen.experiments.measure.distances import Discrepancy, Interval, bootstrap, mean_interval, median_bandwidth
+from physgen.experiments.measure.recognition import DRAWS
+from physgen.experiments.measure.tables import Table
 
 PAIRS = (("with", "without"), ("with", "untuned"), ("without", "untuned"))
 Statistic = Callable[[Array], float]

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from physgen.adapters.latents import Decoder
 from physgen.experiments.evaluate.memory import Packed, normalise
 from physgen.experiments.finetune.options import WEIGHTS, FinetuneConfig
 from physgen.experiments.train import latents
@@ -18,9 +17,10 @@ from physgen.experiments.train.distributed import launch
 from physgen.experiments.train.loop import Draw, Objective, fit
 from physgen.experiments.train.transformer import draw_captions, draw_levels, predict, tokens
 from physgen.observables import Observable
+from physgen.sampling.decoding.latents import Decoder
 from physgen.training import ConstraintLoss, Mixed, conflict_free
 from physgen.worlds import World
-from physgen.worlds.lora_file import save_lora
+from physgen.worlds.checkpoints.save_lora import save_lora
 
 LAYERS = ["to_q", "to_k", "to_v", "to_out.0", "ffn.net.0.proj", "ffn.net.2"]
 #: clips whose decoded latents say what costs nothing

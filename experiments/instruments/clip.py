@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.experiments.evaluate.laws import colour_map
-from physgen.experiments.instruments.objects import Track, follow
+from physgen.experiments.instruments.devices.objects import Track, follow
 from physgen.experiments.instruments.subject import Subject
+from physgen.experiments.measure.laws import colour_map
 from physgen.grid import Grid
 from physgen.observables import ColourMap
 from physgen.simulators import blood, dye, gray_scott, growth, mitosis

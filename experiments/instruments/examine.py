@@ -13,7 +13,7 @@ from torch import Tensor
 
 from physgen.errors import InvalidArgument
 from physgen.experiments.instruments.clip import Clip, clips_of
-from physgen.experiments.instruments.medium import as_filed
+from physgen.experiments.instruments.devices.medium import as_filed
 from physgen.experiments.instruments.nulls import Null, p_value, read_nulls
 from physgen.experiments.instruments.registry import ANY, DOMAINS, MICROSCOPY, statistics
 from physgen.experiments.instruments.subject import Subject, subject_of

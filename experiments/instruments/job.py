@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 
 from physgen.errors import InvalidArgument
-from physgen.experiments.config import one_of
+from physgen.experiments.cli.config import one_of
 from physgen.experiments.evaluate import resume
-from physgen.experiments.evaluate.tables import publish
-from physgen.experiments.microworldbench.data import read_rubrics, read_tasks
-from physgen.experiments.microworldbench.named import named_tasks
-from physgen.records import run_name, write_json_atomic
+from physgen.experiments.measure.tables import publish
+from physgen.experiments.microworldbench.tasks.data import read_rubrics, read_tasks
+from physgen.experiments.microworldbench.tasks.named import named_tasks
+from physgen.experiments.runs.records import run_name, write_json_atomic
 from physgen.worlds import WorldSpec
 
 
@@ -60,14 +60,14 @@ def run(config: InstrumentsConfig) -> None:
 
 def run_calibrate(config: InstrumentsConfig, out: Path) -> None:
     """Null distributions into ``out``."""
-    from physgen.experiments.instruments.calibrate import calibrate
+    from physgen.experiments.instruments.proof.calibrate import calibrate
 
     calibrate(config.world.load("cpu"), config.n, config.seed, out)
 
 
 def run_prove(config: InstrumentsConfig, out: Path) -> None:
     """``prove.json`` and ``prove.md``."""
-    from physgen.experiments.instruments.prove import prove, summary, tables
+    from physgen.experiments.instruments.proof.prove import prove, summary, tables
 
     found = summary(prove(config.world.load("cpu"), config.n, config.seed, out / "rows"), config.alpha)
     write_json_atomic(out / "prove.json", found)
@@ -76,7 +76,7 @@ def run_prove(config: InstrumentsConfig, out: Path) -> None:
 
 def run_microscopy(config: InstrumentsConfig, out: Path) -> None:
     """``microscopy.json`` and ``microscopy.md``."""
-    from physgen.experiments.instruments.microscopy import alarms, tables
+    from physgen.experiments.instruments.proof.microscopy import alarms, tables
 
     rows = alarms(config.action[1:], config.alpha)
     write_json_atomic(out / "microscopy.json", rows)
@@ -85,8 +85,8 @@ def run_microscopy(config: InstrumentsConfig, out: Path) -> None:
 
 def run_scores(config: InstrumentsConfig, out: Path) -> None:
     """Videos of every arm, ``scores.json`` and ``scores.md``."""
-    from physgen.experiments.instruments.arms import write_arms
-    from physgen.experiments.instruments.scores import record, score_arms, tables
+    from physgen.experiments.instruments.scores.arms import write_arms
+    from physgen.experiments.instruments.scores.scores import record, score_arms, tables
 
     tasks_file, rubrics_file = named_tasks("micro")
     tasks, rubrics = read_tasks(tasks_file), read_rubrics(rubrics_file)

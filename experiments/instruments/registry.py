@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from physgen.experiments.instruments import attributes, laws, permanence, picture
 from physgen.experiments.instruments.clip import Clip
+from physgen.experiments.instruments.devices import attributes, laws, permanence, picture
 
 Instrument = Callable[[Clip], float]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from physgen.experiments.microworldbench.data import Criterion
+from physgen.experiments.microworldbench.tasks.data import Criterion
 
 #: instrument, and words that speak of what it finds
 RULES: tuple[tuple[str, str], ...] = (

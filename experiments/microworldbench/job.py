@@ -7,13 +7,20 @@ from dataclasses import asdict
 
 from rich.console import Console
 
-from physgen.experiments.config import one_of
-from physgen.experiments.microworldbench.data import RAW_RUBRICS, RUBRICS, TASKS, entries, read_rubrics, read_tasks
-from physgen.experiments.microworldbench.doctor import diagnose
+from physgen.experiments.cli.config import one_of
 from physgen.experiments.microworldbench.options import BenchmarkConfig, data_file, data_folder
 from physgen.experiments.microworldbench.rules_job import run_rules
 from physgen.experiments.microworldbench.score_job import run_score
-from physgen.records import write_json_atomic
+from physgen.experiments.microworldbench.tasks.data import (
+    RAW_RUBRICS,
+    RUBRICS,
+    TASKS,
+    entries,
+    read_rubrics,
+    read_tasks,
+)
+from physgen.experiments.microworldbench.tasks.doctor import diagnose
+from physgen.experiments.runs.records import write_json_atomic
 
 
 def run(config: BenchmarkConfig) -> int | None:
@@ -35,14 +42,14 @@ def run(config: BenchmarkConfig) -> int | None:
 
 def run_generate(config: BenchmarkConfig) -> int:
     """Make videos of the tasks."""
-    from physgen.experiments.microworldbench.generate import generate
+    from physgen.experiments.microworldbench.generation.generate import generate
 
     return generate(config)
 
 
 def run_fetch(config: BenchmarkConfig) -> None:
     """Download the three files and name them."""
-    from physgen.experiments.microworldbench.fetch import fetch
+    from physgen.experiments.microworldbench.tasks.fetch import fetch
 
     for path in fetch(data_folder(config)):
         print(path)

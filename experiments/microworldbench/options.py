@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from physgen.experiments.microworldbench.data import RUBRICS, TASKS
-from physgen.experiments.microworldbench.named import SETS, named_tasks
+from physgen.experiments.microworldbench.tasks.data import RUBRICS, TASKS
+from physgen.experiments.microworldbench.tasks.named import SETS, named_tasks
 from physgen.worlds import WorldSpec
 
 

@@ -7,11 +7,11 @@ from collections import Counter
 from rich.console import Console
 
 from physgen.errors import InvalidArgument
-from physgen.experiments.evaluate.tables import Table
-from physgen.experiments.microworldbench.data import TASKS, read_tasks
+from physgen.experiments.draw.rules import Decision, decide, table
+from physgen.experiments.measure.tables import Table
 from physgen.experiments.microworldbench.options import BenchmarkConfig, data_file
-from physgen.experiments.rules import Decision, decide, table
-from physgen.records import write_json_atomic
+from physgen.experiments.microworldbench.tasks.data import TASKS, read_tasks
+from physgen.experiments.runs.records import write_json_atomic
 
 
 def run_rules(config: BenchmarkConfig) -> None:

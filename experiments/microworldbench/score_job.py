@@ -11,24 +11,32 @@ from rich.console import Console
 
 from physgen import __version__
 from physgen.errors import InvalidArgument
-from physgen.experiments.config import build
+from physgen.experiments.cli.config import build
 from physgen.experiments.evaluate import resume
-from physgen.experiments.microworldbench.compare import fleiss_kappa
-from physgen.experiments.microworldbench.corrected import answers
-from physgen.experiments.microworldbench.data import DIMENSIONS, RUBRICS, TASKS, Rubric, Task, read_rubrics, read_tasks
-from physgen.experiments.microworldbench.details import details
-from physgen.experiments.microworldbench.judge import Judge, PerfectJudge, RandomJudge
-from physgen.experiments.microworldbench.judging import Panel
-from physgen.experiments.microworldbench.keep import Kept, SeeingJudge
-from physgen.experiments.microworldbench.markdown import report
+from physgen.experiments.microworldbench.judges.base import Judge, PerfectJudge, RandomJudge
+from physgen.experiments.microworldbench.judges.judging import Panel
+from physgen.experiments.microworldbench.judges.keep import Kept, SeeingJudge
+from physgen.experiments.microworldbench.judges.store import Store
 from physgen.experiments.microworldbench.options import SCORING, BenchmarkConfig, data_file
-from physgen.experiments.microworldbench.page import Agreement, Comparison, Usage, render, write_page
-from physgen.experiments.microworldbench.results import SUFFIX, model_of, read_results, write_results
-from physgen.experiments.microworldbench.scorecard import Scorecard
-from physgen.experiments.microworldbench.scoring import check_mode, score
-from physgen.experiments.microworldbench.store import Store
-from physgen.experiments.microworldbench.videos import find_videos
-from physgen.records import git_sha, run_name, write_json_atomic
+from physgen.experiments.microworldbench.pages.details import details
+from physgen.experiments.microworldbench.pages.markdown import report
+from physgen.experiments.microworldbench.pages.page import Agreement, Comparison, Usage, render, write_page
+from physgen.experiments.microworldbench.scoring.compare import fleiss_kappa
+from physgen.experiments.microworldbench.scoring.corrected import answers
+from physgen.experiments.microworldbench.scoring.results import SUFFIX, model_of, read_results, write_results
+from physgen.experiments.microworldbench.scoring.score import check_mode, score
+from physgen.experiments.microworldbench.scoring.scorecard import Scorecard
+from physgen.experiments.microworldbench.scoring.videos import find_videos
+from physgen.experiments.microworldbench.tasks.data import (
+    DIMENSIONS,
+    RUBRICS,
+    TASKS,
+    Rubric,
+    Task,
+    read_rubrics,
+    read_tasks,
+)
+from physgen.experiments.runs.records import git_sha, run_name, write_json_atomic
 
 Results = list[dict[str, Any]]
 Listed = Sequence[tuple[int, Path | None]]

@@ -10,10 +10,10 @@ from typing import Any
 
 from rich.console import Console
 
-from physgen.experiments.evaluate.tables import Cell, Table, publish
-from physgen.experiments.results.collect import Collected, collect
-from physgen.experiments.results.compare import Difference, compare
-from physgen.experiments.results.store import write_parquet
+from physgen.experiments.measure.paired import Difference, compare
+from physgen.experiments.measure.tables import Cell, Table, publish
+from physgen.experiments.runs.collect import Collected, collect
+from physgen.experiments.runs.tables import write_parquet
 
 
 @dataclass

@@ -19,10 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from physgen.experiments.runs.records import write_json_atomic
 from physgen.experiments.train.data import SHARD, Shard, Videos, simulate_all
 from physgen.experiments.train.distributed import launch
 from physgen.experiments.train.loop import Draw, Schedule, fit
-from physgen.records import write_json_atomic
 from physgen.simulators import GRAMMARS
 from physgen.simulators.mitosis import GRID as MITOSIS_GRID
 from physgen.simulators.mitosis import PHASES

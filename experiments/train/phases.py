@@ -20,11 +20,11 @@ from omegaconf import OmegaConf
 from safetensors.torch import save_file
 from torch import Tensor
 
-from physgen.constraints.phase_classifier import PHASES, PhaseClassifier, in_context
-from physgen.constraints.phase_evidence import RELATIVE_FEATURES, phase_evidence, typical
+from physgen.constraints.mitosis.classifier import PHASES, PhaseClassifier, in_context
+from physgen.constraints.mitosis.evidence import RELATIVE_FEATURES, phase_evidence, typical
 from physgen.errors import InvalidArgument
+from physgen.experiments.runs.records import write_json_atomic
 from physgen.grid import Grid
-from physgen.records import write_json_atomic
 from physgen.simulators.base import FRAMES, SIZE, Array, sigmoid, smoothstep
 from physgen.simulators.mitosis import (
     COLOURS,

@@ -10,7 +10,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from physgen.experiments.config import configure, typed
+from physgen.experiments.cli.config import configure, typed
 from physgen.experiments.train import TrainConfig, latents
 from physgen.experiments.train.data import plan, simulate_all
 from physgen.experiments.train.transformer import train_transformer

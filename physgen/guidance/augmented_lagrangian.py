@@ -11,9 +11,9 @@ from torch import Tensor
 from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
 from physgen.guidance.base import Guidance, Step
-from physgen.guidance.linearisation import Linearisation
-from physgen.guidance.newton import limited, uncertainty
 from physgen.guidance.problem import of_samples
+from physgen.guidance.solve.linearisation import Linearisation
+from physgen.guidance.solve.newton import limited, uncertainty
 
 
 class AugmentedLagrangian(Guidance):

@@ -15,11 +15,11 @@ from torch import Tensor
 from physgen.constraints import Constraint
 from physgen.errors import Contradiction, InvalidArgument
 from physgen.grid import Grid
-from physgen.guidance.certificate import Projected
-from physgen.guidance.contradiction import require_consistent
-from physgen.guidance.feasible import UNBOUNDED, feasible
 from physgen.guidance.problem import Decode, Problem, finite_samples, named, of_samples, rms
 from physgen.guidance.running_fit import RunningFit
+from physgen.guidance.solve.certificate import Projected
+from physgen.guidance.solve.contradiction import require_consistent
+from physgen.guidance.solve.feasible import UNBOUNDED, feasible
 
 
 @dataclass(frozen=True)

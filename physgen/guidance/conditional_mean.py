@@ -11,10 +11,10 @@ from torch import Tensor
 
 from physgen.constraints import Constraint
 from physgen.guidance.base import Guidance, Step
-from physgen.guidance.least_norm import least_norm
-from physgen.guidance.linearisation import Linearisation
 from physgen.guidance.pigdm import BLIND, effort
 from physgen.guidance.problem import of_samples
+from physgen.guidance.solve.least_norm import least_norm
+from physgen.guidance.solve.linearisation import Linearisation
 
 Map = Callable[[Tensor], Tensor]
 #: part of the squared shortfall at which conjugate gradients have nothing left to do

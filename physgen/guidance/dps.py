@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physgen.guidance.base import Guidance, Step
-from physgen.guidance.newton import Norms, limited, uncertainty
 from physgen.guidance.problem import of_samples
+from physgen.guidance.solve.newton import Norms, limited, uncertainty
 
 
 def through_network(move: Float[Tensor, "B *shape"], step: Step) -> Float[Tensor, "B *shape"]:

@@ -11,10 +11,10 @@ from torch import Tensor
 from physgen.constraints import Constraint
 from physgen.grid import finite
 from physgen.guidance.base import Guidance, Step
-from physgen.guidance.least_norm import least_norm
-from physgen.guidance.linearisation import Linearisation
-from physgen.guidance.newton import uncertainty
 from physgen.guidance.problem import Problem
+from physgen.guidance.solve.least_norm import least_norm
+from physgen.guidance.solve.linearisation import Linearisation
+from physgen.guidance.solve.newton import uncertainty
 
 #: 1 - sigma below which x_t says nothing about x0, so that its covariance is that of the prior, taken as 1
 BLIND = 1e-3

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from physgen.constraints import Constraint
 from physgen.guidance.base import Guidance, Step
-from physgen.guidance.feasible import feasible
-from physgen.guidance.newton import newton_steps, uncertainty
 from physgen.guidance.problem import finite_samples
+from physgen.guidance.solve.feasible import feasible
+from physgen.guidance.solve.newton import newton_steps, uncertainty
 
 
 class Projection(Guidance):

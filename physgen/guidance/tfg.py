@@ -12,7 +12,7 @@ from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
 from physgen.guidance.base import Guidance, Step
 from physgen.guidance.dps import through_network
-from physgen.guidance.newton import Norms, limited, uncertainty
+from physgen.guidance.solve.newton import Norms, limited, uncertainty
 
 
 class TFG(Guidance):
@@ -23,7 +23,7 @@ class TFG(Guidance):
     recurrence:         each noise level is visited `recurrence` times: from s' back to s with fresh noise
 
     Step lengths are those of `X0Gradient` and `DPS`: nothing to tune by grid search. A level cannot be visited twice
-    inside a scheduler's step, so recurrence needs `physgen.samplers.sample_flow`.
+    inside a scheduler's step, so recurrence needs `physgen.sampling.flow.sample_flow`.
 
     Args:
         constraints: see `Guidance`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from physgen.guidance.base import Guidance, Step
-from physgen.guidance.newton import newton_steps, uncertainty
+from physgen.guidance.solve.newton import newton_steps, uncertainty
 
 
 class X0Gradient(Guidance):

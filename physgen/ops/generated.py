@@ -1,4 +1,4 @@
-"""Generated kernels: systems by key, and their source as an imported module."""
+"""Kernels that are generated from equations: their source, and the module that it is."""
 
 from __future__ import annotations
 
@@ -8,37 +8,39 @@ import os
 import shutil
 import sys
 import tempfile
-from functools import cache
+from functools import cache, lru_cache
+from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal
+
+import torch
+
+from physgen.equations.reaction_system import ReactionSystem
 
 #: the loss and gradient in numba or Triton, and the steps of the flow map in numba
 Kernel = Literal["numba", "triton", "lawson"]
 
-
-@runtime_checkable
-class Generated(Protocol):
-    """What an operator needs to know of a reaction system: names, and the source of its kernels."""
-
-    key: str
-    species: tuple[str, ...]
-    parameters: tuple[str, ...]
-
-    def source(self, kernel: Kernel) -> str: ...
+TEMPLATES: dict[Kernel, str] = {
+    "triton": "reaction_diffusion_triton.py.j2",
+    "numba": "reaction_diffusion_numba.py.j2",
+    "lawson": "lawson_numba.py.j2",
+}
 
 
-_systems: dict[str, Generated] = {}
+@torch.compiler.assume_constant_result
+@lru_cache(maxsize=64)
+def kernel_source(system: ReactionSystem, kernel: Kernel) -> str:
+    """Source of a kernel of an equation: what an operator takes beside tensors."""
+    return _template(TEMPLATES[kernel]).render(system.code("triton" if kernel == "triton" else "numba"))
 
 
-def register(system: Generated) -> None:
-    """Make a system known to the operators, which take its key: an operator's arguments are tensors and text."""
-    _systems.setdefault(system.key, system)
+@cache
+def _template(name: str) -> Any:
+    from jinja2 import Environment, StrictUndefined
 
-
-def registered(key: str) -> Generated:
-    """The system of a key."""
-    return _systems[key]
+    text = files("physgen.kernels").joinpath(name).read_text(encoding="utf-8")
+    return Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(text)
 
 
 @cache
@@ -86,7 +88,6 @@ def load_source(name: str, source: str) -> ModuleType:
 
 
 @cache
-def kernel_module(key: str, kernel: Kernel, real: str = "float32") -> ModuleType:
-    """The generated module of a system; numba's in ``float32`` or ``float64``."""
-    source = registered(key).source(kernel)
+def kernel_module(source: str, kernel: Kernel, real: str = "float32") -> ModuleType:
+    """The module of a kernel's source; numba's in ``float32`` or ``float64``."""
     return load_source(f"{kernel}_{real}", source.replace("np.float32", f"np.{real}"))

@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.ops.generated import kernel_module
+from physgen.equations.reaction_system import ReactionSystem
+from physgen.ops.generated import kernel_module, kernel_source
 from physgen.ops.launch import in_threads
 
 #: values of a frame's steps that are kept for the backward pass; beyond that, segments of sqrt(n) steps are recomputed
@@ -26,7 +27,7 @@ class LawsonSteps:
     u <- E (E u + h/6 E k1 + h/3 (k2 + k3)) + h/6 k4,  E = exp(h/2 D lap)
 
     Args:
-        key: of the registered system, see `generated.register`.
+        system: R.
         heat: E along each axis of space, one or two, ``[S, N, N]``, symmetric, in the fields' dtype.
         constants: value at the walls of each species, and the parameters.
         h: length of a step, s.
@@ -35,9 +36,11 @@ class LawsonSteps:
     Source: Lawson (1967), SIAM J. Numer. Anal. 4:372.
     """
 
-    def __init__(self, key: str, heat: Sequence[Tensor], constants: Sequence[float], h: float, steps: int) -> None:
+    def __init__(
+        self, system: ReactionSystem, heat: Sequence[Tensor], constants: Sequence[float], h: float, steps: int
+    ) -> None:
         dtype = heat[0].dtype
-        self._module = kernel_module(key, "lawson", str(dtype).removeprefix("torch."))
+        self._module = kernel_module(kernel_source(system, "lawson"), "lawson", str(dtype).removeprefix("torch."))
         down, along = _matrices(heat)
         real = down.dtype.type
         self._arguments = (down, along, np.array(constants, real), real(h), steps)
@@ -65,7 +68,7 @@ class Linearised:
     m <- E exp(h (J[p] + J[p+1]) / 2) m  in every part p of a frame interval,  E = exp(h D lap)
 
     Args:
-        key: of the registered system, see `generated.register`.
+        system: R.
         heat: E along each axis of space, one or two, ``[S, N, N]``, symmetric.
         jacobian: J at the start of every part, and the end of the last, ``[1, S, S, P+1, *space]``, 1/s.
         h: length of a part, s.
@@ -75,8 +78,8 @@ class Linearised:
         26:1179.
     """
 
-    def __init__(self, key: str, heat: Sequence[Tensor], jacobian: Tensor, h: float, parts: int) -> None:
-        self._module = kernel_module(key, "lawson")
+    def __init__(self, system: ReactionSystem, heat: Sequence[Tensor], jacobian: Tensor, h: float, parts: int) -> None:
+        self._module = kernel_module(kernel_source(system, "lawson"), "lawson")
         rates = jacobian[0].movedim(2, 0).flatten(3).float().contiguous().numpy()
         self._growth = np.empty_like(rates[1:])
         self._module.growth(rates, self._growth, np.float32(h / 2))

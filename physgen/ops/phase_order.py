@@ -260,7 +260,7 @@ _operator.register_autograd(_backward, setup_context=_setup_context)
 
 
 def _numba(log_evidence: Tensor, log_initial: Tensor, log_transitions: Tensor) -> tuple[Tensor, Tensor]:
-    from physgen.ops.forward_backward import forward_backward
+    from physgen.kernels.forward_backward import forward_backward
 
     exact = log_evidence.to(_dtype(log_evidence))
     nll, posterior = exact.new_empty(len(exact)), torch.empty_like(exact)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial as bind
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,14 +13,13 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from physgen.equations.reaction_system import ReactionSystem, Value
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.ops.backend import resolve_backend
-from physgen.ops.generated import Generated, kernel_module
+from physgen.ops.generated import kernel_module, kernel_source
 from physgen.ops.launch import in_threads, scaled
-from physgen.ops.stencil import WALLS, check_wall, laplacian
-
-Value = float | int | Tensor
+from physgen.stencil import WALLS, check_wall, laplacian
 
 #: rows of a frame that one numba job marches through time, and values in them, so that they stay in the cache
 ROWS, CACHED = 32, 2**15
@@ -29,18 +28,9 @@ PROGRAMS = 1024
 SPACE = {1: "X", 2: "H, W", 3: "Z, H, W"}
 
 
-@runtime_checkable
-class System(Generated, Protocol):
-    """A reaction system that can be evaluated in torch and generates kernels."""
-
-    def values(self, parameters: Mapping[str, Any]) -> dict[str, Any]: ...
-
-    def reaction(self, fields: Tensor, values: Mapping[str, Any]) -> Tensor: ...
-
-
 def crank_nicolson_residual(
     u: Float[Tensor, "B S T *space"],
-    system: System,
+    system: ReactionSystem,
     diffusivity: Mapping[str, Value],
     parameters: Mapping[str, Value],
     grid: Grid,
@@ -62,7 +52,7 @@ def crank_nicolson_residual(
 
     Source: Crank and Nicolson (1947), Proc. Camb. Phil. Soc. 43:50.
 
-    >>> from physgen.constraints.systems import reaction_system
+    >>> from physgen.equations.systems import reaction_system
     >>> heat, grid = reaction_system("diffusion"), Grid(spacing=(1.0,), dt=0.1)
     >>> u = torch.tensor([[0.0, 1.0, 0.0], [0.0, 1.0, 0.0]]).view(1, 1, 2, 3)
     >>> crank_nicolson_residual(u, heat, {"c": 2.0}, {}, grid).flatten().tolist()
@@ -79,7 +69,7 @@ def crank_nicolson_residual(
 
 def reaction_diffusion_loss(
     u: Float[Tensor, "B S T *space"],
-    system: System,
+    system: ReactionSystem,
     diffusivity: Mapping[str, Value],
     parameters: Mapping[str, Value],
     grid: Grid,
@@ -103,7 +93,7 @@ def reaction_diffusion_loss(
 
     Source: adjoint of the scheme of Crank and Nicolson (1947), Proc. Camb. Phil. Soc. 43:50.
 
-    >>> from physgen.constraints.systems import reaction_system
+    >>> from physgen.equations.systems import reaction_system
     >>> heat, grid = reaction_system("diffusion"), Grid(spacing=(1.0,), dt=0.1)
     >>> u = torch.tensor([[0.0, 1.0, 0.0], [0.0, 1.0, 0.0]]).view(1, 1, 2, 3)
     >>> reaction_diffusion_loss(u, heat, {"c": 2.0}, {}, grid)
@@ -128,12 +118,13 @@ def reaction_diffusion_loss(
         return (residual.square().flatten(2).sum(2) * squared_weight.to(exact)).sum(1) / 2
     flat = u if len(grid.spacing) == 2 else u.unsqueeze(-2)
     inverse_square = [h**-2 for h in (*[torch.inf] * (2 - len(grid.spacing)), *grid.spacing)]
-    loss, _ = _fused(flat, coefficients, system.key, inverse_square, grid.dt, grid.boundary, chosen)
+    source = kernel_source(system, "numba" if chosen == "numba" else "triton")
+    loss, _ = _fused(flat, coefficients, source, inverse_square, grid.dt, grid.boundary, chosen)
     return loss
 
 
 SCHEMA = (
-    "(Tensor u, Tensor coefficients, str key, float[] inverse_square, float dt, str boundary, str backend)"
+    "(Tensor u, Tensor coefficients, str source, float[] inverse_square, float dt, str boundary, str backend)"
     " -> (Tensor, Tensor)"
 )
 
@@ -142,7 +133,7 @@ SCHEMA = (
 def _fused(
     u: Tensor,
     coefficients: Tensor,
-    key: str,
+    source: str,
     inverse_square: Sequence[float],
     dt: float,
     boundary: str,
@@ -150,7 +141,7 @@ def _fused(
 ) -> tuple[Tensor, Tensor]:
     """Loss ``[B]`` and gradient of fields ``[B, S, T, H, W]``; coefficients are D, weight^2, wall, parameters."""
     run = _numba if backend == "numba" else _triton
-    return run(u.contiguous(), coefficients, key, [*inverse_square, 1 / dt], WALLS.index(boundary))
+    return run(u.contiguous(), coefficients, source, [*inverse_square, 1 / dt], WALLS.index(boundary))
 
 
 @_fused.register_fake
@@ -174,9 +165,9 @@ def _scale_gradient(ctx: Any, factor: Tensor | None, _: None) -> tuple[Tensor | 
 _fused.register_autograd(_scale_gradient, setup_context=_save_gradient)
 
 
-def _numba(u: Tensor, coefficients: Tensor, key: str, scalars: list[float], boundary: int) -> tuple[Tensor, Tensor]:
+def _numba(u: Tensor, coefficients: Tensor, source: str, scalars: list[float], boundary: int) -> tuple[Tensor, Tensor]:
     dtype = torch.promote_types(u.dtype, torch.float32)
-    module = kernel_module(key, "numba", str(dtype).removeprefix("torch."))
+    module = kernel_module(source, "numba", str(dtype).removeprefix("torch."))
     fields = u.to(dtype)
     gradient = torch.empty_like(fields)
     rows = max(4, min(ROWS, CACHED // (u.shape[1] * u.shape[4])))
@@ -191,7 +182,7 @@ def _numba(u: Tensor, coefficients: Tensor, key: str, scalars: list[float], boun
     return loss, gradient.to(u.dtype)
 
 
-def _triton(u: Tensor, coefficients: Tensor, key: str, scalars: list[float], boundary: int) -> tuple[Tensor, Tensor]:
+def _triton(u: Tensor, coefficients: Tensor, source: str, scalars: list[float], boundary: int) -> tuple[Tensor, Tensor]:
     batch, species, frames, height, width = u.shape
     rows, columns, warps = block_shape(height, width, 64 if torch.version.hip else 32)
     tiles = math.ceil(height / rows) * math.ceil(width / columns)
@@ -203,7 +194,7 @@ def _triton(u: Tensor, coefficients: Tensor, key: str, scalars: list[float], bou
     constants = [coefficients.float().contiguous(), torch.tensor(scalars, dtype=torch.float32, device=u.device)]
     strides = (species * frames * height * width, frames * height * width, height * width)
     sizes = (frames, per_chunk, height, width, *strides, boundary, rows, columns)
-    kernel = kernel_module(key, "triton").loss_and_gradient
+    kernel = kernel_module(source, "triton").loss_and_gradient
     with torch.cuda.device_of(u):
         kernel[(tiles, chunks, batch)](u, gradient, partial, *constants, *sizes, num_warps=warps)
     return partial.double().sum((1, 2)).to(torch.promote_types(u.dtype, torch.float32)), gradient
@@ -216,7 +207,7 @@ def block_shape(height: int, width: int, lanes: int = 32) -> tuple[int, int, int
 
 
 def ahead_of_time(
-    system: System,
+    system: ReactionSystem,
     real: str = "fp32",
     boundary: str = "no-flux",
     height: int = 256,
@@ -225,7 +216,7 @@ def ahead_of_time(
 ) -> dict[str, Any]:
     """How the operator launches its kernel on fields of type ``real``, for a compile without a GPU.
 
-    >>> from physgen.constraints.systems import reaction_system
+    >>> from physgen.equations.systems import reaction_system
     >>> ahead_of_time(reaction_system("gray_scott"))["constexprs"]
     {'BOUNDARY': 1, 'BLOCK_H': 8, 'BLOCK_W': 32}
     """
@@ -235,7 +226,7 @@ def ahead_of_time(
     strides = ("batch_stride", "species_stride", "frame_stride")
     aligned = [*(name for name, n in sizes.items() if n % 16 == 0), *(strides if height * width % 16 == 0 else ())]
     return {
-        "function": kernel_module(system.key, "triton").loss_and_gradient,
+        "function": kernel_module(kernel_source(system, "triton"), "triton").loss_and_gradient,
         "signature": pointers | dict.fromkeys(("T", "FRAMES", *sizes, *strides), "i32"),
         "constexprs": {"BOUNDARY": WALLS.index(boundary), "BLOCK_H": rows, "BLOCK_W": columns},
         "aligned": (*pointers, *aligned),
@@ -249,7 +240,7 @@ def power_of_two(n: int) -> int:
     return 1 << (n - 1).bit_length()
 
 
-def _check(u: Tensor, system: System, grid: Grid) -> None:
+def _check(u: Tensor, system: ReactionSystem, grid: Grid) -> None:
     if u.ndim != 3 + len(grid.spacing) or not u.is_floating_point() or u.shape[2] < 2 or 0 in u.shape:
         allowed = f"floating point [B, S, T, {SPACE[len(grid.spacing)]}] on this grid, at least 2 frames"
         raise InvalidArgument("u", f"{u.dtype} {tuple(u.shape)}", allowed)
@@ -265,7 +256,7 @@ def _per_sample(u: Tensor, name: str, value: Value) -> Tensor:
     return constant.expand(u.shape[0])
 
 
-def _per_species(u: Tensor, name: str, system: System, values: Mapping[str, Value] | None) -> Tensor:
+def _per_species(u: Tensor, name: str, system: ReactionSystem, values: Mapping[str, Value] | None) -> Tensor:
     """Values ``[B, S]`` in float64."""
     values = dict.fromkeys(system.species, 0.0) if values is None else values
     if set(values) != set(system.species):

@@ -98,7 +98,7 @@ class ConstraintLoss:
         """Loss per sample, at least float32, with a graph to ``x0_hat``; parameters of ``decode`` should be frozen.
 
         Args:
-            x0_hat: predicted clean samples, such as x_t - sigma v; `physgen.adapters.training.noised` for others.
+            x0_hat: predicted clean samples, such as x_t - sigma v; `physgen.training.noised.noised` for others.
             sigma: flow-matching noise level in [0, 1], of each sample or of all.
             decode: from samples ``[n, ...]`` to fields ``[n, S, T, *space]``; None where samples are fields. It gets
                 all samples of the batch.

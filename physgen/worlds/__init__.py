@@ -9,8 +9,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from physgen.errors import InvalidArgument, invalid_argument
-from physgen.worlds.checkpoint import LoadReport, load_checkpoint
-from physgen.worlds.weights import MissingWeights, pipeline_default
+from physgen.worlds.checkpoints.checkpoint import LoadReport, load_checkpoint
+from physgen.worlds.checkpoints.weights import MissingWeights, pipeline_default
 from physgen.worlds.world import Family, World, WorldSpec
 
 __all__ = [

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from physgen.errors import InvalidArgument
-from physgen.worlds.architecture import check_size
-from physgen.worlds.checkpoint import LoadReport, Plan, apply_plan, plan_checkpoint
-from physgen.worlds.placement import check_placement
-from physgen.worlds.weights import check_whole, pipeline_class, read_index
+from physgen.worlds.checkpoints.checkpoint import LoadReport, Plan, apply_plan, plan_checkpoint
+from physgen.worlds.checkpoints.weights import check_whole, pipeline_class, read_index
+from physgen.worlds.memory.architecture import check_size
+from physgen.worlds.memory.placement import check_placement
 
 if TYPE_CHECKING:
     from physgen.worlds.world import WorldSpec

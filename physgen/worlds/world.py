@@ -14,11 +14,11 @@ from torch import Tensor
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.observables import ColourMap, Intensity, Observable
-from physgen.worlds.checkpoint import LoadReport
+from physgen.worlds.checkpoints.checkpoint import LoadReport
+from physgen.worlds.checkpoints.weights import locate
 from physgen.worlds.levels import LEVEL_WORDS, words_of
 from physgen.worlds.loading import check
-from physgen.worlds.placement import place
-from physgen.worlds.weights import locate
+from physgen.worlds.memory.placement import place
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline

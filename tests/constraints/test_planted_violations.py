@@ -15,10 +15,10 @@ from omegaconf import OmegaConf
 from scipy.stats import rankdata
 from torch import Tensor
 
-from physgen.constraints.flow_map import FlowMap
-from physgen.constraints.reaction_diffusion import ReactionDiffusion
-from physgen.constraints.symbolic import ReactionSystem
-from physgen.experiments.config import build
+from physgen.constraints.reaction_diffusion.constraint import ReactionDiffusion
+from physgen.dynamics.flow_map import FlowMap
+from physgen.equations.reaction_system import ReactionSystem
+from physgen.experiments.cli.config import build
 from physgen.grid import Grid
 from physgen.simulators import Clips, dye, gray_scott, growth
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from physgen.adapters import guided_denoiser
 from physgen.constraints import Equality, Inequality, PhaseOrder, ReactionDiffusion, ReactionSystem
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
@@ -22,6 +21,7 @@ from physgen.guidance import (
     Projection,
     X0Gradient,
 )
+from physgen.sampling import guided_denoiser
 
 GUIDANCES: list[Any] = [X0Gradient, Projection, PiGDM, DPS, AugmentedLagrangian, TFG]
 N = 12

@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from physgen.adapters.latents import Decoder
 from physgen.constraints import MassConservation
 from physgen.grid import Grid
-from physgen.guidance.newton import newton_steps
 from physgen.guidance.problem import Problem
+from physgen.guidance.solve.newton import newton_steps
 from physgen.observables import Observable
+from physgen.sampling.decoding.latents import Decoder
 from physgen.simulators import dye
 from physgen.worlds import World, load_world
 

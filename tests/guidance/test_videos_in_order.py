@@ -6,8 +6,8 @@ import torch
 from physgen import guide, load_world
 from physgen.constraints import MassConservation, PhaseOrder
 from physgen.guidance import X0Gradient
-from physgen.guidance.feasible import feasible
 from physgen.guidance.problem import Problem
+from physgen.guidance.solve.feasible import feasible
 from physgen.simulators.mitosis import GRID, simulate
 
 PROMPT = "mitosis of a human cell with red dna, vertical division"

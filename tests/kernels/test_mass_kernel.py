@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from physgen.ops.mass import LANES, STEPS, mass
+from physgen.ops.frame_mass import LANES, STEPS, mass
 
 BLOCK = STEPS * LANES
 SHAPES = [(1, 1, 1, 1), (2, 3, 2, 5), (1, 2, 3, 7, 11), (1, 1, 2, 97, 101), (1, 2, 1, 4, 16, 128), (1, 1, 3, BLOCK + 1)]

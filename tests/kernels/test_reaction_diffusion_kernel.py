@@ -14,10 +14,10 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from random_systems import random_system
 
-from physgen.constraints.systems import SYSTEMS, reaction_system
+from physgen.equations.systems import SYSTEMS, reaction_system
 from physgen.grid import Grid
 from physgen.ops.reaction_diffusion import reaction_diffusion_loss
-from physgen.ops.stencil import WALLS
+from physgen.stencil import WALLS
 
 #: B, T, H, W: smaller than a tile, larger, one cell wide, chunks of time
 SHAPES = [(2, 3, 5, 7), (1, 2, 1, 9), (1, 5, 17, 1), (1, 2, 2, 2), (1, 9, 11, 33)]

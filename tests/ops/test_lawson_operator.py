@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from physgen.constraints import flow_map
-from physgen.constraints.flow_map import FlowMap
-from physgen.constraints.systems import reaction_system
+from physgen.dynamics import flow_map
+from physgen.dynamics.flow_map import FlowMap
+from physgen.equations.systems import reaction_system
 from physgen.grid import Grid
-from physgen.ops.stencil import WALLS
+from physgen.stencil import WALLS
 
 GRAY_SCOTT: dict[str, Any] = {"diffusivity": {"u": 0.36, "v": 0.18}, "parameters": {"F": 0.037, "k": 0.06}}
 STEPS = 7

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from physgen.errors import InvalidArgument
-from physgen.ops.forward_backward import exponential
+from physgen.kernels.forward_backward import exponential
 from physgen.ops.phase_order import left_to_right, phase_order_nll, posterior, viterbi
 
 BACKENDS = ["reference", "numba"]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from physgen.constraints.systems import reaction_system
+from physgen.equations.systems import reaction_system
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.ops.reaction_diffusion import reaction_diffusion_loss

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from random_systems import random_system
 from torch import Tensor
 
-from physgen.constraints.systems import SYSTEMS, reaction_system
+from physgen.equations.systems import SYSTEMS, reaction_system
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
+from physgen.ops.generated import kernel_source
 from physgen.ops.reaction_diffusion import crank_nicolson_residual, reaction_diffusion_loss
-from physgen.ops.stencil import WALLS
+from physgen.stencil import WALLS
 
 SHAPES = [(2, 3, 5, 7), (1, 2, 1, 9), (3, 4, 17, 1), (1, 2, 2, 2), (2, 3, 33, 65), (1, 5, 1, 1)]
 GRAY_SCOTT = reaction_system("gray_scott")
@@ -162,7 +163,7 @@ def test_non_contiguous_fields() -> None:
 def test_operator_is_well_registered() -> None:
     coefficients = torch.tensor([[0.16, 0.08, 1, 1, 0, 0, 0.037, 0.06]] * 2, dtype=torch.float64)
     u = fields(GRAY_SCOTT, (2, 3, 5, 4), torch.float32).requires_grad_()
-    arguments = (u, coefficients, GRAY_SCOTT.key, [1.0, 1.0], 1.0, "periodic", "numba")
+    arguments = (u, coefficients, kernel_source(GRAY_SCOTT, "numba"), [1.0, 1.0], 1.0, "periodic", "numba")
     torch.library.opcheck(torch.ops.physgen.reaction_diffusion_loss.default, arguments)
 
 

@@ -62,8 +62,8 @@ def main(folder: Path, group: str) -> None:
     """
     from triton.compiler.errors import CompilationError
 
-    from physgen.experiments.kernels.aot import compile_kernel
-    from physgen.experiments.kernels.registry import mass_kernel, phase_order_kernel, reaction_diffusion_kernel
+    from physgen.experiments.compiled.aot import compile_kernel
+    from physgen.experiments.compiled.registry import mass_kernel, phase_order_kernel, reaction_diffusion_kernel
 
     cases: dict[str, dict[str, int | float | str]] = {}
     for case in GROUPS[group]:

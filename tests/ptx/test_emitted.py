@@ -19,11 +19,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from physgen.constraints.systems import SYSTEMS, reaction_system
+from physgen.equations.systems import SYSTEMS, reaction_system
 from physgen.grid import Grid
 from physgen.ops.phase_order import left_to_right, phase_order_nll
 from physgen.ops.reaction_diffusion import crank_nicolson_residual
-from physgen.ops.stencil import WALLS
+from physgen.stencil import WALLS
 from ptx.emit import HEIGHT, MASS, MIN_OSCILLATION, PHASE_ORDER, REACTION_DIFFUSION, WIDTH, Case
 from ptx.errors import Fault, Refused
 from ptx.machine import launch

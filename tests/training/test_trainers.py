@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from physgen.adapters.training import noised
 from physgen.constraints import MassConservation
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.training import ConstraintLoss, conflict_free
+from physgen.training.noised import noised
 
 GRID = Grid(spacing=(1.0, 1.0), dt=0.1)
 SCHEDULERS = {

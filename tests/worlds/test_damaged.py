@@ -18,7 +18,7 @@ from tiny_pipelines import save_full, save_lora, save_tiny_pipeline
 from torch import Tensor
 
 from physgen.errors import InvalidArgument
-from physgen.experiments.cli import main
+from physgen.experiments.cli.dispatch import main
 from physgen.worlds import MissingWeights, load_checkpoint, world_spec
 from physgen.worlds.world import WorldSpec
 

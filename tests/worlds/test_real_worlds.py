@@ -10,14 +10,14 @@ from pathlib import Path
 import diffusers
 import pytest
 import torch
-from adapters.test_pipelines import ltx
+from sampling.test_pipelines import ltx
 from tiny_pipelines import PIPELINES, save_lora, save_tiny_pipeline, t5
 from transformers import T5Config, T5EncoderModel
 
 from physgen import guide
 from physgen.constraints import Equality, MassConservation
 from physgen.errors import InvalidArgument
-from physgen.experiments.cli import main
+from physgen.experiments.cli.dispatch import main
 from physgen.guidance import Projection
 from physgen.observables import Intensity
 from physgen.worlds import MissingWeights, World, load_world, world_names, world_spec

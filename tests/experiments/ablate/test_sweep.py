@@ -9,7 +9,7 @@ import pytest
 from tiny_world import SIZES, save_tiny_world
 
 from physgen.experiments.ablate.sweep import Sweep
-from physgen.experiments.cli import main
+from physgen.experiments.cli.dispatch import main
 
 EXPERIMENTS = sorted(path.stem for path in (Path(__file__).parents[3] / "conf" / "experiment").glob("*.yaml"))
 

@@ -10,12 +10,12 @@ from torch import Tensor
 from physgen.errors import InvalidArgument
 from physgen.experiments.instruments import DOMAINS, Subject, examine
 from physgen.experiments.instruments.clip import Clip
-from physgen.experiments.instruments.faultless import simulated
-from physgen.experiments.instruments.medium import filed
+from physgen.experiments.instruments.devices.medium import filed
 from physgen.experiments.instruments.nulls import SIMULATOR, p_value, read_nulls
-from physgen.experiments.instruments.planted import VIOLATIONS
+from physgen.experiments.instruments.proof.faultless import simulated
+from physgen.experiments.instruments.proof.planted import VIOLATIONS
+from physgen.experiments.instruments.proof.violations import planted
 from physgen.experiments.instruments.registry import ANY, INSTRUMENTS, MICROSCOPY
-from physgen.experiments.instruments.violations import planted
 
 ALPHA = 0.01
 SCENES = [domain for domain in DOMAINS if domain not in (ANY, MICROSCOPY)]

@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from physgen.errors import InvalidArgument
-from physgen.experiments.cli import main
+from physgen.experiments.cli.dispatch import main
 from physgen.experiments.instruments.judge import InstrumentJudge
 from physgen.experiments.instruments.rules import instruments_for
 from physgen.experiments.microworldbench import read_results, read_rubrics, read_tasks
-from physgen.experiments.microworldbench.corrected import answers
-from physgen.experiments.microworldbench.data import DIMENSIONS, Criterion, Task
-from physgen.experiments.microworldbench.named import named_tasks
-from physgen.experiments.microworldbench.question import Question
+from physgen.experiments.microworldbench.judges.question import Question
+from physgen.experiments.microworldbench.scoring.corrected import answers
+from physgen.experiments.microworldbench.tasks.data import DIMENSIONS, Criterion, Task
+from physgen.experiments.microworldbench.tasks.named import named_tasks
 from physgen.simulators import SIMULATORS
-from physgen.video import Video, write_mp4
+from physgen.video.files import Video, write_mp4
 
 WOUND = next(task for task in read_tasks(named_tasks("micro")[0]) if "wound" in task.task)
 

@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from physgen.experiments.cli import main
-from physgen.experiments.instruments.arms import ARMS, write_arms
-from physgen.experiments.instruments.calibrate import calibrate
+from physgen.experiments.cli.dispatch import main
 from physgen.experiments.instruments.nulls import read_nulls
-from physgen.experiments.instruments.prove import prove, summary, tables
+from physgen.experiments.instruments.proof.calibrate import calibrate
+from physgen.experiments.instruments.proof.prove import prove, summary, tables
 from physgen.experiments.instruments.registry import DOMAINS
-from physgen.experiments.instruments.scores import record, score_arms
-from physgen.experiments.instruments.scores import tables as score_tables
+from physgen.experiments.instruments.scores.arms import ARMS, write_arms
+from physgen.experiments.instruments.scores.scores import record, score_arms
+from physgen.experiments.instruments.scores.scores import tables as score_tables
 from physgen.experiments.microworldbench import read_rubrics, read_tasks
-from physgen.experiments.microworldbench.named import named_tasks
+from physgen.experiments.microworldbench.tasks.named import named_tasks
 from physgen.worlds import World, world_spec
 
 

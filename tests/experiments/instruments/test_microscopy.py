@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from physgen.experiments.instruments.microscopy import alarms, tables
+from physgen.experiments.instruments.proof.microscopy import alarms, tables
 
 
 def test_alarms_on_real_movies(shared: Path) -> None:

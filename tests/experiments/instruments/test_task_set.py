@@ -4,12 +4,12 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from physgen.experiments.cli import main
+from physgen.experiments.cli.dispatch import main
 from physgen.experiments.instruments import DOMAINS, subject_of
 from physgen.experiments.microworldbench import read_rubrics, read_tasks
-from physgen.experiments.microworldbench.data import DIMENSIONS, LEVELS
-from physgen.experiments.microworldbench.micro_tasks import make
-from physgen.experiments.microworldbench.named import named_tasks
+from physgen.experiments.microworldbench.tasks.data import DIMENSIONS, LEVELS
+from physgen.experiments.microworldbench.tasks.micro_tasks import make
+from physgen.experiments.microworldbench.tasks.named import named_tasks
 from physgen.simulators import GRAMMARS
 
 TASKS, RUBRICS = named_tasks("micro")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from physgen.experiments.microworldbench.openai_judge import OpenAIJudge
-from physgen.video import Video, write_mp4
+from physgen.experiments.microworldbench.judges.openai import OpenAIJudge
+from physgen.video.files import Video, write_mp4
 
 Connect = Callable[..., OpenAIJudge]
 

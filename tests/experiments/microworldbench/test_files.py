@@ -14,12 +14,12 @@ import pytest
 
 from microworldbench.benchdata import small_benchmark
 from physgen.errors import InvalidArgument
-from physgen.experiments.cli import main
+from physgen.experiments.cli.dispatch import main
 from physgen.experiments.microworldbench import read_rubrics, read_tasks
-from physgen.experiments.microworldbench.data import RAW_RUBRICS, RUBRICS, TASKS
-from physgen.experiments.microworldbench.doctor import diagnose
-from physgen.experiments.microworldbench.fetch import LARGEST, fetch
-from physgen.experiments.microworldbench.published import LEVEL_COUNTS, PUBLISHED
+from physgen.experiments.microworldbench.scoring.published import LEVEL_COUNTS, PUBLISHED
+from physgen.experiments.microworldbench.tasks.data import RAW_RUBRICS, RUBRICS, TASKS
+from physgen.experiments.microworldbench.tasks.doctor import diagnose
+from physgen.experiments.microworldbench.tasks.fetch import LARGEST, fetch
 
 NAMES = (TASKS, RUBRICS, RAW_RUBRICS)
 

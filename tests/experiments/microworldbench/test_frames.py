@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from physgen.errors import InvalidArgument
-from physgen.experiments.microworldbench.frames import (
+from physgen.experiments.microworldbench.judges.frames import (
     Frames,
     compressed,
     corrected_positions,
     sample_frames,
     upstream_positions,
 )
-from physgen.experiments.microworldbench.videos import find_videos
-from physgen.video import Video, write_mp4, write_tiff
+from physgen.experiments.microworldbench.scoring.videos import find_videos
+from physgen.video.files import Video, write_mp4, write_tiff
 
 COUNT = 20
 

@@ -16,11 +16,11 @@ import torch
 from tiny_world import SIZES, save_tiny_world
 
 from physgen.errors import InvalidArgument
-from physgen.experiments.cli import main
-from physgen.experiments.microworldbench.data import Task
-from physgen.experiments.microworldbench.plan import Shard, items
-from physgen.experiments.microworldbench.videos import find_videos
-from physgen.video import read_video
+from physgen.experiments.cli.dispatch import main
+from physgen.experiments.microworldbench.generation.plan import Shard, items
+from physgen.experiments.microworldbench.scoring.videos import find_videos
+from physgen.experiments.microworldbench.tasks.data import Task
+from physgen.video.files import read_video
 from physgen.worlds.world import World
 
 TEXTS = (

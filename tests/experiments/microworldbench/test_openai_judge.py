@@ -13,11 +13,11 @@ import pytest
 from microworldbench.conftest import Connect
 from microworldbench.server import Answer, completion, criteria_of, good, images_of, serving, text_of
 from physgen.errors import InvalidArgument
-from physgen.experiments.microworldbench.data import Criterion, Task
-from physgen.experiments.microworldbench.frames import sample_frames
-from physgen.experiments.microworldbench.judge import Unanswered
-from physgen.experiments.microworldbench.openai_judge import PATIENCE, OpenAIJudge
-from physgen.experiments.microworldbench.question import Question
+from physgen.experiments.microworldbench.judges.base import Unanswered
+from physgen.experiments.microworldbench.judges.frames import sample_frames
+from physgen.experiments.microworldbench.judges.openai import PATIENCE, OpenAIJudge
+from physgen.experiments.microworldbench.judges.question import Question
+from physgen.experiments.microworldbench.tasks.data import Criterion, Task
 
 CRITERIA = tuple(Criterion(n, f"criterion {n}", 1 if n < 5 else -1, 0.5) for n in range(1, 6))
 ONES = json.dumps({"scores": [1] * 5})

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from microworldbench.benchdata import NAMES, evaluated, perfect, small_benchmark
-from physgen.experiments.cli import main
+from physgen.experiments.cli.dispatch import main
 from physgen.experiments.microworldbench import read_rubrics, score
-from physgen.experiments.microworldbench.compare import difference, fleiss_kappa, interval
-from physgen.experiments.microworldbench.markdown import report
+from physgen.experiments.microworldbench.pages.markdown import report
+from physgen.experiments.microworldbench.scoring.compare import difference, fleiss_kappa, interval
 
 TASKS, RUBRICS = small_benchmark(60)
 GOOD, POOR = [1, 1, 1, 1, 0], [1, 0, 1, 0, 0]

@@ -12,10 +12,10 @@ import yaml
 
 from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
-from physgen.experiments.cli import main
-from physgen.experiments.config import build
-from physgen.experiments.microworldbench.data import TASKS, read_tasks
-from physgen.experiments.rules import Decision, chosen, decide, table
+from physgen.experiments.cli.config import build
+from physgen.experiments.cli.dispatch import main
+from physgen.experiments.draw.rules import Decision, chosen, decide, table
+from physgen.experiments.microworldbench.tasks.data import TASKS, read_tasks
 from physgen.simulators import GRAMMARS
 from physgen.worlds import world_spec
 

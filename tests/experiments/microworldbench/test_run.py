@@ -18,7 +18,7 @@ import pytest
 
 from microworldbench.benchdata import evaluated, small_benchmark
 from microworldbench.server import Answer, completion, criteria_of, good, serving, text_of
-from physgen.experiments.cli import main
+from physgen.experiments.cli.dispatch import main
 from physgen.experiments.microworldbench import read_results, score
 
 Folder = Callable[[int], Path]

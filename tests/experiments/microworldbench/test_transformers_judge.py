@@ -13,13 +13,13 @@ import pytest
 from microworldbench.benchdata import small_benchmark
 from microworldbench.tiny_vlm import save_tiny_vlm, teach
 from physgen.errors import InvalidArgument
-from physgen.experiments.cli import main
+from physgen.experiments.cli.dispatch import main
 from physgen.experiments.microworldbench import read_results, read_rubrics, read_tasks
-from physgen.experiments.microworldbench.data import DIMENSIONS, Criterion, Task
-from physgen.experiments.microworldbench.frames import sample_frames
-from physgen.experiments.microworldbench.judge import Unanswered
-from physgen.experiments.microworldbench.question import Question
-from physgen.experiments.microworldbench.transformers_judge import TransformersJudge
+from physgen.experiments.microworldbench.judges.base import Unanswered
+from physgen.experiments.microworldbench.judges.frames import sample_frames
+from physgen.experiments.microworldbench.judges.question import Question
+from physgen.experiments.microworldbench.judges.transformers import TransformersJudge
+from physgen.experiments.microworldbench.tasks.data import DIMENSIONS, Criterion, Task
 from physgen.worlds import MissingWeights
 
 SCORES = [1, 0, 1, 1, 0]

@@ -17,8 +17,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from physgen.experiments.microworldbench.question import RULES, Question
-from physgen.experiments.microworldbench.transformers_judge import TransformersJudge
+from physgen.experiments.microworldbench.judges.question import RULES, Question
+from physgen.experiments.microworldbench.judges.transformers import TransformersJudge
 
 TEMPLATE = (
     "{% for message in messages %}{{ message['role'] }}: {% for part in message['content'] %}"

@@ -11,10 +11,10 @@ import pytest
 
 import physgen
 from physgen.errors import InvalidArgument
-from physgen.experiments.cli import main
-from physgen.experiments.results.collect import collect
-from physgen.experiments.results.compare import Difference, compare
-from physgen.experiments.results.store import query
+from physgen.experiments.cli.dispatch import main
+from physgen.experiments.measure.paired import Difference, compare
+from physgen.experiments.runs.collect import collect
+from physgen.experiments.runs.tables import query
 
 ARMS = {"none": 0.0, "projection": -1.0, "dps": 0.0}
 SEEDS = 12

@@ -1,0 +1,1 @@
+"""Well-mixed reactions of spatial means."""

@@ -1,0 +1,1 @@
+"""Conservation of mass: in all, and in every cell."""

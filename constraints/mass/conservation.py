@@ -1,0 +1,186 @@
+"""Conservation of mass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from physgen.constraints.base import Constraint, check_fields
+from physgen.constraints.mass.balance import MassBalance
+from physgen.constraints.mass.capped_simplex import project_capped_simplex
+from physgen.constraints.mass.source import Source, production
+from physgen.errors import InvalidArgument
+from physgen.grid import Grid, finite
+from physgen.ops.frame_mass import mass
+
+BLEACHING = ("none", "exponential")
+CLOSED = ("no-flux", "periodic")
+#: absolute mass that the scale of the residual is at least this part of
+FLOOR = 1e-3
+
+
+class MassConservation(Constraint):
+    """What is in the frame stays there, but for known inflow and sources and for bleaching.
+
+    m(t) = sum_x c dy dx,  dm_expected/dt = inflow + sum_x source dy dx - k m_expected,  m_expected(0) = m0
+    residual[b, s, t] = (m - m_expected) / scale[b],  scale = max_s mean_t |m_expected|
+
+    Masses are summed in float64, what comes in by the trapezoid rule. A fitted m0 (and k >= 0) minimises
+    sum_t (m - m_expected)^2 with m_expected between 0 and a frame full of ``maximum``, see `MassBalance.fit`. Fitted
+    values and scale are detached: at its minimum the misfit does not change with them to first order (envelope
+    theorem), so for a given scale the gradient of the loss is exact. It goes through a source that depends on the
+    fields. The scale is at least 1/1000 of the absolute mass, and 1 for a field that is zero, whose residual is 0.
+
+    Args:
+        initial_mass: m0 of every species, in ``unit`` µm²; fitted to each sample and species when None.
+        inflow: net mass entering per second, through the boundary or from sources, ``unit`` µm²/s: a number, one per
+            frame, or nested lists that broadcast to ``[S, T]`` (``[[1], [-1]]``: constant, of two species).
+        source: what is made in place, ``unit``/s, as a function of the fields ``[B, S, T, *space]`` to a tensor that
+            broadcasts to them: a reaction, or a given map (``lambda fields: map``). `project` takes it at the fields
+            that it gets, and is exact where it does not depend on them.
+        bleaching: ``none`` (k = 0) or ``exponential`` (k fitted to each sample and species, 1/s).
+        maximum: largest possible concentration, in ``unit``; None for no limit. Used by `project` and to bound m0.
+
+    Raises:
+        InvalidArgument: a value that is not finite, a negative mass, a maximum that is not positive, an unknown
+            bleaching.
+
+    Source: the continuity equation integrated over the frame; envelope theorem: Milgrom and Segal (2002),
+        Econometrica 70:583.
+
+    >>> grid = Grid(spacing=(2.0, 2.0), dt=0.5)
+    >>> leaking = torch.stack([torch.full((8, 8), 1.0), torch.full((8, 8), 0.8)])[None, None]
+    >>> [round(x, 6) for x in MassConservation(initial_mass=256.0).residual(leaking, grid).flatten().tolist()]
+    [0.0, -0.2]
+    """
+
+    name = "mass"
+    projects = True
+
+    def __init__(
+        self,
+        initial_mass: float | int | None = None,
+        inflow: float | int | Sequence[float | int] | Sequence[Sequence[float | int]] = 0.0,
+        bleaching: str = "none",
+        maximum: float | int | None = 1.0,
+        source: Source | None = None,
+    ) -> None:
+        if bleaching not in BLEACHING:
+            raise InvalidArgument("bleaching", bleaching, ", ".join(BLEACHING))
+        self.bleaching = bleaching
+        self.initial_mass = (
+            None
+            if initial_mass is None
+            else finite("initial_mass", initial_mass, "None or a finite number >= 0", lambda value: value >= 0)
+        )
+        self.inflow = self._numbers(inflow)
+        self.source = source
+        self.maximum = (
+            math.inf
+            if maximum is None
+            else finite("maximum", maximum, "None or a finite number > 0", lambda value: value > 0)
+        )
+        fitted = initial_mass is None or bleaching == "exponential"
+        self.parameters = "fitted" if fitted else "fixed"
+
+    def residual(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B S T"]:
+        """Relative excess of mass ``[B, S, T]`` of fields ``[B, S, T, *space]``, in their dtype (at least float32).
+
+        Raises:
+            InvalidArgument: fewer than two frames, a rank that is not the grid's, NaN or Inf, no grid, an inflow or a
+                source that does not broadcast to the fields, or a boundary that lets mass through (``dirichlet``,
+                ``open``) without an inflow.
+        """
+        amount, size, grid = self._mass(fields, grid)
+        balance = self._balance(fields, grid)
+        expected = balance.at(*balance.fit(amount, self._lossy))
+        with torch.no_grad():
+            scale = torch.maximum(expected.abs().mean(2).amax(1), FLOOR * size.mean(2).amax(1))
+            scale = torch.where(scale > 0, scale, 1.0)[:, None, None]
+        return ((amount - expected) / scale).to(torch.promote_types(fields.dtype, torch.float32))
+
+    @torch.no_grad()
+    def project(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B S T *space"]:
+        """Nearest fields with the expected mass in every frame and all values in [0, maximum].
+
+        argmin |c' - c|^2 over {m'(t) = m_expected(t), 0 <= c' <= maximum}  =  clip(c + shift(t), 0, maximum)
+
+        Fitted parameters are those of clip(c, 0, maximum), which a frame can hold. Computed in float64; rounding to the
+        dtype of ``fields`` changes a mass by at most half its eps, relatively (6e-8 in float32). Detached.
+
+        Raises:
+            InvalidArgument: as `residual`, and an expected mass that no field in [0, maximum] has.
+        """
+        _, _, grid = self._mass(fields, grid)
+        exact = fields.double()
+        clipped = mass(exact.clamp(0, self.maximum))[0] * grid.cell_area
+        balance = self._balance(fields, grid)
+        expected, capacity = balance.at(*balance.fit(clipped, self._lossy)), balance.capacity
+        slack = 1e-9 * expected.abs().amax()
+        if bool((expected < -slack).any()) or bool((expected > capacity + slack).any()):
+            span = (float(expected.min()), float(expected.max()))
+            raise InvalidArgument("expected mass", span, f"0 to {capacity:g}, what the frame holds below maximum")
+        total = expected.clamp(0, capacity) / grid.cell_area
+        return project_capped_simplex(exact.flatten(3), total, self.maximum).view_as(fields).to(fields.dtype)
+
+    @torch.no_grad()
+    def estimate(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> dict[str, float | list]:
+        """Fitted ``initial_mass`` (``unit`` µm²) and ``bleaching_rate`` (1/s), each ``[B][S]``.
+
+        >>> grid = Grid(spacing=(1.0, 1.0), dt=1.0)
+        >>> fading = torch.exp(-0.25 * torch.arange(5.0)).view(1, 1, 5, 1, 1).expand(1, 1, 5, 2, 2)
+        >>> rate = MassConservation(bleaching="exponential").estimate(fading, grid)["bleaching_rate"]
+        >>> round(rate[0][0], 6)
+        0.25
+        """
+        amount, _, grid = self._mass(fields, grid)
+        initial, rate = self._balance(fields, grid).fit(amount, self._lossy)
+        values: dict[str, float | list] = {}
+        if self.initial_mass is None:
+            values["initial_mass"] = initial.tolist()
+        if self._lossy:
+            values["bleaching_rate"] = rate.tolist()
+        return values
+
+    @staticmethod
+    def _numbers(inflow: Any) -> Tensor:
+        try:
+            values = torch.as_tensor(inflow, dtype=torch.float64)
+        except (TypeError, ValueError):
+            values = torch.tensor(math.nan)
+        if values.ndim > 2 or not bool(values.isfinite().all()):
+            raise InvalidArgument("inflow", inflow, "finite numbers, mass per second: one, [frame] or [species][frame]")
+        return values
+
+    def _mass(self, fields: Tensor, grid: Grid | None) -> tuple[Tensor, Tensor, Grid]:
+        grid = check_fields(fields, grid, finite=False)
+        if grid.boundary not in CLOSED and not bool(self.inflow.any()):
+            raise InvalidArgument("boundary", grid.boundary, f"{', '.join(CLOSED)}, or any with an inflow")
+        signed, absolute = (total * grid.cell_area for total in mass(fields))
+        if not bool(signed.isfinite().all()):
+            raise InvalidArgument("fields", "NaN or Inf", "finite values")
+        return signed, absolute, grid
+
+    @property
+    def _lossy(self) -> bool:
+        return self.bleaching == "exponential"
+
+    def _balance(self, fields: Tensor, grid: Grid) -> MassBalance:
+        capacity = self.maximum * grid.cell_area * math.prod(fields.shape[3:])
+        return MassBalance(self._supply(fields, grid), grid.dt, capacity, self.initial_mass)
+
+    def _supply(self, fields: Tensor, grid: Grid) -> Tensor:
+        """Mass per second that each species gains, ``[..., S, T]``."""
+        species, frames = fields.shape[1:3]
+        if tuple(self.inflow.shape) not in ((), (frames,), (species, 1), (species, frames)):
+            allowed = f"one, one per frame, {frames}, or nested lists [{species}][1] or [{species}][{frames}]"
+            raise InvalidArgument("inflow", f"{list(self.inflow.shape)} values", allowed)
+        inflow = self.inflow.to(fields.device).expand(species, frames)
+        if self.source is None:
+            return inflow
+        return inflow + mass(production(self.source, fields))[0] * grid.cell_area

@@ -1,0 +1,1 @@
+"""Mitosis goes through its phases in order."""

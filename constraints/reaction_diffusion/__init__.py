@@ -1,0 +1,1 @@
+"""Species diffuse and react as their equation says."""

@@ -1,0 +1,75 @@
+"""The diffusivity of a video in which nothing reacts, whatever its first frame was without noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float64
+from torch import Tensor
+
+from physgen.constraints.least_squares import Fit, fitted
+from physgen.dynamics.spectral import transform
+
+#: diffusivities that are tried, by equal ratios, and the relative precision of the best
+TRIED, PRECISION = 24, 1e-7
+#: D |lambda| time of the fastest mode at the slowest that is tried, of the slowest at the fastest
+SLOWEST, FASTEST = 1e-3, 10.0
+
+
+def fit_heat(
+    fields: Float64[Tensor, "1 S T *space"],
+    modes: Float64[Tensor, "*space"],
+    bases: Sequence[Tensor],
+    dt: float,
+    low: float,
+    high: float,
+) -> Fit:
+    """Diffusivity for which a solution of the heat equation, from whatever start, is nearest to a video.
+
+    argmin_{low <= D <= high} sum_k |a_k - P_k a_k|^2,  P_k = d_k d_k^T / |d_k|^2,  d_k = (e^{D lambda_k dt t})_t
+
+    ``modes`` are the eigenvalues lambda_k <= 0 of the Laplacian, 1/µm², ``bases`` its eigenvectors along each axis and
+    a_k(t) the amplitudes of the video, of all species. The start of each mode is eliminated, so noise of the first
+    frame does not look like diffusion.
+
+    Source: variable projection, Golub and Pereyra (1973), SIAM J. Numer. Anal. 10:413.
+
+    >>> import torch
+    >>> from physgen.dynamics.spectral import laplacian_modes
+    >>> from physgen.grid import Grid
+    >>> values, bases = laplacian_modes((16,), Grid((1.0,), 0.5), 2)
+    >>> decay = torch.exp(2.0 * values[3] * 0.5 * torch.arange(6.0, dtype=torch.float64))
+    >>> field = (decay[:, None] * bases[0][:, 3]).view(1, 1, 6, 16)
+    >>> fit_heat(field, values, bases, 0.5, 0.0, np.inf).value.round(5).tolist()
+    [2.0]
+    """
+    import scipy.optimize
+
+    seen = transform(fields, [basis.mT for basis in bases])[0].flatten(2).cpu().numpy()
+    rates = modes.flatten().cpu().numpy()
+    exponent = dt * np.arange(seen.shape[1])[:, None] * rates
+
+    def solution(diffusivity: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        decay = np.exp(diffusivity * exponent)
+        size = np.square(decay).sum(0)
+        return decay, size, decay * ((decay * seen).sum(1) / size)[:, None]
+
+    def misfit(diffusivity: float) -> float:
+        return float(np.square(solution(diffusivity)[2] - seen).sum())
+
+    span = dt * (seen.shape[1] - 1)
+    moving = np.abs(rates[rates < -1e-9 * np.abs(rates).max()])
+    tried = np.geomspace(SLOWEST / (moving.max() * span), FASTEST / (moving.min() * span), TRIED)
+    points = np.unique(np.clip([0.0, *tried], low, high))
+    best = int(np.argmin([misfit(point) for point in points]))
+    value = points[best]
+    if len(points) > 1:
+        ends = points[max(best - 1, 0)], points[min(best + 1, len(points) - 1)]
+        fine = {"xatol": PRECISION * ends[1]}
+        found = scipy.optimize.minimize_scalar(misfit, bounds=ends, method="bounded", options=fine)
+        value = min((value, found.x), key=misfit)
+    decay, size, near = solution(value)
+    slope = exponent * near
+    slope = slope - decay * ((decay * slope).sum(1) / size)[:, None]
+    return fitted(np.array([value]), (near - seen).ravel(), slope.reshape(-1, 1), np.array([low]), np.array([high]))

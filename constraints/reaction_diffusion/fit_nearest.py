@@ -1,0 +1,99 @@
+"""The constants of a law, and the trajectory, that are nearest to a video."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from physgen.constraints.least_squares import Fit, fitted
+from physgen.constraints.reaction_diffusion.fit import UNEXPLAINED
+from physgen.constraints.reaction_diffusion.nearest_trajectory import (
+    LENGTHS,
+    Box,
+    Law,
+    Tangent,
+    energy,
+    nearest_trajectory,
+    solution,
+)
+from physgen.errors import NoSolution
+
+#: steps at most
+STEPS = 12
+#: relative change of a constant that its sensitivity is the slope over
+NUDGE = 1e-3
+#: what bounds are apart at least, in units of a constant
+TINY = 1e-9
+
+
+def nearest_constants(
+    fields: Float[Tensor, "1 S T *space"],
+    law_at: Callable[[np.ndarray], Law],
+    start: Float64[np.ndarray, "P"],
+    low: Float64[np.ndarray, "P"],
+    high: Float64[np.ndarray, "P"],
+    box: Box,
+) -> Fit:
+    """Constants of the trajectory that is nearest to a video, whatever its first frame, by Gauss and Newton.
+
+    argmin_{low <= theta <= high} min_{u in box} sum_t |Phi^t(u; theta) - fields[t]|^2
+
+    The first frame is eliminated: of the slopes J in theta only what no first frame can make counts, J - M M^+ J, with
+    M the tangent of the trajectory in its first frame. So noise of the frames does not look like diffusion, as it does
+    where a flow starts from the video's own. Steps that do not come nearer are shortened, and the last one explains no
+    more than one value's share of what is left. Constants that leave more than half of the motion's power unexplained
+    are not identifiable. ``law_at`` makes the law of constants, in the same number of parts for all.
+
+    Raises:
+        NoSolution: the law blows up from the first frame on.
+
+    Source: variable projection, Golub and Pereyra (1973), SIAM J. Numer. Anal. 10:413.
+    """
+    import scipy.optimize
+
+    theta, law, frames = start, law_at(start), fields.shape[2]
+    path = law.roll(nearest_trajectory(fields, law, box), frames)
+    if not bool(path.isfinite().all()):
+        raise NoSolution("fields", "no trajectory nearby", "fields near which the law does not blow up")
+    size = np.where(start > 0, start, 1.0)
+    for _ in range(STEPS):
+        shown, first = path[:, :, :: law.parts], path[:, :, :1]
+        misfit, tangent = shown - fields, Tangent(law, path)
+        distance, slope = energy(misfit), tangent.adjoint(misfit)
+        free = box.free(first, slope)
+
+        changes, columns = [], []
+        for index, scale in enumerate(size):
+            nudge = NUDGE * scale if theta[index] + NUDGE * scale <= high[index] else -NUDGE * scale
+            ahead = law_at(theta + nudge * (np.arange(len(theta)) == index)).roll(first, frames)
+            change, column = _outside(tangent, free, (ahead[:, :, :: law.parts] - shown) * float(scale / nudge))
+            changes.append(change)
+            columns.append(column)
+        rest, left = _outside(tangent, free, -misfit)
+        jacobian = np.stack(columns, 1)
+        bounds = (low - theta) / size - TINY, (high - theta) / size + TINY
+        found = scipy.optimize.lsq_linear(jacobian, left, bounds, "bvls")
+        move = rest - sum(float(part) * change for part, change in zip(found.x, changes, strict=True))
+        for length in LENGTHS:
+            values = np.clip(theta + length * found.x * size, low, high)
+            tried = law_at(values).roll(box.nearest(first + length * move), frames)
+            if energy(tried[:, :, :: law.parts] - fields) < distance:
+                break
+        else:
+            break
+        theta, law, path = values, law_at(values), tried
+        if energy(path[:, :, :: law.parts] - fields) > (1 - 1 / fields.numel()) * distance:
+            break
+    fit = fitted(theta, left, jacobian / size, low, high)
+    explained = energy(path[:, :, :: law.parts] - fields) <= UNEXPLAINED * energy(fields - fields.mean(2, keepdim=True))
+    return replace(fit, identifiable=fit.identifiable and explained)
+
+
+def _outside(tangent: Tangent, free: Tensor, frames: Tensor) -> tuple[Tensor, np.ndarray]:
+    """The change of the first frame that comes nearest to a change of all frames, and what it leaves of that."""
+    change = solution(tangent, -tangent.adjoint(frames), free)
+    return change, (frames - tangent(change)).flatten().double().numpy()

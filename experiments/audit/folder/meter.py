@@ -1,0 +1,64 @@
+"""One clip: what its constraints' residuals are, or why they cannot be had."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import Any
+
+import torch
+
+from physgen.audit import check_video, measure
+from physgen.constraints import Constraint
+from physgen.experiments.audit.instrument import choose_observable, physical_scale
+from physgen.experiments.cli.config import build
+from physgen.experiments.cli.schema import AuditConfig
+from physgen.video.captioned import Clip
+from physgen.video.files import stream_video
+from physgen.worlds.levels import level_of
+
+
+class Meter:
+    """Constraints as instruments for one clip after the other; made once in each process."""
+
+    def __init__(self, config: AuditConfig) -> None:
+        torch.set_num_threads(1)
+        self.config = config
+        self.constraints: dict[str, Constraint] = {
+            name: build(Constraint, spec) for name, spec in config.constraint.items()
+        }
+
+    def __call__(self, clip: Clip) -> dict[str, Any]:
+        """Level, residuals and fitted constants by constraint; ``error`` says what could not be had and why."""
+        prompt = self.config.prompt or clip.prompt
+        level = clip.level or self.config.world.level or (level_of(prompt) if prompt else None)
+        found: dict[str, Any] = {"level": level, "constraints": {}, "error": None}
+        try:
+            self._measure(clip, prompt, found)
+        except Exception as error:  # whatever is wrong with one clip, the others are measured
+            found["error"] = reason(error)
+        return found
+
+    def _measure(self, clip: Clip, prompt: str | None, found: dict[str, Any]) -> None:
+        parts = stream_video(clip.path)
+        first = next(parts)
+        prompt = prompt or first.prompt
+        dye = self.config.observable == "dye" or (self.config.observable == "auto" and prompt is not None)
+        observable, _ = choose_observable(first, self.config, prompt, dye)
+        grid, found["units"], _ = physical_scale(first, self.config, prompt if dye else None)
+        fields = torch.cat(
+            [observable(part.frames.transpose(0, 1)[None].double()) for part in chain([first], parts)], dim=2
+        )
+        check_video(fields)
+        found["frames"] = list(fields.shape[2:])
+        failures = []
+        for name, constraint in self.constraints.items():
+            try:
+                found["constraints"][name] = measure(fields, constraint, grid, tolerance=self.config.tolerance)
+            except Exception as error:  # another constraint may well be measured on this clip
+                failures.append(f"{name}: {reason(error)}")
+        found["error"] = "; ".join(failures) or None
+
+
+def reason(error: Exception) -> str:
+    """An error in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:400]

@@ -1,0 +1,187 @@
+"""`physgen audit`: measure finished videos, generated or real."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from physgen import __version__
+from physgen.audit import audit, check_video, mass_balance
+from physgen.constraints import Constraint
+from physgen.errors import InvalidArgument
+from physgen.experiments.audit.folder import audit_folder
+from physgen.experiments.audit.instrument import check_options, choose_observable, physical_scale
+from physgen.experiments.cli.config import build
+from physgen.experiments.cli.schema import AuditConfig
+from physgen.experiments.draw.rules import chosen
+from physgen.experiments.pages.charts import Chart, Series
+from physgen.experiments.pages.report import Film, Page, Table, number, percent, write_report
+from physgen.experiments.runs.records import check_out, git_sha, open_run, write_json_atomic
+from physgen.grid import Grid
+from physgen.video.files import Video, read_video
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A file, the units that its numbers are in, and the numbers."""
+
+    path: Path
+    video: Video
+    grid: Grid
+    units: dict[str, str]
+    notes: list[str]
+    constraints: dict[str, dict[str, Any]]
+    mass: dict[str, dict[str, Any]]
+
+
+def run(config: AuditConfig) -> None:
+    """Measure every file, print a table, and with ``out`` write ``metrics.json`` and ``report.html``; or a folder."""
+    if not config.files:
+        raise InvalidArgument("files", config.files, "one or more videos, or a folder: physgen audit FILE ...")
+    check_options(config)
+    console = Console(soft_wrap=True, highlight=False)
+    constraint, notes = chosen(config.constraint, config.prompt, config.world)
+    for note in notes:
+        console.print(note, markup=False)
+    config = replace(config, constraint=constraint)
+    folders = [file for file in config.files if Path(file).is_dir()]
+    if folders:
+        if len(config.files) > 1:
+            raise InvalidArgument("files", config.files, "videos, or one folder of them with its metadata")
+        audit_folder(Path(folders[0]), config)
+        return
+    out = check_out(config.out) if config.out else None
+    constraints: list[Constraint] = [build(Constraint, spec) for spec in config.constraint.values()]
+    measured = [measure(Path(file), config, constraints) for file in config.files]
+    for item in measured:
+        print_table(console, item)
+    if out:
+        write(open_run(out), config, measured)
+        console.print(str(out), markup=False)
+
+
+def measure(path: Path, config: AuditConfig, constraints: list[Constraint]) -> Measured:
+    """Read one file and measure it."""
+    video = read_video(path)
+    batch = video.frames.transpose(0, 1)[None]
+    try:
+        check_video(batch)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{path}: {error.name}", error.got, error.allowed) from error
+    prompt = config.prompt or video.prompt
+    dye = config.observable == "dye" or (config.observable == "auto" and prompt is not None and not video.grey)
+    observable, scale = choose_observable(video, config, prompt, dye)
+    grid, units, notes = physical_scale(video, config, prompt if dye else None)
+    units["mass"] = f"{observable.unit if dye else 'counts'} {units['length']}²"
+    return Measured(
+        path,
+        video,
+        grid,
+        units,
+        notes,
+        audit(batch, observable, constraints, grid, tolerance=config.tolerance),
+        mass_balance(batch, observable, grid, scale=scale),
+    )
+
+
+def quantities(item: Measured) -> list[tuple[str, str]]:
+    """Names and texts of everything that was measured."""
+    frames, _, height, width = item.video.frames.shape
+    length, time = item.units["length"], item.units["time"]
+    dy, dx = item.grid.spacing
+    result = [
+        ("frames", f"{frames} x {height} x {width}"),
+        ("pixel, frame interval", f"{dy:g} x {dx:g} {length}, {item.grid.dt:g} {time}"),
+    ]
+    for name, report in item.constraints.items():
+        result += [
+            (f"{name} residual, rms", number(report["residual_rms"])),
+            (f"{name} residual, largest", number(report["residual_max"])),
+            (f"{name} satisfied to {report['tolerance']:g}", "yes" if report["satisfied"] else "no"),
+        ]
+    for species, values in item.mass.items():
+        result += [
+            (f"{species}: mass at the start", number(values["mass"][0], item.units["mass"])),
+            (f"{species}: drift, max |m(t) − m(0)| / m(0)", percent(values["drift"])),
+            (f"{species}: change, m(T) / m(0) − 1", percent(values["change"])),
+            (f"{species}: sd about the fitted exponential", percent(values["detrended_sd"])),
+            (f"{species}: bleaching rate", number(values["bleaching_rate"], f"1/{time}")),
+        ]
+    return result
+
+
+def compared(columns: list[dict[str, str]]) -> list[list[str]]:
+    """One row per quantity, one column per file, a dash where a file lacks it.
+
+    >>> compared([{"a": "1"}, {"a": "2", "b": "3"}])
+    [['a', '1', '2'], ['b', '–', '3']]
+    """
+    names = dict.fromkeys(name for column in columns for name in column)
+    return [[name, *(column.get(name, "–") for column in columns)] for name in names]
+
+
+def print_table(console: Console, item: Measured) -> None:
+    """Print one file's numbers."""
+    table = RichTable(
+        title=str(item.path), title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False
+    )
+    table.add_column()
+    table.add_column(justify="right")
+    for name, text in quantities(item):
+        table.add_row(name, text)
+    console.print(table)
+    for note in item.notes:
+        console.print(f"  {note}", markup=False)
+
+
+def write(out: Path, config: AuditConfig, measured: list[Measured]) -> None:
+    """Write ``config.yaml``, ``report.html`` and, last, ``metrics.json``."""
+    text = yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True)
+    (out / "config.yaml").write_text(text, encoding="utf-8")
+    write_report(out / "report.html", make_page(config, measured, text))
+    write_json_atomic(
+        out / "metrics.json",
+        {
+            "version": __version__,
+            "git_sha": git_sha(),
+            "files": [
+                {"file": str(m.path), "units": m.units, "notes": m.notes, "constraints": m.constraints, "mass": m.mass}
+                for m in measured
+            ],
+        },
+    )
+
+
+def make_page(config: AuditConfig, measured: list[Measured], settings: str) -> Page:
+    """The report of all files."""
+    charts = [
+        Chart(
+            f"Mass in the frame, {item.path.name}",
+            f"time ({item.units['time']})",
+            f"mass ({item.units['mass']})",
+            [
+                Series(species, [item.grid.dt * i for i in range(len(values["mass"]))], values["mass"])
+                for species, values in item.mass.items()
+            ],
+        )
+        for item in measured
+    ]
+    return Page(
+        title="physgen audit",
+        subtitle=", ".join(item.path.name for item in measured),
+        notes=[f"{item.path.name}: {note}" for item in measured for note in item.notes],
+        figures=[
+            (f"{name} residual rms, {item.path.name}", number(report["residual_rms"]))
+            for item in measured
+            for name, report in item.constraints.items()
+        ],
+        films=[Film(m.path.name, m.video, m.path if m.path.suffix.lower() == ".mp4" else None) for m in measured],
+        charts=charts,
+        table=Table(["", *(item.path.name for item in measured)], compared([dict(quantities(m)) for m in measured])),
+        config=settings,
+    )

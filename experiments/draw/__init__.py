@@ -1,0 +1,1 @@
+"""Videos drawn from a world, guided or not."""

@@ -1,0 +1,92 @@
+"""From options to physics: what is refused before anything is loaded, and what is worth a note."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from physgen.constraints import Constraint
+from physgen.errors import InvalidArgument
+from physgen.experiments.cli.config import build
+from physgen.experiments.draw.drawing import Physics, Request
+from physgen.grid import Grid, finite
+from physgen.guidance import Guidance
+from physgen.guidance.solve.contradiction import require_consistent
+from physgen.observables import Observable
+from physgen.worlds import World, WorldSpec
+
+
+def check_request(spec: WorldSpec, request: Request) -> None:
+    """Refuse values that cannot work, before anything is loaded.
+
+    Raises: InvalidArgument.
+    """
+    if not request.prompt.strip():
+        raise InvalidArgument("prompt", request.prompt, "a description of the video")
+    steps = spec.steps if request.steps is None else request.steps
+    if steps < 1:
+        raise InvalidArgument("steps", steps, "at least 1")
+    if not 0 <= request.seed < 2**63:
+        raise InvalidArgument("seed", request.seed, "0 to 2^63 - 1")
+    if request.guidance_scale is not None:
+        finite("guidance_scale", request.guidance_scale, "a finite number >= 0", lambda value: value >= 0)
+
+
+def physics_of(
+    spec: WorldSpec,
+    request: Request,
+    constraint: dict[str, Any],
+    guidance: dict[str, Any],
+    observable: dict[str, Any] | None = None,
+) -> Physics:
+    """Constraints and guidance from their entries in ``conf/``, with the scale that the prompt has in the world.
+
+    Without constraints there is no guidance.
+
+    Raises:
+        InvalidArgument: an entry that cannot be built, a constraint that refuses the world's boundary, species or
+            length, constraints that contradict each other.
+    """
+    constraints: list[Constraint] = [build(Constraint, entry) for entry in constraint.values()]
+    grid, read = spec.grid(request.prompt), spec.observable(request.prompt)
+    if observable and observable["_target_"]:
+        read = build(Observable, observable)
+    check_fields(constraints, read, grid, spec.num_frames)
+    if str(guidance["_target_"]).endswith(".BestOfN"):
+        raise InvalidArgument(
+            "guidance", "BestOfN", "a guidance: the best of several draws is an arm of `physgen ablate`"
+        )
+    imposed = build(Guidance, guidance, constraints) if constraints and guidance["_target_"] else None
+    if imposed and imposed.terminal:
+        size = (1, len(read.species), spec.num_frames, spec.height, spec.width)
+        faint = torch.rand(size, generator=torch.Generator().manual_seed(request.seed))
+        require_consistent(imposed.problem(grid), 0.4 + 0.2 * faint)
+    return Physics(constraints, imposed, read, grid)
+
+
+def check_fields(constraints: list[Constraint], observable: Observable, grid: Grid, frames: int) -> None:
+    """Let every constraint refuse the world's boundary or length now, on made-up fields, instead of after sampling."""
+    fields = torch.full((1, len(observable.species), frames, 4, 4), 0.5)
+    for constraint in constraints:
+        constraint.residual(fields, grid)
+
+
+def remarks(world: World, prompt: str, constraint: dict[str, Any]) -> list[str]:
+    """What whoever wrote the prompt should know before believing the video."""
+    spec = world.spec
+    family = spec.family(prompt)
+    notes = []
+    if ignored := world.ignored_words(prompt):
+        notes.append(f"ignored words: {', '.join(ignored)}")
+    if world.report:
+        notes.append(str(world.report))
+    if not spec.recognises(prompt) and spec.level is None:
+        notes.append(f"no word names a kind of video that {spec.name} knows; scale and colours are those of {family}")
+    if not spec.families[family].colours:
+        dy, dt = spec.families[family].spacing[0], spec.families[family].dt
+        notes.append(f"{family} scale, an assumption: {dy:g} µm and {dt:g} s (world.families.{family}.spacing and .dt)")
+    for name in constraint:
+        if spec.families[family].laws and name not in spec.families[family].laws:
+            notes.append(f"{name} is not a law of {family} videos in {spec.name}: the simulator violates it as well")
+    return notes

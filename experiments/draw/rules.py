@@ -1,0 +1,181 @@
+"""``constraint=auto``: which constraints the words of a text allow, and which of them hold in a world."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from physgen.constraints import Constraint
+from physgen.errors import InvalidArgument
+from physgen.experiments.cli.config import build
+from physgen.experiments.draw.physics import check_fields
+from physgen.worlds import WorldSpec
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Topic:
+    """What a text may speak of, by its words, once phrases to be ignored are blanked out."""
+
+    words: re.Pattern[str]
+    ignoring: re.Pattern[str]
+    otherwise: str
+
+    def found(self, text: str) -> tuple[str, ...]:
+        """Its words in a text, each once."""
+        return _found(self.words, self.ignoring.sub(lambda match: " " * len(match.group()), text))
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A topic, words it needs and words that it must not have, and the constraints that are right then.
+
+    ``constraint`` changes entries of ``conf/constraint/NAME.yaml``; ``colours`` says that amounts must be shown in
+    colours that the world knows.
+    """
+
+    name: str
+    topic: str
+    words: re.Pattern[str] | None
+    unless: re.Pattern[str]
+    constraint: Mapping[str, Mapping[str, Any]]
+    colours: bool
+
+
+@dataclass(frozen=True)
+class Fired:
+    """A rule that matched on these words; with ``prevented`` it was kept from firing by those."""
+
+    rule: str
+    words: tuple[str, ...]
+    prevented: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The topics of a text with their words, the rules that matched, their constraints, and notes on what was left out.
+
+    ``constraint`` has entries as in ``conf/constraint``, ``rule_of`` the rule that each comes from.
+    """
+
+    topics: dict[str, tuple[str, ...]]
+    rules: tuple[Fired, ...]
+    constraint: dict[str, dict[str, Any]]
+    rule_of: dict[str, str]
+    notes: tuple[str, ...]
+
+    def record(self) -> dict[str, Any]:
+        """As JSON: names of constraints, and why."""
+        return {**asdict(self), "constraint": list(self.constraint)}
+
+
+@cache
+def table() -> tuple[dict[str, Topic], tuple[Rule, ...]]:
+    """Topics and rules of ``conf/rules.yaml``."""
+    data = yaml.safe_load((files("physgen.conf") / "rules.yaml").read_text(encoding="utf-8"))
+    topics = {
+        name: Topic(_pattern(entry["words"]), _pattern(entry.get("ignoring", [])), entry["otherwise"])
+        for name, entry in data["topics"].items()
+    }
+    rules = tuple(
+        Rule(
+            entry["name"],
+            entry["topic"],
+            _pattern(entry["words"]) if "words" in entry else None,
+            _pattern(entry.get("unless", [])),
+            entry["constraint"],
+            entry["reads"] == "colours",
+        )
+        for entry in data["rules"]
+    )
+    return topics, rules
+
+
+def decide(text: str, spec: WorldSpec | None = None) -> Decision:
+    """Constraints that the words of a text allow; in a world those that hold for what it draws, and can be read there.
+
+    A world whose family of the text has known colours keeps the laws of that family; any other keeps what is read from
+    brightness.
+
+    >>> decision = decide("Mitosis of a cell with a long metaphase")
+    >>> decision.rules[0]
+    Fired(rule='phases in order', words=('mitosis', 'metaphase'), prevented=())
+    >>> decide("Abnormal mitosis of a cell").notes
+    ('mitosis: a division that is disturbed or stopped need not go through its phases in order',)
+    """
+    topics, rules = table()
+    spoken = {name: words for name, topic in topics.items() if (words := topic.found(text))}
+    matched, constraint, rule_of, notes = [], {}, {}, []
+    for rule in rules:
+        words = spoken.get(rule.topic, ()) if rule.words is None else _found(rule.words, text)
+        if rule.topic not in spoken or not words:
+            continue
+        prevented = _found(rule.unless, text)
+        matched.append(Fired(rule.name, words, prevented))
+        if prevented:
+            continue
+        for name, changes in rule.constraint.items():
+            if reason := _out_of_place(name, rule, text, spec):
+                notes.append(reason)
+            else:
+                constraint[name], rule_of[name] = {**_entry(name), **changes}, rule.name
+    firing = {rule.topic for rule in rules if any(f.rule == rule.name and not f.prevented for f in matched)}
+    notes += [f"{name}: {topics[name].otherwise}" for name in spoken if name not in firing]
+    return Decision(spoken, tuple(matched), constraint, rule_of, tuple(notes))
+
+
+def chosen(constraint: Mapping[str, Any], text: str | None, spec: WorldSpec) -> tuple[dict[str, Any], list[str]]:
+    """Entries of constraints with ``auto`` replaced by what the text allows, and what to say about it.
+
+    Raises:
+        InvalidArgument: ``auto`` beside others, or without a text.
+    """
+    if AUTO not in constraint:
+        return dict(constraint), []
+    if len(constraint) > 1:
+        raise InvalidArgument("constraint", sorted(constraint), "auto alone, or others without auto")
+    if not text:
+        raise InvalidArgument("prompt", text, "a text, which constraint=auto reads")
+    decision = decide(text, spec)
+    names = ", ".join(f"{name} ({rule})" for name, rule in decision.rule_of.items())
+    return decision.constraint, [f"constraint=auto: {names or 'none'}", *decision.notes]
+
+
+def _out_of_place(name: str, rule: Rule, text: str, spec: WorldSpec | None) -> str | None:
+    if spec is None:
+        return None
+    family = spec.family(text)
+    drawn = spec.families[family]
+    if drawn.colours and name not in drawn.laws:
+        return f"{name}: not a law of {family} videos, as which {spec.name} draws this text"
+    if rule.colours and not drawn.colours:
+        return f"{name}: {spec.name} does not say which colour shows how much"
+    try:
+        constraint = build(Constraint, {**_entry(name), **rule.constraint[name]})
+        check_fields([constraint], spec.observable(text), spec.grid(text), spec.num_frames)
+    except InvalidArgument as error:
+        return f"{name}: cannot be read from what {spec.name} draws of this text: {error}"
+    return None
+
+
+def _entry(name: str) -> dict[str, Any]:
+    text = (files("physgen.conf") / "constraint" / f"{name}.yaml").read_text(encoding="utf-8")
+    entry: dict[str, Any] = yaml.safe_load(text)
+    return entry
+
+
+def _pattern(words: Sequence[Any]) -> re.Pattern[str]:
+    """Any of the words, whole, in any case; without words nothing. Lists in the list are lists that it shares."""
+    flat = [w for entry in words for w in (entry if isinstance(entry, list) else [entry])]
+    return re.compile(rf"\b(?:{'|'.join(flat)})\b" if flat else r"(?!)", re.IGNORECASE)
+
+
+def _found(pattern: re.Pattern[str], text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(match.group().lower() for match in pattern.finditer(text)))

@@ -1,0 +1,1 @@
+"""What each instrument measures."""

@@ -1,0 +1,76 @@
+"""Objects come from somewhere, go somewhere, and are as many as asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import maximum_filter
+
+from physgen.experiments.instruments.clip import Array, Clip
+from physgen.experiments.instruments.devices.objects import (
+    LIFE,
+    PEAK,
+    REACH,
+    Track,
+    components,
+    peaks,
+    smoothed,
+    value_at,
+)
+from physgen.simulators import blood, dye, growth
+
+Mask = npt.NDArray[np.bool_]
+
+
+def appearance(clip: Clip) -> float:
+    """How much higher an object rises than what was within its reach the frame before it came; 0 where none came.
+
+    max over objects that begin after the first frame, of (max height - max_reach height before) / highest of the video
+    """
+    return max((_excess(clip, track, track.start - 1, track.places[0]) for track in clip.tracks[0]), default=0.0)
+
+
+def vanishing(clip: Clip) -> float:
+    """How much higher an object was than what is within its reach the frame after it is gone; see `appearance`."""
+    return max((_excess(clip, track, track.end + 1, track.places[-1]) for track in clip.tracks[0]), default=0.0)
+
+
+def _excess(clip: Clip, track: Track, beyond: int, place: Array) -> float:
+    smooth = clip.tracks[1]
+    if not (0 <= beyond < len(smooth) and len(track.places) >= LIFE):
+        return 0.0
+    mode = "wrap" if clip.periodic else "nearest"
+    around = value_at(maximum_filter(smooth[beyond], 2 * int(REACH) + 1, mode=mode), place)
+    return max(0.0, max(track.heights) - around) / float(smooth.max())
+
+
+def count(clip: Clip) -> float:
+    """Objects in the first frame (median over frames in flowing blood) too many or too few."""
+    assert clip.subject
+    smooth = clip.tracks[1] if clip.subject.family == "blood" else clip.tracks[1][:1]
+    threshold = PEAK * float(smooth.max())
+    seen = float(np.median([len(peaks(frame, threshold, clip.periodic)) for frame in smooth]))
+    asked = clip.subject.attributes["count"]
+    if clip.subject.family == "blood":
+        low, high = blood.COUNTS[asked]
+        return max(low - seen, seen - (high - 1), 0.0)
+    return abs(seen - (dye.COUNTS | growth.COUNTS)[asked])
+
+
+def division(clip: Clip) -> float:
+    """Nuclei in the first frame other than one, and in the last other than two."""
+    first, last = _ends(clip)
+    return float(abs(len(first) - 1) + abs(len(last) - 2))
+
+
+def daughters(clip: Clip) -> float:
+    """Difference of the chromatin of the two largest nuclei in the last frame, relative to both; 1 for a single one."""
+    last = _ends(clip)[1]
+    if len(last) < 2:
+        return 1.0
+    one, other = (float(clip.field[-1][mask].sum()) for mask in last[:2])
+    return abs(one - other) / (one + other)
+
+
+def _ends(clip: Clip) -> list[list[Mask]]:
+    return [components(frame) for frame in smoothed(clip.field[[0, -1]], False)]

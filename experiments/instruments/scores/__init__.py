@@ -1,0 +1,1 @@
+"""What the instruments say of the micro task set."""

@@ -1,0 +1,1 @@
+"""Yardsticks: distances, laws, recognition, intervals, tables."""

@@ -1,0 +1,1 @@
+"""A video of every task."""

@@ -1,0 +1,113 @@
+"""`physgen benchmark generate`: a video of every task and seed; a killed run goes on where it was."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from physgen.experiments.draw.certified import warnings_of
+from physgen.experiments.draw.drawing import Physics, Request, draw, opened, outcome
+from physgen.experiments.draw.physics import check_request, physics_of, remarks
+from physgen.experiments.draw.rules import AUTO, chosen, decide
+from physgen.experiments.evaluate import resume
+from physgen.experiments.microworldbench.generation.generated import Failure, write_summary
+from physgen.experiments.microworldbench.generation.plan import Item, Layout, Shard, items
+from physgen.experiments.microworldbench.options import GENERATION, BenchmarkConfig, data_file
+from physgen.experiments.microworldbench.tasks.data import TASKS, read_tasks
+from physgen.experiments.runs.records import run_name, write_json_atomic
+from physgen.video.files import Video, write_mp4, write_tiff
+from physgen.worlds import World
+from physgen.worlds.loading import check
+
+
+def generate(config: BenchmarkConfig) -> int:
+    """Make this shard's videos, print and keep what failed, and say with 1 that something did.
+
+    Raises: InvalidArgument, FileNotFoundError before any video is made.
+    """
+    shard = Shard.parse(config.shard)
+    tasks = data_file(config, TASKS)
+    planned = items(read_tasks(tasks), config.seeds)
+    check_all(config, planned)
+    settings = {key: value for key, value in asdict(config).items() if key in GENERATION}
+    settings["tasks"] = str(tasks)
+    layout = Layout(Path(config.out or Path("runs") / run_name("generate", settings)))
+    check(config.world)
+    resume(layout.out, settings)
+    mine = shard.mine(planned)
+    todo = [item for item in mine if not layout.finished(item)]
+    began, failures = time.perf_counter(), make(config, todo, layout) if todo else []
+    return write_summary(layout, mine, shard.metrics, failures, len(todo), time.perf_counter() - began)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A task as a prompt, the constraints that it gets, as entries of ``conf/constraint``, and what to say of them."""
+
+    request: Request
+    constraint: dict[str, Any]
+    notes: list[str]
+
+    @classmethod
+    def of(cls, config: BenchmarkConfig, item: Item) -> Asked:
+        """With ``constraint=auto`` by the words of the task."""
+        request = Request(item.task.task, item.seed, config.steps, config.guidance_scale)
+        return cls(request, *chosen(config.constraint, request.prompt, config.world))
+
+    def physics(self, config: BenchmarkConfig) -> Physics:
+        """Constraints and guidance."""
+        return physics_of(config.world, self.request, self.constraint, config.guidance)
+
+
+def check_all(config: BenchmarkConfig, planned: Sequence[Item]) -> None:
+    """Refuse options that cannot work, by one task of each kind that the run has."""
+    every = [Asked.of(config, item) for item in planned]
+    for asked in {(config.world.family(a.request.prompt), *a.constraint): a for a in every}.values():
+        check_request(config.world, asked.request)
+        asked.physics(config)
+
+
+def make(config: BenchmarkConfig, todo: Sequence[Item], layout: Layout) -> list[Failure]:
+    """Load the world once and make videos one by one; one that fails is left for the next run."""
+    world, failures = opened(config.world, config.device), []
+    world.pipe.set_progress_bar_config(disable=True)
+    for item in tqdm(todo, unit="video", disable=None):
+        try:
+            write(config, world, layout, item)
+        except Exception as error:  # whatever is wrong with one video, the others are made
+            failures.append(Failure(item.task.index, item.seed, " ".join(f"{type(error).__name__}: {error}".split())))
+            tqdm.write(str(failures[-1]))
+    return failures
+
+
+def write(config: BenchmarkConfig, world: World, layout: Layout, item: Item) -> None:
+    """Make one video: both its files, and then its record."""
+    asked = Asked.of(config, item)
+    prompt, physics = asked.request.prompt, asked.physics(config)
+    result = draw(world, asked.request, physics)
+    compare = config.compare and physics.guidance
+    free = draw(world, asked.request, replace(physics, guidance=None)) if compare else None
+    dy, dx = physics.grid.spacing
+    video = Video(result.video[0].transpose(0, 1), spacing=(dy, dx), dt=physics.grid.dt, prompt=prompt)
+    with layout.writing(item) as (mp4, tiff):
+        write_mp4(mp4, video, world.fps)
+        write_tiff(tiff, video)
+    record = {
+        "index": item.task.index,
+        "level": item.task.level,
+        "seed": item.seed,
+        "family": config.world.family(prompt),
+        "guided": physics.guidance is not None,
+        "chosen": list(asked.constraint),
+        "decision": decide(prompt, config.world).record() if AUTO in config.constraint else None,
+        "notes": [*asked.notes, *remarks(world, prompt, asked.constraint), *warnings_of(result.log)],
+        "ignored_words": world.ignored_words(prompt),
+        "wall_time_s": result.seconds,
+        **outcome(result, free),
+    }
+    write_json_atomic(layout.record(item), record)

@@ -1,0 +1,1 @@
+"""Who judges a video, and how they are asked."""

@@ -1,0 +1,1 @@
+"""MicroWorldBench's tasks and rubrics."""

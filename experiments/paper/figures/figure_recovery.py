@@ -1,0 +1,47 @@
+"""Constants that were imposed, measured back by estimators that no constraint uses."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from physgen.experiments.micro.dial_table import SIMULATOR, lines, truths
+from physgen.experiments.paper.figures.style import BLACK, BLUE, GREY, ORANGE, legend, sized
+from physgen.experiments.paper.results.numbers import Made, Number
+from physgen.experiments.paper.results.store import Store
+from physgen.experiments.paper.spec import FigureSpec
+
+LOOKS = {
+    "unguided": (GREY, "x", "prompt alone"),
+    "unguided + projection": (ORANGE, "s", "projected afterwards"),
+    "projection": (BLUE, "o", "projection"),
+    SIMULATOR: (BLACK, "+", "simulator"),
+}
+#: unit in print, and how many of it are one of the benchmark's
+UNITS = {"D": ("µm²/s", 1.0), "front speed": ("nm/s", 1e3), "F": ("10⁻³/s", 1e3)}
+
+
+def make(spec: FigureSpec, store: Store) -> Made:
+    """A panel a constant, with the slope and R² of each sampler among the numbers."""
+    records = store.records("dial")
+    dials = list(dict.fromkeys(one["dial"] for one in records))
+    picture = sized(2.7)
+    axes = picture.subplots(1, len(dials), squeeze=False)[0]
+    source = ("dial.json",)
+    numbers = {"seeds": Number(len({one["seed"] for one in records}), source)}
+    for panel, dial in zip(axes, dials, strict=True):
+        mine = [one for one in records if one["dial"] == dial]
+        truth = truths(mine)
+        numbers["settings"] = Number(len(truth), source)
+        unit, scale = UNITS[dial]
+        panel.axline((scale * min(truth.values()),) * 2, slope=1, color=BLACK, linewidth=0.7)
+        for arm, line in lines(mine).items():
+            colour, marker, label = LOOKS[arm]
+            found = np.array([(truth[one["setting"]], one["reading"]) for one in mine if one["arm"] == arm], float)
+            x, y = scale * found.T
+            panel.plot(x, y, marker, color=colour, markerfacecolor="none", label=label, linestyle="none")
+            numbers[f"{dial}.{arm}.slope"] = Number.of(line.slope, source, line.count)
+            numbers[f"{dial}.{arm}.r2"] = Number(line.r2, source, line.count)
+        panel.set(title=dial, xlabel=f"imposed ({unit})", ylabel=f"measured ({unit})")
+        panel.set_ylim(scale * np.array([-0.1, 1.6]) * max(truth.values()))
+    legend(picture, axes[0], 4)
+    return Made(numbers=numbers, picture=picture)

@@ -1,0 +1,46 @@
+"""Numbers of the text that belong to no figure: counted in the package and in the results."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import physgen
+from physgen.equations.systems import SYSTEMS
+from physgen.experiments.microworldbench.tasks.data import read_tasks
+from physgen.experiments.microworldbench.tasks.named import named_tasks
+from physgen.experiments.paper.results.numbers import Number
+from physgen.experiments.paper.results.store import Store
+from physgen.simulators import GRAMMARS
+from physgen.worlds import world_spec
+
+
+def about(store: Store) -> dict[str, Any]:
+    """Version, commits of the runs, and the package's own numbers."""
+    world, tasks = world_spec("micro"), named_tasks("micro")[0]
+    numbers = {
+        "frames": Number(world.num_frames, ("conf/world/micro.yaml",)),
+        "size": Number(world.width, ("conf/world/micro.yaml",)),
+        "steps": Number(world.steps, ("conf/world/micro.yaml",)),
+        "guidance_scale": Number(world.guidance_scale, ("conf/world/micro.yaml",)),
+        "families": Number(len(GRAMMARS), ("physgen.simulators.GRAMMARS",)),
+        "systems": Number(len(SYSTEMS), ("physgen.equations.systems.SYSTEMS",)),
+        "tasks": Number(len(read_tasks(tasks)), (tasks.name,)),
+    }
+    commits: set[str] = set()
+    runs = 0
+    for path in sorted(store.folder.glob("*.json")):
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if "runs" in data:
+            sweep = store.sweep(path.stem)
+            runs += len(sweep.finished)
+            commits |= sweep.commits
+        else:
+            commits.add(data["git_sha"])
+    return {
+        "version": store.version,
+        "package": physgen.__version__,
+        "commits": sorted(sha[:10] for sha in commits if sha),
+        "numbers": {name: number.record() for name, number in numbers.items()}
+        | {"runs": Number(runs, ("results/*.parquet",)).record()},
+    }

@@ -1,0 +1,66 @@
+"""The folder of committed results: sweeps as parquet, benchmarks as JSON, frames as NPZ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from physgen.errors import InvalidArgument
+from physgen.experiments.paper.results.results import Sweep
+from physgen.experiments.runs.tables import query
+
+
+@dataclass(frozen=True)
+class Store:
+    """What a folder holds, each sweep read once; every run in it must be of ``version``."""
+
+    folder: Path
+    version: str
+    _sweeps: dict[str, Sweep] = field(default_factory=dict)
+
+    def sweep(self, name: str) -> Sweep:
+        """A sweep; what is wrong with it shows when it is read."""
+        return self._sweeps.setdefault(name, Sweep(self.folder, name, self.version))
+
+    def records(self, name: str) -> list[dict[str, Any]]:
+        """Records of a benchmark in ``NAME.json``.
+
+        Raises: InvalidArgument for a file that is missing, cut, or of another version.
+        """
+        path = self.folder / f"{name}.json"
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            version, records = data["version"], data["records"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InvalidArgument("results", str(path), "a file of `physgen paper export`") from error
+        if version != self.version:
+            raise InvalidArgument("results", str(path), f"version {self.version} (this one is {version})")
+        return list(records)
+
+    def frames(self) -> Mapping[str, npt.NDArray[np.uint8]]:
+        """Frames ``[N, H, W, 3]`` of the runs that are shown."""
+        path = self.folder / "frames.npz"
+        if not path.is_file():
+            raise InvalidArgument("results", str(path), "a file of `physgen paper export`")
+        with np.load(path, allow_pickle=False) as archive:
+            return dict(archive)
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        """Rows of ``NAME.parquet``."""
+        return query("SELECT * FROM found", found=self.folder / f"{name}.parquet")
+
+    @staticmethod
+    def one(rows: Mapping[str, dict[str, Any]], run: str) -> dict[str, Any]:
+        """The row of a run.
+
+        Raises: InvalidArgument for a run without one.
+        """
+        if run not in rows:
+            raise InvalidArgument("run", run, "one that was exported: `physgen paper export`")
+        return rows[run]

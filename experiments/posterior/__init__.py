@@ -1,0 +1,54 @@
+"""`physgen benchmark-guidance`: guided samplers against exact posteriors, and in the embedded world."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from physgen.errors import InvalidArgument
+from physgen.experiments.runs.records import run_name
+
+PROBLEMS = ("heat", "reaction", "micro", "dial")
+
+
+@dataclass
+class BenchmarkGuidanceConfig:
+    """Options of `physgen benchmark-guidance`, see ``conf/benchmark-guidance.yaml``."""
+
+    problem: str
+    n: int
+    seeds: list[int]
+    steps: int
+    out: str | None
+
+
+def run(config: BenchmarkGuidanceConfig) -> None:
+    """Run every arm on a problem and write ``<problem>.json``, a table and a picture into the folder.
+
+    Raises: InvalidArgument for an unknown problem, too few samples, steps or seeds, or a folder with other options.
+    """
+    if config.problem not in PROBLEMS:
+        raise InvalidArgument("problem", config.problem, ", ".join(PROBLEMS))
+    for name, least in {"n": 2, "steps": 5}.items():
+        if getattr(config, name) < least:
+            raise InvalidArgument(name, getattr(config, name), f"at least {least}")
+    if not config.seeds or min(config.seeds) < 0 or len(set(config.seeds)) < len(config.seeds):
+        raise InvalidArgument("seeds", config.seeds, "a list of different numbers from 0, as [100,101]")
+    from physgen.experiments.evaluate import resume
+    from physgen.experiments.micro.dial import run_dial
+    from physgen.experiments.micro.run import run_micro
+    from physgen.experiments.posterior.heat.table import run_heat
+    from physgen.experiments.posterior.reaction.table import run as run_reaction
+
+    settings = {key: value for key, value in asdict(config).items() if key != "out"}
+    out = Path(config.out or Path("runs") / run_name("benchmark-guidance", settings))
+    resume(out, settings)
+    if config.problem == "heat":
+        run_heat(config.seeds, config.n, config.steps, out)
+    elif config.problem == "reaction":
+        run_reaction(config.seeds, config.n, config.steps, out)
+    elif config.problem == "micro":
+        run_micro(config.seeds, config.n, out)
+    else:
+        run_dial(config.seeds, out)
+    print(out)

@@ -1,0 +1,1 @@
+"""Growth and spread on a line, with a small model."""

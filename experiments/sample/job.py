@@ -1,0 +1,118 @@
+"""`physgen sample`: draw a video, guided and if asked unguided from the same noise, and measure both."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from physgen import __version__
+from physgen.errors import InvalidArgument
+from physgen.experiments.cli.schema import SampleConfig
+from physgen.experiments.draw.certified import certified, warnings_of
+from physgen.experiments.draw.drawing import Drawn, Request, draw, opened, outcome
+from physgen.experiments.draw.physics import check_request, physics_of, remarks
+from physgen.experiments.draw.rules import chosen
+from physgen.experiments.pages.report import write_report
+from physgen.experiments.pages.strip import write_preview
+from physgen.experiments.runs.records import (
+    JsonlWriter,
+    check_out,
+    git_sha,
+    open_run,
+    peak_memory_mb,
+    run_name,
+    write_json_atomic,
+)
+from physgen.experiments.sample.page import make_page
+from physgen.experiments.sample.plan import plan_memory
+from physgen.sampling.guide import guide
+from physgen.video.files import Video, write_mp4, write_tiff
+from physgen.worlds import World
+from physgen.worlds.loading import check
+
+
+def run(config: SampleConfig) -> None:
+    """Draw, measure and write the run directory; ``metrics.json`` comes last."""
+    request = Request(config.prompt, config.seed, config.steps, config.guidance_scale)
+    check_request(config.world, request)
+    constraint, reasons = chosen(config.constraint, config.prompt, config.world)
+    config = replace(config, constraint=constraint)
+    settings = asdict(config)
+    name = run_name("sample", {key: value for key, value in settings.items() if key not in ("out", "memory", "plan")})
+    out = check_out(config.out or Path("runs") / name)
+    physics = physics_of(config.world, request, config.constraint, config.guidance, config.observable)
+    guidance, observable, grid = physics.guidance, physics.observable, physics.grid
+    console = Console(soft_wrap=True, highlight=False)
+    if config.plan:
+        plan_memory(config, guidance, observable, console)
+        return
+    check(config.world)
+    if config.compare and guidance is None:
+        raise InvalidArgument("compare", True, "true only with both a constraint and a guidance")
+
+    plan_memory(config, guidance, observable, console)
+    world = opened(config.world, config.device)
+    if guidance:
+        with guide(world.pipe, guidance, observable=observable, grid=grid):
+            pass  # refuses a pipeline that cannot be guided
+    notes = [*reasons, *remarks(world, config.prompt, config.constraint)]
+    for note in notes:
+        console.print(note, markup=False)
+    open_run(out)
+    (out / "config.yaml").write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+    drawn: dict[str, Drawn] = {}
+    if config.compare:
+        # one step, so that neither timing holds start-up costs
+        draw(world, replace(request, steps=1), physics)
+        drawn["unguided"] = draw(world, request, replace(physics, guidance=None))
+    main = "guided" if guidance else "unguided"
+    drawn[main] = draw(world, request, physics)
+    with JsonlWriter(out / "log.jsonl") as log:
+        for record in drawn[main].log.steps:
+            log.write(record)
+
+    dy, dx = grid.spacing
+    videos = {
+        label: Video(d.video[0].transpose(0, 1), spacing=(dy, dx), dt=grid.dt, prompt=config.prompt)
+        for label, d in sorted(drawn.items())
+    }
+    for label, video in videos.items():
+        stem = out / ("video" if label == main else label)
+        write_tiff(stem.with_suffix(".tif"), video)
+        write_mp4(stem.with_suffix(".mp4"), video, world.fps)
+    notes = [*notes, *warnings_of(drawn[main].log)]
+    metrics = summary(config, world, drawn, main, notes)
+    page = make_page(config, drawn, main, videos, notes, out, observable)
+    write_preview(out / "preview.png", videos, page.charts[0], config.prompt)
+    write_report(out / "report.html", page)
+    write_json_atomic(out / "metrics.json", metrics)
+    for first, *cells in (page.table.columns, *page.table.rows):
+        console.print(f"{first:<46}" + "".join(f"{cell:>14}" for cell in cells), markup=False)
+    for note in (*warnings_of(drawn[main].log), certified(drawn[main].log)):
+        console.print(note, markup=False)
+    console.print(str(out), markup=False)
+
+
+def summary(config: SampleConfig, world: World, drawn: dict[str, Drawn], main: str, notes: list[str]) -> dict[str, Any]:
+    """Contents of ``metrics.json``."""
+    result, free = drawn[main], drawn.get("unguided")
+    return {
+        "version": __version__,
+        "git_sha": git_sha(),
+        "seed": config.seed,
+        "device": str(world.pipe._execution_device),
+        "wall_time_s": result.seconds,
+        "unguided_wall_time_s": free.seconds if free else None,
+        "time_ratio": result.seconds / free.seconds if free else None,
+        "peak_memory_mb": peak_memory_mb(),
+        "prompt": config.prompt,
+        "ignored_words": world.ignored_words(config.prompt),
+        "notes": notes,
+        **outcome(result, free),
+        "mass": {label: d.mass for label, d in drawn.items()},
+    }

@@ -1,0 +1,80 @@
+"""The report of `physgen sample`: guided first, unguided beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from physgen.experiments.cli.schema import SampleConfig
+from physgen.experiments.draw.certified import verdict
+from physgen.experiments.draw.drawing import Drawn
+from physgen.experiments.pages.charts import Chart, Series
+from physgen.experiments.pages.report import Film, Page, Table, number, percent
+from physgen.observables import Observable
+from physgen.video.files import Video
+
+
+def make_page(
+    config: SampleConfig,
+    drawn: dict[str, Drawn],
+    main: str,
+    videos: dict[str, Video],
+    notes: list[str],
+    out: Path,
+    observable: Observable,
+) -> Page:
+    """The report: guided first, unguided beside it."""
+    result, free = drawn[main], drawn.get("unguided")
+    dt = config.world.grid(config.prompt).dt
+    time_axis = [dt * i for i in range(len(videos[main].frames))]
+    masses = [
+        Series(label if len(d.mass) == 1 else f"{label}, {species}", time_axis, values["mass"])
+        for label, d in sorted(drawn.items())
+        for species, values in d.mass.items()
+    ]
+    charts = [Chart("Mass in the frame", "time (s)", f"mass ({observable.unit} µm²)", masses)]
+    if result.log.steps:
+        steps = [record["step"] + 1 for record in result.log.steps]
+        lines = [
+            Series(n, steps, [r["residual"][n] for r in result.log.steps]) for n in result.log.steps[0]["residual"]
+        ]
+        charts.append(Chart("Residual of the estimate at each step", "denoising step", "rms residual", lines, log=True))
+    labels = sorted(drawn)
+    cards = [
+        (f"{name} residual, largest", number(report["residual_max"])) for name, report in result.constraints.items()
+    ]
+    cards.append(("mass drift, max |m(t) − m(0)| / m(0)", percent(result.drift)))
+    if free and free is not result:
+        cards.append(("mass drift, unguided", percent(free.drift)))
+        cards.append(("time, guided / unguided", number(result.seconds / free.seconds)))
+    return Page(
+        title=f"physgen sample · {config.world.name}",
+        subtitle=config.prompt,
+        notes=notes,
+        figures=cards,
+        films=[Film(x, videos[x], out / f"{'video' if x == main else x}.mp4") for x in labels],
+        charts=charts,
+        table=Table(["", *labels], rows(drawn, labels)),
+        config=(out / "config.yaml").read_text(encoding="utf-8"),
+    )
+
+
+def rows(drawn: dict[str, Drawn], labels: list[str]) -> list[list[str]]:
+    """Table of numbers, one column per video."""
+    columns = [drawn[label] for label in labels]
+    table = []
+    for name in columns[0].constraints:
+        for key, text in (("residual_rms", "rms"), ("residual_max", "largest")):
+            table.append([f"{name} residual, {text}", *(number(d.constraints[name][key]) for d in columns)])
+    certificates = [d.log.terminal.get("certificate", {}) for d in columns]
+    for name in dict.fromkeys(name for entries in certificates for name in entries):
+        table.append(
+            [f"{name}, certified", *(verdict(entries.get(name)).partition(":")[0] for entries in certificates)]
+        )
+    table.append(["mass drift, max |m(t) − m(0)| / m(0)", *(percent(d.drift) for d in columns)])
+    table.append(["mass, sd about its trend", *(percent(d.largest("detrended_sd")) for d in columns)])
+    table.append(
+        ["moved by the last projection, rms of [0, 1]", *(number(d.log.terminal.get("moved_rms")) for d in columns)]
+    )
+    table.append(["network evaluations", *(str(d.nfe) for d in columns)])
+    table.append(["time", *(number(d.seconds, "s") for d in columns)])
+    return table

@@ -1,0 +1,1 @@
+"""Solvers behind the guidances: Newton steps, least squares, feasible points, contradictions, certificates."""

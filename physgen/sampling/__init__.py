@@ -1,0 +1,20 @@
+"""Guidance inside samplers: diffusers pipelines, denoisers, velocities, PhysicsNeMo, and a flow of our own."""
+
+from physgen.sampling.callback import as_callback
+from physgen.sampling.denoiser import guided_denoiser
+from physgen.sampling.flow import sample_flow, sample_flow_heun
+from physgen.sampling.guide import guide
+from physgen.sampling.physicsnemo import PhysicsNeMoGuidance
+from physgen.sampling.session import GuidanceLog
+from physgen.sampling.velocity import guided_velocity
+
+__all__ = [
+    "GuidanceLog",
+    "PhysicsNeMoGuidance",
+    "as_callback",
+    "guide",
+    "guided_denoiser",
+    "guided_velocity",
+    "sample_flow",
+    "sample_flow_heun",
+]

@@ -1,0 +1,1 @@
+"""From latents to fields, with a gradient in little memory."""

@@ -1,0 +1,160 @@
+"""Guidance inside any diffusers pipeline, which stays unmodified."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
+from torch import Tensor
+
+from physgen.errors import InvalidArgument
+from physgen.grid import Grid
+from physgen.guidance import Guidance
+from physgen.observables import Observable
+from physgen.sampling.decoding.decode import recomputed
+from physgen.sampling.decoding.latents import Decoder
+from physgen.sampling.network import Recorder, recorded, require_resident
+from physgen.sampling.predictions import require_supported
+from physgen.sampling.session import GuidanceLog, Session
+from physgen.sampling.species import require_species
+from physgen.sampling.swap import renamed_subclass, swapped_class, unguided_class
+
+
+def _guided_scheduler(base: Any, session: Session) -> type:
+    @functools.wraps(base.step)
+    def step(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return session.step(base, self, *args, **kwargs) if session.open else base.step(self, *args, **kwargs)
+
+    @functools.wraps(base.set_timesteps)
+    def set_timesteps(self: Any, *args: Any, **kwargs: Any) -> None:
+        session.begin()
+        base.set_timesteps(self, *args, **kwargs)
+
+    def from_config(cls: type, *args: Any, **kwargs: Any) -> Any:
+        warnings.warn(f"{base.__name__}.from_config makes a scheduler without guidance", stacklevel=2)
+        return base.from_config(*args, **kwargs)
+
+    members = {"step": step, "set_timesteps": set_timesteps, "from_config": classmethod(from_config)}
+    return renamed_subclass(base, session, **members)
+
+
+def _projecting_processor(base: Any, session: Session) -> type:
+    @functools.wraps(base.postprocess_video)
+    def postprocess_video(self: Any, video: Tensor, output_type: str = "np", **kwargs: Any) -> Any:
+        if session.open:
+            video = session.project(video)
+            kwargs["do_denormalize"] = [False] * video.shape[2]
+        return base.postprocess_video(self, video, output_type, **kwargs)
+
+    return renamed_subclass(base, session, postprocess_video=postprocess_video)
+
+
+def _required(pipe: Any, component: str) -> Any:
+    found = getattr(pipe, component, None)
+    if found is None:
+        raise InvalidArgument("pipe", type(pipe).__name__, f"diffusers pipelines with a {component}")
+    return found
+
+
+def _require_one_pass(guidance: Guidance, scheduler: Any) -> None:
+    """Refuse what cannot be done inside one `scheduler.step`."""
+    name = type(guidance).__name__
+    if (recurrence := guidance.recurrence) > 1:
+        allowed = (
+            "recurrence=1 inside guide(...): a scheduler does not repeat a sigma, physgen.sampling.sample_flow does"
+        )
+        raise InvalidArgument("guidance", f"{name} with recurrence={recurrence}", allowed)
+    memoryless = isinstance(scheduler, FlowMatchEulerDiscreteScheduler) and not scheduler.config.stochastic_sampling
+    if (eta := guidance.renoise) and not memoryless:
+        allowed = (
+            "renoise=0, or FlowMatchEulerDiscreteScheduler without stochastic_sampling: "
+            "other schedulers keep a history that new noise contradicts, or draw noise themselves"
+        )
+        raise InvalidArgument("guidance", f"{name} with renoise={eta}", allowed)
+
+
+@contextmanager
+def guide(
+    pipe: Any,
+    guidance: Guidance,
+    *,
+    observable: Observable | None = None,
+    grid: Grid | None = None,
+    generator: torch.Generator | None = None,
+) -> Iterator[GuidanceLog]:
+    """Guide every call of a diffusers pipeline inside the `with` block.
+
+    x0_hat = p sample + q model_output;  x0* = guidance(x0_hat);  model_output + (x0* - x0_hat) / q goes into the step
+
+    with p and q of the scheduler's own step (flow matching: 1 and -sigma, so that v* = (x_t - x0*) / sigma), whatever
+    the model predicts and however often the scheduler calls it; the guidance sees x_t = (1 - sigma) x0 + sigma noise.
+    The arithmetic is in float32. Constraints see the fields [B, S, T, H, W] that `observable` reads from the decoded
+    video in [0, 1], on `grid`; without one they see the latents as the scheduler does: [B, C, T, H, W], CogVideoX's
+    [B, T, C, H, W], LTX's tokens [B, N, C]. A `terminal` guidance also projects the result: the decoded video, which
+    comes back as float32 in [0, 1], or, without an observable, the latents that the last step returns.
+    A guidance that goes `through_network` gets x0_hat as a function of x_t: the transformer runs with its graph, in
+    every branch of classifier-free guidance. `generator` draws the noise of a guidance that re-noises.
+    The pipeline's scheduler and video processor get their classes back on leaving; copies of the scheduler made inside
+    are guided inside.
+
+    Raises:
+        InvalidArgument: a pipeline that is guided already or lacks a component, a scheduler that is not supported, a
+            guidance that needs more than one pass per step, new noise in a scheduler with a history, constraints on
+            species that the observable does not read, a guidance `through_network` of a transformer that is offloaded
+            as a whole or by groups of layers. In use: a model that predicts NaN for every sample; see
+            `Decoder`, `Recorder` and `Guidance.correction`.
+
+    Source: flow matching, Lipman et al., arXiv:2210.02747; p and q: `prediction`.
+
+    >>> from types import SimpleNamespace
+    >>> from physgen.constraints import MassConservation
+    >>> from physgen.guidance import Projection
+    >>> pipe = SimpleNamespace(scheduler=FlowMatchEulerDiscreteScheduler())
+    >>> pipe.scheduler.set_timesteps(2)
+    >>> latents = torch.rand(1, 1, 2, 4, 4, generator=torch.manual_seed(0))
+    >>> with guide(pipe, Projection([MassConservation()]), grid=Grid(spacing=(1.0, 1.0), dt=1.0)) as log:
+    ...     for t in pipe.scheduler.timesteps:
+    ...         latents = pipe.scheduler.step(torch.zeros_like(latents), t, latents).prev_sample
+    >>> mass = latents.sum((1, 3, 4))[0]
+    >>> bool((mass[0] - mass[1]).abs() < 1e-5), len(log.steps)
+    (True, 2)
+    """
+    scheduler = _required(pipe, "scheduler")
+    scheduler_class = unguided_class(scheduler)
+    require_supported(scheduler)
+    _require_one_pass(guidance, scheduler)
+    decode = None
+    if observable is not None:
+        require_species(guidance.constraints, observable, grid)
+        config = getattr(getattr(pipe, "transformer", None), "config", {})
+        padded = (config.get("patch_size_t") or 1) > 1
+        decode = Decoder(_required(pipe, "vae"), observable, padded)
+    session = Session(guidance, type(pipe).__name__, decode, grid, generator)
+    projects = guidance.terminal and observable is not None
+    with ExitStack() as stack:
+        if decode is not None:
+            stack.enter_context(recomputed(decode.vae))
+        if guidance.through_network:
+            session.recorder = Recorder(session.wants_graph)
+            models = [_required(pipe, "transformer"), getattr(pipe, "transformer_2", None)]
+            models = [model for model in models if model is not None]
+            require_resident(models)
+            stack.enter_context(recorded(models, session.recorder))
+        if projects:
+            processor = _required(pipe, "video_processor")
+            swap = _projecting_processor(unguided_class(processor), session)
+            stack.enter_context(swapped_class(processor, swap))
+        stack.enter_context(swapped_class(scheduler, _guided_scheduler(scheduler_class, session)))
+        try:
+            yield session.log
+        finally:
+            session.open = False
+    if pipe.scheduler is not scheduler:
+        warnings.warn("the scheduler was replaced inside guide(...): its steps were not guided", stacklevel=3)
+    if projects and session.log.steps and not session.log.terminal:
+        warnings.warn("no video was decoded inside guide(...): the terminal projection did not run", stacklevel=3)

@@ -1,0 +1,191 @@
+"""What happens inside one `with guide(...)`."""
+
+from __future__ import annotations
+
+import inspect
+import time
+import warnings
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any
+
+import torch
+from diffusers.utils.torch_utils import randn_tensor
+from torch import Tensor
+
+from physgen.errors import InvalidArgument
+from physgen.grid import Grid
+from physgen.guidance import Guidance
+from physgen.guidance.base import keep_finite
+from physgen.guidance.problem import finite_samples, rms
+from physgen.guidance.solve.certificate import Projected, certificate
+from physgen.sampling.decoding.latents import Decoder, observe
+from physgen.sampling.network import Recorder
+from physgen.sampling.predictions import Prediction, position, prediction
+
+#: mean cosine below which two constraints are said to pull against each other
+CONFLICT = -0.5
+
+
+@dataclass
+class GuidanceLog:
+    """What guidance did in the pipeline calls inside one `with guide(...)`.
+
+    `steps`: for each corrected step, step, sigma, residual {constraint: RMS before the correction}, correction_norm
+    (RMS, latent units), cosine {pair of constraints: of their directions of descent, see `Correction`}, dropped and
+    seconds. `terminal`, of the last call: moved_rms (video in [0, 1], or latents where there is no observable),
+    dropped, residual_before and residual_after {constraint: RMS}, the `certificate` of what is returned and, where the
+    constraints cannot hold together, the `contradiction`: what is returned is not projected then. `dropped`: samples
+    whose correction was not finite, summed.
+    """
+
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    terminal: dict[str, Any] = field(default_factory=dict)
+    dropped: int = 0
+
+    @property
+    def conflicts(self) -> dict[str, float]:
+        """Pairs of constraints that pull against each other: mean cosine over the corrected steps below -0.5."""
+        found: dict[str, list[float]] = {}
+        for step in self.steps:
+            for pair, cosine in step["cosine"].items():
+                found.setdefault(pair, []).append(cosine)
+        means = {pair: fmean(cosines) for pair, cosines in found.items()}
+        return {pair: mean for pair, mean in means.items() if mean < CONFLICT}
+
+
+@dataclass
+class Session:
+    """One `with guide(...)`; `open` until it is left, for copies of the scheduler that outlive it."""
+
+    guidance: Guidance
+    pipeline: str
+    decode: Decoder | None
+    grid: Grid | None
+    generator: torch.Generator | None = None
+    recorder: Recorder | None = None
+    log: GuidanceLog = field(default_factory=GuidanceLog)
+    open: bool = True
+    upcoming: tuple[int, int] | None = None
+
+    def begin(self) -> None:
+        """A new schedule: the next step is the first of a run."""
+        self.upcoming = None
+
+    def wants_graph(self) -> bool:
+        """Whether the transformer's next output will be differentiated: unknown before the first step, so yes."""
+        return self.upcoming is None or self.guidance.active(*self.upcoming)
+
+    def step(self, base: Any, scheduler: Any, *args: Any, **kwargs: Any) -> Any:
+        """`base.step` with the model output that stands for x0* in the place of the one that stands for x0_hat."""
+        call = inspect.signature(base.step).bind(scheduler, *args, **kwargs)
+        sample, output, timestep = (call.arguments[name] for name in ("sample", "model_output", "timestep"))
+        self._require_plain(call.arguments, sample, output)
+        number, total = position(scheduler, timestep)
+        if not bool(finite_samples(output).any()):
+            raise InvalidArgument("model_output", f"NaN or Inf in every sample at step {number}", "finite predictions")
+        if self.upcoming is None:
+            self.guidance.reset()
+        self.upcoming = number + 1, total
+        at = prediction(scheduler, timestep)
+        active = at.q != 0 and at.b > 0 and self.guidance.active(number, total)
+        terminal = self.decode is None and self.guidance.terminal and number == total - 1
+        dtype = torch.promote_types(sample.dtype, torch.float32)
+        if active or sample.dtype != dtype:  # every step: multistep schedulers cannot mix dtypes
+            call.arguments["sample"], output = sample.to(dtype), output.to(dtype)
+            if active:
+                output = self._corrected(number, scheduler, at, call.arguments["sample"], output, call.arguments)
+            call.arguments["model_output"] = output
+        if self.recorder is not None:
+            self.recorder.calls.clear()
+        result = base.step(*call.args, **call.kwargs)
+        latents = result[0] if isinstance(result, tuple) else result.prev_sample
+        latents = self._project_latents(latents, sample.dtype) if terminal else latents.to(sample.dtype)
+        if isinstance(result, tuple):
+            return (latents, *result[1:])
+        result.prev_sample = latents
+        return result
+
+    def project(self, video: Tensor) -> Tensor:
+        """The nearest float32 video in [0, 1] that satisfies the constraints."""
+        assert self.decode is not None
+        observable = self.decode.observable
+        with torch.autocast(video.device.type, enabled=False):
+            video = (video.float() / 2 + 0.5).clamp(0, 1)
+            fields = observe(observable, video.double())
+            target = self.guidance.projection(fields, self.grid, observable.bounds)
+            projected, dropped = keep_finite(observable.embed(video, target.fields).clamp(0, 1), video)
+            seen = observe(observable, projected.double())
+            rounded = observable.embed(video.double(), target.fields).float().double()
+            self._log_terminal(rms(projected - video), fields, target, seen, observe(observable, rounded), dropped)
+        return projected
+
+    def _require_plain(self, arguments: dict[str, Any], sample: Tensor, output: Tensor) -> None:
+        if arguments.get("per_token_timesteps") is not None:
+            raise InvalidArgument("per_token_timesteps", "a tensor", "None inside guide(...)")
+        if arguments.get("s_churn"):
+            raise InvalidArgument("s_churn", arguments["s_churn"], "0 inside guide(...)")
+        if output.shape != sample.shape:
+            raise InvalidArgument("model_output", list(output.shape), f"the latents' shape {list(sample.shape)}")
+
+    def _corrected(
+        self, number: int, scheduler: Any, at: Prediction, sample: Tensor, output: Tensor, arguments: dict[str, Any]
+    ) -> Tensor:
+        started = time.perf_counter()
+        x_t = (sample / at.scale).detach()
+        x0_hat = at.x0(sample, output)
+        if self.recorder is not None:
+            with torch.inference_mode(False), torch.enable_grad():
+                x_t = x_t.clone().requires_grad_()
+                joined = self.recorder.rejoined(self.pipeline, x_t, at.scale, sample, output)
+                x0_hat = at.x0(at.scale * x_t, joined)
+        correction = self.guidance.correction(x0_hat, x_t=x_t, sigma=at.sigma, decode=self.decode, grid=self.grid)
+        self.log.dropped += correction.dropped
+        self.log.steps.append(
+            {
+                "step": number,
+                "sigma": at.sigma,
+                "residual": correction.residuals,
+                "correction_norm": correction.norm,
+                "cosine": correction.cosines,
+                "dropped": correction.dropped,
+                "seconds": time.perf_counter() - started,
+            }
+        )
+        move = (correction.x0 - x0_hat).detach().nan_to_num(0, 0, 0)
+        corrected = at.corrected(output, move)
+        if eta := self.guidance.renoise:
+            corrected = self._renoised(eta, scheduler, at, x_t.detach(), corrected, arguments.get("generator"))
+        return corrected
+
+    def _renoised(self, eta: float, scheduler: Any, at: Prediction, x_t: Tensor, v: Tensor, generator: Any) -> Tensor:
+        """The velocity to x_s' = (1 - s') x0* + s' (sqrt(1 - eta) e* + sqrt(eta) xi)."""
+        sigma, following = at.sigma, float(scheduler.sigmas[scheduler.step_index + 1])
+        x0, noise = x_t - sigma * v, x_t + (1 - sigma) * v
+        xi = randn_tensor(v.shape, generator=self.generator or generator, device=v.device, dtype=v.dtype)
+        target = (1 - following) * x0 + following * ((1 - eta) ** 0.5 * noise + eta**0.5 * xi)
+        return (target - x_t) / (following - sigma)
+
+    def _project_latents(self, latents: Tensor, dtype: torch.dtype) -> Tensor:
+        with torch.autocast(latents.device.type, enabled=False):
+            target = self.guidance.projection(latents.double(), self.grid)
+            projected, dropped = keep_finite(target.fields.to(dtype), latents.to(dtype))
+            moved = rms(projected.double() - latents.double())
+            rounded = target.fields.to(dtype).double()
+            self._log_terminal(moved, latents.double(), target, projected.double(), rounded, dropped)
+        return projected
+
+    def _log_terminal(
+        self, moved: float, before: Tensor, target: Projected, after: Tensor, rounded: Tensor, dropped: int
+    ) -> None:
+        self.log.dropped += dropped
+        self.log.terminal = {
+            "moved_rms": moved,
+            "residual_before": target.violations(before),
+            "residual_after": target.violations(after),
+            "dropped": dropped,
+            "certificate": certificate(target, after, rounded),
+        }
+        if target.contradiction:
+            self.log.terminal["contradiction"] = str(target.contradiction)
+            warnings.warn(f"the terminal projection was left out: {target.contradiction}", stacklevel=2)

@@ -1,0 +1,1 @@
+"""What a world needs of a machine, told before anything is loaded."""

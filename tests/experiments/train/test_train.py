@@ -1,0 +1,160 @@
+"""Training resumes exactly, and `physgen train` goes from nothing to a world that samples."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from physgen.experiments.cli.dispatch import main
+from physgen.experiments.train import sizes
+from physgen.experiments.train.data import Videos, plan, simulate_all
+from physgen.experiments.train.loop import Schedule, fit
+from physgen.simulators import GRAMMARS
+from physgen.worlds import load_world
+from physgen.worlds.micro.pipeline import MicroPipeline
+
+TINY = [
+    "simulator=dye",
+    "simulator.clips=4",
+    "simulator.validation=2",
+    "autoencoder.arguments={z_dim: 4, dims: [8, 8, 8]}",
+    "autoencoder.batch=2",
+    "autoencoder.schedule.steps=3",
+    "transformer.batch=2",
+    "transformer.compile=false",
+    "transformer.arguments.num_attention_heads=2",
+    "transformer.arguments.attention_head_dim=12",
+    "transformer.arguments.in_channels=4",
+    "transformer.arguments.out_channels=4",
+    "transformer.arguments.text_dim=16",
+    "transformer.arguments.ffn_dim=32",
+    "transformer.arguments.num_layers=1",
+]
+
+
+class Killed(Exception):
+    """Stands for the kill."""
+
+
+def regression(folder: Path, *, kill_at: int | None, muon: bool) -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    model = nn.ModuleDict({"block": nn.Linear(4, 4), "head": nn.Linear(4, 1)})
+    calls = 0
+
+    def objective(
+        draw: np.random.Generator, generator: torch.Generator, progress: float
+    ) -> tuple[torch.Tensor, dict[str, float]]:
+        nonlocal calls
+        calls += 1
+        if kill_at == calls:
+            raise Killed
+        x = torch.randn(8, 4, generator=generator) * float(draw.uniform(0.5, 1.0))
+        return (model["head"](model["block"](x).tanh()) - x.sum(1, keepdim=True)).square().mean(), {"p": progress}
+
+    schedule = Schedule(steps=9, learning_rate=0.1, warmup=2, muon=muon, log_every=2, checkpoint_every_s=0.0)
+    return fit(0, 1, folder, "toy", model, objective, schedule, seed=3)
+
+
+@pytest.mark.parametrize("muon", [False, True])
+@pytest.mark.parametrize("kill_at", [2, 6, 9])
+def test_a_killed_run_resumes_to_the_same_weights(tmp_path: Path, kill_at: int, muon: bool) -> None:
+    folders = [tmp_path / name for name in ("whole", "killed")]
+    for folder in folders:
+        folder.mkdir()
+    whole = regression(folders[0], kill_at=None, muon=muon)
+    with pytest.raises(Killed):
+        regression(folders[1], kill_at=kill_at, muon=muon)
+    resumed = regression(folders[1], kill_at=None, muon=muon)
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+    steps = [json.loads(line)["step"] for line in (folders[1] / "toy.log.jsonl").read_text().splitlines()]
+    assert steps[-1] == 9
+    assert steps == sorted(set(steps))
+
+
+def test_a_finished_run_is_loaded_and_not_repeated(tmp_path: Path) -> None:
+    first = regression(tmp_path, kill_at=None, muon=False)
+    again = regression(tmp_path, kill_at=1, muon=False)
+    assert all(torch.equal(first[key], again[key]) for key in first)
+
+
+def test_shards_split_the_grammar_and_are_not_made_twice(tmp_path: Path) -> None:
+    shards = plan(tmp_path, ["dye"], train=30, validation=10, seed=0)
+    simulate_all(shards, processes=1)
+    stamps = {shard.videos: shard.videos.stat().st_mtime_ns for shard in shards}
+    simulate_all(shards, processes=1)
+    assert stamps == {shard.videos: shard.videos.stat().st_mtime_ns for shard in shards}
+    for split, held_out in (("train", False), ("validation", True)):
+        videos = Videos.open(shards, "dye", split)
+        assert len(videos) == {"train": 30, "validation": 10}[split]
+        assert videos[3].shape == (3, 25, 64, 64)
+        assert {GRAMMARS["dye"][a["kind"]].is_held_out(a) for a in videos.attributes} == {held_out}
+
+
+def test_train_makes_a_world_that_samples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    steps = ["transformer.schedule.steps=3", "processes=1", f"out={tmp_path}"]
+    assert main(["train", *TINY, *steps]) == 0
+    assert str(tmp_path / "world") in capsys.readouterr().out
+    pipe = MicroPipeline.from_pretrained(tmp_path / "world", dtype=torch.float32)
+    pipe.set_progress_bar_config(disable=True)
+    frames = pipe("one drop of green dye", num_inference_steps=2, output_type="pt").frames
+    assert frames.shape == (1, 25, 3, 64, 64)
+    assert frames.isfinite().all()
+    assert set(json.loads((tmp_path / "transformer.log.jsonl").read_text().splitlines()[-1])) >= {"loss", "loss_dye"}
+
+
+@pytest.mark.parametrize(
+    ("argument", "named"),
+    [
+        ("simulator=dyes", "dye"),
+        ("until=encoding", "encode"),
+        ("simulator.families=[dye,fire]", "blood"),
+        ("transformer.batchsize=2", "transformer.batch"),
+    ],
+)
+def test_bad_options_are_one_line(
+    argument: str, named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", argument, f"out={tmp_path / 'run'}"]) == 2
+    error = capsys.readouterr().err
+    assert named in error
+    assert len(error.strip().splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs POSIX process groups")
+def test_killing_the_driver_kills_the_workers_and_the_run_resumes(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "physgen", "train", *TINY, "processes=2", f"out={tmp_path}"]
+    command += ["transformer.schedule.steps=150", "transformer.schedule.checkpoint_every_s=0.5", "until=transformer"]
+    driver = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    checkpoint = tmp_path / "transformer.ckpt"
+    deadline = time.monotonic() + 300
+    while not checkpoint.exists() and time.monotonic() < deadline and driver.poll() is None:
+        time.sleep(0.2)
+    assert driver.poll() is None, "the driver ended by itself"
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    time.sleep(2.0)
+    reached = torch.load(checkpoint, weights_only=True)["step"]
+    assert 0 < reached < 150
+    time.sleep(2.0)
+    assert torch.load(checkpoint, weights_only=True)["step"] == reached, "an orphan goes on training"
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    assert torch.load(checkpoint, weights_only=True)["step"] == 150
+
+
+def test_smaller_models_are_worlds(tmp_path: Path) -> None:
+    folder = sizes.train("xs", tmp_path, clips=20, steps=2)
+    world = load_world("micro", str(folder))
+    assert sum(p.numel() for p in world.pipe.transformer.parameters()) < 4e5
+    assert world.sample("one drop of red dye diffusing quickly in water", seed=0, steps=1).isfinite().all()

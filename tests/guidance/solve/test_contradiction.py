@@ -1,0 +1,81 @@
+"""Constraints that cannot hold together, or pull against each other."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from physgen.constraints import Equality, Inequality, MassConservation, ReactionDiffusion
+from physgen.errors import Contradiction
+from physgen.grid import Grid
+from physgen.guidance import AugmentedLagrangian, Projection, X0Gradient
+from physgen.guidance.solve.contradiction import require_consistent
+
+GRID = Grid(spacing=(2.0, 2.0), dt=0.1)
+LITTLE, MUCH = MassConservation(initial_mass=20.0), MassConservation(initial_mass=30.0)
+HEAT = ReactionDiffusion("diffusion", {"c": 2.0}, form="flow_map")
+
+
+@pytest.fixture
+def fields() -> Tensor:
+    return torch.rand(2, 1, 4, 6, 6, generator=torch.Generator().manual_seed(0))
+
+
+def test_the_pair_is_named_and_by_how_much(fields: Tensor) -> None:
+    with pytest.raises(Contradiction) as caught:
+        Projection([HEAT, LITTLE, MUCH]).project(fields.double(), GRID)
+    assert caught.value.got == "mass_1, mass_2"
+    # 20 and 30 are missed least, in units of themselves, at m = (1/20 + 1/30) / (1/20^2 + 1/30^2)
+    m = (1 / 20 + 1 / 30) / (1 / 400 + 1 / 900)
+    assert str(caught.value).endswith(f"mass_1 {m / 20 - 1:.3g}, mass_2 {1 - m / 30:.3g}")
+
+
+def test_three_that_agree_in_pairs_are_named_together() -> None:
+    laws = [Equality(lambda x: x[:, 0] - 1.0), Equality(lambda x: x[:, 1] - 1.0), Equality(lambda x: x.sum(1) - 3.0)]
+    with pytest.raises(Contradiction) as caught:
+        Projection([*laws, Inequality(lambda x: x - 9.0)]).project(torch.zeros(1, 2, dtype=torch.float64))
+    assert caught.value.got == "equality_0, equality_1, equality_2"
+
+
+@pytest.mark.parametrize("cls", [Projection, X0Gradient, AugmentedLagrangian])
+@pytest.mark.parametrize("decode", [None, lambda z: 0.5 + z / 4])
+def test_it_is_found_at_the_first_correction(cls: type[Projection], decode: Any, fields: Tensor) -> None:
+    with pytest.raises(Contradiction, match="mass_0, mass_1"):
+        cls([LITTLE, MUCH], terminal=True).correct(fields, x_t=fields, sigma=0.9, decode=decode, grid=GRID)
+
+
+def test_constraints_that_are_not_projected_onto_may_contradict(fields: Tensor) -> None:
+    x0 = X0Gradient([LITTLE, MUCH]).correct(fields, x_t=fields, sigma=0.9, decode=lambda z: 1 * z, grid=GRID)
+    assert not torch.equal(x0, fields)
+
+
+@pytest.mark.parametrize(
+    "laws", [[LITTLE, LITTLE], [LITTLE, MassConservation()], [HEAT, LITTLE], [LITTLE, Inequality(lambda x: x - 0.9)]]
+)
+def test_constraints_that_agree_are_left_alone(laws: list[MassConservation], fields: Tensor) -> None:
+    require_consistent(Projection(laws).problem(GRID), fields)
+
+
+def test_one_sample_that_can_be_saves_the_batch() -> None:
+    """x = 1 and x = 1 + y, where y is given."""
+    laws = [Equality(lambda x: x[:, 0] - 1.0), Equality(lambda x: x[:, 0] - 1.0 - x[:, 1].detach())]
+    x = torch.tensor([[3.0, 0.5], [3.0, 0.0]], dtype=torch.float64)
+    assert Projection(laws).projection(x[:1]).contradiction
+    projected = Projection(laws).projection(x)
+    assert projected.contradiction is None
+    assert projected.fields[1].tolist() == pytest.approx([1.0, 0.0])
+
+
+@pytest.mark.parametrize(("sign", "expected"), [(1.0, 1.0), (-1.0, -1.0)])
+def test_cosines_of_descent(sign: float, expected: float) -> None:
+    laws = [Equality(lambda x: x.sum(1) - 9.0, "up"), Equality(lambda x: sign * x.sum(1) - 9.0, "other")]
+    x = torch.tensor([[1.0, 2.0], [0.0, 1.0]])
+    correction = X0Gradient(laws).correction(x, x_t=x, sigma=0.9)
+    assert correction.cosines == {"up, other": pytest.approx(expected)}
+
+
+def test_constraints_that_hold_have_no_cosine() -> None:
+    laws = [Equality(lambda x: x[:, 0], "held"), Equality(lambda x: x[:, 1] - 9.0), Equality(lambda x: x[:, 1] - 8.0)]
+    x = torch.tensor([[0.0, 1.0]])
+    assert X0Gradient(laws).correction(x, x_t=x, sigma=0.9).cosines == {"equality_1, equality_2": pytest.approx(1.0)}
