@@ -201,7 +201,7 @@ class ReactionSystem:
             g0, g1 ... besides; ``S``, the indices of the species; ``P``, the names of the parameters.
 
         >>> print(ReactionSystem(["u"], ["k"], ["-k*u"]).code("numba")["rate"])
-        return (real(-1.0) * c0 * p0),
+        return ((real(-1.0)) * c0 * p0),
         """
         return {
             "S": range(len(self.species)),

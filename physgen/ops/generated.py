@@ -14,8 +14,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-import torch
-
 from physgen.equations.reaction_system import ReactionSystem
 
 #: the loss and gradient in numba or Triton, and the steps of the flow map in numba
@@ -28,10 +26,17 @@ TEMPLATES: dict[Kernel, str] = {
 }
 
 
-@torch.compiler.assume_constant_result
-@lru_cache(maxsize=64)
 def kernel_source(system: ReactionSystem, kernel: Kernel) -> str:
     """Source of a kernel of an equation: what an operator takes beside tensors."""
+    return _render(system, kernel)
+
+
+# what torch.compiler.assume_constant_result does, without importing the compiler
+kernel_source._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+@lru_cache(maxsize=64)
+def _render(system: ReactionSystem, kernel: Kernel) -> str:
     return _template(TEMPLATES[kernel]).render(system.code("triton" if kernel == "triton" else "numba"))
 
 
