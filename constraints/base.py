@@ -4,13 +4,33 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from physgen.constraints.fit import Fit
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
+
+
+@dataclass(frozen=True)
+class Violation:
+    """How much fields violate a constraint, as one evaluation of its residual says.
+
+    Attributes:
+        loss: half the squared norm of the residual ``[B]``, with its graph.
+        entries: of the residual of one sample.
+    """
+
+    loss: Float[Tensor, "B"]
+    entries: int
+
+    @property
+    def rms(self) -> Float[Tensor, "B"]:
+        """Root mean square of the residual, detached."""
+        return (2 * self.loss.detach() / self.entries).sqrt()
 
 
 class Constraint(ABC):
@@ -19,9 +39,10 @@ class Constraint(ABC):
     equality: residual = 0;  inequality: residual <= 0
 
     Attributes:
-        name: what configs and reports call it.
+        name: what configs and reports call it, where it is given no other name.
         kind: ``equality`` or ``inequality``.
-        parameters: ``fixed``, or ``fitted`` to the fields at every call.
+        fitted: names of the constants that are fitted to the fields at every call.
+        holds: whether a guidance fits them once at each correction and holds them there, averaged over the run.
         noise_floor: norm of the residual that true data have, which guidance leaves alone.
         projects: whether `project` makes fields satisfy it exactly.
 
@@ -38,9 +59,10 @@ class Constraint(ABC):
 
     name: str
     kind: ClassVar[Literal["equality", "inequality"]] = "equality"
+    fitted: tuple[str, ...] = ()
+    holds: ClassVar[bool] = False
     noise_floor: float = 0.0
     projects: ClassVar[bool] = False
-    parameters: Literal["fixed", "fitted"] = "fixed"
 
     @abstractmethod
     def residual(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B ..."]:
@@ -48,10 +70,14 @@ class Constraint(ABC):
 
     def loss(self, fields: Float[Tensor, "B *shape"], grid: Grid | None) -> Float[Tensor, "B"]:
         """Half the squared norm of the residual (of its positive part, for an inequality), per sample."""
+        return self.violation(fields, grid).loss
+
+    def violation(self, fields: Float[Tensor, "B *shape"], grid: Grid | None) -> Violation:
+        """The loss, and how many entries the residual has. A law with a fused loss computes it here."""
         residual = self.residual(fields, grid).reshape(len(fields), -1)
         if self.kind == "inequality":
             residual = residual.clamp(min=0)
-        return residual.square().sum(1) / 2
+        return Violation(residual.square().sum(1) / 2, residual.shape[1])
 
     def satisfied(self, fields: Float[Tensor, "B *shape"], grid: Grid | None, tolerance: float) -> Bool[Tensor, "B"]:
         """Which samples hold it: no residual (no positive one, for an inequality) above the tolerance.
@@ -69,13 +95,40 @@ class Constraint(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} has no closed-form projection")
 
-    def fixed(self, values: Mapping[str, Any]) -> Constraint:
-        """The constraint with its fitted parameters fixed to values as `estimate` returns them, by name."""
+    def fit(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Fit:
+        """The constants in `fitted`, of each sample; nothing where none are fitted."""
+        return Fit()
+
+    def with_constants(self, constants: Fit | Mapping[str, Any]) -> Constraint:
+        """The constraint with the constants that it fits given, as `fit` returns them or by name, one of each sample.
+
+        Names of no fitted constant are ignored.
+
+        Raises:
+            InvalidArgument: a fitted constant without values, and values that cannot be.
+        """
         return self
 
-    def estimate(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> dict[str, float | list]:
-        """Values of the fitted parameters, nothing when all are fixed."""
+    def describe(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> dict[str, Any]:
+        """What it reads off the fields besides constants, as JSON has it."""
         return {}
+
+
+def given_values(constants: Fit | Mapping[str, Any], fitted: tuple[str, ...]) -> dict[str, Any]:
+    """The values of fitted constants, all of which must be there.
+
+    Raises:
+        InvalidArgument: naming the one that is not.
+
+    >>> given_values({"D": [1.0]}, ("D", "r"))
+    Traceback (most recent call last):
+    physgen.errors.InvalidArgument: constants='without r': allowed: a list of values of each of D, r
+    """
+    values = constants.values if isinstance(constants, Fit) else constants
+    for name in fitted:
+        if name not in values:
+            raise InvalidArgument("constants", f"without {name}", f"a list of values of each of {', '.join(fitted)}")
+    return {name: values[name] for name in fitted}
 
 
 def check_fields(fields: Tensor, grid: Grid | None, frames: int = 2, finite: bool = True) -> Grid:

@@ -85,24 +85,23 @@ class Constants:
         parameters = {name: given[name] for name in self.system.parameters if name in given}
         return Constants(self.system, diffusivity, parameters, self.bounds)
 
-    def fixed(self, values: Mapping[str, Any]) -> Constants:
-        """The constants with what was fitted given, one value per sample of each name; further names are ignored.
+    def given(self, values: Mapping[str, Any]) -> Constants:
+        """The constants with what was fitted given, one value per sample of each name.
 
         Raises:
-            InvalidArgument: a fitted name without values, and values that cannot be.
+            InvalidArgument: values that cannot be.
 
         >>> heat = Constants(ReactionSystem(["c"], [], ["0"]), {}, {}, ["D"])
-        >>> heat.fixed({"D_c": [3.0, 4.0], "condition": [1.0, 1.0]}).of_sample(1, 2).complete({})
+        >>> heat.given({"D_c": [3.0, 4.0]}).of_sample(1, 2).complete({})
         ({'c': 4.0}, {})
         """
-        given = dict(self._given)
-        canonical = {self._canonical(name): value for name, value in values.items() if name in {*self._widest, "D"}}
-        for name in self.bounds:
-            if name not in canonical:
-                raise InvalidArgument("values", f"without {name}", f"a list of values of each of {list(self.bounds)}")
-            given[name] = torch.as_tensor(canonical[name], dtype=torch.float64)
+        given = self._given | {name: torch.as_tensor(value, dtype=torch.float64) for name, value in values.items()}
         diffusivity = {species: given[name] for name, species in self.diffusing.items()}
         return Constants(self.system, diffusivity, {name: given[name] for name in self.system.parameters}, ())
+
+    def canonical(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Values under the names of `bounds`, those of no constant left out."""
+        return {self._canonical(name): value for name, value in values.items() if name in {*self._widest, "D"}}
 
     def _canonical(self, name: str) -> str:
         if name == "D" and len(self.diffusing) == 1 and name not in self.system.parameters:

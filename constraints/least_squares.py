@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64
 
-from physgen.errors import InvalidArgument
+from physgen.constraints.fit import Fit
+from physgen.errors import InvalidArgument, NoSolution
 
 #: residuals ``[N]`` and their Jacobian ``[N, P]`` at parameters ``[P]``
 Model = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -19,13 +20,18 @@ IDENTIFIABLE = 1e4
 
 
 @dataclass(frozen=True)
-class Fit:
-    """Best parameters and their covariance; how badly the data tell them apart; whether they determine all of them."""
+class Estimate:
+    """Best parameters of one sample and their covariance.
+
+    `condition`: how badly the data tell them apart; `identifiable`: whether they determine all of them; `explained`:
+    the part of the data's power that they explain, NaN where nobody asked.
+    """
 
     value: Float64[np.ndarray, "P"]
     covariance: Float64[np.ndarray, "P P"]
     condition: float
     identifiable: bool
+    explained: float = math.nan
 
     @property
     def error(self) -> Float64[np.ndarray, "P"]:
@@ -39,7 +45,7 @@ def least_squares(
     low: Float64[np.ndarray, "P"],
     high: Float64[np.ndarray, "P"],
     precision: float = 1e-8,
-) -> Fit:
+) -> Estimate:
     """Least squares under bounds.
 
     argmin |r(p)|^2 over low <= p <= high;  covariance = (J^T J)^-1 |r|^2 / (N - P),
@@ -47,8 +53,8 @@ def least_squares(
 
     Parameters are identifiable where the condition is at most `IDENTIFIABLE` and each error less than high - low. The
     covariance is infinite where N <= P or J does not determine the parameters. Steps to where the model raises
-    `InvalidArgument` are cut short. The last step is shorter than ``precision``, or changes the sum of squares by less,
-    both relatively.
+    `InvalidArgument` or `NoSolution` are cut short. The last step is shorter than ``precision``, or changes the sum of
+    squares by less, both relatively.
 
     Raises:
         InvalidArgument: the model's, at the start.
@@ -74,7 +80,7 @@ def least_squares(
     def residual(p: np.ndarray) -> np.ndarray:
         try:
             return at(p)[0]
-        except InvalidArgument:
+        except (InvalidArgument, NoSolution):
             return np.full(size, np.inf)
 
     found = scipy.optimize.least_squares(
@@ -89,15 +95,39 @@ def fitted(
     jacobian: Float64[np.ndarray, "N P"],
     low: Float64[np.ndarray, "P"],
     high: Float64[np.ndarray, "P"],
-) -> Fit:
-    """The fit at its parameters, with the covariance, condition and verdict of `least_squares`.
+) -> Estimate:
+    """The estimate at its parameters, with the covariance, condition and verdict of `least_squares`.
 
     >>> fitted(np.ones(1), np.array([0.1, -0.1]), np.ones((2, 1)), np.zeros(1), np.full(1, 9.0)).identifiable
     True
     """
     covariance, condition = _errors(residual, jacobian)
     determined = bool((np.diag(covariance) < (high - low) ** 2).all())
-    return Fit(value, covariance, condition, determined and condition <= IDENTIFIABLE)
+    return Estimate(value, covariance, condition, determined and condition <= IDENTIFIABLE)
+
+
+def explained_part(left: float, power: float) -> float:
+    """1 - left / power: what a model explains of data of that power; NaN of nothing.
+
+    >>> explained_part(1.0, 4.0)
+    0.75
+    """
+    return 1 - left / power if power > 0 else math.nan
+
+
+def joined(names: Sequence[str], estimates: Sequence[Estimate]) -> Fit:
+    """Estimates of several samples as one fit, their constants by name.
+
+    >>> joined(["k"], [Estimate(np.ones(1), np.eye(1), 1.0, True)]).values
+    {'k': [1.0]}
+    """
+    return Fit(
+        {name: [float(one.value[index]) for one in estimates] for index, name in enumerate(names)},
+        {name: [float(one.error[index]) for one in estimates] for index, name in enumerate(names)},
+        [one.condition for one in estimates],
+        [one.identifiable for one in estimates],
+        [one.explained for one in estimates],
+    )
 
 
 def _errors(residual: np.ndarray, jacobian: np.ndarray) -> tuple[np.ndarray, float]:

@@ -6,21 +6,47 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from physgen.drawn import Request, draw
     from physgen.grid import Grid
-    from physgen.sampling.guide import guide
+    from physgen.projected import project_video
+    from physgen.sampling.diffusers import guide
     from physgen.worlds import load_world
 
 __version__ = "0.1.0"
-__all__ = ["Grid", "__version__", "guide", "load_world"]
 
-_EXPORTS = {"Grid": "physgen.grid", "guide": "physgen.sampling.guide", "load_world": "physgen.worlds"}
+_NAMES = {
+    "Grid": "physgen.grid",
+    "Request": "physgen.drawn",
+    "draw": "physgen.drawn",
+    "guide": "physgen.sampling.diffusers",
+    "load_world": "physgen.worlds",
+    "project_video": "physgen.projected",
+}
+_ROOMS = (
+    "constraints",
+    "dynamics",
+    "equations",
+    "errors",
+    "guidance",
+    "observables",
+    "ops",
+    "sampling",
+    "simulators",
+    "training",
+    "video",
+    "worlds",
+)
+__all__ = ["Grid", "Request", "__version__", "draw", "guide", "load_world", "project_video"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_EXPORTS[name]), name)
+    """Names and rooms are loaded when they are asked for."""
+    if name in _NAMES:
+        return getattr(importlib.import_module(_NAMES[name]), name)
+    if name in _ROOMS:
+        return importlib.import_module(f"physgen.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted({*__all__, *_ROOMS})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physgen.constraints.base import Constraint
+from physgen.constraints.fit import Fit
+from physgen.constraints.names import Laws, name_laws
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.observables import Observable
@@ -37,18 +39,34 @@ def check_video(video: Float[Tensor, "B C T H W"]) -> None:
         raise InvalidArgument("video", f"{video.min().item():g} everywhere", "pixels that differ")
 
 
-def audit(
-    video: Float[Tensor, "1 3 T H W"],
-    observable: Observable,
-    constraints: Sequence[Constraint],
-    grid: Grid,
-    *,
-    tolerance: float,
-) -> dict[str, dict[str, Any]]:
-    """Residual of every constraint on a finished video, in double precision.
+@dataclass(frozen=True)
+class Measurement:
+    """What a video violates of one constraint, in float64.
 
-    ``residual_rms`` and ``residual_max`` are dimensionless; an inequality counts only where it is violated;
-    ``satisfied`` is ``residual_max <= tolerance``. ``video`` is ``[1, 3, T, H, W]`` in [0, 1].
+    Attributes:
+        residual_rms, residual_max: dimensionless; an inequality counts only where it is violated.
+        tolerance: that `satisfied` is held against.
+        satisfied: whether `residual_max` is at most the tolerance.
+        fit: the constraint's fitted constants.
+        reading: what else it reads off the video, see `Constraint.describe`.
+    """
+
+    residual_rms: float
+    residual_max: float
+    tolerance: float
+    satisfied: bool
+    fit: Fit = field(default_factory=Fit)
+    reading: dict[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The measurement as ``metrics.json`` has it: a fit of nothing is null."""
+        return asdict(self) | {"fit": asdict(self.fit) if self.fit.values else None}
+
+
+def audit(
+    video: Float[Tensor, "1 3 T H W"], observable: Observable, constraints: Laws, grid: Grid, *, tolerance: float
+) -> dict[str, Measurement]:
+    """Residual of every constraint on a finished video ``[1, 3, T, H, W]`` in [0, 1], in double precision, by name.
 
     Raises: InvalidArgument, see `check_video`.
 
@@ -56,34 +74,35 @@ def audit(
     >>> from physgen.observables import Intensity
     >>> fading = torch.tensor([0.6, 0.4]).view(1, 1, 2, 1, 1).expand(1, 3, 2, 4, 4)
     >>> grid = Grid(spacing=(2.0, 2.0), dt=0.5)
-    >>> round(audit(fading, Intensity(), [MassConservation()], grid, tolerance=0.05)["mass"]["residual_max"], 6)
-    0.2
+    >>> found = audit(fading, Intensity(), MassConservation(), grid, tolerance=0.05)
+    >>> round(found["mass"].residual_max, 6), found["mass"].satisfied
+    (0.2, False)
     """
     check_video(video)
     fields = observable(video.double())
-    return {constraint.name: measure(fields, constraint, grid, tolerance=tolerance) for constraint in constraints}
+    return {name: measure(fields, law, grid, tolerance=tolerance) for name, law in name_laws(constraints).items()}
 
 
-def measure(
-    fields: Float[Tensor, "1 S T H W"], constraint: Constraint, grid: Grid, *, tolerance: float
-) -> dict[str, Any]:
+def measure(fields: Float[Tensor, "1 S T H W"], constraint: Constraint, grid: Grid, *, tolerance: float) -> Measurement:
     """Residual of one constraint on fields ``[1, S, T, H, W]``; see `audit`.
 
     >>> from physgen.constraints import MassConservation
     >>> fading = torch.tensor([0.6, 0.4]).view(1, 1, 2, 1, 1).expand(1, 1, 2, 4, 4)
     >>> grid = Grid(spacing=(2.0, 2.0), dt=0.5)
-    >>> measure(fading, MassConservation(), grid, tolerance=0.05)["satisfied"]
+    >>> measure(fading, MassConservation(), grid, tolerance=0.05).satisfied
     False
     """
     residual = constraint.residual(fields, grid)
     size = residual.clamp(min=0) if constraint.kind == "inequality" else residual.abs()
-    return {
-        "residual_rms": size.square().mean().sqrt().item(),
-        "residual_max": size.max().item(),
-        "tolerance": tolerance,
-        "satisfied": size.max().item() <= tolerance,
-        "parameters": constraint.estimate(fields, grid),
-    }
+    largest = size.max().item()
+    return Measurement(
+        residual_rms=size.square().mean().sqrt().item(),
+        residual_max=largest,
+        tolerance=tolerance,
+        satisfied=largest <= tolerance,
+        fit=constraint.fit(fields, grid),
+        reading=constraint.describe(fields, grid),
+    )
 
 
 def mass_balance(

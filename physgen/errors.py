@@ -1,9 +1,13 @@
-"""Errors that name the argument, the value got and the values allowed."""
+"""Errors that name the argument, the value got and the values allowed; failures that no argument is to blame for."""
 
 from __future__ import annotations
 
 
-class InvalidArgument(ValueError):
+class PhysgenError(Exception):
+    """What physgen raises on purpose."""
+
+
+class InvalidArgument(PhysgenError, ValueError):
     """An argument outside its allowed values.
 
     Message: `name=got: allowed: allowed`.
@@ -23,12 +27,32 @@ class InvalidArgument(ValueError):
         return f"{self.name}={self.got!r}: allowed: {self.allowed}"
 
 
-class NoSolution(InvalidArgument):
-    """Nothing near an argument satisfies a constraint: a sample that is beyond help, not a mistake in the call."""
-
-
 class Contradiction(InvalidArgument):
     """Equalities that cannot hold together, in no sample of a batch."""
+
+
+class NoSolution(PhysgenError, ArithmeticError):
+    """Nothing near a sample satisfies a constraint: the sample is beyond help, the call is right.
+
+    Message: `subject: problem; needed: what would have a solution`.
+
+    >>> raise NoSolution("fields", "no trajectory nearby", "fields near which the law does not blow up")
+    Traceback (most recent call last):
+    physgen.errors.NoSolution: fields: no trajectory nearby; needed: fields near which the law does not blow up
+    """
+
+    def __init__(self, subject: str, problem: str, needed: str) -> None:
+        super().__init__(subject, problem, needed)
+        self.subject = subject
+        self.problem = problem
+        self.needed = needed
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.problem}; needed: {self.needed}"
+
+
+class ModelFailure(PhysgenError, ArithmeticError):
+    """A model that predicts NaN or infinity for every sample: no argument of the caller's is wrong."""
 
 
 def invalid_argument(error: BaseException | None) -> InvalidArgument | None:

@@ -291,3 +291,19 @@ def _diffuse_rounding(video: Tensor, dtype: torch.dtype) -> Tensor:
         steps = running.diff(dim=-1, prepend=torch.zeros_like(running[..., :1])).view_as(video)
         rounded = torch.where(inside, steps * step, rounded)
     return rounded.to(dtype)
+
+
+def observe(observable: Observable, video: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B S T H W"]:
+    """Fields of a video in [0, 1], once they have the shape that the observable says.
+
+    Raises:
+        InvalidArgument: fields of another shape.
+
+    >>> observe(Intensity(), torch.full((1, 3, 2, 4, 4), 0.5)).shape
+    torch.Size([1, 1, 2, 4, 4])
+    """
+    fields = observable(video)
+    expected = (len(video), len(observable.species), *video.shape[2:])
+    if fields.shape != expected:
+        raise InvalidArgument("observable", f"fields {list(fields.shape)}", f"fields {list(expected)}")
+    return fields

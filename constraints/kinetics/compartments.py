@@ -14,7 +14,7 @@ from torch import Tensor
 
 from physgen.equations.codegen import function_body
 from physgen.equations.reaction_system import ReactionSystem
-from physgen.errors import InvalidArgument
+from physgen.errors import NoSolution
 
 #: relative error of a step; the absolute one is that of `FINEST` of the size of the state
 TOLERANCE, FINEST = 1e-7, 1e-2
@@ -77,7 +77,7 @@ class Compartments:
         next, through the adjoint equation, whose memory does not grow with them.
 
         Raises:
-            InvalidArgument: a system that needs more than `STEPS` steps.
+            NoSolution: a system that needs more than `STEPS` steps.
         """
         return self._solve(x[None, : len(self.species)], x, None, times, tolerance)[:, 0]
 
@@ -150,9 +150,8 @@ class Compartments:
             return odeint(rate, state, times / span, **options)
         except AssertionError as error:
             values = dict(zip(self.names, x.tolist(), strict=True))
-            raise InvalidArgument(
-                "parameters", values, f"values at which {STEPS} steps of dopri5 are enough"
-            ) from error
+            needed = f"values at which {STEPS} steps of dopri5 are enough"
+            raise NoSolution("kinetics", f"not solved at {values}", needed) from error
 
     @torch.no_grad()
     def _size(self, x: Tensor, duration: float) -> float:

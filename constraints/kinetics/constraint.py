@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,13 +13,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.constraints.base import Constraint, check_fields
+from physgen.constraints.base import Constraint, check_fields, given_values
 from physgen.constraints.constants import read_system
+from physgen.constraints.fit import Fit
 from physgen.constraints.kinetics.compartments import TOLERANCE, Compartments
 from physgen.constraints.kinetics.unknown import Unknown
-from physgen.constraints.least_squares import Fit, least_squares
+from physgen.constraints.least_squares import Estimate, explained_part, joined, least_squares
 from physgen.equations.reaction_system import ReactionSystem
-from physgen.errors import InvalidArgument
+from physgen.errors import InvalidArgument, NoSolution
 from physgen.grid import Grid, finite
 from physgen.ops.frame_mass import mass
 
@@ -75,8 +77,8 @@ class Kinetics(Constraint):
     >>> fields = torch.exp(-0.7 * 0.5 * torch.arange(9.0)).view(1, 1, 9, 1, 1).expand(1, 1, 9, 4, 4)
     >>> Kinetics(decay, {"k": 0.7}, {"c": 1.0}).residual(fields, grid).abs().max().item() < 1e-6
     True
-    >>> fit = Kinetics(decay, {"k": (0.01, 10.0)}).estimate(fields, grid)
-    >>> round(fit["k"][0], 4), fit["identifiable"]
+    >>> fit = Kinetics(decay, {"k": (0.01, 10.0)}).fit(fields, grid)
+    >>> round(fit.values["k"][0], 4), fit.identifiable
     (0.7, [True])
     """
 
@@ -107,8 +109,16 @@ class Kinetics(Constraint):
         for end in ("low", "high"):
             system.values({name: getattr(constants[name], end, constants[name]) for name in system.parameters})
         self._unknown = {index: value for index, value in enumerate(self._given) if isinstance(value, Unknown)}
-        self.parameters = "fitted" if self._unknown else "fixed"
+        self._held: Float[Tensor, "B P"] | None = None
         self.regions = None if regions is None else _weights(regions)
+
+    @property
+    def fitted(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Names of the values that are fitted."""
+        if self._held is not None:
+            return ()
+        names, species = self.compartments.names, len(self.compartments.species)
+        return tuple(f"initial_{names[index]}" if index < species else names[index] for index in self._unknown)
 
     def residual(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B R T"]:
         """Relative excess of the means ``[B, S, T]`` (``[B, S R, T]`` with regions), in float32 or better.
@@ -125,26 +135,31 @@ class Kinetics(Constraint):
         scale = self._scale(measured, model.detach())[..., None]
         return ((means - model.to(means)) / scale.to(means)).to(torch.promote_types(fields.dtype, torch.float32))
 
-    def estimate(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> dict[str, float | list]:
-        """Fitted values by name, their standard errors ``NAME_error``, and how well they are determined, each ``[B]``.
+    def fit(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Fit:
+        """Fitted values with their standard errors, ``condition`` and ``identifiable`` of all of them together.
 
-        Names are those of parameters, ``initial_SPECIES``, ``exchange_A_B`` and ``volume_A``; ``condition`` and
-        ``identifiable`` are of all of them together, see `least_squares`; an error has to be less than the range.
+        Names are those of parameters, ``initial_SPECIES``, ``exchange_A_B`` and ``volume_A``. Identifiable: see
+        `least_squares`; an error has to be less than the range.
         """
-        if not self._unknown:
-            return {}
+        if not self.fitted:
+            return Fit()
         means, times = self._means(fields, grid)
-        fits = [self._fit(sample, times) for sample in means.detach().cpu()]
-        report: dict[str, float | list] = {}
-        for column, index in enumerate(self._unknown):
-            name = self.compartments.names[index]
-            name = f"initial_{name}" if index < len(self.compartments.species) else name
-            report[name] = [float(fit.value[column]) for fit in fits]
-            report[f"{name}_error"] = [float(fit.error[column]) for fit in fits]
-        return report | {
-            "condition": [fit.condition for fit in fits],
-            "identifiable": [fit.identifiable for fit in fits],
-        }
+        return joined(self.fitted, [self._fit(sample, times) for sample in means.detach().cpu()])
+
+    def with_constants(self, constants: Fit | Mapping[str, Any]) -> Kinetics:
+        """The law with its fitted values given, one of each sample.
+
+        >>> decay = ReactionSystem(["c"], {"k": (0.0, 10.0)}, ["-k*c"])
+        >>> Kinetics(decay, {"k": (0.0, 1.0)}, {"c": 1.0}).with_constants({"k": [0.5]}).fitted
+        ()
+        """
+        if not self.fitted:
+            return self
+        values = given_values(constants, self.fitted)
+        law = copy.copy(self)
+        columns = [torch.as_tensor(values[name], dtype=torch.float64) for name in self.fitted]
+        law._held = torch.stack(columns, 1)
+        return law
 
     def _means(self, fields: Tensor, grid: Grid | None) -> tuple[Tensor, Tensor]:
         """Means of the species ``[B, S, T]``, float64, and times of the frames."""
@@ -174,9 +189,11 @@ class Kinetics(Constraint):
         """The state of `Compartments`: of every sample where something is fitted, else the one of all."""
         if not self._unknown:
             return [self._point()]
+        if self._held is not None:
+            return [self._point(values) for values in self._held]
         return [self._point(torch.from_numpy(self._fit(sample, times).value)) for sample in measured]
 
-    def _fit(self, measured: Tensor, times: Tensor) -> Fit:
+    def _fit(self, measured: Tensor, times: Tensor) -> Estimate:
         """Of one sample's means ``[S, T]``."""
         size = float(measured.abs().max()) or 1.0
         unknown = [replace(value, size=size) for value in self._unknown.values()]
@@ -193,7 +210,7 @@ class Kinetics(Constraint):
             point = self._point(torch.from_numpy(each("value", u))).detach()
             try:
                 return float(np.sum(misfit(self.compartments.trajectory(point, times, COARSE)) ** 2))
-            except InvalidArgument:
+            except (InvalidArgument, NoSolution):
                 return math.inf
 
         def model(u: np.ndarray, tolerance: float = TOLERANCE) -> tuple[np.ndarray, np.ndarray]:
@@ -213,7 +230,14 @@ class Kinetics(Constraint):
         start = least_squares(lambda u: model(u, COARSE), start, *bounds, COARSE).value
         fit = least_squares(model, start, *bounds)
         slope = each("slope", fit.value)
-        return replace(fit, value=each("value", fit.value), covariance=fit.covariance * np.outer(slope, slope))
+        left = float(np.sum(model(fit.value)[0] ** 2))
+        power = float((measured - measured.mean(1, keepdim=True)).mul(weight[:, None]).square().sum())
+        return replace(
+            fit,
+            value=each("value", fit.value),
+            covariance=fit.covariance * np.outer(slope, slope),
+            explained=explained_part(left, power),
+        )
 
     def _point(self, fitted: Tensor | None = None) -> Tensor:
         """The state of `Compartments` with the fitted values in their places."""

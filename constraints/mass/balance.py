@@ -25,7 +25,8 @@ class MassBalance:
         inflow: mass per second at each frame, ``[*batch, T]`` float64.
         dt: time between frames, s.
         capacity: largest mass; m0 is fitted so that 0 <= m(t) <= capacity, if it can.
-        initial: m0, or None to fit it.
+        initial: m0, or None to fit it; a number, or one of each sample and species ``[B, S]``.
+        rate: k, 1/s, likewise.
 
     Source: variation of constants.
 
@@ -36,12 +37,18 @@ class MassBalance:
     """
 
     def __init__(
-        self, inflow: Float[Tensor, "*batch T"], dt: float, capacity: float = math.inf, initial: float | None = None
+        self,
+        inflow: Float[Tensor, "*batch T"],
+        dt: float,
+        capacity: float = math.inf,
+        initial: float | Float[Tensor, "B S"] | None = None,
+        rate: Float[Tensor, "B S"] | None = None,
     ) -> None:
         frames = torch.arange(inflow.shape[-1], dtype=torch.float64, device=inflow.device)
         self.time = frames * dt
         self.capacity = capacity
         self.initial = initial
+        self.rate = rate
         self._lag = (self.time[:, None] - self.time).clamp(min=0)
         weight = torch.ones_like(self._lag).tril()
         weight[:, 0] = 0.5
@@ -70,7 +77,9 @@ class MassBalance:
         (8.0, 1.0)
         """
         low = torch.zeros_like(mass[..., 0])
-        if lossy:
+        if self.rate is not None:
+            low = self.rate.to(low).expand_as(low)
+        elif lossy:
             rates = torch.cat([low.new_zeros(1), torch.logspace(-3, math.log10(FASTEST), BRACKETS).to(low)])
             rates = rates / self.time[-1]
             best = self._misfit(mass, rates.view(-1, 1, 1).expand(-1, *low.shape)).argmin(0)
@@ -83,6 +92,28 @@ class MassBalance:
                 high = low + width
         return self._best_initial(mass, low), low
 
+    @torch.no_grad()
+    def errors(
+        self, mass: Float[Tensor, "B S T"], initial: Float[Tensor, "B S"], rate: Float[Tensor, "B S"], lossy: bool
+    ) -> tuple[Float[Tensor, "B S"], Float[Tensor, "B S"]]:
+        """Standard errors of fitted m0 and k, of independent noise in the frames; NaN of fewer frames than three.
+
+        covariance = (J^T J)^-1 |mass - m|^2 / (T - P),  J = dm / d(m0, k)
+
+        Source: nonlinear regression, Bard (1974), Nonlinear Parameter Estimation, ch. 7.
+        """
+        with torch.enable_grad():
+            k = rate.detach().requires_grad_()
+            frames = self.at(initial, k).unbind(-1)
+            slopes = [torch.autograd.grad(frame.sum(), k, retain_graph=True)[0] for frame in frames]
+        columns = [self._kept(rate), torch.stack(slopes, -1)][: 1 + lossy]
+        jacobian, freedom = torch.stack(columns, -1), mass.shape[-1] - len(columns)
+        left = (mass - self.at(initial, rate)).square().sum(-1)
+        noise = left / freedom if freedom > 0 else torch.full_like(left, math.nan)
+        covariance = torch.linalg.pinv(jacobian.mT @ jacobian) * noise[..., None, None]
+        found = covariance.diagonal(dim1=-2, dim2=-1).clamp(min=0).sqrt()
+        return found[..., 0], found[..., -1] if lossy else torch.zeros_like(rate)
+
     def _kept(self, rate: Tensor) -> Tensor:
         return torch.exp(-rate[..., None] * self.time)
 
@@ -93,7 +124,7 @@ class MassBalance:
 
     def _best_initial(self, mass: Tensor, rate: Tensor) -> Tensor:
         if self.initial is not None:
-            return torch.full_like(rate, self.initial)
+            return torch.as_tensor(self.initial).to(rate).expand_as(rate)
         kept, supplied = self._kept(rate), self._supplied(rate)
         best = (kept * (mass - supplied)).sum(-1) / kept.square().sum(-1)
         grown = torch.exp(rate[..., None] * self.time)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.constraints.base import Constraint, check_fields
+from physgen.constraints.base import Constraint, check_fields, given_values
+from physgen.constraints.fit import Fit
+from physgen.constraints.least_squares import explained_part
 from physgen.constraints.mass.balance import MassBalance
 from physgen.constraints.mass.capped_simplex import project_capped_simplex
 from physgen.constraints.mass.source import Source, production
@@ -18,6 +21,8 @@ from physgen.errors import InvalidArgument
 from physgen.grid import Grid, finite
 from physgen.ops.frame_mass import mass
 
+#: m0 and k
+CONSTANTS = ("initial_mass", "bleaching_rate")
 BLEACHING = ("none", "exponential")
 CLOSED = ("no-flux", "periodic")
 #: absolute mass that the scale of the residual is at least this part of
@@ -85,8 +90,13 @@ class MassConservation(Constraint):
             if maximum is None
             else finite("maximum", maximum, "None or a finite number > 0", lambda value: value > 0)
         )
-        fitted = initial_mass is None or bleaching == "exponential"
-        self.parameters = "fitted" if fitted else "fixed"
+        self._held: dict[str, Tensor] = {}
+
+    @property
+    def fitted(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Which of m0 and k are fitted."""
+        free = dict(zip(CONSTANTS, (self.initial_mass is None, self._lossy), strict=True))
+        return tuple(name for name, fitted in free.items() if fitted and name not in self._held)
 
     def residual(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B S T"]:
         """Relative excess of mass ``[B, S, T]`` of fields ``[B, S, T, *space]``, in their dtype (at least float32).
@@ -129,23 +139,44 @@ class MassConservation(Constraint):
         return project_capped_simplex(exact.flatten(3), total, self.maximum).view_as(fields).to(fields.dtype)
 
     @torch.no_grad()
-    def estimate(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> dict[str, float | list]:
+    def fit(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Fit:
         """Fitted ``initial_mass`` (``unit`` µm²) and ``bleaching_rate`` (1/s), each ``[B][S]``.
 
         >>> grid = Grid(spacing=(1.0, 1.0), dt=1.0)
         >>> fading = torch.exp(-0.25 * torch.arange(5.0)).view(1, 1, 5, 1, 1).expand(1, 1, 5, 2, 2)
-        >>> rate = MassConservation(bleaching="exponential").estimate(fading, grid)["bleaching_rate"]
+        >>> rate = MassConservation(bleaching="exponential").fit(fading, grid).values["bleaching_rate"]
         >>> round(rate[0][0], 6)
         0.25
         """
+        if not self.fitted:
+            return Fit()
         amount, _, grid = self._mass(fields, grid)
-        initial, rate = self._balance(fields, grid).fit(amount, self._lossy)
-        values: dict[str, float | list] = {}
-        if self.initial_mass is None:
-            values["initial_mass"] = initial.tolist()
-        if self._lossy:
-            values["bleaching_rate"] = rate.tolist()
-        return values
+        balance = self._balance(fields, grid)
+        initial, rate = balance.fit(amount, self._lossy)
+        values = dict(zip(CONSTANTS, (initial, rate), strict=True))
+        errors = dict(zip(CONSTANTS, balance.errors(amount, initial, rate, self._lossy), strict=True))
+        left = (amount - balance.at(initial, rate)).square().sum((1, 2)).tolist()
+        power = (amount - amount.mean(2, keepdim=True)).square().sum((1, 2)).tolist()
+        return Fit(
+            {name: values[name].tolist() for name in self.fitted},
+            {name: errors[name].tolist() for name in self.fitted},
+            identifiable=initial.gt(0).all(1).tolist(),
+            explained=[explained_part(*pair) for pair in zip(left, power, strict=True)],
+        )
+
+    def with_constants(self, constants: Fit | Mapping[str, Any]) -> MassConservation:
+        """The law with m0 and k given, each ``[B][S]``.
+
+        >>> law = MassConservation().with_constants({"initial_mass": [[8.0]]})
+        >>> law.fitted
+        ()
+        """
+        law = copy.copy(self)
+        law._held = self._held | {
+            name: torch.as_tensor(values, dtype=torch.float64)
+            for name, values in given_values(constants, self.fitted).items()
+        }
+        return law
 
     @staticmethod
     def _numbers(inflow: Any) -> Tensor:
@@ -172,7 +203,8 @@ class MassConservation(Constraint):
 
     def _balance(self, fields: Tensor, grid: Grid) -> MassBalance:
         capacity = self.maximum * grid.cell_area * math.prod(fields.shape[3:])
-        return MassBalance(self._supply(fields, grid), grid.dt, capacity, self.initial_mass)
+        initial = self._held.get("initial_mass", self.initial_mass)
+        return MassBalance(self._supply(fields, grid), grid.dt, capacity, initial, self._held.get("bleaching_rate"))
 
     def _supply(self, fields: Tensor, grid: Grid) -> Tensor:
         """Mass per second that each species gains, ``[..., S, T]``."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
-from physgen.constraints.base import Constraint, check_fields
+from physgen.constraints.base import Constraint, Violation, check_fields
 from physgen.constraints.mitosis.classifier import PHASES, phase_classifier
 from physgen.constraints.mitosis.evidence import phase_evidence
 from physgen.constraints.mitosis.projection import projected_onto_path
@@ -81,7 +82,6 @@ class PhaseOrder(Constraint):
 
     name = "phase_order"
     projects = True
-    parameters = "fitted"
 
     def __init__(
         self,
@@ -121,10 +121,10 @@ class PhaseOrder(Constraint):
         step = (log_p.exp() @ torch.arange(len(PHASES), dtype=log_p.dtype, device=log_p.device)).diff(dim=1)
         return ((-step).clamp(min=0) + (step - 1).clamp(min=0)).to(_dtype(fields))
 
-    def loss(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B"]:
+    def violation(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Violation:
         if self.form == "clock":
-            return super().loss(fields, grid)
-        return self._negative_log_likelihood(fields, grid, backend="auto")
+            return super().violation(fields, grid)
+        return Violation(self._negative_log_likelihood(fields, grid, backend="auto"), 1)
 
     def _negative_log_likelihood(self, fields: Tensor, grid: Grid | None, backend: str) -> Tensor:
         states, model = self._states(self.log_probability(fields, grid), grid)
@@ -191,7 +191,7 @@ class PhaseOrder(Constraint):
             for reading in zip(paths, named, map(self._illegal, named), by_phase.tolist(), strict=True)
         ]
 
-    def estimate(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> dict[str, float | list]:
+    def describe(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> dict[str, Any]:
         """Most probable allowed ``path`` of phases ``[B][T]``; ``illegal`` steps (frame, from, to) of each sample."""
         readings = self.violations(fields, grid)
         return {

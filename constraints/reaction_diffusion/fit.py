@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +12,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from physgen.constraints.constants import Constants
-from physgen.constraints.least_squares import IDENTIFIABLE, Fit, least_squares
+from physgen.constraints.least_squares import IDENTIFIABLE, Estimate, explained_part, least_squares
 from physgen.dynamics.flow_map import MOST, FlowMap
 from physgen.errors import InvalidArgument, NoSolution
 from physgen.grid import Grid
@@ -37,7 +38,7 @@ def fit_differential(
     *,
     order: int = 2,
     wall: Mapping[str, float] | None = None,
-) -> Fit:
+) -> Estimate:
     """Constants of one video for which the Crank-Nicolson residual is least, in closed form.
 
     argmin sum_s weight_s^2 |y - sum_j theta_j X_j - X_0|^2 over low <= theta <= high,
@@ -86,7 +87,7 @@ def fit_flow_map(
     wall: Mapping[str, float] | None = None,
     scheme: str = "exponential",
     substeps: int | None = None,
-) -> Fit:
+) -> Estimate:
     """Constants of one video for which trajectories of the flow map are nearest to it, by a trust region method.
 
     argmin sum_s,l weight_s^2 |u[t+l] - Phi_dt^l(u[t]; theta)|^2 over low <= theta <= high,  l = 1 ... 8
@@ -134,7 +135,7 @@ def fit_flow_map(
             try:
                 residual(theta * (1 + NUDGE), taken, length)
                 return taken
-            except InvalidArgument as error:
+            except (InvalidArgument, NoSolution) as error:
                 if substeps:
                     raise
                 if taken >= MOST:
@@ -142,7 +143,7 @@ def fit_flow_map(
                     raise NoSolution("fields", "no trajectory nearby", allowed) from error
                 taken *= 2
 
-    def search(start: np.ndarray, length: int) -> Fit:
+    def search(start: np.ndarray, length: int) -> Estimate:
         size, taken = np.where(start > 0, start, 1.0), stable(start, length)
 
         def model(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -152,12 +153,12 @@ def fit_flow_map(
             return at, slopes * (np.linalg.norm(slopes, axis=0) > audible)
 
         fit = least_squares(model, start / size, low / size, high / size)
-        return Fit(fit.value * size, fit.covariance * np.outer(size, size), fit.condition, fit.identifiable)
+        return Estimate(fit.value * size, fit.covariance * np.outer(size, size), fit.condition, fit.identifiable)
 
     def distance(theta: np.ndarray, length: int = 1) -> float:
         try:
             return float(np.nan_to_num(np.linalg.norm(residual(theta, steps(theta), length)), nan=np.inf))
-        except InvalidArgument:
+        except (InvalidArgument, NoSolution):
             return np.inf
 
     start = _start(fields, constants, grid, weight, order, wall)
@@ -165,8 +166,8 @@ def fit_flow_map(
         start = min([start, *_between(low, high)], key=distance)
     fit = search(np.clip(search(start, 1).value, low, high), length)
     motion = [scale * (fields[:, :, first + later] - fields[:, :, first]) for later in range(1, length + 1)]
-    explained = distance(fit.value, length) ** 2 <= UNEXPLAINED * float(torch.cat(motion).norm()) ** 2
-    return Fit(fit.value, fit.covariance, fit.condition, fit.identifiable and explained)
+    explained = explained_part(distance(fit.value, length) ** 2, float(torch.cat(motion).norm()) ** 2)
+    return replace(fit, identifiable=fit.identifiable and explained >= 1 - UNEXPLAINED, explained=explained)
 
 
 def _columns(
@@ -202,7 +203,9 @@ def _steepest(fields: Tensor, constants: Constants, grid: Grid) -> np.ndarray:
     return np.array([of_species.get(constants.diffusing.get(name, ""), 0.0) for name in constants.bounds])
 
 
-def _bounded(gram: np.ndarray, moment: np.ndarray, square: float, count: int, low: np.ndarray, high: np.ndarray) -> Fit:
+def _bounded(
+    gram: np.ndarray, moment: np.ndarray, square: float, count: int, low: np.ndarray, high: np.ndarray
+) -> Estimate:
     """Least squares from normal equations: X^T X, X^T y, |y|^2 and the number of rows."""
     from scipy.optimize import lsq_linear
 
@@ -219,7 +222,8 @@ def _bounded(gram: np.ndarray, moment: np.ndarray, square: float, count: int, lo
     covariance[silent] = covariance[:, silent] = np.inf
     condition = float("inf") if silent.any() else float(root[-1] / root[0])
     determined = bool((np.diag(covariance) < (high - low) ** 2).all())
-    return Fit(theta, covariance, condition, determined and condition <= IDENTIFIABLE)
+    identifiable = determined and condition <= IDENTIFIABLE
+    return Estimate(theta, covariance, condition, identifiable, explained_part(left, square))
 
 
 def _start(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float64
 from torch import Tensor
 
-from physgen.constraints.least_squares import Fit, fitted
+from physgen.constraints.least_squares import Estimate, explained_part, fitted
 from physgen.dynamics.spectral import transform
 
 #: diffusivities that are tried, by equal ratios, and the relative precision of the best
@@ -24,7 +25,7 @@ def fit_heat(
     dt: float,
     low: float,
     high: float,
-) -> Fit:
+) -> Estimate:
     """Diffusivity for which a solution of the heat equation, from whatever start, is nearest to a video.
 
     argmin_{low <= D <= high} sum_k |a_k - P_k a_k|^2,  P_k = d_k d_k^T / |d_k|^2,  d_k = (e^{D lambda_k dt t})_t
@@ -67,9 +68,11 @@ def fit_heat(
     if len(points) > 1:
         ends = points[max(best - 1, 0)], points[min(best + 1, len(points) - 1)]
         fine = {"xatol": PRECISION * ends[1]}
-        found = scipy.optimize.minimize_scalar(misfit, bounds=ends, method="bounded", options=fine)
-        value = min((value, found.x), key=misfit)
+        between = scipy.optimize.minimize_scalar(misfit, bounds=ends, method="bounded", options=fine)
+        value = min((value, between.x), key=misfit)
     decay, size, near = solution(value)
     slope = exponent * near
     slope = slope - decay * ((decay * slope).sum(1) / size)[:, None]
-    return fitted(np.array([value]), (near - seen).ravel(), slope.reshape(-1, 1), np.array([low]), np.array([high]))
+    bounds = np.array([low]), np.array([high])
+    found = fitted(np.array([value]), (near - seen).ravel(), slope.reshape(-1, 1), *bounds)
+    return replace(found, explained=explained_part(misfit(value), misfit(0.0)))

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from physgen.constraints.least_squares import Fit, fitted
+from physgen.constraints.least_squares import Estimate, explained_part, fitted
 from physgen.constraints.reaction_diffusion.fit import UNEXPLAINED
 from physgen.constraints.reaction_diffusion.nearest_trajectory import (
     LENGTHS,
@@ -37,7 +37,7 @@ def nearest_constants(
     low: Float64[np.ndarray, "P"],
     high: Float64[np.ndarray, "P"],
     box: Box,
-) -> Fit:
+) -> Estimate:
     """Constants of the trajectory that is nearest to a video, whatever its first frame, by Gauss and Newton.
 
     argmin_{low <= theta <= high} min_{u in box} sum_t |Phi^t(u; theta) - fields[t]|^2
@@ -89,8 +89,9 @@ def nearest_constants(
         if energy(path[:, :, :: law.parts] - fields) > (1 - 1 / fields.numel()) * distance:
             break
     fit = fitted(theta, left, jacobian / size, low, high)
-    explained = energy(path[:, :, :: law.parts] - fields) <= UNEXPLAINED * energy(fields - fields.mean(2, keepdim=True))
-    return replace(fit, identifiable=fit.identifiable and explained)
+    missed, motion = energy(path[:, :, :: law.parts] - fields), energy(fields - fields.mean(2, keepdim=True))
+    identifiable = fit.identifiable and missed <= UNEXPLAINED * motion
+    return replace(fit, identifiable=identifiable, explained=explained_part(missed, motion))
 
 
 def _outside(tangent: Tangent, free: Tensor, frames: Tensor) -> tuple[Tensor, np.ndarray]:

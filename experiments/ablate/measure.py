@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from physgen import __version__
 from physgen.constraints import Constraint, PhaseOrder
-from physgen.experiments.ablate.draw import Drawn
+from physgen.drawn import Arm
 from physgen.experiments.ablate.options import AblateConfig
 from physgen.experiments.ablate.subject import Subject
 from physgen.experiments.measure.laws import law
@@ -21,7 +22,7 @@ from physgen.worlds import world_spec
 from physgen.worlds.micro.judge import Judge
 
 
-def measure(options: AblateConfig, subject: Subject, drawn: Drawn) -> dict[str, Any]:
+def measure(options: AblateConfig, subject: Subject, drawn: Arm) -> dict[str, Any]:
     """Everything that is said of one video; laws are read in float64."""
     fields = subject.observable(drawn.video.double())
     laws = as_imposed(subject, drawn)
@@ -44,13 +45,9 @@ def measure(options: AblateConfig, subject: Subject, drawn: Drawn) -> dict[str, 
             for name, constraint in laws.items()
             if isinstance(constraint, PhaseOrder)
         },
-        "constants": {
-            name: constraint.estimate(fields, subject.grid)
-            for name, constraint in subject.measured.items()
-            if constraint.parameters == "fitted"
-        },
-        "certificate": drawn.log.terminal.get("certificate", {}),
-        "moved_rms": drawn.log.terminal.get("moved_rms"),
+        "fit": {name: asdict(law.fit(fields, subject.grid)) for name, law in subject.measured.items() if law.fitted},
+        "certificate": {name: entry.as_json() for name, entry in drawn.log.certificate.items()},
+        "moved_rms": drawn.log.terminal.moved_rms if drawn.log.terminal else None,
         "dropped": drawn.log.dropped,
         "conflicts": drawn.log.conflicts,
         "quality": quality(subject, drawn.video, fields) if judged(options, subject) else {},
@@ -64,14 +61,10 @@ def judged(options: AblateConfig, subject: Subject) -> bool:
     return bool(subject.prompt.attributes) and size[0] == size[1]
 
 
-def as_imposed(subject: Subject, drawn: Drawn) -> dict[str, Constraint]:
+def as_imposed(subject: Subject, drawn: Arm) -> dict[str, Constraint]:
     """The measured laws, those that were certified with the constants of their certificate."""
-    certified = list(drawn.log.terminal.get("certificate", {}).values())
-    laws = dict(subject.measured)
-    if certified:
-        for name, entry in zip(subject.imposed, certified, strict=True):
-            laws[name] = laws[name].fixed(entry["constants"])
-    return laws
+    held = {name: entry.fit for name, entry in drawn.log.certificate.items() if entry.fit.values}
+    return {name: law.with_constants(held[name]) if name in held else law for name, law in subject.measured.items()}
 
 
 def quality(subject: Subject, video: Tensor, fields: Tensor) -> dict[str, float]:

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig
 
-from physgen.experiments.ablate.draw import draw
+from physgen.experiments.ablate.draw import draw_run
 from physgen.experiments.ablate.measure import measure
 from physgen.experiments.ablate.options import AblateConfig, options_of
 from physgen.experiments.ablate.subject import Subject
@@ -48,10 +48,10 @@ def make(options: AblateConfig) -> dict[str, Any]:
     out, subject = options.folder, Subject.of(options)
     settings = options.settings | {"prompt": subject.prompt.caption}
     (out / "config.yaml").write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    drawn = draw(options, subject)
+    drawn = draw_run(options, subject)
     with JsonlWriter(out / "log.jsonl") as steps:
         for record in drawn.log.steps:
-            steps.write(record)
+            steps.write(record.as_json())
     dy, dx = subject.grid.spacing
     video = Video(drawn.video[0].transpose(0, 1), spacing=(dy, dx), dt=subject.grid.dt, prompt=subject.prompt.caption)
     write_tiff(out / "video.tif", video)
@@ -60,7 +60,7 @@ def make(options: AblateConfig) -> dict[str, Any]:
     with tracked(options.tracker, out.name, settings) as tracker:
         if tracker:
             for record in drawn.log.steps:
-                tracker.log(record, step=record["step"])
+                tracker.log(record.as_json(), step=record.step)
             tracker.log(metrics)
     return metrics
 

@@ -7,12 +7,12 @@ from functools import cached_property
 from typing import Any
 
 from physgen.constraints import Constraint
+from physgen.drawn import Request
 from physgen.errors import InvalidArgument
 from physgen.experiments.ablate.options import SOURCES, AblateConfig
 from physgen.experiments.cli.config import build, one_of
-from physgen.experiments.draw.drawing import Request
 from physgen.experiments.draw.physics import check_request
-from physgen.experiments.draw.videos import Prompt, prompts
+from physgen.experiments.draw.prompts import Prompt, prompts
 from physgen.experiments.micro.cases import Case
 from physgen.grid import Grid
 from physgen.observables import Observable

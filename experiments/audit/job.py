@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from physgen import __version__
-from physgen.audit import audit, check_video, mass_balance
+from physgen.audit import Measurement, audit, check_video, mass_balance
 from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
 from physgen.experiments.audit.folder import audit_folder
@@ -35,7 +35,7 @@ class Measured:
     grid: Grid
     units: dict[str, str]
     notes: list[str]
-    constraints: dict[str, dict[str, Any]]
+    constraints: dict[str, Measurement]
     mass: dict[str, dict[str, Any]]
 
 
@@ -56,7 +56,7 @@ def run(config: AuditConfig) -> None:
         audit_folder(Path(folders[0]), config)
         return
     out = check_out(config.out) if config.out else None
-    constraints: list[Constraint] = [build(Constraint, spec) for spec in config.constraint.values()]
+    constraints: dict[str, Constraint] = {name: build(Constraint, spec) for name, spec in config.constraint.items()}
     measured = [measure(Path(file), config, constraints) for file in config.files]
     for item in measured:
         print_table(console, item)
@@ -65,7 +65,7 @@ def run(config: AuditConfig) -> None:
         console.print(str(out), markup=False)
 
 
-def measure(path: Path, config: AuditConfig, constraints: list[Constraint]) -> Measured:
+def measure(path: Path, config: AuditConfig, constraints: dict[str, Constraint]) -> Measured:
     """Read one file and measure it."""
     video = read_video(path)
     batch = video.frames.transpose(0, 1)[None]
@@ -84,7 +84,7 @@ def measure(path: Path, config: AuditConfig, constraints: list[Constraint]) -> M
         grid,
         units,
         notes,
-        audit(batch, observable, constraints, grid, tolerance=config.tolerance),
+        audit(batch, observable, constraints, grid, tolerance=config.tolerance) if constraints else {},
         mass_balance(batch, observable, grid, scale=scale),
     )
 
@@ -100,9 +100,9 @@ def quantities(item: Measured) -> list[tuple[str, str]]:
     ]
     for name, report in item.constraints.items():
         result += [
-            (f"{name} residual, rms", number(report["residual_rms"])),
-            (f"{name} residual, largest", number(report["residual_max"])),
-            (f"{name} satisfied to {report['tolerance']:g}", "yes" if report["satisfied"] else "no"),
+            (f"{name} residual, rms", number(report.residual_rms)),
+            (f"{name} residual, largest", number(report.residual_max)),
+            (f"{name} satisfied to {report.tolerance:g}", "yes" if report.satisfied else "no"),
         ]
     for species, values in item.mass.items():
         result += [
@@ -150,7 +150,13 @@ def write(out: Path, config: AuditConfig, measured: list[Measured]) -> None:
             "version": __version__,
             "git_sha": git_sha(),
             "files": [
-                {"file": str(m.path), "units": m.units, "notes": m.notes, "constraints": m.constraints, "mass": m.mass}
+                {
+                    "file": str(m.path),
+                    "units": m.units,
+                    "notes": m.notes,
+                    "constraints": {name: report.as_json() for name, report in m.constraints.items()},
+                    "mass": m.mass,
+                }
                 for m in measured
             ],
         },
@@ -176,7 +182,7 @@ def make_page(config: AuditConfig, measured: list[Measured], settings: str) -> P
         subtitle=", ".join(item.path.name for item in measured),
         notes=[f"{item.path.name}: {note}" for item in measured for note in item.notes],
         figures=[
-            (f"{name} residual rms, {item.path.name}", number(report["residual_rms"]))
+            (f"{name} residual rms, {item.path.name}", number(report.residual_rms))
             for item in measured
             for name, report in item.constraints.items()
         ],

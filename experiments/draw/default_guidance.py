@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from physgen.constraints import Constraint
+from physgen.constraints.names import Laws
 from physgen.experiments.cli.config import build, choice
 from physgen.guidance import Guidance
 
 
-def default_guidance(name: str, constraints: Sequence[Constraint]) -> Guidance:
+def default_guidance(name: str, constraints: Laws) -> Guidance:
     """The guidance that ``physgen sample guidance=NAME`` uses, with the settings of ``conf/guidance/NAME.yaml``.
 
     >>> from physgen.constraints import MassConservation

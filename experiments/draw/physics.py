@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from physgen.constraints import Constraint
+from physgen.drawn import Request
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.config import build
-from physgen.experiments.draw.drawing import Physics, Request
 from physgen.grid import Grid, finite
 from physgen.guidance import Guidance
 from physgen.guidance.solve.contradiction import require_consistent
 from physgen.observables import Observable
 from physgen.worlds import World, WorldSpec
+
+
+@dataclass(frozen=True)
+class Physics:
+    """Laws by name, how a video is read for them, and the guidance that imposes them, if any."""
+
+    constraints: dict[str, Constraint]
+    guidance: Guidance | None
+    observable: Observable
+    grid: Grid
+
+
+def open_world(spec: WorldSpec, device: str | None) -> World:
+    """Load a world with the threads that suit it; ignored words are in `remarks`, not in a warning at every call."""
+    if spec.threads:
+        torch.set_num_threads(spec.threads)
+    logging.getLogger("physgen.worlds").setLevel(logging.ERROR)
+    return spec.load(device)
 
 
 def check_request(spec: WorldSpec, request: Request) -> None:
@@ -48,11 +69,11 @@ def physics_of(
         InvalidArgument: an entry that cannot be built, a constraint that refuses the world's boundary, species or
             length, constraints that contradict each other.
     """
-    constraints: list[Constraint] = [build(Constraint, entry) for entry in constraint.values()]
+    constraints: dict[str, Constraint] = {name: build(Constraint, entry) for name, entry in constraint.items()}
     grid, read = spec.grid(request.prompt), spec.observable(request.prompt)
     if observable and observable["_target_"]:
         read = build(Observable, observable)
-    check_fields(constraints, read, grid, spec.num_frames)
+    check_fields(constraints.values(), read, grid, spec.num_frames)
     if str(guidance["_target_"]).endswith(".BestOfN"):
         raise InvalidArgument(
             "guidance", "BestOfN", "a guidance: the best of several draws is an arm of `physgen ablate`"
@@ -65,7 +86,7 @@ def physics_of(
     return Physics(constraints, imposed, read, grid)
 
 
-def check_fields(constraints: list[Constraint], observable: Observable, grid: Grid, frames: int) -> None:
+def check_fields(constraints: Iterable[Constraint], observable: Observable, grid: Grid, frames: int) -> None:
     """Let every constraint refuse the world's boundary or length now, on made-up fields, instead of after sampling."""
     fields = torch.full((1, len(observable.species), frames, 4, 4), 0.5)
     for constraint in constraints:

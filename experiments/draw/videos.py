@@ -6,7 +6,6 @@ reconstruction of the latter; ``unguided`` and ``guided`` samples from the same 
 
 from __future__ import annotations
 
-import itertools
 import json
 import zlib
 from collections.abc import Mapping, Sequence
@@ -20,42 +19,15 @@ from torch import Tensor
 from tqdm import tqdm
 
 from physgen.constraints import MassConservation
+from physgen.drawn import UNGUIDED, Request, draw
 from physgen.experiments.draw.default_guidance import default_guidance
+from physgen.experiments.draw.prompts import Prompt
+from physgen.experiments.draw.references import decode, moments
 from physgen.experiments.train.distributed import launch
-from physgen.sampling.guide import guide
-from physgen.simulators import GRAMMARS, SIMULATORS
-from physgen.simulators.captions import Split
+from physgen.simulators import SIMULATORS
 from physgen.worlds import World, WorldSpec
 
 CHUNK = 4
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """A caption, what it asks for, and the seed of its samples."""
-
-    family: str
-    index: int
-    attributes: dict[str, str]
-    caption: str
-    seed: int
-
-
-def prompts(family: str, count: int, split: Split, seed: int) -> list[Prompt]:
-    """``count`` prompts that go round the combinations of a split, kind by kind.
-
-    >>> [p.attributes["kind"] for p in prompts("dye", 4, "held_out", 0)]
-    ['drop', 'frap', 'drop', 'frap']
-    """
-    rng = np.random.default_rng([seed, zlib.crc32(family.encode())])
-    kinds = GRAMMARS[family]
-    turns = {kind: itertools.cycle(grammar.combinations(split)) for kind, grammar in kinds.items()}
-    found = []
-    for index, kind in zip(range(count), itertools.cycle(kinds), strict=False):
-        attributes = {"kind": kind, **next(turns[kind])}
-        noise = (seed * len(GRAMMARS) + list(GRAMMARS).index(family)) * 10_000 + index
-        found.append(Prompt(family, index, attributes, kinds[kind].caption(attributes, rng), noise))
-    return found
 
 
 @dataclass(frozen=True)
@@ -77,19 +49,7 @@ def plan(out: Path, arms: Sequence[str], asked: Sequence[Prompt], seed: int) -> 
     ]
 
 
-def moments(world: World, video: Tensor) -> Tensor:
-    """Latents of videos ``[B, 3, T, H, W]`` in [0, 1], as the autoencoder has them, not normalised."""
-    with torch.no_grad():
-        return world.pipe.vae.encode(2.0 * video - 1.0).latent_dist.mode()
-
-
-def decode(world: World, latents: Tensor) -> Tensor:
-    """Videos ``[B, 3, T, H, W]`` in [0, 1] of latents that are not normalised."""
-    with torch.no_grad():
-        return (world.pipe.vae.decode(latents).sample / 2.0 + 0.5).clamp(0.0, 1.0)
-
-
-def draw(world: World, task: Task) -> dict[str, Any]:
+def make_arrays(world: World, task: Task) -> dict[str, Any]:
     """The arrays of a task."""
     spec = world.spec
     if task.arm in ("reference", "simulator"):
@@ -108,16 +68,13 @@ def draw(world: World, task: Task) -> dict[str, Any]:
             latents = moments(world, torch.from_numpy(clips.video))
             arrays |= {"latents": latents.numpy(), "reconstruction": decode(world, latents).numpy()}
         return arrays
-    if task.arm == "unguided":
-        video = torch.cat([world.sample(p.caption, seed=p.seed) for p in task.prompts])
-        return {"video": video.numpy(), "latents": moments(world, video).numpy()}
-    guidance = default_guidance("x0_gradient", [MassConservation()])
+    guidance = default_guidance("x0_gradient", {"mass": MassConservation()})
     videos = []
     for p in task.prompts:
-        options: dict[str, Any] = {"observable": world.observable(p.caption), "grid": world.grid(p.caption)}
-        with guide(world.pipe, guidance, **options):
-            videos.append(world.sample(p.caption, seed=p.seed))
-    return {"video": torch.cat(videos).numpy()}
+        (arm,) = draw(world, Request(p.caption, p.seed), guidance, arms=[task.arm]).arms.values()
+        videos.append(arm.video)
+    video = torch.cat(videos)
+    return {"video": video.numpy()} | ({"latents": moments(world, video).numpy()} if task.arm == UNGUIDED else {})
 
 
 def _produce(rank: int, processes: int, spec: WorldSpec, tasks: list[Task]) -> None:
@@ -126,7 +83,7 @@ def _produce(rank: int, processes: int, spec: WorldSpec, tasks: list[Task]) -> N
         if not task.path.exists():
             partial = task.path.with_suffix(".partial")
             with partial.open("wb") as stream:
-                np.savez(stream, **draw(world, task))
+                np.savez(stream, **make_arrays(world, task))
             partial.replace(task.path)
 
 

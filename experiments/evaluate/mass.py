@@ -18,8 +18,11 @@ from tqdm import tqdm
 
 from physgen import __version__
 from physgen.constraints import MassConservation
+from physgen.drawn import AFTERWARDS, GUIDED, UNGUIDED
 from physgen.experiments.draw.default_guidance import default_guidance
-from physgen.experiments.draw.videos import Prompt, collect, plan, produce, prompts
+from physgen.experiments.draw.prompts import Prompt, prompts
+from physgen.experiments.draw.references import RECONSTRUCTION, SIMULATOR, project
+from physgen.experiments.draw.videos import collect, plan, produce
 from physgen.experiments.evaluate import EvaluateConfig
 from physgen.experiments.evaluate.quality import interleave, plain, summary
 from physgen.experiments.measure.distances import Interval, mean_interval
@@ -28,13 +31,16 @@ from physgen.experiments.measure.recognition import distances, features, paired_
 from physgen.experiments.measure.tables import Table, publish
 from physgen.experiments.pages.sheet import write_sheet
 from physgen.experiments.runs.records import git_sha, write_json_atomic
-from physgen.guidance import Guidance, Projection
-from physgen.sampling.guide import guide
+from physgen.guidance import Guidance
+from physgen.sampling.diffusers import guide
 from physgen.simulators import GRAMMARS
 from physgen.worlds import World, WorldSpec
 from physgen.worlds.micro.judge import Judge
 
-ARMS = ("simulator", "reconstruction", "unguided", "unguided + projection", "guided", "guided + projection")
+BOTH = "guided + projection"
+PROJECTED = {UNGUIDED: AFTERWARDS, GUIDED: BOTH}
+LAWS = {"mass": MassConservation()}
+ARMS = (SIMULATOR, RECONSTRUCTION, UNGUIDED, AFTERWARDS, GUIDED, BOTH)
 #: what no arm is guided on: True where more is better
 OTHER = {"heat_in_range": False, "heat_fitted": False, "off_colour": False, "attributes": True, "failed": False}
 #: a first frame with a smaller range than this is empty or uniform, in units of the largest concentration
@@ -53,10 +59,9 @@ def evaluate(config: EvaluateConfig, out: Path) -> None:
     torch.set_num_threads(1)
     arms = collect(tasks)
     videos = dict(arms.videos)
-    for arm in ("unguided", "guided"):
-        videos[f"{arm} + projection"] = torch.cat(
-            [project(config.world, p, v) for p, v in zip(asked, videos[arm].split(1), strict=True)]
-        )
+    for arm in PROJECTED:
+        pairs = zip(asked, videos[arm].split(1), strict=True)
+        videos[PROJECTED[arm]] = torch.cat([project(config.world, LAWS, p, video) for p, video in pairs])
     vectors = {arm: features(judge, video) for arm, video in tqdm(videos.items(), desc="judge")}
     values: dict[str, dict[str, np.ndarray]] = {}
     for arm in tqdm(ARMS, desc="measure"):
@@ -76,11 +81,11 @@ def evaluate(config: EvaluateConfig, out: Path) -> None:
         },
         "differences": {
             f"{a} - {b}": difference(values, vectors, a, b, config.seed)
-            for a, b in [("guided + projection", "unguided + projection"), ("guided", "unguided")]
+            for a, b in [(BOTH, AFTERWARDS), (GUIDED, UNGUIDED)]
         },
-        "timing": timing(config.world, asked, videos["guided + projection"]),
+        "timing": timing(config.world, asked, videos[BOTH]),
     }
-    result["verdict"] = verdict(result["differences"]["guided + projection - unguided + projection"])
+    result["verdict"] = verdict(result["differences"][f"{BOTH} - {AFTERWARDS}"])
     shown = [f"{arm}: {asked[i].caption}" for i in (0, 1, 2, 3) for arm in ARMS]
     write_sheet(
         out / "contact-sheet.png", list(zip(shown, [videos[a][i] for i in range(4) for a in ARMS], strict=True))
@@ -90,13 +95,6 @@ def evaluate(config: EvaluateConfig, out: Path) -> None:
     print(result["verdict"])
     about = {"version": __version__, "git_sha": git_sha(), "n": len(asked), "seed": config.seed}
     write_json_atomic(out / "mass.json", {**about, **result})
-
-
-def project(world: WorldSpec, prompt: Prompt, video: Tensor) -> Tensor:
-    """The terminal projection of `physgen.guide`, on a finished video ``[1, 3, T, H, W]``."""
-    observable, grid = world.observable(prompt.caption), world.grid(prompt.caption)
-    target = Projection([MassConservation()]).project(observable(video), grid)
-    return observable.embed(video, target).clamp(0, 1)
 
 
 def measure(prompt: Prompt, video: Tensor, truth: Any) -> dict[str, float]:
@@ -129,7 +127,7 @@ def verdict(found: dict[str, dict[str, float]]) -> str:
             (better if (low > 0) == OTHER.get(name, False) else worse).append(name)
     listed = {"better": better, "worse": worse}
     said = [f"{word} on {', '.join(names)}" for word, names in listed.items() if names]
-    return "Guided + projection against unguided + projection, what no arm was guided on: " + (
+    return "Guided + projection against projection afterwards, what no arm was guided on: " + (
         "; ".join(said) if said else "no difference beyond the 95 % intervals"
     )
 
@@ -140,7 +138,7 @@ def timing(spec: WorldSpec, asked: Sequence[Prompt], projected: Tensor) -> dict[
     Also the largest pixel by which the guided pipeline differs from projecting a guided video afterwards.
     """
     world = spec.load("cpu")
-    guidance = default_guidance("projection", [MassConservation()])
+    guidance = default_guidance("projection", LAWS)
     sample(world, asked[0], guidance)
     seconds: dict[str, list[float]] = {"unguided": [], "guided": []}
     gap = 0.0

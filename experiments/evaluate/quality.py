@@ -11,7 +11,8 @@ import torch
 from tqdm import tqdm
 
 from physgen import __version__
-from physgen.experiments.draw.videos import Arms, collect, plan, produce, prompts
+from physgen.experiments.draw.prompts import prompts
+from physgen.experiments.draw.videos import Arms, collect, plan, produce
 from physgen.experiments.evaluate import EvaluateConfig
 from physgen.experiments.evaluate.memory import memorisation
 from physgen.experiments.measure.distances import Interval, mean_interval

@@ -10,8 +10,11 @@ from tqdm import tqdm
 
 from physgen import __version__
 from physgen.constraints import MassConservation
-from physgen.experiments.draw.videos import Prompt, collect, plan, produce, prompts
-from physgen.experiments.finetune.measure import Array, Measured, held_out_loss, measure, project
+from physgen.drawn import AFTERWARDS, GUIDED, UNGUIDED
+from physgen.experiments.draw.prompts import Prompt, prompts
+from physgen.experiments.draw.references import project
+from physgen.experiments.draw.videos import collect, plan, produce
+from physgen.experiments.finetune.measure import Array, Measured, held_out_loss, measure
 from physgen.experiments.finetune.options import FinetuneConfig
 from physgen.experiments.finetune.paired import summarise, tables
 from physgen.experiments.finetune.train import Arm
@@ -22,6 +25,9 @@ from physgen.experiments.train.data import Shard
 from physgen.simulators import GRAMMARS
 from physgen.worlds import WorldSpec
 from physgen.worlds.micro.judge import Judge
+
+#: what each arm is called once its videos are projected
+PROJECTED = {UNGUIDED: AFTERWARDS, GUIDED: "guided + projection"}
 
 
 def compare(config: FinetuneConfig, out: Path, shards: list[Shard], arms: list[Arm]) -> None:
@@ -65,13 +71,15 @@ def drawn(
 ) -> list[Measured]:
     """Figures of a model's samples: as they are, projected and, for mass, guided on the way."""
     constraints, judge = config.constraints(), Judge.load()
-    guidable = bool(constraints) and all(isinstance(constraint, MassConservation) for constraint in constraints)
-    arms = ("unguided", "guided") if guidable else ("unguided",)
+    guidable = bool(constraints) and all(
+        isinstance(constraint, MassConservation) for constraint in constraints.values()
+    )
+    arms = (UNGUIDED, GUIDED) if guidable else (UNGUIDED,)
     tasks = plan(out / f"{model}-{seed}", arms, asked, 0)
     produce(spec, tasks, processes=config.processes)
     videos = collect(tasks).videos
     if constraints:
         for arm in arms:
             pairs = zip(asked, videos[arm].split(1), strict=True)
-            videos[f"{arm} + projection"] = torch.cat([project(spec, constraints, p, v) for p, v in pairs])
+            videos[PROJECTED[arm]] = torch.cat([project(spec, constraints, p, v) for p, v in pairs])
     return [measure(model, arm, seed, asked, video, judge) for arm, video in videos.items()]

@@ -10,16 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from physgen.constraints import Constraint
-from physgen.experiments.draw.videos import Prompt
+from physgen.experiments.draw.prompts import Prompt
 from physgen.experiments.evaluate.mass import LEAST_CONTRAST
 from physgen.experiments.evaluate.memory import flow_losses, normalise
 from physgen.experiments.measure.laws import contrast, law
 from physgen.experiments.measure.recognition import features, phase_order, recognised
 from physgen.experiments.train import latents
 from physgen.experiments.train.data import Shard, Videos
-from physgen.guidance import Projection
-from physgen.worlds import World, WorldSpec
+from physgen.worlds import World
 from physgen.worlds.micro.judge import Judge
 
 Array = npt.NDArray[np.float64]
@@ -54,13 +52,6 @@ def measure(model: str, arm: str, seed: int, asked: Sequence[Prompt], videos: Te
         values["failed"] = (np.array(ranges) < LEAST_CONTRAST).astype(float)
     values |= {name: hits[name] for name in ("family", "attributes")}
     return Measured(model, arm, seed, values, vectors)
-
-
-def project(spec: WorldSpec, constraints: list[Constraint], prompt: Prompt, video: Tensor) -> Tensor:
-    """The terminal projection of `physgen.guide`, on a finished video ``[1, 3, T, H, W]``."""
-    observable, grid = spec.observable(prompt.caption), spec.grid(prompt.caption)
-    target = Projection(constraints).project(observable(video.double()), grid, observable.bounds)
-    return observable.embed(video.double(), target).clamp(0, 1).float()
 
 
 def held_out_loss(world: World, model: str, seed: int, root: Path, shards: list[Shard], family: str) -> Measured:

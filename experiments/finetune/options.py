@@ -13,7 +13,7 @@ from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.config import build
 from physgen.experiments.draw.physics import check_fields
-from physgen.experiments.draw.videos import prompts
+from physgen.experiments.draw.prompts import prompts
 from physgen.experiments.train.loop import Schedule
 from physgen.grid import finite
 from physgen.simulators import SIMULATORS
@@ -45,9 +45,9 @@ class FinetuneConfig:
     processes: int
     out: str | None
 
-    def constraints(self) -> list[Constraint]:
-        """What the loss is of."""
-        return [build(Constraint, entry) for entry in self.constraint.values()]
+    def constraints(self) -> dict[str, Constraint]:
+        """What the loss is of, by name."""
+        return {name: build(Constraint, entry) for name, entry in self.constraint.items()}
 
     def check(self) -> None:
         """Refuse what cannot work, before anything is simulated.
@@ -74,5 +74,5 @@ class FinetuneConfig:
         if constraints := self.constraints():
             caption = prompts(self.family, 1, "train", 0)[0].caption
             read, grid = self.world.observable(caption), self.world.grid(caption)
-            check_fields(constraints, read, grid, self.world.num_frames)
+            check_fields(constraints.values(), read, grid, self.world.num_frames)
             ConstraintLoss(constraints, measure=self.measure)

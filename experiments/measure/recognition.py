@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from physgen.experiments.draw.videos import Prompt
+from physgen.experiments.draw.prompts import Prompt
 from physgen.experiments.measure.distances import (
     Discrepancy,
     Interval,

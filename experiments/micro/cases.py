@@ -13,7 +13,7 @@ from torch import Tensor
 
 from physgen.constraints import Constraint
 from physgen.experiments.cli.config import build, choice
-from physgen.experiments.draw.videos import Prompt, prompts
+from physgen.experiments.draw.prompts import Prompt, prompts
 from physgen.simulators import GRAMMARS, SIMULATORS, gray_scott
 
 #: constraint of ``conf/constraint`` -> family of prompts

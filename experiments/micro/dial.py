@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from physgen.experiments.draw.videos import Prompt, prompts
+from physgen.drawn import AFTERWARDS, UNGUIDED, draw
+from physgen.experiments.draw.default_guidance import default_guidance
+from physgen.experiments.draw.prompts import Prompt, prompts
 from physgen.experiments.measure.laws import read_fields
-from physgen.experiments.micro.arms import HARD, PROJECTED, UNGUIDED, guided, project, sample
+from physgen.experiments.micro.arms import HARD, draw_guided, request_of
 from physgen.experiments.micro.cases import Case, reworded
 from physgen.experiments.micro.dial_table import SIMULATOR, report
 from physgen.experiments.micro.estimators import feed_rate, front_speed, spread_diffusivity
@@ -182,13 +184,11 @@ def _work(rank: int, processes: int, spec: WorldSpec, missing: Sequence[Turn], o
     world = spec.load("cpu")
     world.pipe.set_progress_bar_config(disable=True)
     for turn in tqdm(missing[rank::processes], desc="settings", disable=rank != 0):
-        dial, prompt, constraint = DIALS[turn.dial], turn.case.prompt, turn.case.constraint()
-        unguided = sample(world, turn.case)
-        videos = {
-            UNGUIDED: unguided,
-            PROJECTED: project(world, turn.case, constraint, unguided).video,
-            HARD: guided(world, turn.case, constraint, HARD).video,
-        }
+        dial, prompt = DIALS[turn.dial], turn.case.prompt
+        guidance = default_guidance(HARD, {turn.case.law: turn.case.constraint()})
+        drawn = draw(world, request_of(turn.case), guidance, arms=[UNGUIDED, AFTERWARDS]).arms
+        videos = {arm: one.video for arm, one in drawn.items()}
+        videos[HARD] = draw_guided(world, turn.case, guidance).video
         fields = {arm: read_fields(dial.family, prompt.attributes, video[0]) for arm, video in videos.items()}
         fields[SIMULATOR] = dial.truth(prompt, turn.setting, np.random.default_rng([turn.seed, prompt.index]))
         about = {"dial": turn.dial, "unit": dial.unit, "setting": turn.setting, "seed": turn.seed}

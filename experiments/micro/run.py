@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from physgen.experiments.micro.arms import draw
+from physgen.experiments.micro.arms import draw_case
 from physgen.experiments.micro.cases import LAWS, Case, cases, simulated
 from physgen.experiments.micro.measure import measure
 from physgen.experiments.micro.table import REFERENCE, SIMULATOR, report
@@ -47,7 +47,10 @@ def _work(rank: int, processes: int, spec: WorldSpec, missing: Sequence[Case], o
             {**about, "arm": arm, **measure(spec, judge, case, constraint, simulated(case, shift))}
             for shift, arm in enumerate((REFERENCE, SIMULATOR))
         ]
-        for arm, drawn in draw(world, case).items():
+        for arm, drawn in draw_case(world, case).items():
             found = measure(spec, judge, case, constraint, drawn.video)
-            records.append({**about, "arm": arm, **found, "seconds": drawn.seconds, "terminal": drawn.terminal})
+            terminal = drawn.log.terminal.as_json() if drawn.log.terminal else None
+            certificate = {name: entry.as_json() for name, entry in drawn.log.certificate.items()}
+            cost = {"seconds": drawn.seconds, "nfe": drawn.nfe}
+            records.append({**about, "arm": arm, **found, **cost, "terminal": terminal, "certificate": certificate})
         write_records(store(out, case), records)

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from physgen.drawn import AFTERWARDS, UNGUIDED
 from physgen.experiments.measure.distances import mean_interval
 from physgen.experiments.measure.recognition import distances, paired_distances
 from physgen.experiments.measure.tables import Cell, Table, publish
-from physgen.experiments.micro.arms import ARMS, PROJECTED, UNGUIDED
+from physgen.experiments.micro.arms import ARMS
 from physgen.experiments.micro.cases import LAWS
 from physgen.experiments.runs.progress import Record, write_records
 
@@ -56,7 +57,7 @@ def table(law: str, records: Sequence[Record]) -> Table:
         row += [float(column(records, arm, "empty").mean())]
         row += ["-" if arm == SIMULATOR else float(np.median(column(records, arm, "seconds") / clock))]
         rows.append(row)
-    heads = ["violation", "unguided / this", "feasible", "moved at the end", "MMD²", f"less that of {PROJECTED}"]
+    heads = ["violation", "unguided / this", "feasible", "moved at the end", "MMD²", f"less that of {AFTERWARDS}"]
     title = f"{law}: {count} prompts; {', '.join(names)} are measured by other estimators and were not guided on"
     return Table(title, ["sampler", *heads, "attributes", *names, "empty", "time"], rows)
 
@@ -69,7 +70,9 @@ def feasible(records: Sequence[Record], arm: str) -> Cell:
 
 def moved(records: Sequence[Record], arm: str) -> Array:
     """How far the terminal projection moved each video, RMS in [0, 1]."""
-    return np.array([one.get("terminal", {}).get("moved_rms", np.nan) for one in records if one["arm"] == arm], float)
+    return np.array(
+        [(one.get("terminal") or {}).get("moved_rms", np.nan) for one in records if one["arm"] == arm], float
+    )
 
 
 def other(records: Sequence[Record], arm: str, name: str) -> Array:
@@ -87,6 +90,6 @@ def closeness(records: Sequence[Record], arm: str) -> list[Any]:
     """MMD^2 to the simulator, and its paired difference from projecting afterwards."""
     reference, mine = vectors(records, REFERENCE), vectors(records, arm)
     distance = distances(mine, reference, 0)["mmd2"]
-    if arm in (SIMULATOR, PROJECTED):
+    if arm in (SIMULATOR, AFTERWARDS):
         return [distance, "-"]
-    return [distance, paired_distances(mine, vectors(records, PROJECTED), reference, 0)["mmd2"]]
+    return [distance, paired_distances(mine, vectors(records, AFTERWARDS), reference, 0)["mmd2"]]

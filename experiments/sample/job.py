@@ -10,11 +10,11 @@ import yaml
 from rich.console import Console
 
 from physgen import __version__
+from physgen.drawn import GUIDED, UNGUIDED, Request, draw
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.schema import SampleConfig
-from physgen.experiments.draw.certified import certified, warnings_of
-from physgen.experiments.draw.drawing import Drawn, Request, draw, opened, outcome
-from physgen.experiments.draw.physics import check_request, physics_of, remarks
+from physgen.experiments.draw.measured import Measured, describe_certificate, measure, outcome, warnings_of
+from physgen.experiments.draw.physics import check_request, open_world, physics_of, remarks
 from physgen.experiments.draw.rules import chosen
 from physgen.experiments.pages.report import write_report
 from physgen.experiments.pages.strip import write_preview
@@ -29,7 +29,7 @@ from physgen.experiments.runs.records import (
 )
 from physgen.experiments.sample.page import make_page
 from physgen.experiments.sample.plan import plan_memory
-from physgen.sampling.guide import guide
+from physgen.sampling.diffusers import guide
 from physgen.video.files import Video, write_mp4, write_tiff
 from physgen.worlds import World
 from physgen.worlds.loading import check
@@ -55,7 +55,7 @@ def run(config: SampleConfig) -> None:
         raise InvalidArgument("compare", True, "true only with both a constraint and a guidance")
 
     plan_memory(config, guidance, observable, console)
-    world = opened(config.world, config.device)
+    world = open_world(config.world, config.device)
     if guidance:
         with guide(world.pipe, guidance, observable=observable, grid=grid):
             pass  # refuses a pipeline that cannot be guided
@@ -65,27 +65,30 @@ def run(config: SampleConfig) -> None:
     open_run(out)
     (out / "config.yaml").write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
-    drawn: dict[str, Drawn] = {}
     if config.compare:
         # one step, so that neither timing holds start-up costs
-        draw(world, replace(request, steps=1), physics)
-        drawn["unguided"] = draw(world, request, replace(physics, guidance=None))
-    main = "guided" if guidance else "unguided"
-    drawn[main] = draw(world, request, physics)
-    with JsonlWriter(out / "log.jsonl") as log:
-        for record in drawn[main].log.steps:
-            log.write(record)
+        draw(world, replace(request, steps=1), guidance, observable=observable, grid=grid, arms=[GUIDED])
+    main = GUIDED if guidance else UNGUIDED
+    arms = None if config.compare else [main]
+    drawn = {
+        name: measure(arm, physics)
+        for name, arm in draw(world, request, guidance, observable=observable, grid=grid, arms=arms).arms.items()
+    }
+    log = drawn[main].arm.log
+    with JsonlWriter(out / "log.jsonl") as lines:
+        for record in log.steps:
+            lines.write(record.as_json())
 
     dy, dx = grid.spacing
     videos = {
-        label: Video(d.video[0].transpose(0, 1), spacing=(dy, dx), dt=grid.dt, prompt=config.prompt)
-        for label, d in sorted(drawn.items())
+        label: Video(d.arm.video[0].transpose(0, 1), spacing=(dy, dx), dt=grid.dt, prompt=config.prompt)
+        for label, d in drawn.items()
     }
     for label, video in videos.items():
         stem = out / ("video" if label == main else label)
         write_tiff(stem.with_suffix(".tif"), video)
         write_mp4(stem.with_suffix(".mp4"), video, world.fps)
-    notes = [*notes, *warnings_of(drawn[main].log)]
+    notes = [*notes, *warnings_of(log)]
     metrics = summary(config, world, drawn, main, notes)
     page = make_page(config, drawn, main, videos, notes, out, observable)
     write_preview(out / "preview.png", videos, page.charts[0], config.prompt)
@@ -93,22 +96,24 @@ def run(config: SampleConfig) -> None:
     write_json_atomic(out / "metrics.json", metrics)
     for first, *cells in (page.table.columns, *page.table.rows):
         console.print(f"{first:<46}" + "".join(f"{cell:>14}" for cell in cells), markup=False)
-    for note in (*warnings_of(drawn[main].log), certified(drawn[main].log)):
+    for note in (*warnings_of(log), describe_certificate(log)):
         console.print(note, markup=False)
     console.print(str(out), markup=False)
 
 
-def summary(config: SampleConfig, world: World, drawn: dict[str, Drawn], main: str, notes: list[str]) -> dict[str, Any]:
+def summary(
+    config: SampleConfig, world: World, drawn: dict[str, Measured], main: str, notes: list[str]
+) -> dict[str, Any]:
     """Contents of ``metrics.json``."""
-    result, free = drawn[main], drawn.get("unguided")
+    result, free = drawn[main], drawn.get(UNGUIDED)
     return {
         "version": __version__,
         "git_sha": git_sha(),
         "seed": config.seed,
         "device": str(world.pipe._execution_device),
-        "wall_time_s": result.seconds,
-        "unguided_wall_time_s": free.seconds if free else None,
-        "time_ratio": result.seconds / free.seconds if free else None,
+        "wall_time_s": result.arm.seconds,
+        "unguided_wall_time_s": free.arm.seconds if free else None,
+        "time_ratio": result.arm.seconds / free.arm.seconds if free else None,
         "peak_memory_mb": peak_memory_mb(),
         "prompt": config.prompt,
         "ignored_words": world.ignored_words(config.prompt),

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from physgen.experiments.cli.schema import SampleConfig
-from physgen.experiments.draw.certified import verdict
-from physgen.experiments.draw.drawing import Drawn
+from physgen.experiments.draw.measured import Measured, verdict
 from physgen.experiments.pages.charts import Chart, Series
 from physgen.experiments.pages.report import Film, Page, Table, number, percent
 from physgen.observables import Observable
@@ -15,7 +14,7 @@ from physgen.video.files import Video
 
 def make_page(
     config: SampleConfig,
-    drawn: dict[str, Drawn],
+    drawn: dict[str, Measured],
     main: str,
     videos: dict[str, Video],
     notes: list[str],
@@ -28,24 +27,20 @@ def make_page(
     time_axis = [dt * i for i in range(len(videos[main].frames))]
     masses = [
         Series(label if len(d.mass) == 1 else f"{label}, {species}", time_axis, values["mass"])
-        for label, d in sorted(drawn.items())
+        for label, d in drawn.items()
         for species, values in d.mass.items()
     ]
     charts = [Chart("Mass in the frame", "time (s)", f"mass ({observable.unit} µm²)", masses)]
-    if result.log.steps:
-        steps = [record["step"] + 1 for record in result.log.steps]
-        lines = [
-            Series(n, steps, [r["residual"][n] for r in result.log.steps]) for n in result.log.steps[0]["residual"]
-        ]
+    if corrected := result.arm.log.steps:
+        steps = [record.step + 1 for record in corrected]
+        lines = [Series(n, steps, [record.residual[n] for record in corrected]) for n in corrected[0].residual]
         charts.append(Chart("Residual of the estimate at each step", "denoising step", "rms residual", lines, log=True))
-    labels = sorted(drawn)
-    cards = [
-        (f"{name} residual, largest", number(report["residual_max"])) for name, report in result.constraints.items()
-    ]
+    labels = list(drawn)
+    cards = [(f"{name} residual, largest", number(report.residual_max)) for name, report in result.constraints.items()]
     cards.append(("mass drift, max |m(t) − m(0)| / m(0)", percent(result.drift)))
     if free and free is not result:
         cards.append(("mass drift, unguided", percent(free.drift)))
-        cards.append(("time, guided / unguided", number(result.seconds / free.seconds)))
+        cards.append(("time, guided / unguided", number(result.arm.seconds / free.arm.seconds)))
     return Page(
         title=f"physgen sample · {config.world.name}",
         subtitle=config.prompt,
@@ -58,23 +53,23 @@ def make_page(
     )
 
 
-def rows(drawn: dict[str, Drawn], labels: list[str]) -> list[list[str]]:
+def rows(drawn: dict[str, Measured], labels: list[str]) -> list[list[str]]:
     """Table of numbers, one column per video."""
     columns = [drawn[label] for label in labels]
     table = []
     for name in columns[0].constraints:
         for key, text in (("residual_rms", "rms"), ("residual_max", "largest")):
-            table.append([f"{name} residual, {text}", *(number(d.constraints[name][key]) for d in columns)])
-    certificates = [d.log.terminal.get("certificate", {}) for d in columns]
+            table.append([f"{name} residual, {text}", *(number(getattr(d.constraints[name], key)) for d in columns)])
+    certificates = [d.arm.log.certificate for d in columns]
     for name in dict.fromkeys(name for entries in certificates for name in entries):
         table.append(
             [f"{name}, certified", *(verdict(entries.get(name)).partition(":")[0] for entries in certificates)]
         )
     table.append(["mass drift, max |m(t) − m(0)| / m(0)", *(percent(d.drift) for d in columns)])
     table.append(["mass, sd about its trend", *(percent(d.largest("detrended_sd")) for d in columns)])
-    table.append(
-        ["moved by the last projection, rms of [0, 1]", *(number(d.log.terminal.get("moved_rms")) for d in columns)]
-    )
-    table.append(["network evaluations", *(str(d.nfe) for d in columns)])
-    table.append(["time", *(number(d.seconds, "s") for d in columns)])
+    terminals = [d.arm.log.terminal for d in columns]
+    moved = [number(terminal.moved_rms if terminal else None) for terminal in terminals]
+    table.append(["moved by the last projection, rms of [0, 1]", *moved])
+    table.append(["network evaluations", *(str(d.arm.nfe) for d in columns)])
+    table.append(["time", *(number(d.arm.seconds, "s") for d in columns)])
     return table

@@ -10,7 +10,7 @@ from physgen.constraints.mass.capped_simplex import project_capped_simplex
 from physgen.experiments.draw.default_guidance import default_guidance
 from physgen.experiments.speed.ratios import Pair
 from physgen.grid import Grid
-from physgen.sampling.guide import guide
+from physgen.sampling.diffusers import guide
 from physgen.worlds import load_world
 
 GRID = Grid(spacing=(2.0, 2.0), dt=0.1)

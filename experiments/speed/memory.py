@@ -11,7 +11,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from physgen.constraints import MassConservation
 from physgen.experiments.draw.default_guidance import default_guidance
-from physgen.sampling.guide import guide
+from physgen.sampling.diffusers import guide
 from physgen.worlds import load_world
 
 GUIDANCES = ("x0_gradient", "projection", "dps", "conditional_mean")

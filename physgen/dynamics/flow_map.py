@@ -142,7 +142,7 @@ class FlowMap:
             if attempt >= ATTEMPTS // 2:
                 mean = first.mean(tuple(range(3, first.ndim)), keepdim=True)
                 first = first + 1e-4 * (mean - first)
-        raise NoSolution("substeps", substeps, "a number: none that is chosen holds for the whole trajectory")
+        raise NoSolution("trajectory", "no number of sub-steps is stable all along it", "sub-steps that are given")
 
     def _allowed(self, u: Tensor, substeps: int | None) -> int:
         if substeps is None:

@@ -2,13 +2,15 @@
 
 from physgen.guidance.afterwards import Afterwards
 from physgen.guidance.augmented_lagrangian import AugmentedLagrangian
-from physgen.guidance.base import Correction, Guidance
+from physgen.guidance.base import Correction, Guidance, Step, Update
 from physgen.guidance.best_of_n import BestOfN
 from physgen.guidance.composition import Composition
 from physgen.guidance.conditional_mean import ConditionalMean
 from physgen.guidance.dps import DPS
+from physgen.guidance.log import GuidanceLog, StepRecord, TerminalRecord
 from physgen.guidance.pigdm import PiGDM
 from physgen.guidance.projection import Projection
+from physgen.guidance.solve.certificate import Certificate
 from physgen.guidance.tfg import TFG
 from physgen.guidance.x0_gradient import X0Gradient
 
@@ -18,11 +20,17 @@ __all__ = [
     "Afterwards",
     "AugmentedLagrangian",
     "BestOfN",
+    "Certificate",
     "Composition",
     "ConditionalMean",
     "Correction",
     "Guidance",
+    "GuidanceLog",
     "PiGDM",
     "Projection",
+    "Step",
+    "StepRecord",
+    "TerminalRecord",
+    "Update",
     "X0Gradient",
 ]

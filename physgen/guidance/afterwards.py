@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor
-
-from physgen.constraints import Constraint
-from physgen.guidance.base import Guidance, Step
+from physgen.constraints.names import Laws
+from physgen.guidance.base import Guidance, Step, Update
 
 
 class Afterwards(Guidance):
@@ -30,11 +27,10 @@ class Afterwards(Guidance):
     ([[1.0, 1.0]], [[0.5, 0.5]])
     """
 
-    def __init__(self, constraints: Sequence[Constraint], *, start: float = 0.99, terminal: bool = True, **knobs: Any):
+    derivatives = 0
+
+    def __init__(self, constraints: Laws, *, start: float = 0.99, terminal: bool = True, **knobs: Any):
         super().__init__(constraints, start=start, terminal=terminal, **knobs)
 
-    def update(self, x0: Tensor, step: Step) -> tuple[Tensor, dict[str, float]]:
-        return x0, step.problem.violations(step.problem.fields(x0))
-
-    def citation(self) -> str:
-        return ""
+    def update(self, step: Step) -> Update:
+        return Update(step.x0, step.problem.violations(step.fields))

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from physgen.constraints import Constraint
+from physgen.constraints.names import Laws
 from physgen.errors import InvalidArgument
-from physgen.guidance.base import Guidance, Step
-from physgen.guidance.problem import of_samples
+from physgen.guidance.base import Guidance, Step, Update
 from physgen.guidance.solve.linearisation import Linearisation
 from physgen.guidance.solve.newton import limited, uncertainty
+from physgen.tensors import of_samples
 
 
 class AugmentedLagrangian(Guidance):
@@ -44,7 +43,9 @@ class AugmentedLagrangian(Guidance):
     [0.5, 0.5]
     """
 
-    def __init__(self, constraints: Sequence[Constraint], *, penalty: float = 10.0, **knobs: Any) -> None:
+    derivatives = 2
+
+    def __init__(self, constraints: Laws, *, penalty: float = 10.0, **knobs: Any) -> None:
         super().__init__(constraints, **knobs)
         if not penalty > 0:
             raise InvalidArgument("penalty", penalty, "a number > 0")
@@ -55,9 +56,9 @@ class AugmentedLagrangian(Guidance):
         super().reset()
         self._multipliers = None
 
-    def update(self, x0: Tensor, step: Step) -> tuple[Tensor, dict[str, float]]:
-        at = Linearisation(step.problem, x0)
-        residuals = step.problem.violations(at.fields)
+    def update(self, step: Step) -> Update:
+        at = Linearisation(step.problem, step.x0, step.fields)
+        x0, residuals = step.x0.detach(), at.rms
         l = self._multipliers
         if l is None or l.shape != at.residual.shape:
             l = torch.zeros_like(at.residual)
@@ -76,7 +77,7 @@ class AugmentedLagrangian(Guidance):
             h = torch.cat(list(step.problem.residuals(step.problem.fields(x)).values()), 1)
         l = torch.where(at.inequality, (l + p * h).clamp(min=0), l + p * h)
         self._multipliers = torch.where(l.isfinite().all(1, keepdim=True), l, 0.0)
-        return x0 + limited(x - x0, uncertainty(step.sigma)), residuals
+        return Update(x0 + limited(x - x0, uncertainty(step.sigma)), residuals)
 
     def citation(self) -> str:
         return """@article{hestenes1969multiplier,

@@ -4,33 +4,53 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from physgen.constraints import Constraint
-from physgen.errors import Contradiction, InvalidArgument
+from physgen.constraints.names import Laws, name_laws
+from physgen.errors import Contradiction, InvalidArgument, ModelFailure
 from physgen.grid import Grid
-from physgen.guidance.problem import Decode, Problem, finite_samples, named, of_samples, rms
+from physgen.guidance.problem import Decode, Problem
 from physgen.guidance.running_fit import RunningFit
-from physgen.guidance.solve.certificate import Projected
+from physgen.guidance.solve.certificate import ProjectedFields
 from physgen.guidance.solve.contradiction import require_consistent
 from physgen.guidance.solve.feasible import UNBOUNDED, feasible
+from physgen.tensors import finite_samples, keep_finite, rms
+
+
+@dataclass(frozen=True)
+class Update:
+    """What an update rule found.
+
+    Attributes:
+        x0: the corrected sample ``[B, ...]``, NaN where there is none.
+        residuals: RMS residual of the fields before the correction, of each constraint (NaN where no sample could be
+            measured).
+        cosines: between the directions in which pairs of constraints descend, -1 where they pull against each other;
+            means over the samples that violate both. Empty where the rule does not compute them.
+    """
+
+    x0: Tensor
+    residuals: dict[str, float]
+    cosines: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Correction:
     """A corrected clean sample and what was measured on the way.
 
-    `x0` has the shape and dtype of `x0_hat`; `residuals` are the RMS residuals of the fields of `x0_hat`, one per
-    constraint, dimensionless (NaN where no sample could be measured); `norm` is the RMS of `x0 - x0_hat`; `dropped`
-    counts the samples whose correction was NaN or infinite and which were left as they were; `cosines` are those
-    between the directions in which pairs of constraints descend from `x0_hat`, where the guidance computes them: -1
-    where they pull against each other. They are means over the samples that violate both.
+    Attributes:
+        x0: of the shape and dtype of `x0_hat`.
+        residuals, cosines: see `Update`.
+        norm: RMS of ``x0 - x0_hat``.
+        dropped: samples whose correction was NaN or infinite and which were left as they were.
     """
 
     x0: Tensor
@@ -42,31 +62,35 @@ class Correction:
 
 @dataclass(frozen=True)
 class Step:
-    """Where an update takes place: x_t at noise level `sigma`, constraints, and the network's derivative.
+    """Where an update takes place.
 
-    `network_vjp(w)` is (d x0_hat / d x_t)^T w ``[B, ...]``, of guidances that are `through_network`.
+    Attributes:
+        x0: the estimate of the clean sample ``[B, ...]``, a leaf that requires gradients.
+        fields: what the constraints see of it, decoded once, with its graph to `x0`; the graph serves one update.
+        x_t: the noisy sample.
+        sigma: its noise level in [0, 1].
+        problem: the constraints, their fitted constants held.
+        network_vjp: w -> (d x0_hat / d x_t)^T w ``[B, ...]``, of guidances that are `through_network`.
+        position: number of the step and of all steps, where the sampler says so.
     """
 
+    x0: Tensor
+    fields: Tensor = field(repr=False)
     x_t: Tensor
     sigma: float
     problem: Problem
     network_vjp: Callable[[Tensor], Tensor] = field(repr=False)
-
-
-def keep_finite(new: Float[Tensor, "B *shape"], old: Float[Tensor, "B *shape"]) -> tuple[Tensor, int]:
-    """`new` where a sample of it is finite, else `old`; and the number of samples dropped."""
-    finite = finite_samples(new)
-    return torch.where(of_samples(finite, new), new, old), int((~finite).sum())
+    position: tuple[int, int] | None = None
 
 
 class Guidance(ABC):
     """An algorithm that turns constraints into a corrected clean sample.
 
-    Subclasses implement `update` and `citation`. Constants that a constraint fits are fitted at every correction and
-    averaged over the run, see `RunningFit`.
+    Subclasses implement `update`. Constants that a constraint fits are fitted at every correction and averaged over the
+    run, see `RunningFit`.
 
     Args:
-        constraints: what the fields of the sample obey.
+        constraints: what the fields of the sample obey: laws by name, laws that have names of their own, or one law.
         start, stop: fractions of the schedule, counted in steps from the noise (0) to the video (1).
         every: every so many steps inside them are corrected, the last one always.
         steps: inner iterations.
@@ -74,19 +98,23 @@ class Guidance(ABC):
         terminal: whether the finished video is projected onto the constraints, see `project`.
 
     Attributes:
+        constraints: by name.
+        derivatives: through the decoder that `update` takes: 0, 1, or 2 (products with the Jacobian both ways).
         through_network: whether x0_hat must come with its graph from x_t.
         recurrence: how often each noise level is visited; more than once only in `sample_flow`.
 
     Raises:
-        InvalidArgument: no constraints, an empty or reversed window, fewer than one step, renoise outside [0, 1].
+        InvalidArgument: no constraints, two of one name, an empty or reversed window, fewer than one step, renoise
+            outside [0, 1].
     """
 
+    derivatives: int = 1
     through_network: ClassVar[bool] = False
     recurrence: int = 1
 
     def __init__(
         self,
-        constraints: Sequence[Constraint],
+        constraints: Laws,
         *,
         start: float = 0.0,
         stop: float = 1.0,
@@ -95,8 +123,7 @@ class Guidance(ABC):
         renoise: float = 0.0,
         terminal: bool = False,
     ) -> None:
-        if not constraints:
-            raise InvalidArgument("constraints", constraints, "one or more constraints")
+        self.constraints = name_laws(constraints)
         if not 0 <= start < stop <= 1:
             raise InvalidArgument("start, stop", (start, stop), "0 <= start < stop <= 1")
         for name, count in {"every": every, "steps": steps}.items():
@@ -104,8 +131,6 @@ class Guidance(ABC):
                 raise InvalidArgument(name, count, "1 or more")
         if not 0 <= renoise <= 1:
             raise InvalidArgument("renoise", renoise, "0 to 1")
-        self.constraints = tuple(constraints)
-        self.names = list(named(constraints))
         self.start, self.stop, self.every, self.steps = start, stop, every, steps
         self.renoise, self.terminal = renoise, terminal
         self._fit, self._consistent = RunningFit(), False
@@ -145,23 +170,26 @@ class Guidance(ABC):
         sigma: float | Float[Tensor, ""],
         decode: Decode | None = None,
         grid: Grid | None = None,
+        position: tuple[int, int] | None = None,
     ) -> Correction:
         """Correct the estimate `x0_hat = x_t - sigma v` of the clean sample, each sample of the batch by itself.
 
         `sigma` in [0, 1] is the flow-matching noise level. `decode` maps samples to fields [B, S, T, *space]; without
         it the constraints act on the sample itself. Works in float32 or better and under `no_grad`, `inference_mode`
-        and `autocast`; only the sample gets gradients, never the parameters of `decode`.
+        and `autocast`; only the sample gets gradients, never the parameters of `decode`. `position` is the number of
+        the step, from 0, and of all of them; without it everything acts that has a window.
 
         Raises:
-            InvalidArgument: `sigma` outside [0, 1], an `x0_hat` of which no sample is finite, `decode` not returning
-                one field per sample, or, for a guidance `through_network`, an `x0_hat` without a graph from `x_t`.
+            InvalidArgument: `sigma` outside [0, 1], `decode` not returning one field per sample, or, for a guidance
+                `through_network`, an `x0_hat` without a graph from `x_t`.
+            ModelFailure: an `x0_hat` of which no sample is finite.
             Contradiction: at the first correction of a `terminal` guidance, equalities that cannot hold together.
         """
         sigma = float(sigma)
         if not 0 <= sigma <= 1:
             raise InvalidArgument("sigma", sigma, "noise levels in [0, 1]")
         if not bool(finite_samples(x0_hat.detach()).any()):
-            raise InvalidArgument("x0_hat", "NaN or Inf in every sample", "finite predictions of the model")
+            raise ModelFailure("x0_hat is NaN or infinite in every sample: the model's prediction is not finite")
         if self.through_network and not (x0_hat.requires_grad and x_t.requires_grad):
             raise InvalidArgument("x0_hat", "no graph", "x0_hat computed from x_t, both with requires_grad")
 
@@ -175,20 +203,28 @@ class Guidance(ABC):
             if self.terminal and not self._consistent:
                 require_consistent(problem, x0)
                 self._consistent = True
-            problem = self._fit.settled(problem, x0)
-            update, residuals = self.update(x0, Step(x_t.detach().to(x0.dtype), sigma, problem, network_vjp))
-            x0_star, dropped = keep_finite(update.detach(), x0)
-        return Correction(
-            x0_star.to(x0_hat.dtype), residuals, rms((x0_star - x0).nan_to_num()), dropped, problem.cosines
-        )
+            z, fields = self.decoded(problem, x0)
+            problem = self._fit.hold(problem, fields.detach())
+            step = Step(z, fields, x_t.detach().to(x0.dtype), sigma, problem, network_vjp, position)
+            update = self.update(step)
+            x0_star, dropped = keep_finite(update.x0.detach(), x0)
+        norm = rms((x0_star - x0).nan_to_num())
+        return Correction(x0_star.to(x0_hat.dtype), update.residuals, norm, dropped, update.cosines)
+
+    def decoded(self, problem: Problem, x0: Float[Tensor, "B *shape"]) -> tuple[Tensor, Tensor]:
+        """The sample as a leaf, and the fields that the constraints see of it, with the graph that `update` needs."""
+        z = x0.detach().requires_grad_(self.derivatives > 0)
+        # fused attention has no second derivative
+        with sdpa_kernel(SDPBackend.MATH) if self.derivatives > 1 else nullcontext():
+            return z, problem.fields(z)
 
     @abstractmethod
-    def update(self, x0: Tensor, step: Step) -> tuple[Tensor, dict[str, float]]:
-        """The update rule: the corrected sample, NaN where there is none, and the RMS residuals at `x0`."""
+    def update(self, step: Step) -> Update:
+        """The update rule."""
 
     def problem(self, grid: Grid | None = None, decode: Decode | None = None) -> Problem:
-        """Its constraints by name, on the fields of `decode`."""
-        return Problem(dict(zip(self.names, self.constraints, strict=True)), decode, grid)
+        """Its constraints on the fields of `decode`."""
+        return Problem(self.constraints, decode, grid)
 
     def project(
         self,
@@ -211,25 +247,27 @@ class Guidance(ABC):
         fields: Float[Tensor, "B *shape"],
         grid: Grid | None = None,
         bounds: tuple[float, float] = UNBOUNDED,
-    ) -> Projected:
+    ) -> ProjectedFields:
         """`project`, and the constants that were fitted to the fields, once, and that the result obeys."""
         problem = self.problem(grid)
         problems, projected, refused = [problem] * len(fields), fields.clone(), []
         chosen = finite_samples(fields).nonzero()[:, 0]
         with torch.inference_mode(False), torch.autocast(fields.device.type, enabled=False):
-            parts = chosen.split(1) if problem.fitted else (chosen,) if len(chosen) else ()
+            parts = chosen.split(1) if problem.held else (chosen,) if len(chosen) else ()
             for part in parts:
                 samples = fields[part].clone()
-                settled = problem.settled(samples)
+                held = problem.hold(samples)
                 for i in part.tolist():
-                    problems[i] = settled
+                    problems[i] = held
                 try:
-                    projected[part] = feasible(settled, samples, bounds=bounds)
+                    projected[part] = feasible(held, samples, bounds=bounds)
                 except Contradiction as error:
                     refused.append(error)
                     projected[part] = math.nan
-        return Projected(projected, tuple(problems), refused[0] if refused and len(refused) == len(parts) else None)
+        return ProjectedFields(
+            projected, tuple(problems), refused[0] if refused and len(refused) == len(parts) else None
+        )
 
-    @abstractmethod
     def citation(self) -> str:
-        """BibTeX of the works to cite."""
+        """BibTeX of the works to cite; empty where there are none."""
+        return ""

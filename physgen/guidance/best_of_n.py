@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.constraints import Constraint
+from physgen.constraints.names import Laws, name_laws
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.guidance.problem import Decode, Problem
@@ -36,12 +36,10 @@ class BestOfN:
     [[1.10...], [1.20...]]
     """
 
-    def __init__(self, constraints: Sequence[Constraint], *, n: int) -> None:
-        if not constraints:
-            raise InvalidArgument("constraints", constraints, "one or more constraints")
+    def __init__(self, constraints: Laws, *, n: int) -> None:
         if n < 2:
             raise InvalidArgument("n", n, "2 or more")
-        self.constraints = {f"{constraint.name}_{i}": constraint for i, constraint in enumerate(constraints)}
+        self.constraints = name_laws(constraints)
         self.n = n
 
     def sample(
@@ -51,8 +49,7 @@ class BestOfN:
         problem = Problem(self.constraints, decode, grid)
         samples = [draw() for _ in range(self.n)]
         with torch.no_grad():
-            losses = [torch.cat(list(problem.losses(problem.fields(x)).values()), 1) for x in samples]
-        loss = torch.stack(losses)
+            loss = torch.stack([_losses(problem, x) for x in samples])
         usual = loss.nanmedian(0).values
         score = (loss / torch.where(usual > 0, usual, 1.0)).sum(2)
         best = score.nan_to_num(torch.inf).argmin(0)
@@ -68,3 +65,7 @@ class BestOfN:
   eprint = {2501.09732},
   archiveprefix = {arXiv}
 }"""
+
+
+def _losses(problem: Problem, x: Tensor) -> Float[Tensor, "B K"]:
+    return torch.stack([found.loss for found in problem.violation(problem.fields(x)).values()], 1)

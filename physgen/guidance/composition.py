@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from torch import Tensor
-
+from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
-from physgen.guidance.base import Guidance, Step
+from physgen.guidance.base import Guidance, Step, Update
 
 
 class Composition(Guidance):
@@ -21,8 +21,8 @@ class Composition(Guidance):
         guidances: what is composed; no two `through_network`, since the second would have lost the graph.
 
     Raises:
-        InvalidArgument: fewer than two, more than one `through_network`, or that one not the first; a `recurrence` or a
-            `renoise` that differ.
+        InvalidArgument: fewer than two, two laws of one name, more than one `through_network`, or that one not the
+            first; a `recurrence` or a `renoise` that differ.
 
     Source: the contract of this package.
 
@@ -43,14 +43,13 @@ class Composition(Guidance):
             values = {getattr(guidance, name) for guidance in guidances}
             if len(values) > 1:
                 raise InvalidArgument(name, sorted(values), "the same of all guidances")
-        distinct = list(dict.fromkeys(c for guidance in guidances for c in guidance.constraints))
         super().__init__(
-            distinct, renoise=guidances[0].renoise, terminal=any(guidance.terminal for guidance in guidances)
+            _joined(guidances), renoise=guidances[0].renoise, terminal=any(guidance.terminal for guidance in guidances)
         )
         self.guidances = tuple(guidances)
         self.through_network = guidances[0].through_network  # type: ignore[misc]
         self.recurrence = guidances[0].recurrence
-        self._now: tuple[Guidance, ...] = self.guidances
+        self.derivatives = max(guidance.derivatives for guidance in guidances)
 
     @property
     def parts(self) -> tuple[Guidance, ...]:
@@ -62,23 +61,32 @@ class Composition(Guidance):
             guidance.reset()
 
     def active(self, step: int, total: int) -> bool:
-        self._now = tuple(guidance for guidance in self.guidances if guidance.active(step, total))
-        return bool(self._now)
+        return any(guidance.active(step, total) for guidance in self.guidances)
 
-    def update(self, x0: Tensor, step: Step) -> tuple[Tensor, dict[str, float]]:
-        by_constraint = {constraint: name for name, constraint in zip(self.names, self.constraints, strict=True)}
-        residuals: dict[str, float] = {}
-        for guidance in self._now:
-            names = [by_constraint[constraint] for constraint in guidance.constraints]
-            part = Step(
-                step.x_t,
-                step.sigma,
-                step.problem.only(names),
-                step.network_vjp,
-            )
-            x0, found = guidance.update(x0, part)
-            residuals = found | residuals
-        return x0, residuals
+    def update(self, step: Step) -> Update:
+        acting = [one for one in self.guidances if step.position is None or one.active(*step.position)]
+        found: Update | None = None
+        for guidance in acting:
+            part = replace(step, problem=step.problem.only(list(guidance.constraints)))
+            if found is not None:
+                z, fields = guidance.decoded(part.problem, found.x0)
+                part = replace(part, x0=z, fields=fields)
+            update = guidance.update(part)
+            before = found or Update(update.x0, {})
+            found = Update(update.x0, update.residuals | before.residuals, update.cosines | before.cosines)
+        return found or Update(step.x0, {})
 
     def citation(self) -> str:
         return "\n\n".join(dict.fromkeys(guidance.citation() for guidance in self.guidances))
+
+
+def _joined(guidances: Sequence[Guidance]) -> dict[str, Constraint]:
+    """The laws of all guidances; one name is one law."""
+    laws: dict[str, Constraint] = {}
+    for guidance in guidances:
+        for name, law in guidance.constraints.items():
+            if laws.setdefault(name, law) is not law:
+                raise InvalidArgument(
+                    "guidances", f"two laws of the name {name}", "one law of a name, or names for each"
+                )
+    return laws

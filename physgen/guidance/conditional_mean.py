@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.constraints import Constraint
-from physgen.guidance.base import Guidance, Step
+from physgen.constraints.names import Laws
+from physgen.guidance.base import Guidance, Step, Update
 from physgen.guidance.pigdm import BLIND, effort
-from physgen.guidance.problem import of_samples
 from physgen.guidance.solve.least_norm import least_norm
 from physgen.guidance.solve.linearisation import Linearisation
+from physgen.tensors import of_samples
 
 Map = Callable[[Tensor], Tensor]
 #: part of the squared shortfall at which conjugate gradients have nothing left to do
@@ -89,11 +89,12 @@ class ConditionalMean(Guidance):
     [1.0, 0.167]
     """
 
+    derivatives = 2
     through_network = True
 
     def __init__(
         self,
-        constraints: Sequence[Constraint],
+        constraints: Laws,
         *,
         steps: int = 2,
         renoise: float = 0.1,
@@ -102,8 +103,8 @@ class ConditionalMean(Guidance):
     ) -> None:
         super().__init__(constraints, steps=steps, renoise=renoise, terminal=terminal, **knobs)
 
-    def update(self, x0: Tensor, step: Step) -> tuple[Tensor, dict[str, float]]:
-        at = Linearisation(step.problem, x0)
+    def update(self, step: Step) -> Update:
+        at = Linearisation(step.problem, step.x0, step.fields)
         active = ~at.inequality | (at.residual > 0)
 
         def shortest(b: Tensor) -> Tensor:
@@ -119,7 +120,7 @@ class ConditionalMean(Guidance):
                 lambda v: scale * step.network_vjp(v.nan_to_num()),
                 self.steps,
             )
-        return x0 + move, step.problem.violations(at.fields)
+        return Update(step.x0 + move, at.rms)
 
     def citation(self) -> str:
         return """@misc{boys2023tmpd,

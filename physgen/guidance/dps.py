@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.guidance.base import Guidance, Step
-from physgen.guidance.problem import of_samples
+from physgen.guidance.base import Guidance, Step, Update
 from physgen.guidance.solve.newton import Norms, limited, uncertainty
+from physgen.tensors import of_samples
 
 
 def through_network(move: Float[Tensor, "B *shape"], step: Step) -> Float[Tensor, "B *shape"]:
@@ -43,10 +43,10 @@ class DPS(Guidance):
 
     through_network = True
 
-    def update(self, x0: Tensor, step: Step) -> tuple[Tensor, dict[str, float]]:
-        norms = Norms(step.problem, x0)
+    def update(self, step: Step) -> Update:
+        norms = Norms(step.problem, step.x0, step.fields)
         move = through_network(norms.step(), step)
-        return x0 + limited(move, uncertainty(step.sigma)), step.problem.violations(norms.fields)
+        return Update(step.x0 + limited(move, uncertainty(step.sigma)), norms.rms, norms.cosines)
 
     def citation(self) -> str:
         return """@inproceedings{chung2023dps,

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from physgen.constraints import Constraint
+from physgen.constraints.names import Laws
 from physgen.grid import finite
-from physgen.guidance.base import Guidance, Step
+from physgen.guidance.base import Guidance, Step, Update
 from physgen.guidance.problem import Problem
 from physgen.guidance.solve.least_norm import least_norm
 from physgen.guidance.solve.linearisation import Linearisation
@@ -59,16 +57,15 @@ class PiGDM(Guidance):
     [[0.7..., 0.3...]]
     """
 
+    derivatives = 2
     through_network = True
 
-    def __init__(
-        self, constraints: Sequence[Constraint], *, noise: float = 0.0, terminal: bool = True, **knobs: Any
-    ) -> None:
+    def __init__(self, constraints: Laws, *, noise: float = 0.0, terminal: bool = True, **knobs: Any) -> None:
         super().__init__(constraints, terminal=terminal, **knobs)
         self.noise = finite("noise", noise, "a finite number >= 0", lambda value: value >= 0)
 
-    def update(self, x0: Tensor, step: Step) -> tuple[Tensor, dict[str, float]]:
-        at = Linearisation(step.problem, x0)
+    def update(self, step: Step) -> Update:
+        at = Linearisation(step.problem, step.x0, step.fields)
         wanted = torch.where(at.inequality, at.residual.clamp(min=0), at.residual)
         active = ~at.inequality | (at.residual > 0)
         r = uncertainty(step.sigma)
@@ -83,7 +80,7 @@ class PiGDM(Guidance):
         if 1 - step.sigma >= BLIND:
             gain = step.sigma**2 / (1 - step.sigma) / r**2
             move = gain * step.network_vjp(move)
-        return x0 + move, step.problem.violations(at.fields)
+        return Update(step.x0 + move, at.rms)
 
     def citation(self) -> str:
         return """@inproceedings{song2023pigdm,

@@ -5,41 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Float
 from torch import Tensor
 
 from physgen.constraints import Constraint
+from physgen.constraints.base import Violation
+from physgen.constraints.fit import Fit
 from physgen.errors import InvalidArgument, NoSolution
 from physgen.grid import Grid
+from physgen.tensors import finite_samples, of_samples, rms
 
 Decode = Callable[[Tensor], Tensor]
-
-
-def finite_samples(x: Float[Tensor, "B *shape"]) -> Bool[Tensor, "B"]:
-    """Which samples of a batch hold neither NaN nor infinity."""
-    return torch.isfinite(x).flatten(1).all(1)
-
-
-def of_samples(values: Shaped[Tensor, "B"], x: Float[Tensor, "B *shape"]) -> Tensor:
-    """One value of each sample, against the samples."""
-    return values.view(-1, *[1] * (x.ndim - 1))
-
-
-def rms(x: Tensor) -> float:
-    """Root mean square over all elements, NaN for none."""
-    return float(x.detach().double().square().mean().sqrt())
-
-
-def named(constraints: Sequence[Constraint]) -> dict[str, Constraint]:
-    """Constraints by name, numbered where several have the same."""
-    names = [constraint.name for constraint in constraints]
-    return {
-        name if names.count(name) == 1 else f"{name}_{i}": constraint
-        for i, (name, constraint) in enumerate(zip(names, constraints, strict=True))
-    }
 
 
 @dataclass(frozen=True)
@@ -47,16 +25,13 @@ class Problem:
     """Named constraints on the fields ``[B, S, T, *space]`` that `decode` makes of samples ``[B, ...]``.
 
     Without `decode` the constraints act on the samples. Samples whose fields are not finite, or that a constraint
-    has `NoSolution` for, have NaN for a residual.
-    `constants` are those that `settled` fixed; `cosines` those between the directions of descent of pairs of
-    constraints, the first that `newton.Norms` found for this problem and what is derived of it.
+    has `NoSolution` for, have NaN for a residual. `fits` are those of constants that `hold` holds.
     """
 
     constraints: Mapping[str, Constraint]
     decode: Decode | None = None
     grid: Grid | None = None
-    constants: Mapping[str, dict[str, Any]] = field(default_factory=dict)
-    cosines: dict[str, float] = field(default_factory=dict)
+    fits: Mapping[str, Fit] = field(default_factory=dict)
 
     def fields(self, x: Float[Tensor, "B *shape"]) -> Tensor:
         """The fields that the constraints act on.
@@ -76,9 +51,17 @@ class Problem:
         """Residual of every constraint, flattened; of an inequality its signed value."""
         return self._of_finite(fields, lambda c, usable: c.residual(usable, self.grid).reshape(len(usable), -1))
 
-    def losses(self, fields: Tensor) -> dict[str, Float[Tensor, "B 1"]]:
-        """Loss of every constraint."""
-        return self._of_finite(fields, lambda c, usable: c.loss(usable, self.grid)[:, None])
+    def violation(self, fields: Tensor) -> dict[str, Violation]:
+        """Loss of every constraint and the size of its residual, by one evaluation of each."""
+        entries: dict[Constraint, int] = {}
+
+        def loss(constraint: Constraint, usable: Tensor) -> Tensor:
+            found = constraint.violation(usable, self.grid)
+            entries[constraint] = found.entries
+            return found.loss[:, None]
+
+        losses = self._of_finite(fields, loss)
+        return {name: Violation(part[:, 0], entries.get(self.constraints[name], 1)) for name, part in losses.items()}
 
     def distances(self, fields: Tensor) -> dict[str, Float[Tensor, "B M"]]:
         """(fields - P) / rms(P), P the fields of each constraint's projection, detached."""
@@ -106,14 +89,18 @@ class Problem:
 
     def violated(self, fields: Tensor) -> dict[str, Float[Tensor, "B M"]]:
         """|h| of every equality, max(g, 0) of every inequality."""
+        return self.positive(self.residuals(fields))
+
+    def positive(self, residuals: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """|h| of every equality, max(g, 0) of every inequality."""
         return {
             name: residual.clamp(min=0) if self.constraints[name].kind == "inequality" else residual.abs()
-            for name, residual in self.residuals(fields).items()
+            for name, residual in residuals.items()
         }
 
     def violations(self, fields: Tensor) -> dict[str, float]:
         """RMS residual of every constraint, dimensionless, over the samples that can be measured (NaN for none)."""
-        return {name: rms(part[finite_samples(part)]) for name, part in self.violated(fields).items()}
+        return rms_of(self.violation(fields))
 
     def satisfied(self, fields: Tensor, tolerance: float) -> bool:
         """Whether every sample that is finite holds every constraint."""
@@ -123,23 +110,32 @@ class Problem:
         )
 
     @property
-    def fitted(self) -> list[str]:
-        """Constraints with constants that are fitted to the fields and can be fixed."""
-        return [
-            name
-            for name, constraint in self.constraints.items()
-            if constraint.parameters == "fitted" and type(constraint).fixed is not Constraint.fixed
-        ]
+    def held(self) -> list[str]:
+        """Constraints whose constants are fitted once and held, see `Constraint.holds`."""
+        return [name for name, constraint in self.constraints.items() if constraint.fitted and constraint.holds]
 
-    def settled(self, fields: Tensor) -> Problem:
-        """The problem with these constants fitted to fields, which are finite, and fixed."""
-        constants = {name: self.constraints[name].estimate(fields, self.grid) for name in self.fitted}
-        fixed = {name: self.constraints[name].fixed(values) for name, values in constants.items()}
-        return replace(self, constraints={**self.constraints, **fixed}, constants=constants)
+    def hold(self, fields: Tensor) -> Problem:
+        """The problem with these constants fitted to fields, which are finite, and held."""
+        return self.holding({name: self.constraints[name].fit(fields, self.grid) for name in self.held})
+
+    def holding(self, fits: Mapping[str, Fit]) -> Problem:
+        """The problem with constants of constraints given."""
+        given = {name: self.constraints[name].with_constants(fit) for name, fit in fits.items()}
+        return replace(self, constraints={**self.constraints, **given}, fits={**self.fits, **fits})
 
     def only(self, names: Sequence[str]) -> Problem:
         """The problem of some of the constraints."""
         return replace(self, constraints={name: self.constraints[name] for name in names})
+
+
+def rms_of(violations: Mapping[str, Violation]) -> dict[str, float]:
+    """RMS residuals over the samples that can be measured, NaN for none.
+
+    >>> rms_of({"sum": Violation(torch.tensor([2.0, torch.nan]), 1)})
+    {'sum': 2.0}
+    """
+    found = {name: violation.rms.double() for name, violation in violations.items()}
+    return {name: rms(part[part.isfinite()]) for name, part in found.items()}
 
 
 def _measured(measure: Callable[[Constraint, Tensor], Tensor], constraint: Constraint, fields: Tensor) -> Tensor:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor
-
-from physgen.constraints import Constraint
-from physgen.guidance.base import Guidance, Step
-from physgen.guidance.problem import finite_samples
+from physgen.constraints.names import Laws
+from physgen.guidance.base import Guidance, Step, Update
 from physgen.guidance.solve.feasible import feasible
 from physgen.guidance.solve.newton import newton_steps, uncertainty
+from physgen.tensors import finite_samples
 
 
 class Projection(Guidance):
@@ -37,18 +34,21 @@ class Projection(Guidance):
     tensor([8., 8.])
     """
 
-    def __init__(self, constraints: Sequence[Constraint], *, terminal: bool = True, **knobs: Any) -> None:
+    def __init__(self, constraints: Laws, *, terminal: bool = True, **knobs: Any) -> None:
         super().__init__(constraints, terminal=terminal, **knobs)
 
-    def update(self, x0: Tensor, step: Step) -> tuple[Tensor, dict[str, float]]:
+    def update(self, step: Step) -> Update:
         if step.problem.decode is not None:
-            return newton_steps(step.problem, x0, steps=self.steps, limit=uncertainty(step.sigma))
+            limit = uncertainty(step.sigma)
+            x0, norms = newton_steps(step.problem, step.x0, step.fields, steps=self.steps, limit=limit)
+            return Update(x0, norms.rms, norms.cosines)
+        x0 = step.x0.detach()
         residuals = step.problem.violations(x0)
         finite = finite_samples(x0)
         projected = x0.new_full(x0.shape, float("nan"))
         if finite.any():
             projected[finite] = feasible(step.problem, x0[finite])
-        return projected, residuals
+        return Update(projected, residuals)
 
     def citation(self) -> str:
         return """@inproceedings{cheng2025eci,

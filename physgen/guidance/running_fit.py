@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
-from typing import Any
 
-import torch
 from torch import Tensor
 
-from physgen.constraints import Constraint
+from physgen.constraints.fit import Fit, Values
 from physgen.errors import NoSolution
-from physgen.guidance.problem import Problem, finite_samples
+from physgen.guidance.problem import Problem
+from physgen.tensors import finite_samples
 
 #: weight of what earlier corrections found
 MEMORY = 0.5
@@ -22,42 +21,31 @@ class RunningFit:
     """theta_k = argmin ||r(x0_hat; theta)||,  theta <- MEMORY theta + (1 - MEMORY) theta_k.
 
     Early estimates of the clean sample are poor and so are the constants fitted to them; within one correction they are
-    held fixed, so that inner iterations do not chase them. A fit that is not finite, or finds
-    nothing, counts for nothing.
+    held, so that inner iterations do not chase them. A fit that is not finite, or finds nothing, counts for nothing.
 
     Source: exponential moving average.
 
-    >>> RunningFit().settled(Problem({}), torch.zeros(1, 1)).constraints
+    >>> import torch
+    >>> RunningFit().hold(Problem({}), torch.zeros(1, 1)).constraints
     {}
     """
 
     def __init__(self) -> None:
-        self._averages: dict[str, dict[str, list[float]]] = {}
+        self._averages: dict[str, Mapping[str, Values]] = {}
 
-    def settled(self, problem: Problem, x: Tensor) -> Problem:
-        """The problem with the constants of constraints that can be `fixed` at their average."""
-        fitted = [
-            name
-            for name, constraint in problem.constraints.items()
-            if constraint.parameters == "fitted" and type(constraint).fixed is not Constraint.fixed
-        ]
-        if not fitted:
+    def hold(self, problem: Problem, fields: Tensor) -> Problem:
+        """The problem with constants that are held at their average, once those of the fields are in it."""
+        names = problem.held
+        if not names or not bool(finite_samples(fields).all()):
             return problem
-        with torch.no_grad():
-            fields = problem.fields(x)
-        if not bool(finite_samples(fields).all()):
-            return problem
-        constraints = dict(problem.constraints)
-        for name in fitted:
+        for name in names:
             with suppress(NoSolution):
-                found = constraints[name].estimate(fields, problem.grid)
+                found = problem.constraints[name].fit(fields, problem.grid).values
                 self._averages[name] = _averaged(self._averages.get(name, {}), found)
-            if name in self._averages:
-                constraints[name] = constraints[name].fixed(self._averages[name])
-        return replace(problem, constraints=constraints)
+        return problem.holding({name: Fit(self._averages[name]) for name in names if name in self._averages})
 
 
-def _averaged(old: dict[str, list[float]], found: dict[str, Any]) -> dict[str, list[float]]:
+def _averaged(old: Mapping[str, Values], found: Mapping[str, Values]) -> dict[str, Values]:
     averages = {}
     for name, values in found.items():
         before = old.get(name, values)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from physgen.constraints import Constraint
+from physgen.constraints.names import Laws
 from physgen.errors import InvalidArgument
-from physgen.guidance.base import Guidance, Step
+from physgen.guidance.base import Guidance, Step, Update
 from physgen.guidance.dps import through_network
 from physgen.guidance.solve.newton import Norms, limited, uncertainty
 
@@ -49,7 +48,7 @@ class TFG(Guidance):
 
     def __init__(
         self,
-        constraints: Sequence[Constraint],
+        constraints: Laws,
         *,
         recurrence: int = 2,
         draws: int = 1,
@@ -70,15 +69,15 @@ class TFG(Guidance):
         super().reset()
         self._generator = torch.Generator().manual_seed(self.seed)
 
-    def update(self, x0: Tensor, step: Step) -> tuple[Tensor, dict[str, float]]:
-        norms = Norms(step.problem, x0)
-        r = uncertainty(step.sigma)
+    def update(self, step: Step) -> Update:
+        norms = Norms(step.problem, step.x0, step.fields)
+        x0, r = step.x0.detach(), uncertainty(step.sigma)
         x = x0 + limited(through_network(norms.step(), step), r)
         for _ in range(self.steps):
             draws = [self.smoothing * r * self._noise(x) for _ in range(self.draws)]
             moves = [Norms(step.problem, x + xi).step() for draw in draws for xi in (draw, -draw)]
             x = x0 + limited(x + torch.stack(moves).mean(0) - x0, r)
-        return x, step.problem.violations(norms.fields)
+        return Update(x, norms.rms, norms.cosines)
 
     def _noise(self, x: Tensor) -> Tensor:
         return torch.randn(x.shape, generator=self._generator, dtype=x.dtype).to(x.device)

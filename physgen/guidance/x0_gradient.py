@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
-from physgen.guidance.base import Guidance, Step
+from physgen.guidance.base import Guidance, Step, Update
 from physgen.guidance.solve.newton import newton_steps, uncertainty
 
 
@@ -34,8 +32,10 @@ class X0Gradient(Guidance):
     True
     """
 
-    def update(self, x0: Tensor, step: Step) -> tuple[Tensor, dict[str, float]]:
-        return newton_steps(step.problem, x0, steps=self.steps, limit=uncertainty(step.sigma))
+    def update(self, step: Step) -> Update:
+        limit = uncertainty(step.sigma)
+        x0, norms = newton_steps(step.problem, step.x0, step.fields, steps=self.steps, limit=limit)
+        return Update(x0, norms.rms, norms.cosines)
 
     def citation(self) -> str:
         return """@inproceedings{he2024mpgd,

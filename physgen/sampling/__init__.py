@@ -2,14 +2,12 @@
 
 from physgen.sampling.callback import as_callback
 from physgen.sampling.denoiser import guided_denoiser
+from physgen.sampling.diffusers import guide
 from physgen.sampling.flow import sample_flow, sample_flow_heun
-from physgen.sampling.guide import guide
 from physgen.sampling.physicsnemo import PhysicsNeMoGuidance
-from physgen.sampling.session import GuidanceLog
 from physgen.sampling.velocity import guided_velocity
 
 __all__ = [
-    "GuidanceLog",
     "PhysicsNeMoGuidance",
     "as_callback",
     "guide",

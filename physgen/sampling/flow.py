@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -13,8 +14,8 @@ from torch import Tensor
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.guidance import Guidance
-from physgen.guidance.base import keep_finite
 from physgen.guidance.problem import Decode
+from physgen.tensors import keep_finite
 
 Velocity = Callable[[Tensor, Tensor], Tensor]
 Callback = Callable[[int, Tensor, Tensor], None]
@@ -64,17 +65,18 @@ def sample_flow(
     if not 0 <= eta <= 1:
         raise InvalidArgument("renoise", renoise, "0 to 1")
     x = noise
-    for step, s, following, guided in _schedule(sigmas, guidance):
+    for position, s, following, guided in _schedule(sigmas, guidance):
+        where: dict[str, Any] = {"guidance": guided, "decode": decode, "grid": grid, "position": position}
         for visit in range(guided.recurrence if guided else 1):
             if visit:
                 x = _noised(x, float(following), float(s), generator)
-            before, x0 = x, estimate(velocity, x, s, guidance=guided, decode=decode, grid=grid)
+            before, x0 = x, estimate(velocity, x, s, **where)
             e = (x - (1 - s) * x0) / s
             if eta and following > 0:
                 e = math.sqrt(1 - eta) * e + math.sqrt(eta) * _normal(x, generator)
             x = (1 - following) * x0 + following * e
         if callback:
-            callback(step, before, x0)
+            callback(position[0], before, x0)
     return _finished(x, guidance, decode, grid)
 
 
@@ -105,15 +107,16 @@ def sample_flow_heun(
             if (value := getattr(guidance, name)) != plain:
                 raise InvalidArgument(name, value, f"{plain}: Heun's method draws no noise")
     x = noise
-    for step, s, following, guided in _schedule(sigmas, guidance):
-        x0 = estimate(velocity, x, s, guidance=guided, decode=decode, grid=grid)
+    for position, s, following, guided in _schedule(sigmas, guidance):
+        where: dict[str, Any] = {"guidance": guided, "decode": decode, "grid": grid, "position": position}
+        x0 = estimate(velocity, x, s, **where)
         slope = (x - x0) / s
         before, x = x, x + (following - s) * slope
         if following > 0:
-            again = estimate(velocity, x, following, guidance=guided, decode=decode, grid=grid)
+            again = estimate(velocity, x, following, **where)
             x = before + (following - s) * (slope + (x - again) / following) / 2
         if callback:
-            callback(step, before, x0)
+            callback(position[0], before, x0)
     return _finished(x, guidance, decode, grid)
 
 
@@ -125,6 +128,7 @@ def estimate(
     guidance: Guidance | None = None,
     decode: Decode | None = None,
     grid: Grid | None = None,
+    position: tuple[int, int] | None = None,
 ) -> Float[Tensor, "B *shape"]:
     """x0* = guidance(x - sigma v(x, sigma)), with the graph of the network where the guidance asks for it."""
     if guidance is None:
@@ -132,18 +136,22 @@ def estimate(
     with torch.set_grad_enabled(guidance.through_network):
         x_t = x.detach().requires_grad_(guidance.through_network)
         x0_hat = x_t - sigma * velocity(x_t, sigma)
-    return guidance.correct(x0_hat, x_t=x_t, sigma=sigma, decode=decode, grid=grid).detach()
+    found = guidance.correction(x0_hat, x_t=x_t, sigma=sigma, decode=decode, grid=grid, position=position)
+    return found.x0.detach()
 
 
-def _schedule(sigmas: Tensor, guidance: Guidance | None) -> Iterator[tuple[int, Tensor, Tensor, Guidance | None]]:
-    """Step, its level, the next one, and the guidance where it is active, of a new run."""
+def _schedule(
+    sigmas: Tensor, guidance: Guidance | None
+) -> Iterator[tuple[tuple[int, int], Tensor, Tensor, Guidance | None]]:
+    """Number of the step and of all, its level, the next one, and the guidance where it is active, of a new run."""
     ok = sigmas.ndim == 1 and len(sigmas) >= 2
     if not ok or not bool((sigmas.diff() < 0).all()) or float(sigmas[-1]) != 0 or not float(sigmas[0]) <= 1:
         raise InvalidArgument("sigmas", sigmas.tolist(), "noise levels that descend from at most 1 to 0")
     if guidance:
         guidance.reset()
     for step, (s, following) in enumerate(itertools.pairwise(sigmas)):
-        yield step, s, following, guidance if guidance and guidance.active(step, len(sigmas) - 1) else None
+        position = (step, len(sigmas) - 1)
+        yield position, s, following, guidance if guidance and guidance.active(*position) else None
 
 
 def _finished(x: Tensor, guidance: Guidance | None, decode: Decode | None, grid: Grid | None) -> Tensor:

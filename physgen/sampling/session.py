@@ -6,52 +6,20 @@ import inspect
 import time
 import warnings
 from dataclasses import dataclass, field
-from statistics import fmean
 from typing import Any
 
 import torch
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
-from physgen.errors import InvalidArgument
+from physgen.errors import InvalidArgument, ModelFailure
 from physgen.grid import Grid
-from physgen.guidance import Guidance
-from physgen.guidance.base import keep_finite
-from physgen.guidance.problem import finite_samples, rms
-from physgen.guidance.solve.certificate import Projected, certificate
-from physgen.sampling.decoding.latents import Decoder, observe
+from physgen.guidance import Guidance, GuidanceLog, StepRecord, TerminalRecord
+from physgen.projected import project_video, terminal_record
+from physgen.sampling.decoding.latents import Decoder
 from physgen.sampling.network import Recorder
 from physgen.sampling.predictions import Prediction, position, prediction
-
-#: mean cosine below which two constraints are said to pull against each other
-CONFLICT = -0.5
-
-
-@dataclass
-class GuidanceLog:
-    """What guidance did in the pipeline calls inside one `with guide(...)`.
-
-    `steps`: for each corrected step, step, sigma, residual {constraint: RMS before the correction}, correction_norm
-    (RMS, latent units), cosine {pair of constraints: of their directions of descent, see `Correction`}, dropped and
-    seconds. `terminal`, of the last call: moved_rms (video in [0, 1], or latents where there is no observable),
-    dropped, residual_before and residual_after {constraint: RMS}, the `certificate` of what is returned and, where the
-    constraints cannot hold together, the `contradiction`: what is returned is not projected then. `dropped`: samples
-    whose correction was not finite, summed.
-    """
-
-    steps: list[dict[str, Any]] = field(default_factory=list)
-    terminal: dict[str, Any] = field(default_factory=dict)
-    dropped: int = 0
-
-    @property
-    def conflicts(self) -> dict[str, float]:
-        """Pairs of constraints that pull against each other: mean cosine over the corrected steps below -0.5."""
-        found: dict[str, list[float]] = {}
-        for step in self.steps:
-            for pair, cosine in step["cosine"].items():
-                found.setdefault(pair, []).append(cosine)
-        means = {pair: fmean(cosines) for pair, cosines in found.items()}
-        return {pair: mean for pair, mean in means.items() if mean < CONFLICT}
+from physgen.tensors import finite_samples, keep_finite, rms
 
 
 @dataclass
@@ -83,7 +51,7 @@ class Session:
         self._require_plain(call.arguments, sample, output)
         number, total = position(scheduler, timestep)
         if not bool(finite_samples(output).any()):
-            raise InvalidArgument("model_output", f"NaN or Inf in every sample at step {number}", "finite predictions")
+            raise ModelFailure(f"model_output is NaN or infinite in every sample at step {number}")
         if self.upcoming is None:
             self.guidance.reset()
         self.upcoming = number + 1, total
@@ -94,7 +62,9 @@ class Session:
         if active or sample.dtype != dtype:  # every step: multistep schedulers cannot mix dtypes
             call.arguments["sample"], output = sample.to(dtype), output.to(dtype)
             if active:
-                output = self._corrected(number, scheduler, at, call.arguments["sample"], output, call.arguments)
+                output = self._corrected(
+                    (number, total), scheduler, at, call.arguments["sample"], output, call.arguments
+                )
             call.arguments["model_output"] = output
         if self.recorder is not None:
             self.recorder.calls.clear()
@@ -107,18 +77,12 @@ class Session:
         return result
 
     def project(self, video: Tensor) -> Tensor:
-        """The nearest float32 video in [0, 1] that satisfies the constraints."""
+        """The nearest float32 video in [0, 1] that satisfies the constraints, of a decoded one in [-1, 1]."""
         assert self.decode is not None
-        observable = self.decode.observable
         with torch.autocast(video.device.type, enabled=False):
-            video = (video.float() / 2 + 0.5).clamp(0, 1)
-            fields = observe(observable, video.double())
-            target = self.guidance.projection(fields, self.grid, observable.bounds)
-            projected, dropped = keep_finite(observable.embed(video, target.fields).clamp(0, 1), video)
-            seen = observe(observable, projected.double())
-            rounded = observable.embed(video.double(), target.fields).float().double()
-            self._log_terminal(rms(projected - video), fields, target, seen, observe(observable, rounded), dropped)
-        return projected
+            projected = project_video(video.float() / 2 + 0.5, self.guidance, self.decode.observable, self.grid)
+        self._log_terminal(projected.record)
+        return projected.video
 
     def _require_plain(self, arguments: dict[str, Any], sample: Tensor, output: Tensor) -> None:
         if arguments.get("per_token_timesteps") is not None:
@@ -129,7 +93,13 @@ class Session:
             raise InvalidArgument("model_output", list(output.shape), f"the latents' shape {list(sample.shape)}")
 
     def _corrected(
-        self, number: int, scheduler: Any, at: Prediction, sample: Tensor, output: Tensor, arguments: dict[str, Any]
+        self,
+        position: tuple[int, int],
+        scheduler: Any,
+        at: Prediction,
+        sample: Tensor,
+        output: Tensor,
+        arguments: dict[str, Any],
     ) -> Tensor:
         started = time.perf_counter()
         x_t = (sample / at.scale).detach()
@@ -139,18 +109,20 @@ class Session:
                 x_t = x_t.clone().requires_grad_()
                 joined = self.recorder.rejoined(self.pipeline, x_t, at.scale, sample, output)
                 x0_hat = at.x0(at.scale * x_t, joined)
-        correction = self.guidance.correction(x0_hat, x_t=x_t, sigma=at.sigma, decode=self.decode, grid=self.grid)
+        correction = self.guidance.correction(
+            x0_hat, x_t=x_t, sigma=at.sigma, decode=self.decode, grid=self.grid, position=position
+        )
         self.log.dropped += correction.dropped
         self.log.steps.append(
-            {
-                "step": number,
-                "sigma": at.sigma,
-                "residual": correction.residuals,
-                "correction_norm": correction.norm,
-                "cosine": correction.cosines,
-                "dropped": correction.dropped,
-                "seconds": time.perf_counter() - started,
-            }
+            StepRecord(
+                step=position[0],
+                sigma=at.sigma,
+                residual=correction.residuals,
+                correction_norm=correction.norm,
+                cosine=correction.cosines,
+                dropped=correction.dropped,
+                seconds=time.perf_counter() - started,
+            )
         )
         move = (correction.x0 - x0_hat).detach().nan_to_num(0, 0, 0)
         corrected = at.corrected(output, move)
@@ -172,20 +144,11 @@ class Session:
             projected, dropped = keep_finite(target.fields.to(dtype), latents.to(dtype))
             moved = rms(projected.double() - latents.double())
             rounded = target.fields.to(dtype).double()
-            self._log_terminal(moved, latents.double(), target, projected.double(), rounded, dropped)
+            self._log_terminal(terminal_record(moved, latents.double(), target, projected.double(), rounded, dropped))
         return projected
 
-    def _log_terminal(
-        self, moved: float, before: Tensor, target: Projected, after: Tensor, rounded: Tensor, dropped: int
-    ) -> None:
-        self.log.dropped += dropped
-        self.log.terminal = {
-            "moved_rms": moved,
-            "residual_before": target.violations(before),
-            "residual_after": target.violations(after),
-            "dropped": dropped,
-            "certificate": certificate(target, after, rounded),
-        }
-        if target.contradiction:
-            self.log.terminal["contradiction"] = str(target.contradiction)
-            warnings.warn(f"the terminal projection was left out: {target.contradiction}", stacklevel=2)
+    def _log_terminal(self, record: TerminalRecord) -> None:
+        self.log.dropped += record.dropped
+        self.log.terminal = record
+        if record.contradiction:
+            warnings.warn(f"the terminal projection was left out: {record.contradiction}", stacklevel=2)

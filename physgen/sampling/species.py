@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 
@@ -15,7 +15,7 @@ from physgen.observables import Observable
 FRAMES, CELLS, SPECIES = 5, 8, (1, 2, 3)
 
 
-def require_species(constraints: Sequence[Constraint], observable: Observable, grid: Grid | None) -> None:
+def require_species(constraints: Iterable[Constraint], observable: Observable, grid: Grid | None) -> None:
     """Refuse constraints that need a grid, walls or a number of species that are not there.
 
     Tried on made-up fields. What is refused for another reason may be due to their size, and is left to the first

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.constraints import Constraint
+from physgen.constraints.names import Laws, name_laws
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid, finite
-from physgen.guidance.problem import Decode, Problem, finite_samples, named, of_samples
+from physgen.guidance.problem import Decode, Problem
+from physgen.tensors import finite_samples, of_samples
 
 MEASURES = ("residual", "distance")
 
@@ -65,17 +66,15 @@ class ConstraintLoss:
 
     def __init__(
         self,
-        constraints: Sequence[Constraint],
+        constraints: Laws,
         *,
         measure: str = "residual",
         weight: Callable[[Tensor], Tensor] = explained,
         floors: Mapping[str, float] | None = None,
     ) -> None:
-        if not constraints:
-            raise InvalidArgument("constraints", constraints, "one or more constraints")
         if measure not in MEASURES:
             raise InvalidArgument("measure", measure, ", ".join(MEASURES))
-        self.constraints = named(constraints)
+        self.constraints = name_laws(constraints)
         if measure == "distance":
             for name, constraint in self.constraints.items():
                 if not constraint.projects:

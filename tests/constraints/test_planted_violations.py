@@ -157,9 +157,9 @@ def recovered(constraint: ReactionDiffusion, clips: Clips, names: dict[str, str]
     span = fields.amax((2, 3, 4), keepdim=True) - fields.amin((2, 3, 4), keepdim=True)
     generator = torch.Generator().manual_seed(0)
     noisy = fields + noise * span * torch.randn(fields.shape, generator=generator, dtype=torch.float64)
-    report = constraint.estimate(noisy, clips.grid)
-    assert np.all(report["identifiable"])
-    found = np.array([report[name] for name in names])
+    report = constraint.fit(noisy, clips.grid)
+    assert np.all(report.identifiable)
+    found = np.array([report.values[name] for name in names])
     return np.abs(found / np.array([[p[name] for p in clips.parameters] for name in names.values()]) - 1)
 
 

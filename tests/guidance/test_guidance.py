@@ -96,7 +96,7 @@ def test_correct_is_the_corrected_sample(guidance: Guidance, x0_hat: Tensor) -> 
     correction = guidance.correction(x0_hat, x_t=x0_hat, sigma=0.5)
     assert torch.equal(guidance.correct(x0_hat, x_t=x0_hat, sigma=torch.tensor(0.5)), correction.x0)
     assert correction.norm == pytest.approx(float((correction.x0 - x0_hat).square().mean().sqrt()))
-    expected = guidance.constraints[0].residual(x0_hat, None).square().mean().sqrt()
+    expected = guidance.constraints["hyperplane"].residual(x0_hat, None).square().mean().sqrt()
     assert correction.residuals == {"hyperplane": pytest.approx(float(expected))}
     assert correction.dropped == 0
 
@@ -119,7 +119,7 @@ def test_dtype_is_kept_around_float32_arithmetic(guidance: Guidance, x0_hat: Ten
 
 def test_float64_reaches_float64_precision(guidance: Guidance, x0_hat: Tensor) -> None:
     x0 = guidance.correct(x0_hat.double(), x_t=x0_hat.double(), sigma=0.9)
-    assert guidance.constraints[0].residual(x0, None).abs().max() < 1e-12
+    assert guidance.constraints["hyperplane"].residual(x0, None).abs().max() < 1e-12
 
 
 @pytest.mark.parametrize("context", [torch.no_grad(), torch.inference_mode(), torch.autocast("cpu", torch.bfloat16)])
@@ -216,7 +216,7 @@ def test_own_sampling_loop(guidance: Guidance) -> None:
         x0_hat = (1 - sigma) * x / ((1 - sigma) ** 2 + sigma**2)
         x0 = guidance.correct(x0_hat, x_t=x, sigma=sigma)
         x = x + (following - sigma) * (x - x0) / sigma
-    assert guidance.constraints[0].residual(x, None).abs().max() < 1e-12
+    assert guidance.constraints["hyperplane"].residual(x, None).abs().max() < 1e-12
 
 
 def test_citations_are_bibtex(guidance: Guidance) -> None:

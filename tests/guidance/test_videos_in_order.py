@@ -24,7 +24,8 @@ def test_a_guided_video_ends_in_order() -> None:
     assert 0 <= video.min() <= video.max() <= 1
     assert order.violations(observable(video), grid)[0].illegal == []
     assert order.satisfied(observable(video), grid).all()
-    assert 0 < log.terminal["moved_rms"] < 0.05
+    assert log.terminal
+    assert 0 < log.terminal.moved_rms < 0.05
     assert log.dropped == 0
 
 

@@ -22,9 +22,10 @@ from diffusers import (
 from torch import Tensor, nn
 
 from physgen.constraints import Constraint, Equality, MassConservation, ReactionDiffusion
+from physgen.constraints.fit import Fit
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
-from physgen.guidance import AugmentedLagrangian, ConditionalMean, PiGDM, Projection, X0Gradient
+from physgen.guidance import AugmentedLagrangian, ConditionalMean, PiGDM, Projection, Step, Update, X0Gradient
 from physgen.observables import ColourMap
 from physgen.sampling import guide
 from sampling.conftest import LinearSet
@@ -58,8 +59,8 @@ class Scripted(X0Gradient):
         super().__init__([NotANumber()])
         self.target = target
 
-    def update(self, x0: Tensor, step: Any) -> tuple[Tensor, dict[str, float]]:
-        return self.target.expand_as(x0).clone(), {}
+    def update(self, step: Step) -> Update:
+        return Update(self.target.expand_as(step.x0).clone(), {})
 
 
 @pytest.fixture(scope="module")
@@ -128,11 +129,12 @@ def test_final_latent_lies_in_a_linear_set_exactly(pipe: WanPipeline, batch: int
     with guide(pipe, Projection([constraint])) as log:
         latents = sample(pipe, batch=batch)
     assert (latents - constraint.project(latents, None)).abs().max() <= 1e-5
-    assert [entry["step"] for entry in log.steps] == [0, 1, 2, 3]
+    assert [entry.step for entry in log.steps] == [0, 1, 2, 3]
     sigmas = pipe.scheduler.sigmas[:-1].tolist()
-    assert [entry["sigma"] for entry in log.steps] == sigmas
-    assert all(entry["residual"]["linear"] > 0 and entry["seconds"] > 0 for entry in log.steps)
-    assert log.terminal["residual_after"]["linear"] < 1e-5
+    assert [entry.sigma for entry in log.steps] == sigmas
+    assert all(entry.residual["linear"] > 0 and entry.seconds > 0 for entry in log.steps)
+    assert log.terminal
+    assert log.terminal.residual_after["linear"] < 1e-5
 
 
 @pytest.mark.parametrize("steps", [2, 5, 21])
@@ -196,7 +198,7 @@ def test_steps_before_the_window_are_not_touched(pipe: WanPipeline) -> None:
     before = third(pipe)
     with guide(pipe, X0Gradient([LinearSet(LATENTS)], start=0.75)) as log:
         assert torch.equal(third(pipe), before)
-    assert [entry["step"] for entry in log.steps] == [3]
+    assert [entry.step for entry in log.steps] == [3]
 
 
 @pytest.mark.parametrize("observable", [None, DYE])
@@ -205,7 +207,7 @@ def test_nan_constraint_changes_nothing_and_is_counted(pipe: WanPipeline, observ
     with guide(pipe, Projection([NotANumber()]), observable=observable, grid=GRID) as log:
         after = sample(pipe, "pt", batch=2)
     assert torch.equal(after, before)
-    assert [entry["dropped"] for entry in log.steps] == [2] * 4
+    assert [entry.dropped for entry in log.steps] == [2] * 4
     assert log.dropped == 8 + 2
 
 
@@ -213,7 +215,7 @@ def test_parameters_collect_no_gradients(pipe: WanPipeline) -> None:
     with guide(pipe, X0Gradient([MassConservation()]), observable=DYE, grid=GRID) as log:
         latents = sample(pipe)
     assert not latents.requires_grad
-    assert log.steps[-1]["correction_norm"] > 0
+    assert log.steps[-1].correction_norm > 0
     for model in (pipe.vae, pipe.transformer):
         assert all(parameter.grad is None and parameter.requires_grad for parameter in model.parameters())
 
@@ -232,7 +234,7 @@ def test_second_derivatives_go_through_the_attention_of_an_autoencoder(models: d
     with guide(pipe, cls([MassConservation()], start=0.75), observable=DYE, grid=GRID) as log:
         sample(pipe, "pt")
     assert log.dropped == 0
-    assert log.steps[-1]["correction_norm"] > 0
+    assert log.steps[-1].correction_norm > 0
 
 
 # --- several constraints
@@ -247,33 +249,45 @@ def test_constraints_that_pull_against_each_other_are_told(pipe: WanPipeline) ->
     with guide(pipe, X0Gradient(laws), observable=DYE, grid=GRID) as log:
         sample(pipe, "pt")
     assert log.conflicts == {"more, less": pytest.approx(-1, abs=1e-3)}
-    assert all(set(entry["cosine"]) == {"more, less", "more, corner", "less, corner"} for entry in log.steps)
-    assert json.loads(json.dumps(log.steps))
+    assert all(set(entry.cosine) == {"more, less", "more, corner", "less, corner"} for entry in log.steps)
+    assert json.loads(json.dumps([step.as_json() for step in log.steps]))
 
 
 def test_a_contradiction_that_shows_only_at_the_end_leaves_the_video(pipe: WanPipeline) -> None:
     """Constants that are fitted may come to agree until then."""
 
     class Fitted(MassConservation):
+        holds = True
+
         def __init__(self, initial_mass: float) -> None:
             super().__init__(initial_mass)
-            self.parameters = "fitted"
+            self.held = False
 
-        def fixed(self, values: Any) -> MassConservation:
-            return self
+        @property
+        def fitted(self) -> tuple[str, ...]:  # type: ignore[override]
+            return () if self.held else ("something",)
 
-    laws = [Fitted(100.0), Fitted(300.0)]
+        def fit(self, fields: Tensor, grid: Grid | None) -> Fit:
+            return Fit({"something": [0.0] * len(fields)})
+
+        def with_constants(self, constants: Any) -> MassConservation:
+            law = copy.copy(self)
+            law.held = True
+            return law
+
+    laws = {"little": Fitted(100.0), "much": Fitted(300.0)}
     unguided = sample(pipe, "pt")
     with (
-        pytest.warns(UserWarning, match=r"left out.*mass_0, mass_1"),
+        pytest.warns(UserWarning, match=r"left out.*little, much"),
         guide(pipe, Projection(laws, start=0.75), observable=DYE, grid=GRID) as log,
     ):
         video = in_unit_interval(sample(pipe, "pt"))
     assert video.isfinite().all()
     assert video.shape == in_unit_interval(unguided).shape
-    assert "mass_0, mass_1" in log.terminal["contradiction"]
-    assert not any(entry["satisfied"] for entry in log.terminal["certificate"].values())
-    assert log.terminal["moved_rms"] == 0
+    assert log.terminal
+    assert "little, much" in str(log.terminal.contradiction)
+    assert not any(entry.satisfied for entry in log.certificate.values())
+    assert log.terminal.moved_rms == 0
     assert log.dropped == 1
 
 
@@ -389,9 +403,10 @@ def test_finished_video_conserves_mass_in_float32(pipe: WanPipeline, output_type
     mass = MassConservation()
     assert mass.residual(DYE(unguided), GRID).abs().max() > 1e-4
     assert mass.residual(DYE(video), GRID).abs().max() <= 1e-6
-    assert log.terminal["residual_after"]["mass"] <= 1e-6 < log.terminal["residual_before"]["mass"]
-    assert 0 < log.terminal["moved_rms"] < 0.1
-    assert json.loads(json.dumps([log.steps, log.terminal]))
+    assert log.terminal
+    assert log.terminal.residual_after["mass"] <= 1e-6 < log.terminal.residual_before["mass"]
+    assert 0 < log.terminal.moved_rms < 0.1
+    assert json.loads(json.dumps([*(step.as_json() for step in log.steps), log.terminal.as_json()]))
 
 
 def test_video_stays_in_range_and_the_log_is_honest_where_colours_cannot_add_up(models: dict[str, nn.Module]) -> None:
@@ -402,7 +417,8 @@ def test_video_stays_in_range_and_the_log_is_honest_where_colours_cannot_add_up(
         video = in_unit_interval(sample(pipe, "pt"))
     assert 0 <= video.min() <= video.max() <= 1
     residual = full.residual(dyes(video), GRID).square().mean().sqrt()
-    assert log.terminal["residual_after"]["mass"] == pytest.approx(float(residual))
+    assert log.terminal
+    assert log.terminal.residual_after["mass"] == pytest.approx(float(residual))
     assert residual > 1e-3
 
 
@@ -410,12 +426,13 @@ def test_video_stays_in_range_and_the_log_is_honest_where_colours_cannot_add_up(
 def test_the_video_that_comes_out_is_certified(pipe: WanPipeline, law: Any) -> None:
     with guide(pipe, Projection([law], start=0.75), observable=DYE, grid=GRID) as log:
         video = in_unit_interval(sample(pipe, "pt", batch=2))
-    report = log.terminal["certificate"][law.name]
-    assert report["satisfied"] is True
-    kept = law.fixed(report["constants"])
+    report = log.certificate[law.name]
+    assert report.satisfied is True
+    kept = law.with_constants(report.fit)
     residual = kept.residual(DYE(video.double()), GRID)
-    assert float(residual.abs().max()) == pytest.approx(report["residual_max"], rel=1e-6)
-    assert report["residual_rms"] == log.terminal["residual_after"][law.name] <= max(1e-6, 2 * report["rounding"])
+    assert float(residual.abs().max()) == pytest.approx(report.residual_max, rel=1e-6)
+    assert log.terminal
+    assert report.residual_rms == log.terminal.residual_after[law.name] <= max(1e-6, 2 * report.rounding)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
@@ -427,12 +444,12 @@ def test_latents_are_certified_as_they_are_returned(dtype: torch.dtype) -> None:
     with guide(pipe, Projection([constraint])) as log:
         for t in scheduler.timesteps:
             latents = scheduler.step(torch.ones_like(latents), t, latents, return_dict=False)[0]
-    report = log.terminal["certificate"]["linear"]
+    report = log.certificate["linear"]
     assert latents.dtype == dtype
-    assert report["residual_max"] == pytest.approx(float(constraint.residual(latents.double(), None).abs().max()))
-    assert report["residual_max"] == pytest.approx(report["rounding_max"])
-    assert report["residual_max"] >= torch.finfo(dtype).eps / 10
-    assert report["satisfied"] is True
+    assert report.residual_max == pytest.approx(float(constraint.residual(latents.double(), None).abs().max()))
+    assert report.residual_max == pytest.approx(report.rounding_max)
+    assert report.residual_max >= torch.finfo(dtype).eps / 10
+    assert report.satisfied is True
 
 
 def test_pictures_come_out_as_pictures(pipe: WanPipeline) -> None:
@@ -472,7 +489,7 @@ def test_guidance_decodes_as_the_pipeline_does(models: dict[str, nn.Module]) -> 
     expected = MassConservation().residual(DYE(video), GRID).square().mean().sqrt()
     with guide(pipe, X0Gradient([MassConservation()]), observable=DYE, grid=GRID) as log:
         sample(pipe, "pt", num_inference_steps=1)
-    assert log.steps[0]["residual"]["mass"] == pytest.approx(float(expected), rel=1e-4)
+    assert log.steps[0].residual["mass"] == pytest.approx(float(expected), rel=1e-4)
 
 
 def test_unclamped_decode_is_preferred(models: dict[str, nn.Module]) -> None:

@@ -291,7 +291,7 @@ def test_the_decoded_video_satisfies_the_constraint(name: str) -> None:
     with guide(world.pipe, Projection([mass]), observable=DYE, grid=GRID) as log:
         video = world.sample(output_type="pt").permute(0, 2, 1, 3, 4)
     assert mass.residual(DYE(video), GRID).abs().max() <= 1e-6
-    assert all(entry["correction_norm"] > 0 for entry in log.steps)
+    assert all(entry.correction_norm > 0 for entry in log.steps)
 
 
 @pytest.mark.parametrize("name", ["wan", "hunyuan", "cogvideox-ddim"])
@@ -305,7 +305,7 @@ def test_guidance_decodes_as_the_pipeline_does(name: str, monkeypatch: pytest.Mo
     expected = float(mass.residual(DYE((decoded[0] + 1) / 2), GRID).square().mean().sqrt())
     with guide(world.pipe, X0Gradient([mass]), observable=DYE, grid=GRID) as log:
         world.sample(output_type="pt", num_inference_steps=1)
-    assert log.steps[0]["residual"]["mass"] == pytest.approx(expected, rel=1e-4)
+    assert log.steps[0].residual["mass"] == pytest.approx(expected, rel=1e-4)
 
 
 def test_packed_latents_are_not_decoded() -> None:

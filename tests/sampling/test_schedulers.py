@@ -158,7 +158,8 @@ def test_terminal_projection_is_exact_everywhere(case: Case, linear_set: Linear)
     assert error_to(constraint, latents) <= 1e-5
     assert log.dropped == 0
     assert len(log.steps) == len(scheduler.timesteps)
-    assert log.terminal["residual_after"]["linear"] <= log.terminal["residual_before"]["linear"] + 1e-5
+    assert log.terminal
+    assert log.terminal.residual_after["linear"] <= log.terminal.residual_before["linear"] + 1e-5
 
 
 def test_how_many_are_exact() -> None:
@@ -267,7 +268,7 @@ def test_a_model_that_says_nan_is_counted_and_goes_on(case: Case, linear_set: Li
         latents = loop(scheduler, x, 8)
     assert error_to(constraint, latents[:1]) <= 1e-5
     assert latents[1].isnan().any()
-    assert [entry["dropped"] for entry in log.steps] == [1] * len(scheduler.timesteps)
+    assert [entry.dropped for entry in log.steps] == [1] * len(scheduler.timesteps)
 
 
 # --- new noise

@@ -53,7 +53,8 @@ class Meter:
         failures = []
         for name, constraint in self.constraints.items():
             try:
-                found["constraints"][name] = measure(fields, constraint, grid, tolerance=self.config.tolerance)
+                report = measure(fields, constraint, grid, tolerance=self.config.tolerance)
+                found["constraints"][name] = report.as_json()
             except Exception as error:  # another constraint may well be measured on this clip
                 failures.append(f"{name}: {reason(error)}")
         found["error"] = "; ".join(failures) or None

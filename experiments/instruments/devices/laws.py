@@ -17,7 +17,7 @@ _MASS, _PHASE_ORDER = MassConservation(maximum=None), PhaseOrder()
 
 def mass(clip: Clip) -> float:
     """Largest residual of `MassConservation`."""
-    return float(measure(_tensor(clip.field), _MASS, clip.grid, tolerance=0.0)["residual_max"])
+    return float(measure(_tensor(clip.field), _MASS, clip.grid, tolerance=0.0).residual_max)
 
 
 def reaction_diffusion(clip: Clip) -> float:
@@ -35,7 +35,7 @@ def reaction_diffusion(clip: Clip) -> float:
 
 def phase_order(clip: Clip) -> float:
     """Residual of `PhaseOrder`."""
-    return float(measure(_tensor(clip.field), _PHASE_ORDER, clip.grid, tolerance=0.0)["residual_max"])
+    return float(measure(_tensor(clip.field), _PHASE_ORDER, clip.grid, tolerance=0.0).residual_max)
 
 
 def phases(clip: Clip) -> float:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.experiments.draw.videos import decode, moments
+from physgen.experiments.draw.references import decode, moments
 from physgen.experiments.instruments.nulls import RECONSTRUCTION, SIMULATOR
 from physgen.experiments.instruments.subject import Subject
 from physgen.simulators import GRAMMARS, SIMULATORS

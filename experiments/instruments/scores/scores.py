@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from physgen.drawn import AFTERWARDS, GUIDED, UNGUIDED
+from physgen.experiments.draw.references import RECONSTRUCTION, SIMULATOR
 from physgen.experiments.instruments.judge import InstrumentJudge
-from physgen.experiments.instruments.scores.arms import ARMS, GUIDED, PROJECTED, RECONSTRUCTION, SIMULATOR, UNGUIDED
+from physgen.experiments.instruments.scores.arms import ARMS
 from physgen.experiments.measure.distances import Interval, mean_interval
 from physgen.experiments.measure.tables import Cell, Table
 from physgen.experiments.microworldbench.judges.base import Judge, RandomJudge
@@ -25,9 +27,9 @@ COLUMNS = ("average", *DIMENSIONS)
 PAIRS = (
     (SIMULATOR, RECONSTRUCTION),
     (RECONSTRUCTION, UNGUIDED),
-    (PROJECTED, UNGUIDED),
+    (AFTERWARDS, UNGUIDED),
     (GUIDED, UNGUIDED),
-    (GUIDED, PROJECTED),
+    (GUIDED, AFTERWARDS),
 )
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from physgen.experiments.draw.certified import warnings_of
-from physgen.experiments.draw.drawing import Physics, Request, draw, opened, outcome
-from physgen.experiments.draw.physics import check_request, physics_of, remarks
+from physgen.drawn import GUIDED, UNGUIDED, Request, draw
+from physgen.experiments.draw.measured import measure, outcome, warnings_of
+from physgen.experiments.draw.physics import Physics, check_request, open_world, physics_of, remarks
 from physgen.experiments.draw.rules import AUTO, chosen, decide
 from physgen.experiments.evaluate import resume
 from physgen.experiments.microworldbench.generation.generated import Failure, write_summary
@@ -74,7 +74,7 @@ def check_all(config: BenchmarkConfig, planned: Sequence[Item]) -> None:
 
 def make(config: BenchmarkConfig, todo: Sequence[Item], layout: Layout) -> list[Failure]:
     """Load the world once and make videos one by one; one that fails is left for the next run."""
-    world, failures = opened(config.world, config.device), []
+    world, failures = open_world(config.world, config.device), []
     world.pipe.set_progress_bar_config(disable=True)
     for item in tqdm(todo, unit="video", disable=None):
         try:
@@ -89,11 +89,14 @@ def write(config: BenchmarkConfig, world: World, layout: Layout, item: Item) -> 
     """Make one video: both its files, and then its record."""
     asked = Asked.of(config, item)
     prompt, physics = asked.request.prompt, asked.physics(config)
-    result = draw(world, asked.request, physics)
-    compare = config.compare and physics.guidance
-    free = draw(world, asked.request, replace(physics, guidance=None)) if compare else None
+    main = GUIDED if physics.guidance else UNGUIDED
+    arms = [GUIDED, UNGUIDED] if config.compare and physics.guidance else [main]
+    scale: dict[str, Any] = {"observable": physics.observable, "grid": physics.grid}
+    drawn = draw(world, asked.request, physics.guidance, **scale, arms=arms).arms
+    result = measure(drawn[main], physics)
+    free = measure(drawn[UNGUIDED], physics) if len(drawn) > 1 else None
     dy, dx = physics.grid.spacing
-    video = Video(result.video[0].transpose(0, 1), spacing=(dy, dx), dt=physics.grid.dt, prompt=prompt)
+    video = Video(result.arm.video[0].transpose(0, 1), spacing=(dy, dx), dt=physics.grid.dt, prompt=prompt)
     with layout.writing(item) as (mp4, tiff):
         write_mp4(mp4, video, world.fps)
         write_tiff(tiff, video)
@@ -105,9 +108,9 @@ def write(config: BenchmarkConfig, world: World, layout: Layout, item: Item) -> 
         "guided": physics.guidance is not None,
         "chosen": list(asked.constraint),
         "decision": decide(prompt, config.world).record() if AUTO in config.constraint else None,
-        "notes": [*asked.notes, *remarks(world, prompt, asked.constraint), *warnings_of(result.log)],
+        "notes": [*asked.notes, *remarks(world, prompt, asked.constraint), *warnings_of(result.arm.log)],
         "ignored_words": world.ignored_words(prompt),
-        "wall_time_s": result.seconds,
+        "wall_time_s": result.arm.seconds,
         **outcome(result, free),
     }
     write_json_atomic(layout.record(item), record)

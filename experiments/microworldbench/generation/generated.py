@@ -76,7 +76,7 @@ def by_rule(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for record in records:
         rule_of = record["decision"]["rule_of"] if record["decision"] else {}
-        for name, report in zip(record["chosen"], record["constraints"].values(), strict=True):
+        for name, report in record["constraints"].items():
             found.setdefault((name, rule_of.get(name, "given")), []).append(report)
     return [
         {

@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from urllib.parse import quote
 
-from physgen.experiments.draw.certified import verdict
+from physgen.experiments.draw.measured import verdict
 from physgen.experiments.pages.gallery.entry import Entry
 from physgen.experiments.pages.gallery.sprite import Sprite
 
@@ -31,7 +31,7 @@ class Card:
     @property
     def certificate(self) -> list[str]:
         """A line for each certified law."""
-        return [f"{name} {verdict(dict(entry))}" for name, entry in self.entry.certificate.items()]
+        return [f"{name} {verdict(entry)}" for name, entry in self.entry.certificate.items()]
 
     @property
     def facets(self) -> dict[str, str]:

@@ -60,7 +60,7 @@ def entry_of(folder: Path, config: Mapping[str, Any], metrics: Mapping[str, Any]
         seed=int(metrics["seed"]),
         laws=laws,
         guidance=guidance if source == "world" else str(source),
-        violation=violation(metrics, laws, "residual_rms"),
+        violation=violation(metrics, "residual_rms"),
         drift=value(metrics.get("drift", metrics.get("quality", {}).get("mass_drift"))),
         seconds=value(metrics["wall_time_s"]),
         nfe=value(metrics["nfe"]),
@@ -78,7 +78,7 @@ def unguided(guided: Entry) -> Entry:
         guided,
         stem="unguided",
         guidance="none",
-        violation=violation(metrics, guided.laws, "unguided_residual_rms"),
+        violation=violation(metrics, "unguided_residual_rms"),
         drift=value(metrics["unguided_drift"]),
         seconds=value(metrics["unguided_wall_time_s"]),
         nfe=None,
@@ -86,13 +86,11 @@ def unguided(guided: Entry) -> Entry:
     )
 
 
-def violation(metrics: Mapping[str, Any], laws: tuple[str, ...], key: str) -> dict[str, float | None]:
-    """The rms residual of each law: `ablate` has them by the names of ``conf/constraint``, `sample` in their order."""
+def violation(metrics: Mapping[str, Any], key: str) -> dict[str, float | None]:
+    """The rms residual of each law by name."""
     if "violation" in metrics:
         return {str(name): value(number) for name, number in metrics["violation"].items()}
-    measured = metrics["constraints"]
-    names = laws if len(laws) == len(measured) else tuple(measured)
-    return {name: value(entry[key]) for name, entry in zip(names, measured.values(), strict=True)}
+    return {str(name): value(entry[key]) for name, entry in metrics["constraints"].items()}
 
 
 def value(number: object) -> float | None:

@@ -12,7 +12,7 @@ from physgen.experiments.paper.spec import FigureSpec
 
 LOOKS = {
     "unguided": (GREY, "x", "prompt alone"),
-    "unguided + projection": (ORANGE, "s", "projected afterwards"),
+    "afterwards": (ORANGE, "s", "projected afterwards"),
     "projection": (BLUE, "o", "projection"),
     SIMULATOR: (BLACK, "+", "simulator"),
 }

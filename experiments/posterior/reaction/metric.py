@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.constraints import Constraint
-from physgen.guidance.base import Guidance, Step
+from physgen.constraints.names import Laws
+from physgen.guidance.base import Guidance, Step, Update
 from physgen.guidance.solve.least_norm import least_norm
 from physgen.guidance.solve.linearisation import Linearisation
 
@@ -67,14 +66,14 @@ class MetricProjection(Guidance):
     [[4.0, 3.0]]
     """
 
-    def __init__(
-        self, constraints: Sequence[Constraint], ensemble: Ensemble, *, terminal: bool = True, **knobs: Any
-    ) -> None:
+    derivatives = 2
+
+    def __init__(self, constraints: Laws, ensemble: Ensemble, *, terminal: bool = True, **knobs: Any) -> None:
         super().__init__(constraints, terminal=terminal, **knobs)
         self.ensemble = ensemble
 
-    def update(self, x0: Tensor, step: Step) -> tuple[Tensor, dict[str, float]]:
-        at = Linearisation(step.problem, x0)
+    def update(self, step: Step) -> Update:
+        x0, at = step.x0.detach(), Linearisation(step.problem, step.x0, step.fields)
         root = self.ensemble.root(step.sigma).to(x0)
         active = ~at.inequality | (at.residual > 0)
 
@@ -86,7 +85,7 @@ class MetricProjection(Guidance):
 
         found = least_norm(jvp, vjp, -(active * at.residual), steps=PRODUCTS, tolerance=TOLERANCE)
         move = (vjp(found.values) @ root.T).view_as(x0)
-        return x0 + move, step.problem.violations(at.fields)
+        return Update(x0 + move, at.rms)
 
     def citation(self) -> str:
         return """@article{evensen1994enkf,

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from physgen.constraints.fit import Fit
 from physgen.errors import Contradiction
-from physgen.guidance.problem import Problem, finite_samples, rms
+from physgen.guidance.problem import Problem
+from physgen.tensors import finite_samples, rms
 
 #: what a float32 residual of order one can reach
 TOLERANCE = 1e-6
@@ -21,8 +23,8 @@ ROUNDINGS = 4
 
 
 @dataclass(frozen=True)
-class Projected:
-    """Projected `fields` ``[B, ...]`` and the problem of each sample, its fitted constants fixed to what they were.
+class ProjectedFields:
+    """Projected `fields` ``[B, ...]`` and the problem of each sample, its fitted constants held at what they were.
 
     Fields are NaN where there are none; `contradiction` says why no sample has any, where equalities cannot hold
     together.
@@ -46,17 +48,41 @@ class Projected:
         return {name: rms(part) for name, part in self.residuals(fields, Problem.violated).items()}
 
 
-@torch.no_grad()
-def certificate(
-    projected: Projected, seen: Float[Tensor, "B *shape"], rounded: Float[Tensor, "B *shape"]
-) -> dict[str, dict[str, Any]]:
-    """What the fields that were delivered violate, in float64, with the constants that they were projected with.
+@dataclass(frozen=True)
+class Certificate:
+    """What delivered fields violate of one constraint, in float64, with the constants of their projection.
 
-    Of every constraint: `kind`; `residual_rms` and `residual_max` (positive parts, of an inequality); `rounding` and
-    `rounding_max`, RMS and largest change of the residual when nothing but rounding happens to the exact fields;
-    `tolerance`, the larger of 1e-6 and 4 `rounding_max`; whether it is `satisfied`, in the constraint's own sense, by
-    every sample; and its fitted `constants`, as `estimate` returns them (those of the delivered fields where the
-    constraint cannot fix them).
+    Attributes:
+        kind: of the constraint.
+        residual_rms, residual_max: dimensionless (positive parts, of an inequality).
+        rounding, rounding_max: RMS and largest change of the residual when nothing but rounding happens to the exact
+            fields.
+        tolerance: the larger of 1e-6 and 4 `rounding_max`.
+        satisfied: whether every sample holds it, in the constraint's own sense.
+        fit: its fitted constants, of each finite sample (those of the delivered fields where none were held).
+        reading: what else it reads off the delivered fields, see `Constraint.describe`.
+    """
+
+    kind: str
+    residual_rms: float
+    residual_max: float
+    rounding: float
+    rounding_max: float
+    tolerance: float
+    satisfied: bool
+    fit: Fit = field(default_factory=Fit)
+    reading: dict[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The certificate as ``metrics.json`` has it: a fit of nothing is null."""
+        return asdict(self) | {"fit": asdict(self.fit) if self.fit.values else None}
+
+
+@torch.no_grad()
+def certify(
+    projected: ProjectedFields, seen: Float[Tensor, "B *shape"], rounded: Float[Tensor, "B *shape"]
+) -> dict[str, Certificate]:
+    """The certificate of each constraint.
 
     Args:
         projected: exact fields and constants.
@@ -68,45 +94,50 @@ def certificate(
     >>> from physgen.constraints import Equality
     >>> law, x = Equality(lambda x: x.sum(1) - 1.0), torch.full((1, 3), 1 / 3, dtype=torch.float64)
     >>> stored = x.float().double()
-    >>> report = certificate(Projected(x, (Problem({"sum": law}),)), stored, stored)["sum"]
-    >>> report["satisfied"], report["residual_max"] == report["rounding"]
+    >>> found = certify(ProjectedFields(x, (Problem({"sum": law}),)), stored, stored)["sum"]
+    >>> found.satisfied, found.residual_max == found.rounding
     (True, True)
     """
     delivered = projected.residuals(seen, Problem.violated)
     exact, inexact = (projected.residuals(fields, Problem.residuals) for fields in (projected.fields, rounded))
-    complete = bool(finite_samples(seen).all())
-    report = {}
+    pairs = list(zip(projected.problems, seen.split(1), strict=True))
+    usable = [(problem, x) for problem, x in pairs if finite_samples(x)]
+    found = {}
     for name, residual in delivered.items():
         change = inexact[name] - exact[name]
         tolerance = max(TOLERANCE, ROUNDINGS * _largest(change))
-        held = [p.only([name]).satisfied(x, tolerance) for p, x in zip(projected.problems, seen.split(1), strict=True)]
-        report[name] = {
-            "kind": projected.problems[0].constraints[name].kind,
-            "residual_rms": rms(residual),
-            "residual_max": _largest(residual),
-            "rounding": rms(change),
-            "rounding_max": _largest(change),
-            "tolerance": tolerance,
-            "satisfied": complete and all(held),
-            "constants": _constants(projected.problems, name, seen),
-        }
-    return report
+        found[name] = Certificate(
+            kind=projected.problems[0].constraints[name].kind,
+            residual_rms=rms(residual),
+            residual_max=_largest(residual),
+            rounding=rms(change),
+            rounding_max=_largest(change),
+            tolerance=tolerance,
+            satisfied=len(usable) == len(pairs) and all(p.only([name]).satisfied(x, tolerance) for p, x in usable),
+            fit=_joined([_fit(p, name, x) for p, x in usable]),
+            reading=_concatenated([p.constraints[name].describe(x, p.grid) for p, x in usable]),
+        )
+    return found
+
+
+def _fit(problem: Problem, name: str, seen: Tensor) -> Fit:
+    return problem.fits.get(name) or problem.constraints[name].fit(seen, problem.grid)
+
+
+def _joined(fits: list[Fit]) -> Fit:
+    """Fits of single samples as that of all of them."""
+    parts = [asdict(fit) for fit in fits]
+    return Fit(
+        _concatenated([part["values"] for part in parts]),
+        _concatenated([part["errors"] for part in parts]),
+        *([value for part in parts for value in part[key]] for key in ("condition", "identifiable", "explained")),
+    )
+
+
+def _concatenated(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Lists of each sample as lists of all, by name."""
+    return {name: [value for part in parts for value in part[name]] for name in (parts[0] if parts else {})}
 
 
 def _largest(values: Tensor) -> float:
     return float(values.abs().max()) if len(values) else math.nan
-
-
-def _constants(problems: tuple[Problem, ...], name: str, seen: Tensor) -> dict[str, Any]:
-    """Values of each finite sample, one list for each constant."""
-    values: dict[str, list[Any]] = {}
-    for problem, sample in zip(problems, seen.split(1), strict=True):
-        if not finite_samples(sample):
-            continue
-        constraint = problem.constraints[name]
-        found = problem.constants.get(name) or (
-            constraint.estimate(sample, problem.grid) if constraint.parameters == "fitted" else {}
-        )
-        for key, value in found.items():
-            values.setdefault(key, []).extend(value if isinstance(value, list) else [value])
-    return values

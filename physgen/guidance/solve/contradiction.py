@@ -13,8 +13,9 @@ from torch import Tensor
 
 from physgen.constraints import PhaseOrder, ReactionDiffusion
 from physgen.errors import Contradiction
-from physgen.guidance.problem import Problem, finite_samples
+from physgen.guidance.problem import Problem
 from physgen.guidance.solve.gauss_newton import Nearest, nearest
+from physgen.tensors import finite_samples
 
 UNBOUNDED = (-math.inf, math.inf)
 #: residual below which equalities that are not met exactly do not contradict each other
@@ -65,7 +66,7 @@ def require_consistent(problem: Problem, x: Float[Tensor, "B *shape"]) -> None:
     names = [
         name
         for name, constraint in problem.constraints.items()
-        if constraint.kind == "equality" and name not in problem.fitted and not isinstance(constraint, DEAR)
+        if constraint.kind == "equality" and name not in problem.held and not isinstance(constraint, DEAR)
     ]
     if len(names) < 2:
         return

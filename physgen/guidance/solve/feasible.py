@@ -11,9 +11,10 @@ from torch import Tensor
 from physgen.constraints import Constraint
 from physgen.errors import NoSolution
 from physgen.grid import Grid
-from physgen.guidance.problem import Problem, finite_samples
+from physgen.guidance.problem import Problem
 from physgen.guidance.solve.contradiction import UNBOUNDED, contradiction, hopeless, require_consistent
 from physgen.guidance.solve.gauss_newton import nearest
+from physgen.tensors import finite_samples
 
 #: times that closed forms are applied in turn, before Gauss-Newton steps are taken
 ROUNDS = 10

@@ -9,9 +9,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from physgen.guidance.problem import Problem, of_samples
+from physgen.guidance.problem import Problem
 from physgen.guidance.solve.least_norm import least_norm
 from physgen.guidance.solve.linearisation import Linearisation
+from physgen.tensors import of_samples
 
 #: Newton steps on the multipliers of a linearised problem, halvings of one of them, and of a step on the samples
 SETS, SHORTEST, HALVINGS = 40, 20, 4

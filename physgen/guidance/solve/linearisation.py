@@ -9,6 +9,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from physgen.errors import InvalidArgument
 from physgen.guidance.problem import Problem
+from physgen.tensors import finite_samples, rms
 
 
 class Linearisation:
@@ -16,6 +17,11 @@ class Linearisation:
 
     The graph of h is built once. J^T w is one backward pass through it; J v is one through that backward pass, which is
     linear in w: J v = d/dw <J^T w, v>. Memory is that of the graph: never a dense Jacobian.
+
+    Args:
+        problem: the constraints.
+        x: the point; with `fields`, a leaf.
+        fields: of it, with a graph that can be differentiated twice; they are decoded where None.
 
     Attributes:
         x: the point ``[B, ...]``.
@@ -34,21 +40,31 @@ class Linearisation:
     ([[24.0]], [[6.0, 8.0]], [[6.0]])
     """
 
-    def __init__(self, problem: Problem, x: Float[Tensor, "B *shape"]) -> None:
-        self.x = x.detach().requires_grad_()
-        with sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative
-            fields = problem.fields(self.x)
+    def __init__(self, problem: Problem, x: Float[Tensor, "B *shape"], fields: Tensor | None = None) -> None:
+        self.x = x if fields is not None else x.detach().requires_grad_()
+        if fields is None:
+            with sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative
+                fields = problem.fields(self.x)
         residuals = problem.residuals(fields)
         self._residual = torch.cat(list(residuals.values()), 1)
         if not self._residual.requires_grad:
             raise InvalidArgument("decode", problem.decode, "differentiable maps from samples to fields")
         self.fields, self.residual = fields.detach(), self._residual.detach()
+        self._problem = problem
+        self._sizes = {name: part.shape[1] for name, part in residuals.items()}
         inequality = [
             torch.full((residual.shape[1],), problem.constraints[name].kind == "inequality", device=x.device)
             for name, residual in residuals.items()
         ]
         self.inequality: Bool[Tensor, "M"] = torch.cat(inequality)
         self._transposed: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def rms(self) -> dict[str, float]:
+        """RMS of each constraint's residual (of its positive part, of an inequality), NaN where no sample is finite."""
+        parts = self.residual.split(list(self._sizes.values()), 1)
+        positive = self._problem.positive(dict(zip(self._sizes, parts, strict=True)))
+        return {name: rms(part[finite_samples(part)]) for name, part in positive.items()}
 
     def vjp(self, w: Float[Tensor, "B M"]) -> Float[Tensor, "B *shape"]:
         """J^T w."""

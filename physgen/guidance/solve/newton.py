@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physgen.errors import InvalidArgument
-from physgen.guidance.problem import Problem, finite_samples, of_samples
+from physgen.guidance.problem import Problem, rms_of
+from physgen.tensors import finite_samples, of_samples
 
 #: relative ridge of the system of several constraints: keeps the step short where they pull against each other
 RIDGE = 1e-3
@@ -35,38 +36,42 @@ def limited(move: Float[Tensor, "B *shape"], limit: float) -> Float[Tensor, "B *
 class Norms:
     """Norms rho_i = ||r_i|| of the residuals at a point and their gradients, one backward pass per constraint.
 
+    Args:
+        problem: the constraints.
+        x: the point; with `fields`, a leaf.
+        fields: of it, with their graph, which is used up; they are decoded where None.
+
     Attributes:
         excess: rho_i less the constraint's own noise floor, at least 0, ``[B, K]``.
         gradients: of rho_i, a list of K ``[B, ...]``; 0 where nothing exceeds the floor.
-        fields: what the constraints saw, detached.
+        rms: RMS residual of each constraint.
+        cosines: mean cosine of each pair of gradients, over the samples where neither is 0 or NaN.
 
     Raises:
         InvalidArgument: fields that do not depend differentiably on the samples.
     """
 
-    def __init__(self, problem: Problem, x: Float[Tensor, "B *shape"]) -> None:
-        z = x.detach().requires_grad_()
-        fields = problem.fields(z)
-        losses = problem.losses(fields)
-        self.fields = fields.detach()
+    def __init__(self, problem: Problem, x: Float[Tensor, "B *shape"], fields: Tensor | None = None) -> None:
+        z = x if fields is not None else x.detach().requires_grad_()
+        violations = problem.violation(problem.fields(z) if fields is None else fields)
+        self.rms = rms_of(violations)
         excess, self.gradients = [], []
-        for name, loss in losses.items():
+        for left, (name, violation) in zip(reversed(range(len(violations))), violations.items(), strict=True):
+            loss = violation.loss
             if not loss.requires_grad and bool(loss.isfinite().any()):
                 raise InvalidArgument("decode", problem.decode, "differentiable maps from samples to fields")
-            norm = (2 * loss.detach()[:, 0]).sqrt().to(x.dtype)
+            norm = (2 * loss.detach()).sqrt().to(x.dtype)
             above = (norm - problem.constraints[name].noise_floor).clamp(min=0)
             excess.append(above)
             if not loss.requires_grad:
                 self.gradients.append(torch.full_like(x, math.nan))
                 continue
-            (gradient,) = torch.autograd.grad(loss.sum(), z, retain_graph=True)
+            (gradient,) = torch.autograd.grad(loss.sum(), z, retain_graph=left > 0)
             self.gradients.append(gradient * of_samples(torch.where(above == 0, 0, 1 / norm), x))
         self.excess = torch.stack(excess, 1)
-        for pair, cosine in self._cosines(list(losses)).items():
-            problem.cosines.setdefault(pair, cosine)
+        self.cosines = self._cosines(list(violations))
 
     def _cosines(self, names: list[str]) -> dict[str, float]:
-        """Mean cosine of each pair of gradients, over the samples where neither is 0 or NaN."""
         directions = [F.normalize(gradient.flatten(1).double()) for gradient in self.gradients]
         moving = [gradient.flatten(1).any(1) & finite_samples(gradient) for gradient in self.gradients]
         pairs = {
@@ -94,23 +99,23 @@ class Norms:
 
 
 def newton_steps(
-    problem: Problem, x0: Float[Tensor, "B *shape"], *, steps: int, limit: float
-) -> tuple[Tensor, dict[str, float]]:
-    """Newton steps towards rho_i = floor_i for all constraints at once; and the RMS residuals at `x0`.
+    problem: Problem, x0: Float[Tensor, "B *shape"], fields: Tensor | None = None, *, steps: int, limit: float
+) -> tuple[Tensor, Norms]:
+    """Newton steps towards rho_i = floor_i for all constraints at once; and the norms at `x0`.
 
-    One decode per step, and one backward pass per constraint. The whole move has an RMS of at most `limit`. A sample
-    comes back NaN where its fields, loss or step are not finite, which includes a violated constraint without a
-    gradient.
+    One decode per step, the first of which is `fields` where they are given, see `Norms`, and one backward pass per
+    constraint. The whole move has an RMS of at most `limit`. A sample comes back NaN where its fields, loss or step are
+    not finite, which includes a violated constraint without a gradient.
 
     >>> from physgen.constraints import Equality
     >>> problem = Problem({"sum": Equality(lambda x: x.sum(1) - 1.0), "first": Equality(lambda x: x[:, 0])})
     >>> newton_steps(problem, torch.ones(1, 3), steps=3, limit=1.0)[0].round(decimals=3).abs().tolist()
     [[0.0, 0.5, 0.5]]
     """
-    residuals: dict[str, float] = {}
-    z = x0
-    for _ in range(steps):
+    first = norms = Norms(problem, x0, fields)
+    start = x0.detach()
+    z = start + limited(norms.step(), limit)
+    for _ in range(steps - 1):
         norms = Norms(problem, z)
-        residuals = residuals or problem.violations(norms.fields)
-        z = x0 + limited(z + norms.step() - x0, limit)
-    return z.detach(), residuals
+        z = start + limited(z + norms.step() - start, limit)
+    return z.detach(), first

@@ -9,7 +9,7 @@ import diffusers
 from torch import Tensor
 
 from physgen.errors import InvalidArgument
-from physgen.observables import Observable
+from physgen.observables import Observable, observe
 from physgen.sampling.decoding.decode import decode
 
 
@@ -42,16 +42,3 @@ class Decoder:
     def _channels(self, name: str, default: float, like: Tensor) -> Tensor | float:
         values = getattr(self.vae.config, name, None)
         return default if values is None else like.new_tensor(values).view(1, -1, 1, 1, 1)
-
-
-def observe(observable: Observable, video: Tensor) -> Tensor:
-    """Fields of a video in [0, 1].
-
-    Raises:
-        InvalidArgument: fields of another shape than `observable` says.
-    """
-    fields = observable(video)
-    expected = (len(video), len(observable.species), *video.shape[2:])
-    if fields.shape != expected:
-        raise InvalidArgument("observable", f"fields {list(fields.shape)}", f"fields {list(expected)}")
-    return fields

@@ -14,6 +14,7 @@ from scipy.optimize import curve_fit
 from scipy.special import lambertw
 from torch import Tensor
 
+from physgen.constraints.fit import Fit
 from physgen.constraints.kinetics.compartments import LONG, Compartments
 from physgen.constraints.kinetics.constraint import FLOOR, Kinetics
 from physgen.equations.reaction_system import ReactionSystem
@@ -88,8 +89,8 @@ truths = pytest.mark.parametrize("name", TRUTH)
 def test_exact_solutions_satisfy(name: str) -> None:
     build, fields = TRUTH[name]
     constraint = build()
-    assert constraint.parameters == "fixed"
-    assert constraint.estimate(fields(), GRID) == {}
+    assert not constraint.fitted
+    assert constraint.fit(fields(), GRID) == Fit()
     residual = constraint.residual(fields(), GRID)
     assert residual.shape == fields().shape[:3]
     assert residual.abs().max() < 1e-6
@@ -121,8 +122,8 @@ def test_regions_are_compartments() -> None:
         INERT, exchange=[("left", "right", (0.01, 10.0))], volumes={"left": 1, "right": 3}, regions=regions
     )
     assert constraint.residual(fields, GRID).abs().max() < 1e-5
-    estimate: Any = constraint.estimate(fields, GRID)
-    assert estimate["exchange_left_right"][0] == pytest.approx(0.6, rel=1e-4)
+    estimate = constraint.fit(fields, GRID)
+    assert estimate.values["exchange_left_right"][0] == pytest.approx(0.6, rel=1e-4)
 
 
 def test_exchange_conserves_mass() -> None:
@@ -215,11 +216,11 @@ fits = pytest.mark.parametrize("name", FITS)
 def test_clean_parameters_are_recovered(name: str) -> None:
     build, means, expected = FITS[name]
     constraint, fields = build(), noisy(means(), 0, 0)
-    assert constraint.parameters == "fitted"
-    estimate: Any = constraint.estimate(fields, GRID)
+    assert constraint.fitted
+    estimate = constraint.fit(fields, GRID)
     for key, value in expected.items():
-        assert estimate[key][0] == pytest.approx(value, rel=1e-4)
-    assert estimate["identifiable"] == [True]
+        assert estimate.values[key][0] == pytest.approx(value, rel=1e-4)
+    assert estimate.identifiable == [True]
     assert constraint.residual(fields, GRID).abs().max() < 1e-4
 
 
@@ -227,9 +228,9 @@ def test_clean_parameters_are_recovered(name: str) -> None:
 def test_noisy_parameters_are_recovered_with_their_errors(name: str) -> None:
     """5 % noise on every mean: the middle of three fits is within a tenth, the errors are those seen."""
     build, means, expected = FITS[name]
-    estimate: Any = build().estimate(noisy(means(), 0.05, 1, samples=3), GRID)
+    estimate = build().fit(noisy(means(), 0.05, 1, samples=3), GRID)
     for key, value in expected.items():
-        found, error = np.array(estimate[key]), np.array(estimate[f"{key}_error"])
+        found, error = np.array(estimate.values[key]), np.array(estimate.errors[key])
         assert np.median(found) == pytest.approx(value, rel=0.1)
         assert (np.abs(found - value) < 5 * error).all()
         assert (error < 0.4 * value).all()
@@ -237,10 +238,10 @@ def test_noisy_parameters_are_recovered_with_their_errors(name: str) -> None:
 
 def test_both_constants_of_an_enzyme_from_one_curve() -> None:
     constraint = Kinetics("michaelis_menten", {"Vmax": (0.01, 10.0), "Km": (0.01, 10.0)}, {"P": 0.0})
-    estimate: Any = constraint.estimate(video(*michaelis_menten()), GRID)
-    assert estimate["Vmax"][0] == pytest.approx(0.8, rel=1e-3)
-    assert estimate["Km"][0] == pytest.approx(0.5, rel=1e-3)
-    assert estimate["identifiable"] == [True]
+    estimate = constraint.fit(video(*michaelis_menten()), GRID)
+    assert estimate.values["Vmax"][0] == pytest.approx(0.8, rel=1e-3)
+    assert estimate.values["Km"][0] == pytest.approx(0.5, rel=1e-3)
+    assert estimate.identifiable == [True]
 
 
 def test_fixed_constants_where_the_rate_has_no_derivative() -> None:
@@ -250,23 +251,21 @@ def test_fixed_constants_where_the_rate_has_no_derivative() -> None:
     root = ReactionSystem(["c"], ["k", "delta"], ["sqrt(k) - delta*c"])
     for system, fixed, initial in (("hill_activation", hill, {"A": 0.0, "P": 1.0}), (root, {"k": 0.0}, {"c": 1.0})):
         fields = torch.stack([0 * TIME, decaying][-len(initial) :])[None, :, :, None, None]
-        estimate: Any = Kinetics(system, fixed | {"delta": (0.1, 10.0)}, initial).estimate(fields, GRID)
-        assert estimate["delta"][0] == pytest.approx(0.7, rel=1e-5)
-        assert estimate["identifiable"] == [True]
+        estimate = Kinetics(system, fixed | {"delta": (0.1, 10.0)}, initial).fit(fields, GRID)
+        assert estimate.values["delta"][0] == pytest.approx(0.7, rel=1e-5)
+        assert estimate.identifiable == [True]
 
 
 def test_constants_that_the_data_do_not_tell_apart_are_reported() -> None:
     """Far from saturation only Vmax/Km counts; without exchange over equal halves, no volume does."""
     scarce = torch.exp(-0.8 * TIME)
     enzyme = Kinetics("michaelis_menten", {"Vmax": (10.0, 1e5), "Km": (10.0, 1e5)}, {"S": 1.0, "P": 0.0})
-    estimate: Any = enzyme.estimate(video(scarce, 1 - scarce), GRID)
-    assert estimate["identifiable"] == [False]
-    assert estimate["Vmax"][0] / estimate["Km"][0] == pytest.approx(0.8, rel=0.01)
-    even: Any = Kinetics(INERT, exchange=[("left", "right", (0.01, 10.0))]).estimate(
-        video(scarce * 0 + 1, scarce * 0 + 1), GRID
-    )
-    assert even["identifiable"] == [False]
-    assert math.isinf(even["exchange_left_right_error"][0])
+    estimate = enzyme.fit(video(scarce, 1 - scarce), GRID)
+    assert estimate.identifiable == [False]
+    assert estimate.values["Vmax"][0] / estimate.values["Km"][0] == pytest.approx(0.8, rel=0.01)
+    even = Kinetics(INERT, exchange=[("left", "right", (0.01, 10.0))]).fit(video(scarce * 0 + 1, scarce * 0 + 1), GRID)
+    assert even.identifiable == [False]
+    assert math.isinf(even.errors["exchange_left_right"][0])
 
 
 def test_detached_fit_has_the_exact_gradient() -> None:
@@ -367,8 +366,8 @@ def test_exchange_of_real_bacteria_after_bleaching_a_pole(shared: Path) -> None:
     fields = poles(shared, 13)
     assert fields.shape == (1, 2, 12, 1)
     constraint = frap((0.1, 100.0))
-    estimate: Any = constraint.estimate(fields, FRAP_GRID)
-    rate, error = (estimate[f"exchange_bleached_unbleached{end}"][0] for end in ("", "_error"))
+    estimate = constraint.fit(fields, FRAP_GRID)
+    rate, error = (part["exchange_bleached_unbleached"][0] for part in (estimate.values, estimate.errors))
     assert rate == pytest.approx(0.0089, abs=1e-4)
     assert error == pytest.approx(0.0004, abs=1e-4)
     bleached, unbleached = fields[0, :, :, 0].numpy()
@@ -379,8 +378,8 @@ def test_exchange_of_real_bacteria_after_bleaching_a_pole(shared: Path) -> None:
 
     (closed, _), _ = curve_fit(filling, FRAP_GRID.dt * np.arange(len(bleached)), bleached, (0.01, 0.0))
     assert abs(rate - closed) < error
-    assert estimate["volume_unbleached"][0] > 5
-    assert estimate["identifiable"] == [True]
+    assert estimate.values["volume_unbleached"][0] > 5
+    assert estimate.identifiable == [True]
     residual = constraint.residual(fields, FRAP_GRID).square().mean(2).sqrt()[0]
     assert residual[0] < 0.04
     assert residual[1] < 0.08
@@ -391,9 +390,9 @@ def test_exchange_of_real_bacteria_after_bleaching_a_pole(shared: Path) -> None:
 def test_exchange_of_single_bacteria(shared: Path) -> None:
     """One normalised half of a cell is noisy: the rate is known to a tenth to a quarter."""
     constraint = frap(1e6)
-    estimates: list[Any] = [constraint.estimate(poles(shared, cell), FRAP_GRID) for cell in range(1, 13)]
-    rates = np.array([estimate["exchange_bleached_unbleached"][0] for estimate in estimates])
-    errors = np.array([estimate["exchange_bleached_unbleached_error"][0] for estimate in estimates])
+    estimates = [constraint.fit(poles(shared, cell), FRAP_GRID) for cell in range(1, 13)]
+    rates = np.array([estimate.values["exchange_bleached_unbleached"][0] for estimate in estimates])
+    errors = np.array([estimate.errors["exchange_bleached_unbleached"][0] for estimate in estimates])
     assert 0.009 < np.median(rates) < 0.012
     assert rates.min() > 0.004
     assert rates.max() < 0.016

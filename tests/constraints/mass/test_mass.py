@@ -2,7 +2,6 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jaxtyping
 import numpy as np
@@ -50,8 +49,8 @@ def test_leak_of_a_tenth_is_seen() -> None:
     torch.testing.assert_close(known, -0.1 * TIME / TIME[-1], rtol=0, atol=1e-12)
     fitted = MassConservation().residual(fields, GRID).flatten()
     torch.testing.assert_close(fitted, (0.05 - 0.1 * TIME / TIME[-1]) / 0.95, rtol=0, atol=1e-12)
-    estimate: Any = MassConservation().estimate(fields, GRID)
-    assert estimate["initial_mass"][0][0] == pytest.approx(0.95 * 0.5 * SIZE**2)
+    estimate = MassConservation().fit(fields, GRID)
+    assert estimate.values["initial_mass"][0][0] == pytest.approx(0.95 * 0.5 * SIZE**2)
 
 
 @pytest.mark.parametrize("spacing", [(0.5,), (2.0, 0.5), (3.0, 2.0, 0.5)])
@@ -80,18 +79,18 @@ def test_bleaching_recovers_the_rate(rate: float) -> None:
     fields = cosine_modes() * torch.exp(-rate * TIME).view(-1, 1, 1)
     constraint = MassConservation(bleaching="exponential")
     assert constraint.residual(fields, GRID).abs().max() < 1e-12
-    estimate: Any = constraint.estimate(fields, GRID)
-    assert estimate["bleaching_rate"][0][0] == pytest.approx(rate, rel=1e-9, abs=1e-12)
-    assert estimate["initial_mass"][0][0] == pytest.approx(0.5 * SIZE**2)
+    estimate = constraint.fit(fields, GRID)
+    assert estimate.values["bleaching_rate"][0][0] == pytest.approx(rate, rel=1e-9, abs=1e-12)
+    assert estimate.values["initial_mass"][0][0] == pytest.approx(0.5 * SIZE**2)
     if rate > 0:
         assert MassConservation().residual(fields, GRID).abs().max() > 0.9 * rate * TIME[-1] / 2 / (1 + rate * TIME[-1])
 
 
 def test_growing_mass_is_not_bleaching() -> None:
     fields = cosine_modes() * torch.exp(0.1 * TIME).view(-1, 1, 1)
-    estimate: Any = MassConservation(bleaching="exponential").estimate(fields, GRID)
-    assert estimate["bleaching_rate"] == [[0.0]]
-    assert estimate["initial_mass"][0][0] == pytest.approx(float(mass(fields).mean()))
+    estimate = MassConservation(bleaching="exponential").fit(fields, GRID)
+    assert estimate.values["bleaching_rate"] == [[0.0]]
+    assert estimate.values["initial_mass"][0][0] == pytest.approx(float(mass(fields).mean()))
 
 
 @pytest.mark.parametrize("inflow", [0.0, 30.0])
@@ -138,8 +137,8 @@ def test_inflow_series_is_integrated_over_frames() -> None:
     fields = ((50 + TIME**2) / (SIZE**2 * GRID.cell_area)).view(1, 1, -1, 1, 1).expand(1, 1, FRAMES, SIZE, SIZE)
     constraint = MassConservation(inflow=(2 * TIME).tolist())
     assert constraint.residual(fields, GRID).abs().max() < 1e-12
-    estimate: Any = constraint.estimate(fields, GRID)
-    assert estimate["initial_mass"][0][0] == pytest.approx(50)
+    estimate = constraint.fit(fields, GRID)
+    assert estimate.values["initial_mass"][0][0] == pytest.approx(50)
 
 
 def test_inflow_of_each_species() -> None:
@@ -222,8 +221,8 @@ def test_detached_fit_has_the_exact_gradient(bleaching: str) -> None:
 
 def test_fitted_is_fixed_at_the_estimate() -> None:
     fields = torch.rand(1, 1, FRAMES, SIZE, SIZE, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    estimate: Any = MassConservation().estimate(fields, GRID)
-    fixed = MassConservation(initial_mass=estimate["initial_mass"][0][0])
+    estimate = MassConservation().fit(fields, GRID)
+    fixed = MassConservation(initial_mass=estimate.values["initial_mass"][0][0])
     torch.testing.assert_close(fixed.residual(fields, GRID), MassConservation().residual(fields, GRID))
 
 
@@ -303,7 +302,7 @@ def test_real_movie_of_a_growing_culture(shared: Path) -> None:
     assert 0.1 < residual.square().mean().sqrt() < 0.3
     assert residual[:10].mean() < -0.1
     assert residual[-10:].mean() > 0.1
-    assert MassConservation(bleaching="exponential", maximum=None).estimate(fields, grid)["bleaching_rate"] == [[0.0]]
+    assert MassConservation(bleaching="exponential", maximum=None).fit(fields, grid).values["bleaching_rate"] == [[0.0]]
 
 
 FIELDS = torch.rand(1, 1, 3, 4, 4)
@@ -333,7 +332,7 @@ def broken(value: float) -> Tensor:
         (lambda: MassConservation().residual(FIELDS[:, :0], GRID), "fields='torch.float32 (1, 0, 3, 4, 4)'"),
         (lambda: MassConservation().residual(broken(math.nan), GRID), "fields='NaN or Inf': allowed: finite values"),
         (lambda: MassConservation().project(broken(math.inf), GRID), "fields='NaN or Inf': allowed: finite values"),
-        (lambda: MassConservation().estimate(broken(-math.inf), GRID), "fields='NaN or Inf': allowed: finite values"),
+        (lambda: MassConservation().fit(broken(-math.inf), GRID), "fields='NaN or Inf': allowed: finite values"),
         (
             lambda: MassConservation().residual(FIELDS, Grid((2, 2, 2), 1)),
             "fields='torch.float32 (1, 1, 3, 4, 4)': allowed: floating point [B, S, T, Z, H, W] on this grid",

@@ -1,7 +1,5 @@
 """Fits against brute force, exact data and data that do not tell."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 import scipy.optimize
@@ -203,9 +201,9 @@ def test_fast_oscillator_is_fitted() -> None:
     turning = ReactionDiffusion(
         system, {"x": 0.0, "y": 0.0}, {"w": 1.5}, {"w": (0.0, 3.0)}, form="flow_map", substeps=16
     )
-    report: Any = turning.estimate(fields, Grid((1.0,), 1.0))
-    assert report["w"][0] == pytest.approx(2.0, rel=1e-4)
-    assert report["identifiable"] == [True]
+    report = turning.fit(fields, Grid((1.0,), 1.0))
+    assert report.values["w"][0] == pytest.approx(2.0, rel=1e-4)
+    assert report.identifiable == [True]
 
 
 @pytest.mark.parametrize(
@@ -233,6 +231,6 @@ def test_constants_that_cannot_be(arguments: dict, message: str) -> None:
 def test_a_uniform_field_says_nothing_of_diffusion() -> None:
     generator = torch.Generator().manual_seed(0)
     level = torch.rand(1, 1, 6, 1, 1, generator=generator) + 1e-7 * torch.rand(1, 1, 6, 8, 8, generator=generator)
-    report = ReactionDiffusion("diffusion", fitted=["D"]).estimate(level, Grid((1.0, 1.0), 0.1))
-    assert report["D_c"] == [0.0]
-    assert report["identifiable"] == [False]
+    report = ReactionDiffusion("diffusion", fitted=["D"]).fit(level, Grid((1.0, 1.0), 0.1))
+    assert report.values["D_c"] == [0.0]
+    assert report.identifiable == [False]

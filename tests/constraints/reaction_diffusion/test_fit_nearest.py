@@ -26,11 +26,11 @@ def test_constants_are_found_through_noise(family: str, noise: float, tolerance:
     generator = torch.Generator().manual_seed(0)
     fields = torch.from_numpy(clips.fields)
     noisy = fields + noise * fields.amax() * torch.randn(fields.shape, generator=generator)
-    found, constraint = law(family).estimate(noisy, clips.grid), law(family)
+    found, constraint = law(family).fit(noisy, clips.grid), law(family)
     for key, name in zip(constraint.constants.bounds, NAMES[family], strict=True):
         true = np.array([parameters[name] for parameters in clips.parameters])
-        np.testing.assert_allclose(found[key], true, rtol=tolerance)
-    assert found["identifiable"] == [True] * 3
+        np.testing.assert_allclose(found.values[key], true, rtol=tolerance)
+    assert found.identifiable == [True] * 3
 
 
 def test_projection_with_fitted_constants_is_no_further_than_with_any_of_a_grid() -> None:

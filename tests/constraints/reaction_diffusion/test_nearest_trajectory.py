@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from physgen.constraints import MassConservation
-from physgen.constraints.reaction_diffusion.constraint import FORMS, ReactionDiffusion
+from physgen.constraints.reaction_diffusion.constraint import ReactionDiffusion
+from physgen.constraints.reaction_diffusion.equation import FORMS
 from physgen.constraints.reaction_diffusion.nearest_trajectory import is_linear, lowest_values
 from physgen.dynamics.crank_nicolson import CrankNicolson
 from physgen.dynamics.flow_map import FlowMap
@@ -50,8 +51,8 @@ def violation(law: ReactionDiffusion, fields: Tensor, grid: Grid) -> float:
 
 
 def _with_scale(law: ReactionDiffusion, scale: float) -> ReactionDiffusion:
-    copy = law.fixed({})
-    copy.scale = dict.fromkeys(law.system.species, scale)
+    copy = law.with_constants({})
+    copy.equation = replace(law.equation, scale=dict.fromkeys(law.system.species, scale))
     return copy
 
 
@@ -185,16 +186,16 @@ def test_constants_of_each_sample_given_and_fitted(form: str) -> None:
     true = ReactionDiffusion("diffusion", {"c": d}, form=form).project(random(2, 1, 6, 8, 8), grid)
     fields = true + 0.01 * random(*true.shape, seed=1)
     fitting = ReactionDiffusion("diffusion", fitted=["D"], form=form)
-    found = fitting.estimate(fields, grid)
-    fixed = fitting.fixed(found)
-    assert fixed.parameters == "fixed"
-    assert fitting.parameters == "fitted"
+    found = fitting.fit(fields, grid)
+    fixed = fitting.with_constants(found)
+    assert fixed.fitted == ()
+    assert fitting.fitted == ("D_c",)
     projected = fitting.project(fields, grid)
     torch.testing.assert_close(fixed.project(fields, grid), projected, rtol=0, atol=0)
     assert violation(fixed, projected, grid) < 1e-12
     assert fitting.residual(projected, grid).abs().max() < 1e-4
     alone = [
-        ReactionDiffusion("diffusion", {"c": found["D_c"][i]}, form=form).project(fields[i : i + 1], grid)  # type: ignore[index]
+        ReactionDiffusion("diffusion", {"c": found.values["D_c"][i]}, form=form).project(fields[i : i + 1], grid)
         for i in range(2)
     ]
     torch.testing.assert_close(torch.cat(alone), projected, rtol=0, atol=1e-12)
@@ -228,13 +229,13 @@ def test_tangent_by_double_backward(form: str) -> None:
 
 def test_values_that_cannot_be_fixed() -> None:
     law = ReactionDiffusion("fisher_kpp", fitted=["D", "r"], parameters={"K": 1.0})
-    with pytest.raises(InvalidArgument, match="values='without r': allowed: a list of values of each of"):
-        law.fixed({"D_u": [1.0], "r_error": [0.1]})
+    with pytest.raises(InvalidArgument, match="constants='without r': allowed: a list of values of each of"):
+        law.with_constants({"D_u": [1.0], "r_error": [0.1]})
     with pytest.raises(InvalidArgument, match="diffusivity="):
-        law.fixed({"D": [-1.0], "r": [0.1]})
+        law.with_constants({"D": [-1.0], "r": [0.1]})
     with pytest.raises(InvalidArgument, match=r"D_u='\[2\] values'"):
-        law.fixed({"D": [1.0, 1.0], "r": [0.1, 0.1]}).residual(random(3, 1, 3, 4), Grid((1.0,), 1.0))
-    assert MassConservation().fixed({}).parameters == "fitted"
+        law.with_constants({"D": [1.0, 1.0], "r": [0.1, 0.1]}).residual(random(3, 1, 3, 4), Grid((1.0,), 1.0))
+    assert MassConservation().with_constants({"initial_mass": [[1.0]]}).fitted == ()
 
 
 @every_form

@@ -13,7 +13,9 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from physgen.constraints.reaction_diffusion.constraint import FORMS, ReactionDiffusion
+from physgen.constraints.fit import Fit
+from physgen.constraints.reaction_diffusion.constraint import ReactionDiffusion
+from physgen.constraints.reaction_diffusion.equation import FORMS
 from physgen.dynamics.flow_map import FlowMap
 from physgen.equations.reaction_system import ReactionSystem
 from physgen.equations.systems import SYSTEMS, reaction_system
@@ -215,7 +217,7 @@ def test_fitted_constants_minimise_the_loss() -> None:
     grid = Grid((1.0, 1.0), 0.5)
     y, x = torch.meshgrid(*2 * [torch.arange(16, dtype=torch.float64) - 8], indexing="ij")
     spread = torch.exp(-(x**2 + y**2) / (2 * torch.linspace(6, 9, 5, dtype=torch.float64).view(-1, 1, 1)))[None, None]
-    found = torch.tensor(ReactionDiffusion("diffusion", fitted=["D"]).estimate(spread, grid)["D_c"])
+    found = torch.tensor(ReactionDiffusion("diffusion", fitted=["D"]).fit(spread, grid).values["D_c"])
     losses = [
         float(ReactionDiffusion("diffusion", {"c": factor * found}, scale=1.0).loss(spread, grid))
         for factor in (0.999, 1.0, 1.001)
@@ -293,13 +295,14 @@ def test_estimates_are_reported_for_every_sample() -> None:
     fields = 1 + torch.exp(-rates * k**2 * grid.dt * torch.arange(6).view(1, 1, 6, 1)) * torch.cos(math.pi * x)
     for form in FORMS:
         heat = ReactionDiffusion("diffusion", fitted={"D": (0.0, 9.0)}, form=form)
-        report = heat.estimate(fields, grid)
-        assert heat.parameters == "fitted"
-        assert set(report) == {"D_c", "D_c_error", "condition", "identifiable"}
-        assert report["D_c"] == pytest.approx([2.0, 5.0], rel=2e-3)
-        assert report["identifiable"] == [True, True]
+        report = heat.fit(fields, grid)
+        assert heat.fitted == ("D_c",)
+        assert set(report.values) == set(report.errors) == {"D_c"}
+        assert min(report.explained) > 0.99
+        assert report.values["D_c"] == pytest.approx([2.0, 5.0], rel=2e-3)
+        assert report.identifiable == [True, True]
         assert heat.residual(fields, grid).abs().max() < 0.01
-    assert ReactionDiffusion("diffusion", {"c": 1.0}).estimate(fields, grid) == {}
+    assert ReactionDiffusion("diffusion", {"c": 1.0}).fit(fields, grid) == Fit()
 
 
 @pytest.mark.parametrize("name", ["diffusion", "fisher_kpp", "gray_scott"])

@@ -11,7 +11,7 @@ from tiny_world import save_tiny_world
 
 from physgen.errors import InvalidArgument
 from physgen.experiments import evaluate
-from physgen.experiments.draw.videos import prompts
+from physgen.experiments.draw.prompts import prompts
 from physgen.experiments.measure import laws
 from physgen.simulators import GRAMMARS, SIMULATORS, dye
 from physgen.worlds import WorldSpec, world_spec
@@ -89,9 +89,9 @@ def test_mass_suite(spec: WorldSpec, judge: str, tmp_path: Path):
     assert found["n"] == 16
     arms = found["arms"]
     assert arms["simulator"]["mass_drift"]["max"] < 1e-5
-    for arm in ("unguided + projection", "guided + projection"):
+    for arm in ("afterwards", "guided + projection"):
         assert arms[arm]["mass_drift"]["max"] < 1e-5
-    assert arms["unguided"]["mass_drift"]["estimate"] > arms["unguided + projection"]["mass_drift"]["estimate"]
+    assert arms["unguided"]["mass_drift"]["estimate"] > arms["afterwards"]["mass_drift"]["estimate"]
     assert arms["simulator"]["failed"]["estimate"] == 0.0
     assert arms["simulator"]["off_colour"]["max"] < 1e-6 < arms["unguided"]["off_colour"]["estimate"]
     assert found["timing"]["largest_pixel_gap_to_projection_afterwards"] < 1e-6

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from physgen.drawn import AFTERWARDS, UNGUIDED
 from physgen.experiments.cli.dispatch import main
 from physgen.experiments.micro import dial, run
-from physgen.experiments.micro.arms import ARMS, PROJECTED, SLOW, UNGUIDED
+from physgen.experiments.micro.arms import ARMS, SLOW
 from physgen.experiments.micro.cases import LAWS, cases
 from physgen.experiments.micro.dial_table import lines
 from physgen.experiments.micro.table import REFERENCE, SIMULATOR, column, report
@@ -29,10 +30,10 @@ def test_a_case_is_drawn_in_every_arm_and_hard_arms_are_hard(quick: WorldSpec, t
     records = json.loads(run.store(tmp_path, case).read_text(encoding="utf-8"))
     assert [one["arm"] for one in records] == [REFERENCE, SIMULATOR, *ARMS]
     violation = {one["arm"]: one["violation"] for one in records}
-    for hard in (SIMULATOR, PROJECTED, "projection", "augmented_lagrangian", "pigdm"):
+    for hard in (SIMULATOR, AFTERWARDS, "projection", "augmented_lagrangian", "pigdm"):
         assert violation[hard] < 1e-6 < violation[UNGUIDED], hard
     assert violation["best of 2"] <= violation[UNGUIDED]
-    assert all(one["terminal"]["certificate"]["mass"]["satisfied"] for one in records if one["arm"] == "projection")
+    assert all(one["certificate"]["mass"]["satisfied"] for one in records if one["arm"] == "projection")
     rows = table_of("mass", records).rows
     assert [row[0] for row in rows] == [SIMULATOR, *ARMS]
 
@@ -91,7 +92,7 @@ def test_an_imposed_constant_is_measured_back(name: str, tolerance: float, quick
     dial._work(0, 1, quick, [turn], tmp_path)
     readings = {one["arm"]: one["reading"] for one in json.loads(dial.store(tmp_path, turn).read_text("utf-8"))}
     assert readings["projection"] == pytest.approx(turn.setting, rel=tolerance)
-    assert readings[PROJECTED] == pytest.approx(turn.setting, rel=tolerance)
+    assert readings[AFTERWARDS] == pytest.approx(turn.setting, rel=tolerance)
     assert abs(readings[UNGUIDED] / turn.setting - 1) > tolerance
 
 
@@ -121,7 +122,7 @@ def test_finished_records_are_only_tabled(tmp_path: Path, capsys: pytest.Capture
     for name, d in dial.DIALS.items():
         for turn in dial.turns(name, seeds):
             about = {"dial": name, "unit": d.unit, "setting": turn.setting, "seed": turn.seed}
-            arms = (UNGUIDED, PROJECTED, "projection", SIMULATOR)
+            arms = (UNGUIDED, AFTERWARDS, "projection", SIMULATOR)
             rows = [{**about, "arm": arm, "reading": turn.setting * (1 + 0.1 * k)} for k, arm in enumerate(arms)]
             dial.store(tmp_path, turn).write_text(json.dumps(rows), encoding="utf-8")
     dial.run_dial(seeds, tmp_path)

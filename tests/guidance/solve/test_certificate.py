@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 from physgen.constraints import Constraint, Inequality, MassConservation, ReactionDiffusion
 from physgen.grid import Grid
 from physgen.guidance import Projection
-from physgen.guidance.solve.certificate import certificate
+from physgen.guidance.solve.certificate import Certificate, certify
 
 GRID = Grid(spacing=(1.0, 1.0), dt=0.5)
 
@@ -32,13 +31,13 @@ def videos(batch: int = 2) -> Tensor:
     return torch.rand(batch, 1, 5, 12, 12, generator=torch.Generator().manual_seed(0)).double()
 
 
-def certified(constraints: Sequence[Constraint], fields: Tensor, change: float = 0.0) -> dict[str, dict[str, Any]]:
+def certified(constraints: Sequence[Constraint], fields: Tensor, change: float = 0.0) -> dict[str, Certificate]:
     """Certificate of projected fields rounded to float32, one number of which is changed."""
     projected = Projection(constraints).projection(fields, GRID)
     rounded = projected.fields.float().double()
     seen = rounded.clone()
     seen[0, 0, -1, 0, 0] += change
-    return certificate(projected, seen, rounded)
+    return certify(projected, seen, rounded)
 
 
 def test_constants_are_those_of_the_projection() -> None:
@@ -46,37 +45,37 @@ def test_constants_are_those_of_the_projection() -> None:
     fields = videos()
     projected = Projection([law]).projection(fields, GRID)
     report = certified([law], fields)["reaction_diffusion"]
-    assert report["constants"] == law.estimate(fields, GRID)
-    assert law.estimate(projected.fields, GRID)["D_c"] != law.estimate(fields, GRID)["D_c"]
-    assert report["residual_max"] == report["rounding_max"] > 0
-    assert report["satisfied"] is True
-    assert report["kind"] == "equality"
+    assert report.fit == law.fit(fields, GRID)
+    assert law.fit(projected.fields, GRID).values["D_c"] != law.fit(fields, GRID).values["D_c"]
+    assert report.residual_max == report.rounding_max > 0
+    assert report.satisfied is True
+    assert report.kind == "equality"
 
 
 @pytest.mark.parametrize(
     "constraint", [ReactionDiffusion("diffusion", {"c": 0.4}, form="flow_map"), MassConservation()]
 )
 def test_a_number_out_of_place_is_not_certified(constraint: Constraint) -> None:
-    assert certified([constraint], videos())[constraint.name]["satisfied"] is True
+    assert certified([constraint], videos())[constraint.name].satisfied is True
     report = certified([constraint], videos(), change=0.01)[constraint.name]
-    assert report["satisfied"] is False
-    assert report["residual_max"] > report["tolerance"]
+    assert report.satisfied is False
+    assert report.residual_max > report.tolerance
 
 
 def test_samples_that_are_not_finite_are_not_certified() -> None:
     fields = videos()
     fields[1, 0, 0, 0, 0] = math.nan
     report = certified([ReactionDiffusion("diffusion", fitted=["D"], form="flow_map")], fields)["reaction_diffusion"]
-    assert report["satisfied"] is False
-    assert report["residual_max"] < 1e-4
-    assert len(report["constants"]["D_c"]) == 1
+    assert report.satisfied is False
+    assert report.residual_max < 1e-4
+    assert len(report.fit.values["D_c"]) == 1
 
 
 def test_of_an_inequality_the_positive_part_counts() -> None:
     report = certified([Inequality(lambda x: x - 0.5)], videos())["inequality"]
-    assert report["residual_max"] <= 1e-6
-    assert report["satisfied"] is True
-    assert certified([Inequality(lambda x: x - 2.0)], videos())["inequality"]["residual_rms"] == 0
+    assert report.residual_max <= 1e-6
+    assert report.satisfied is True
+    assert certified([Inequality(lambda x: x - 2.0)], videos())["inequality"].residual_rms == 0
 
 
 def test_a_constraint_says_itself_what_holding_means() -> None:
@@ -87,6 +86,6 @@ def test_a_constraint_says_itself_what_holding_means() -> None:
             return fields.clamp(max=1)
 
     report = certified([Held()], 2 * videos())["order"]
-    assert report["satisfied"] is True
-    assert report["residual_rms"] == pytest.approx(0.8)
-    assert certified([Held()], 2 * videos(), change=1.0)["order"]["satisfied"] is False
+    assert report.satisfied is True
+    assert report.residual_rms == pytest.approx(0.8)
+    assert certified([Held()], 2 * videos(), change=1.0)["order"].satisfied is False

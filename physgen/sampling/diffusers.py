@@ -14,13 +14,13 @@ from torch import Tensor
 
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
-from physgen.guidance import Guidance
+from physgen.guidance import Guidance, GuidanceLog
 from physgen.observables import Observable
 from physgen.sampling.decoding.decode import recomputed
 from physgen.sampling.decoding.latents import Decoder
 from physgen.sampling.network import Recorder, recorded, require_resident
 from physgen.sampling.predictions import require_supported
-from physgen.sampling.session import GuidanceLog, Session
+from physgen.sampling.session import Session
 from physgen.sampling.species import require_species
 from physgen.sampling.swap import renamed_subclass, swapped_class, unguided_class
 
@@ -106,8 +106,8 @@ def guide(
         InvalidArgument: a pipeline that is guided already or lacks a component, a scheduler that is not supported, a
             guidance that needs more than one pass per step, new noise in a scheduler with a history, constraints on
             species that the observable does not read, a guidance `through_network` of a transformer that is offloaded
-            as a whole or by groups of layers. In use: a model that predicts NaN for every sample; see
-            `Decoder`, `Recorder` and `Guidance.correction`.
+            as a whole or by groups of layers. In use: see `Decoder`, `Recorder` and `Guidance.correction`.
+        ModelFailure: in use, a model that predicts NaN for every sample.
 
     Source: flow matching, Lipman et al., arXiv:2210.02747; p and q: `prediction`.
 
@@ -130,7 +130,7 @@ def guide(
     _require_one_pass(guidance, scheduler)
     decode = None
     if observable is not None:
-        require_species(guidance.constraints, observable, grid)
+        require_species(guidance.constraints.values(), observable, grid)
         config = getattr(getattr(pipe, "transformer", None), "config", {})
         padded = (config.get("patch_size_t") or 1) > 1
         decode = Decoder(_required(pipe, "vae"), observable, padded)
@@ -156,5 +156,5 @@ def guide(
             session.open = False
     if pipe.scheduler is not scheduler:
         warnings.warn("the scheduler was replaced inside guide(...): its steps were not guided", stacklevel=3)
-    if projects and session.log.steps and not session.log.terminal:
+    if projects and session.log.steps and session.log.terminal is None:
         warnings.warn("no video was decoded inside guide(...): the terminal projection did not run", stacklevel=3)

@@ -1,0 +1,94 @@
+"""A drawn video and what it measures, in numbers and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from physgen.audit import FLOAT_PRECISION, Measurement, audit, mass_balance
+from physgen.drawn import Arm
+from physgen.experiments.draw.physics import Physics
+from physgen.experiments.pages.report import number
+from physgen.guidance import Certificate, GuidanceLog
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A video, its laws by name, and the mass of its species over time."""
+
+    arm: Arm
+    constraints: dict[str, Measurement]
+    mass: dict[str, dict[str, Any]]
+
+    @property
+    def drift(self) -> float | None:
+        """Largest drift of any species, ``max_t |m(t) - m(0)| / m(0)``."""
+        return self.largest("drift")
+
+    def largest(self, key: str) -> float | None:
+        """Largest of a quantity over the species that have it."""
+        return max((values[key] for values in self.mass.values() if values[key] is not None), default=None)
+
+
+def measure(arm: Arm, physics: Physics) -> Measured:
+    """`audit` of a single video; what was certified is measured with the constants of its certificate."""
+    certificate = arm.log.certificate
+    laws = {
+        name: law.with_constants(certificate[name].fit) if name in certificate and certificate[name].fit.values else law
+        for name, law in physics.constraints.items()
+    }
+    found = audit(arm.video, physics.observable, laws, physics.grid, tolerance=FLOAT_PRECISION) if laws else {}
+    for name in found.keys() & certificate.keys():
+        entry = certificate[name]
+        found[name] = replace(found[name], tolerance=entry.tolerance, satisfied=entry.satisfied, fit=entry.fit)
+    return Measured(arm, found, mass_balance(arm.video, physics.observable, physics.grid))
+
+
+def outcome(result: Measured, free: Measured | None) -> dict[str, Any]:
+    """What a video measures, beside the unguided one from the same noise where there is one."""
+    log = result.arm.log
+    return {
+        "nfe": result.arm.nfe,
+        "constraints": {
+            name: {
+                **report.as_json(),
+                "unguided_residual_rms": free.constraints[name].residual_rms if free else None,
+            }
+            for name, report in result.constraints.items()
+        },
+        "drift": result.drift,
+        "unguided_drift": free.drift if free else None,
+        "certificate": {name: entry.as_json() for name, entry in log.certificate.items()},
+        "conflicts": log.conflicts,
+        "terminal": log.terminal.as_json() if log.terminal else None,
+        "dropped": log.dropped,
+    }
+
+
+def warnings_of(log: GuidanceLog) -> list[str]:
+    """What the constraints did to each other."""
+    notes = [f"{pair} pull against each other: mean cosine {cosine:.2f}" for pair, cosine in log.conflicts.items()]
+    if log.terminal and log.terminal.contradiction:
+        notes.append(f"not projected: {log.terminal.contradiction}")
+    return notes
+
+
+def describe_certificate(log: GuidanceLog) -> str:
+    """The certificate in one line."""
+    parts = [f"{name} {verdict(entry)}" for name, entry in log.certificate.items()]
+    return f"certificate: {'; '.join(parts) or 'none, nothing was projected'}"
+
+
+def verdict(entry: Certificate | Mapping[str, Any] | None) -> str:
+    """What a certificate, or its JSON, says of one constraint.
+
+    A constraint may hold in its own sense at a residual above the tolerance.
+    """
+    if entry is None:
+        return "–"
+    known = entry.as_json() if isinstance(entry, Certificate) else entry
+    word = "satisfied" if known["satisfied"] else "NOT satisfied"
+    if known["satisfied"] and known["residual_max"] > known["tolerance"]:
+        return word
+    return f"{word}: {number(known['residual_max'])} of {number(known['tolerance'])}"

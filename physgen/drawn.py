@@ -1,0 +1,170 @@
+"""One request to a world, drawn guided, unguided and projected afterwards, all from the same noise."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from physgen.errors import InvalidArgument
+from physgen.grid import Grid
+from physgen.guidance import BestOfN, Guidance, GuidanceLog
+from physgen.observables import Observable
+from physgen.projected import project_video
+from physgen.sampling.diffusers import guide
+from physgen.worlds import World
+
+#: without guidance; that video projected onto the laws; under guidance
+ARMS = UNGUIDED, AFTERWARDS, GUIDED = ("unguided", "afterwards", "guided")
+#: between the seeds of the further draws of `BestOfN` and those of the first
+ANOTHER = 1_000_000
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a world; ``None`` is the world's own number."""
+
+    prompt: str
+    seed: int
+    steps: int | None = None
+    guidance_scale: float | None = None
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Videos that were drawn in one way, and what they cost.
+
+    Attributes:
+        video: ``[N, 3, T, H, W]`` in [0, 1], one of each seed.
+        seconds: that drawing them took.
+        nfe: evaluations of the network, those of classifier-free guidance counted one by one.
+        logs: what guidance did, for each video.
+    """
+
+    video: Float[Tensor, "N 3 T H W"]
+    seconds: float
+    nfe: int
+    logs: tuple[GuidanceLog, ...]
+
+    @property
+    def log(self) -> GuidanceLog:
+        """What guidance did for the first video."""
+        return self.logs[0]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The arms that were drawn, each from the same noise; ``None`` where one was not asked for."""
+
+    unguided: Arm | None = None
+    afterwards: Arm | None = None
+    guided: Arm | None = None
+
+    @property
+    def arms(self) -> dict[str, Arm]:
+        """Those that were drawn, by name."""
+        found = {name: getattr(self, name) for name in ARMS}
+        return {name: arm for name, arm in found.items() if arm is not None}
+
+
+def draw(
+    world: World,
+    request: Request,
+    guidance: Guidance | BestOfN | None = None,
+    *,
+    observable: Observable | None = None,
+    grid: Grid | None = None,
+    samples: int = 1,
+    arms: Sequence[str] | None = None,
+) -> Drawn:
+    """Videos of a request: unguided, those projected afterwards, and guided, all from the same noise.
+
+    Args:
+        world: where they are drawn.
+        request: what of.
+        guidance: what corrects the guided arm, and what the finished videos of ``afterwards`` are projected onto; the
+            best of several draws has no projection. Without it there is the unguided arm alone.
+        observable: how fields are read off a video; the world's for the prompt where None.
+        grid: of the fields, likewise.
+        samples: videos of each arm, from the seeds ``seed, seed + 1, ...``
+        arms: which of `ARMS`; all that there are where None.
+
+    Raises:
+        InvalidArgument: an arm that there is not, no samples, and what the world and `guide` refuse.
+
+    Source: the contract of this package.
+
+    >>> from physgen import load_world
+    >>> from physgen.constraints import MassConservation
+    >>> from physgen.guidance import Projection
+    >>> request = Request("one drop of red dye diffusing quickly in water", seed=0, steps=2)
+    >>> drawn = draw(load_world("micro"), request, Projection([MassConservation()]))
+    >>> list(drawn.arms), drawn.guided.nfe == drawn.unguided.nfe
+    (['unguided', 'afterwards', 'guided'], True)
+    """
+    if samples < 1:
+        raise InvalidArgument("samples", samples, "1 or more")
+    possible = [UNGUIDED, *([AFTERWARDS] if isinstance(guidance, Guidance) else []), *([GUIDED] if guidance else [])]
+    wanted = possible if arms is None else list(arms)
+    if not wanted or not set(wanted) <= set(possible):
+        raise InvalidArgument("arms", wanted, f"some of {', '.join(possible)}")
+    observable = world.observable(request.prompt) if observable is None else observable
+    grid = world.grid(request.prompt) if grid is None else grid
+    seeds = range(request.seed, request.seed + samples)
+
+    def sample(seed: int) -> Tensor:
+        return world.sample(request.prompt, seed=seed, steps=request.steps, guidance_scale=request.guidance_scale)
+
+    def guided(seed: int) -> tuple[Tensor, GuidanceLog]:
+        if isinstance(guidance, BestOfN):
+            draws = iter(range(seed, seed + ANOTHER * guidance.n, ANOTHER))
+            return guidance.sample(lambda: sample(next(draws)), decode=observable, grid=grid), GuidanceLog()
+        assert guidance is not None
+        with guide(world.pipe, guidance, observable=observable, grid=grid) as log:
+            return sample(seed), log
+
+    found: dict[str, Arm] = {}
+    if UNGUIDED in wanted or AFTERWARDS in wanted:
+        found[UNGUIDED] = _timed(world.pipe, lambda seed: (sample(seed), GuidanceLog()), seeds)
+    if AFTERWARDS in wanted:
+        assert isinstance(guidance, Guidance)
+        found[AFTERWARDS] = _projected(found[UNGUIDED], guidance, observable, grid)
+    if GUIDED in wanted:
+        found[GUIDED] = _timed(world.pipe, guided, seeds)
+    return Drawn(**{name: arm for name, arm in found.items() if name in wanted})
+
+
+def _timed(pipe: Any, work: Callable[[int], tuple[Tensor, GuidanceLog]], seeds: Sequence[int]) -> Arm:
+    with counted_calls(pipe) as calls:
+        began = time.perf_counter()
+        drawn = [work(seed) for seed in seeds]
+        seconds = time.perf_counter() - began
+    return Arm(torch.cat([video for video, _ in drawn]), seconds, len(calls), tuple(log for _, log in drawn))
+
+
+def _projected(free: Arm, guidance: Guidance, observable: Observable, grid: Grid) -> Arm:
+    """The free videos, each projected; their cost is that of drawing and projecting them."""
+    began = time.perf_counter()
+    found = [project_video(video, guidance, observable, grid) for video in free.video.split(1)]
+    seconds = free.seconds + time.perf_counter() - began
+    logs = tuple(GuidanceLog(terminal=one.record, dropped=one.record.dropped) for one in found)
+    return Arm(torch.cat([one.video for one in found]), seconds, free.nfe, logs)
+
+
+@contextmanager
+def counted_calls(pipe: Any) -> Iterator[list[None]]:
+    """A list that grows by one with every evaluation of the pipeline's transformers."""
+    calls: list[None] = []
+    networks = [getattr(pipe, name, None) for name in ("transformer", "transformer_2")]
+    hooks = [net.register_forward_pre_hook(lambda *_: calls.append(None)) for net in networks if net is not None]
+    try:
+        yield calls
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -1,0 +1,94 @@
+"""What guidance did, as records with names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from statistics import fmean
+from typing import Any
+
+from physgen.guidance.solve.certificate import Certificate
+
+#: mean cosine below which two constraints are said to pull against each other
+CONFLICT = -0.5
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One corrected step.
+
+    Attributes:
+        step: its number, from 0.
+        sigma: noise level in [0, 1].
+        residual: RMS residual of each constraint before the correction, dimensionless.
+        correction_norm: RMS of the correction, in the unit of the latents.
+        cosine: of the directions in which pairs of constraints descend, see `Update`.
+        dropped: samples whose correction was not finite, and which were left as they were.
+        seconds: that the correction took.
+    """
+
+    step: int
+    sigma: float
+    residual: Mapping[str, float]
+    correction_norm: float
+    cosine: Mapping[str, float]
+    dropped: int
+    seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The record as a line of ``log.jsonl``."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class TerminalRecord:
+    """The projection of a finished video, or of latents where there is no observable.
+
+    Attributes:
+        moved_rms: RMS of what changed, of a video in [0, 1] or of latents.
+        residual_before, residual_after: RMS residual of each constraint.
+        dropped: samples that were left as they were, because nothing near them satisfies the constraints.
+        certificate: what is delivered violates, by constraint.
+        contradiction: why nothing was projected, where the constraints cannot hold together.
+    """
+
+    moved_rms: float
+    residual_before: Mapping[str, float]
+    residual_after: Mapping[str, float]
+    dropped: int
+    certificate: Mapping[str, Certificate]
+    contradiction: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The record without the certificate, which has a place of its own."""
+        return {key: value for key, value in asdict(self).items() if key != "certificate"}
+
+
+@dataclass
+class GuidanceLog:
+    """What guidance did in the pipeline calls inside one `with guide(...)`.
+
+    Attributes:
+        steps: the corrected steps of all calls.
+        terminal: the projection at the end of the last call, None where there was none.
+        dropped: samples whose correction was not finite, summed.
+    """
+
+    steps: list[StepRecord] = field(default_factory=list)
+    terminal: TerminalRecord | None = None
+    dropped: int = 0
+
+    @property
+    def certificate(self) -> Mapping[str, Certificate]:
+        """That of the last call, by constraint; empty where nothing was projected."""
+        return self.terminal.certificate if self.terminal else {}
+
+    @property
+    def conflicts(self) -> dict[str, float]:
+        """Pairs of constraints that pull against each other: mean cosine over the corrected steps below -0.5."""
+        found: dict[str, list[float]] = {}
+        for step in self.steps:
+            for pair, cosine in step.cosine.items():
+                found.setdefault(pair, []).append(cosine)
+        means = {pair: fmean(cosines) for pair, cosines in found.items()}
+        return {pair: mean for pair, mean in means.items() if mean < CONFLICT}

@@ -1,0 +1,45 @@
+"""Tensors whose first axis is samples, each of which stands by itself."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor
+
+
+def finite_samples(x: Float[Tensor, "B *shape"]) -> Bool[Tensor, "B"]:
+    """Which samples of a batch hold neither NaN nor infinity.
+
+    >>> finite_samples(torch.tensor([[1.0, torch.nan], [1.0, 2.0]])).tolist()
+    [False, True]
+    """
+    return torch.isfinite(x).flatten(1).all(1)
+
+
+def of_samples(values: Shaped[Tensor, "B"], x: Float[Tensor, "B *shape"]) -> Tensor:
+    """One value of each sample, against the samples.
+
+    >>> of_samples(torch.tensor([1.0, 2.0]), torch.zeros(2, 3, 4)).shape
+    torch.Size([2, 1, 1])
+    """
+    return values.view(-1, *[1] * (x.ndim - 1))
+
+
+def rms(x: Tensor) -> float:
+    """Root mean square over all elements, NaN for none.
+
+    >>> rms(torch.tensor([3.0, 4.0])) == 12.5**0.5
+    True
+    """
+    return float(x.detach().double().square().mean().sqrt())
+
+
+def keep_finite(new: Float[Tensor, "B *shape"], old: Float[Tensor, "B *shape"]) -> tuple[Tensor, int]:
+    """`new` where a sample of it is finite, else `old`; and the number of samples dropped.
+
+    >>> keep_finite(torch.tensor([[torch.nan], [1.0]]), torch.zeros(2, 1))
+    (tensor([[0.],
+            [1.]]), 1)
+    """
+    finite = finite_samples(new)
+    return torch.where(of_samples(finite, new), new, old), int((~finite).sum())
