@@ -17,7 +17,7 @@ from physgen.experiments.train.distributed import launch
 from physgen.experiments.train.loop import Draw, Objective, fit
 from physgen.experiments.train.transformer import draw_captions, draw_levels, predict, tokens
 from physgen.observables import Observable
-from physgen.sampling.decoding.latents import Decoder
+from physgen.sampling.decoding.decoder import Decoder
 from physgen.training import ConstraintLoss, Mixed, conflict_free
 from physgen.worlds import World
 from physgen.worlds.checkpoints.save_lora import save_lora

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,48 +9,17 @@ from typing import Any
 
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
-from torch import Tensor
 
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.guidance import Guidance, GuidanceLog
 from physgen.observables import Observable
-from physgen.sampling.decoding.decode import recomputed
-from physgen.sampling.decoding.latents import Decoder
+from physgen.sampling.decoding.decoder import Decoder, recomputed
 from physgen.sampling.network import Recorder, recorded, require_resident
 from physgen.sampling.predictions import require_supported
-from physgen.sampling.session import Session
+from physgen.sampling.session import Session, guided_scheduler, projecting_processor
 from physgen.sampling.species import require_species
-from physgen.sampling.swap import renamed_subclass, swapped_class, unguided_class
-
-
-def _guided_scheduler(base: Any, session: Session) -> type:
-    @functools.wraps(base.step)
-    def step(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return session.step(base, self, *args, **kwargs) if session.open else base.step(self, *args, **kwargs)
-
-    @functools.wraps(base.set_timesteps)
-    def set_timesteps(self: Any, *args: Any, **kwargs: Any) -> None:
-        session.begin()
-        base.set_timesteps(self, *args, **kwargs)
-
-    def from_config(cls: type, *args: Any, **kwargs: Any) -> Any:
-        warnings.warn(f"{base.__name__}.from_config makes a scheduler without guidance", stacklevel=2)
-        return base.from_config(*args, **kwargs)
-
-    members = {"step": step, "set_timesteps": set_timesteps, "from_config": classmethod(from_config)}
-    return renamed_subclass(base, session, **members)
-
-
-def _projecting_processor(base: Any, session: Session) -> type:
-    @functools.wraps(base.postprocess_video)
-    def postprocess_video(self: Any, video: Tensor, output_type: str = "np", **kwargs: Any) -> Any:
-        if session.open:
-            video = session.project(video)
-            kwargs["do_denormalize"] = [False] * video.shape[2]
-        return base.postprocess_video(self, video, output_type, **kwargs)
-
-    return renamed_subclass(base, session, postprocess_video=postprocess_video)
+from physgen.sampling.swap import swapped_class, unguided_class
 
 
 def _required(pipe: Any, component: str) -> Any:
@@ -147,9 +115,9 @@ def guide(
             stack.enter_context(recorded(models, session.recorder))
         if projects:
             processor = _required(pipe, "video_processor")
-            swap = _projecting_processor(unguided_class(processor), session)
+            swap = projecting_processor(unguided_class(processor), session)
             stack.enter_context(swapped_class(processor, swap))
-        stack.enter_context(swapped_class(scheduler, _guided_scheduler(scheduler_class, session)))
+        stack.enter_context(swapped_class(scheduler, guided_scheduler(scheduler_class, session)))
         try:
             yield session.log
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import time
 import warnings
@@ -16,9 +17,10 @@ from physgen.errors import InvalidArgument, ModelFailure
 from physgen.grid import Grid
 from physgen.guidance import Guidance, GuidanceLog, StepRecord, TerminalRecord
 from physgen.projected import project_video, terminal_record
-from physgen.sampling.decoding.latents import Decoder
+from physgen.sampling.decoding.decoder import Decoder
 from physgen.sampling.network import Recorder
 from physgen.sampling.predictions import Prediction, position, prediction
+from physgen.sampling.swap import renamed_subclass
 from physgen.tensors import finite_samples, keep_finite, rms
 
 
@@ -152,3 +154,36 @@ class Session:
         self.log.terminal = record
         if record.contradiction:
             warnings.warn(f"the terminal projection was left out: {record.contradiction}", stacklevel=2)
+
+
+def guided_scheduler(base: Any, session: Session) -> type:
+    """The class of a scheduler whose steps are corrected and whose schedules start a run."""
+
+    @functools.wraps(base.step)
+    def step(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return session.step(base, self, *args, **kwargs) if session.open else base.step(self, *args, **kwargs)
+
+    @functools.wraps(base.set_timesteps)
+    def set_timesteps(self: Any, *args: Any, **kwargs: Any) -> None:
+        session.begin()
+        base.set_timesteps(self, *args, **kwargs)
+
+    def from_config(cls: type, *args: Any, **kwargs: Any) -> Any:
+        warnings.warn(f"{base.__name__}.from_config makes a scheduler without guidance", stacklevel=2)
+        return base.from_config(*args, **kwargs)
+
+    members = {"step": step, "set_timesteps": set_timesteps, "from_config": classmethod(from_config)}
+    return renamed_subclass(base, session, **members)
+
+
+def projecting_processor(base: Any, session: Session) -> type:
+    """The class of a video processor that projects what it is given."""
+
+    @functools.wraps(base.postprocess_video)
+    def postprocess_video(self: Any, video: Tensor, output_type: str = "np", **kwargs: Any) -> Any:
+        if session.open:
+            video = session.project(video)
+            kwargs["do_denormalize"] = [False] * video.shape[2]
+        return base.postprocess_video(self, video, output_type, **kwargs)
+
+    return renamed_subclass(base, session, postprocess_video=postprocess_video)

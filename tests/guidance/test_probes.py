@@ -16,7 +16,7 @@ from physgen.grid import Grid
 from physgen.guidance.problem import Problem
 from physgen.guidance.solve.newton import newton_steps
 from physgen.observables import Observable
-from physgen.sampling.decoding.latents import Decoder
+from physgen.sampling.decoding.decoder import Decoder
 from physgen.simulators import dye
 from physgen.worlds import World, load_world
 

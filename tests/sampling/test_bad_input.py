@@ -62,7 +62,7 @@ WAYS: dict[str, Callable[..., Tensor]] = {
     "PhysicsNeMoGuidance": in_physicsnemo,
 }
 DECODING = [name for name in WAYS if name != "guide"]
-CONTRADICTION = [MassConservation(initial_mass=30.0), MassConservation(initial_mass=40.0)]
+CONTRADICTION = {"little": MassConservation(initial_mass=30.0), "much": MassConservation(initial_mass=40.0)}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -98,7 +98,7 @@ def test_contradictions_are_refused_at_the_first_correction(way: str) -> None:
         calls.append(1)
         return x / 2
 
-    with pytest.raises(Contradiction, match="mass_0, mass_1"):
+    with pytest.raises(Contradiction, match="little, much"):
         WAYS[way](Projection(CONTRADICTION), counted)
     assert len(calls) == 1
 

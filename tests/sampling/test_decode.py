@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from physgen.experiments.speed.memory import peak_bytes
-from physgen.sampling.decoding.decode import decode, recomputed
+from physgen.sampling.decoding.decoder import decode, recomputed
 from physgen.sampling.decoding.wan import decode_unclamped
 
 TINY = {"base_dim": 4, "z_dim": 4, "dim_mult": [1, 1, 1, 1], "num_res_blocks": 1}

@@ -205,11 +205,12 @@ def test_bad_levels_are_refused(sigma: Any, weight: Any, named: str) -> None:
     assert error.value.name == named
 
 
-def test_two_constraints_of_one_name_are_told_apart() -> None:
-    loss = ConstraintLoss([Equality(lambda x: x), Equality(lambda x: x - 1)], floors={"equality_1": 0.5})
-    assert list(loss.violations(torch.zeros(1, 1, 1, 1))) == ["equality_0", "equality_1"]
-    with pytest.raises(InvalidArgument):
-        ConstraintLoss([PhaseOrder(), PhaseOrder()], floors={"phase_order": 0.1})
+def test_two_constraints_of_one_name_need_names() -> None:
+    laws = {"zero": Equality(lambda x: x), "one": Equality(lambda x: x - 1)}
+    loss = ConstraintLoss(laws, floors={"one": 0.5})
+    assert list(loss.violations(torch.zeros(1, 1, 1, 1))) == ["zero", "one"]
+    with pytest.raises(InvalidArgument, match=r"two of the name phase_order.*names that differ"):
+        ConstraintLoss([PhaseOrder(), PhaseOrder()])
 
 
 def test_mixed_refuses_another_batch() -> None:

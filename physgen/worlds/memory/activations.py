@@ -10,9 +10,8 @@ from diffusers import AutoencoderKLWan
 from torch import Tensor
 
 from physgen.errors import InvalidArgument
-from physgen.observables import Observable
-from physgen.sampling.decoding.decode import decode, recomputed
-from physgen.sampling.decoding.latents import observe
+from physgen.observables import Observable, observe
+from physgen.sampling.decoding.decoder import decode, recomputed
 from physgen.worlds.memory.trace import Held, traced
 
 Shape = tuple[int, ...]

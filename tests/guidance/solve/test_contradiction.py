@@ -14,6 +14,7 @@ from physgen.guidance.solve.contradiction import require_consistent
 
 GRID = Grid(spacing=(2.0, 2.0), dt=0.1)
 LITTLE, MUCH = MassConservation(initial_mass=20.0), MassConservation(initial_mass=30.0)
+PAIR = {"little": LITTLE, "much": MUCH}
 HEAT = ReactionDiffusion("diffusion", {"c": 2.0}, form="flow_map")
 
 
@@ -24,29 +25,34 @@ def fields() -> Tensor:
 
 def test_the_pair_is_named_and_by_how_much(fields: Tensor) -> None:
     with pytest.raises(Contradiction) as caught:
-        Projection([HEAT, LITTLE, MUCH]).project(fields.double(), GRID)
-    assert caught.value.got == "mass_1, mass_2"
+        Projection({"heat": HEAT, **PAIR}).project(fields.double(), GRID)
+    assert caught.value.got == "little, much"
     # 20 and 30 are missed least, in units of themselves, at m = (1/20 + 1/30) / (1/20^2 + 1/30^2)
     m = (1 / 20 + 1 / 30) / (1 / 400 + 1 / 900)
-    assert str(caught.value).endswith(f"mass_1 {m / 20 - 1:.3g}, mass_2 {1 - m / 30:.3g}")
+    assert str(caught.value).endswith(f"little {m / 20 - 1:.3g}, much {1 - m / 30:.3g}")
 
 
 def test_three_that_agree_in_pairs_are_named_together() -> None:
-    laws = [Equality(lambda x: x[:, 0] - 1.0), Equality(lambda x: x[:, 1] - 1.0), Equality(lambda x: x.sum(1) - 3.0)]
+    pair = [Equality(lambda x: x[:, 0] - 1.0, "one"), Equality(lambda x: x[:, 1] - 1.0, "two")]
+    laws = [*pair, Equality(lambda x: x.sum(1) - 3.0, "sum")]
     with pytest.raises(Contradiction) as caught:
         Projection([*laws, Inequality(lambda x: x - 9.0)]).project(torch.zeros(1, 2, dtype=torch.float64))
-    assert caught.value.got == "equality_0, equality_1, equality_2"
+    assert caught.value.got == "one, two, sum"
 
 
 @pytest.mark.parametrize("cls", [Projection, X0Gradient, AugmentedLagrangian])
 @pytest.mark.parametrize("decode", [None, lambda z: 0.5 + z / 4])
 def test_it_is_found_at_the_first_correction(cls: type[Projection], decode: Any, fields: Tensor) -> None:
-    with pytest.raises(Contradiction, match="mass_0, mass_1"):
-        cls([LITTLE, MUCH], terminal=True).correct(fields, x_t=fields, sigma=0.9, decode=decode, grid=GRID)
+    with pytest.raises(Contradiction, match="little, much"):
+        cls({"little": LITTLE, "much": MUCH}, terminal=True).correct(
+            fields, x_t=fields, sigma=0.9, decode=decode, grid=GRID
+        )
 
 
 def test_constraints_that_are_not_projected_onto_may_contradict(fields: Tensor) -> None:
-    x0 = X0Gradient([LITTLE, MUCH]).correct(fields, x_t=fields, sigma=0.9, decode=lambda z: 1 * z, grid=GRID)
+    x0 = X0Gradient({"little": LITTLE, "much": MUCH}).correct(
+        fields, x_t=fields, sigma=0.9, decode=lambda z: 1 * z, grid=GRID
+    )
     assert not torch.equal(x0, fields)
 
 
@@ -54,12 +60,16 @@ def test_constraints_that_are_not_projected_onto_may_contradict(fields: Tensor) 
     "laws", [[LITTLE, LITTLE], [LITTLE, MassConservation()], [HEAT, LITTLE], [LITTLE, Inequality(lambda x: x - 0.9)]]
 )
 def test_constraints_that_agree_are_left_alone(laws: list[MassConservation], fields: Tensor) -> None:
-    require_consistent(Projection(laws).problem(GRID), fields)
+    named = {str(index): law for index, law in enumerate(laws)}
+    require_consistent(Projection(named).problem(GRID), fields)
 
 
 def test_one_sample_that_can_be_saves_the_batch() -> None:
     """x = 1 and x = 1 + y, where y is given."""
-    laws = [Equality(lambda x: x[:, 0] - 1.0), Equality(lambda x: x[:, 0] - 1.0 - x[:, 1].detach())]
+    laws = {
+        "given": Equality(lambda x: x[:, 0] - 1.0),
+        "shifted": Equality(lambda x: x[:, 0] - 1.0 - x[:, 1].detach()),
+    }
     x = torch.tensor([[3.0, 0.5], [3.0, 0.0]], dtype=torch.float64)
     assert Projection(laws).projection(x[:1]).contradiction
     projected = Projection(laws).projection(x)
@@ -76,6 +86,10 @@ def test_cosines_of_descent(sign: float, expected: float) -> None:
 
 
 def test_constraints_that_hold_have_no_cosine() -> None:
-    laws = [Equality(lambda x: x[:, 0], "held"), Equality(lambda x: x[:, 1] - 9.0), Equality(lambda x: x[:, 1] - 8.0)]
+    laws = [
+        Equality(lambda x: x[:, 0], "held"),
+        Equality(lambda x: x[:, 1] - 9.0, "nine"),
+        Equality(lambda x: x[:, 1] - 8.0, "eight"),
+    ]
     x = torch.tensor([[0.0, 1.0]])
-    assert X0Gradient(laws).correction(x, x_t=x, sigma=0.9).cosines == {"equality_1, equality_2": pytest.approx(1.0)}
+    assert X0Gradient(laws).correction(x, x_t=x, sigma=0.9).cosines == {"nine, eight": pytest.approx(1.0)}

@@ -16,7 +16,7 @@ from physgen.errors import InvalidArgument
 from physgen.experiments.cli.dispatch import main
 from physgen.experiments.speed.memory import peak_bytes
 from physgen.guidance import DPS, Projection
-from physgen.sampling.decoding.decode import decode
+from physgen.sampling.decoding.decoder import decode
 from physgen.worlds import world_spec
 from physgen.worlds.memory.activations import decoding, step
 from physgen.worlds.memory.architecture import on_meta

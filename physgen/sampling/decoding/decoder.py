@@ -1,17 +1,51 @@
-"""Decoding with a gradient in little memory: activations are made again on the way back."""
+"""Fields of a pipeline's latents: de-normalised, decoded with a gradient in little memory, observed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import diffusers
 from jaxtyping import Float
 from torch import Tensor
 
+from physgen.errors import InvalidArgument
+from physgen.observables import Observable, observe
 from physgen.sampling.decoding.recompute import remade
 from physgen.sampling.decoding.wan import decode_unclamped
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """From latents, as the scheduler has them, to fields [B, S, T, H, W].
+
+    Latents are [B, C, T, H, W], CogVideoX's [B, T, C, H, W].
+
+    Raises:
+        InvalidArgument: in use, latents that are packed into tokens (LTX: their frames and rows are not known here) or
+            padded with frames (CogVideoX 1.5); an observable that gives another shape than it says.
+    """
+
+    vae: Any
+    observable: Observable
+    padded: bool = False
+
+    def __call__(self, latents: Tensor) -> Tensor:
+        if latents.ndim != 5:
+            raise InvalidArgument("latents", list(latents.shape), "pipelines with latents [B, C, T, H, W]")
+        if self.padded:
+            raise InvalidArgument("pipe", "a transformer with patch_size_t", "pipelines that do not pad the frames")
+        if isinstance(self.vae, diffusers.AutoencoderKLCogVideoX):
+            latents = latents.transpose(1, 2)
+        scale = self._channels("latents_std", 1.0, latents) / getattr(self.vae.config, "scaling_factor", 1.0)
+        z = (latents * scale + self._channels("latents_mean", 0.0, latents)).to(self.vae.dtype)
+        return observe(self.observable, (decode(self.vae, z).float() + 1) / 2)
+
+    def _channels(self, name: str, default: float, like: Tensor) -> Tensor | float:
+        values = getattr(self.vae.config, name, None)
+        return default if values is None else like.new_tensor(values).view(1, -1, 1, 1, 1)
 
 
 def decode(vae: Any, z: Float[Tensor, "B C N h w"]) -> Float[Tensor, "B 3 T H W"]:
@@ -31,7 +65,7 @@ def recomputed(vae: Any) -> Iterator[None]:
     """Inside, activations of a decoder that diffusers can checkpoint are made again on the way back.
 
     Of one call after the other, a tile or a batch of frames, and within a call of one block after the other; results
-    and gradients stay as they are. `AutoencoderKLWan` needs none of it, see `wan_decode`.
+    and gradients stay as they are. `AutoencoderKLWan` needs none of it, see `physgen.sampling.decoding.wan`.
     """
     if not getattr(vae, "_supports_gradient_checkpointing", False) or vae.is_gradient_checkpointing:
         yield
