@@ -44,15 +44,11 @@ def test_three_that_agree_in_pairs_are_named_together() -> None:
 @pytest.mark.parametrize("decode", [None, lambda z: 0.5 + z / 4])
 def test_it_is_found_at_the_first_correction(cls: type[Projection], decode: Any, fields: Tensor) -> None:
     with pytest.raises(Contradiction, match="little, much"):
-        cls({"little": LITTLE, "much": MUCH}, terminal=True).correct(
-            fields, x_t=fields, sigma=0.9, decode=decode, grid=GRID
-        )
+        cls(PAIR, terminal=True).correct(fields, x_t=fields, sigma=0.9, decode=decode, grid=GRID)
 
 
 def test_constraints_that_are_not_projected_onto_may_contradict(fields: Tensor) -> None:
-    x0 = X0Gradient({"little": LITTLE, "much": MUCH}).correct(
-        fields, x_t=fields, sigma=0.9, decode=lambda z: 1 * z, grid=GRID
-    )
+    x0 = X0Gradient(PAIR).correct(fields, x_t=fields, sigma=0.9, decode=lambda z: 1 * z, grid=GRID)
     assert not torch.equal(x0, fields)
 
 
