@@ -11,6 +11,7 @@ from typing import Any
 
 from physgen import __version__
 from physgen.errors import InvalidArgument
+from physgen.experiments.cli.pipe import end_quietly
 
 
 @dataclass(frozen=True)
@@ -125,10 +126,15 @@ JOBS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a job: 0 on success, 1 when a part of it failed, 2 and one line on bad usage, 130 when interrupted.
 
+    It is 141 when the reader of its output goes away, as `head` does.
     With ``PHYSGEN_DEBUG=1`` in the environment an error shows its traceback.
     """
     try:
-        return dispatch(list(sys.argv[1:] if argv is None else argv))
+        code = dispatch(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        return end_quietly()
     except KeyboardInterrupt:
         print("physgen: interrupted", file=sys.stderr)
         return 130
