@@ -95,7 +95,7 @@ JOBS = {
     "results": Job(
         "one tidy table of a sweep, and paired differences between its arms",
         "physgen.experiments.results.job:run",
-        "physgen.experiments.results.job:ResultsConfig",
+        "physgen.experiments.results.options:ResultsConfig",
         verbatim=("runs", "out"),
     ),
     "report": Job(
