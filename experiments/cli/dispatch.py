@@ -98,6 +98,12 @@ JOBS = {
         "physgen.experiments.results.options:ResultsConfig",
         verbatim=("runs", "out"),
     ),
+    "plot": Job(
+        "draw two columns of a sweep's table with 95 % intervals, as PNG and SVG",
+        "physgen.experiments.plot.job:run",
+        "physgen.experiments.plot.job:PlotConfig",
+        verbatim=("runs", "out"),
+    ),
     "report": Job(
         "one page of runs: films that play, filters, a sortable table; opens from a file",
         "physgen.experiments.pages.gallery.job:run",

@@ -13,11 +13,11 @@ from typing import Any
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.config import one_of
 from physgen.experiments.paper.equations import equations
-from physgen.experiments.paper.figures.style import save, styled
 from physgen.experiments.paper.results.facts import about
 from physgen.experiments.paper.results.numbers import Made
 from physgen.experiments.paper.results.store import Store
 from physgen.experiments.paper.spec import FigureSpec, read_figures
+from physgen.experiments.plot.style import save, styled
 from physgen.experiments.runs.records import write_json_atomic
 
 KEY = re.compile(r"\{([^{}]+)\}")

@@ -34,8 +34,8 @@ def printed(found: Sequence[Difference], config: ResultsConfig) -> list[Table]:
 def short(cell: Cell) -> str:
     """A cell with two digits, and exponents without zeros.
 
-    >>> short(Interval(2.345e-11, 1e-11, 3e-9)), short(0.0345)
-    ('2.3e-11 [1e-11, 3e-9]', '0.034')
+    >>> short(Interval(2.345e-11, 1e-11, 3e-9)), short(0.0352)
+    ('2.3e-11 [1e-11, 3e-9]', '0.035')
     """
     return text(cell, 2).replace("e-0", "e-").replace("e+0", "e+")
 

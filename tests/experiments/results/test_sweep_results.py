@@ -83,7 +83,7 @@ def test_one_pair_has_no_interval_and_what_is_not_finite_no_part() -> None:
         for seed, value in enumerate(column)
     ]
     (found,) = compare(rows, "m", axis="guidance", baseline="none")
-    assert (found.n, found.mean.estimate, found.baseline, found.difference.estimate) == (1, 3.0, 1.0, 2.0)
+    assert (found.n, found.mean.estimate, found.baseline.estimate, found.difference.estimate) == (1, 3.0, 1.0, 2.0)
     assert np.isnan([found.difference.low, found.mean.high]).all()
 
 
