@@ -20,7 +20,7 @@ WIDE = 30.0
 #: below this factor a logarithm is marked with plain numbers
 PLAIN = 1000.0
 #: share of the room between two neighbours that the colours of one take: a name is a place, a number is a value
-BESIDE_NAMES, BESIDE_NUMBERS = 0.7, 0.3
+BESIDE_NAMES, BESIDE_NUMBERS = 0.7, 0.2
 #: names side by side that are written flat
 FLAT = 7
 #: values that are each written below the axis; letters of a name in a line
@@ -53,7 +53,7 @@ class Axis:
         ``shift`` is from -0.5 to 0.5; there is no room where ``x`` was measured.
 
         >>> Axis(names=("a", "b")).place("b", 0.5), Axis(values=(5.0, 10.0, 20.0)).place(np.array([10.0]), 0.5)
-        (1.35, array([10.75]))
+        (1.35, array([10.5]))
         """
         if isinstance(x, str):
             return self.names.index(x) + shift * BESIDE_NAMES

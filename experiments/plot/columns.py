@@ -17,7 +17,7 @@ LABELS = {
     r"moved_rms": "change by the last projection, rms (brightness, 0 to 1)",
     r"quality/(family|attributes)": "{} recognised (share)",
     r"quality/empty": "nearly empty videos (share)",
-    r"constants/(\w+)/D_\w+": "D by {} (µm²/s)",
+    r"(?:.*/)?(\w+)/(?:fit/)?(?:values/)?D_[A-Za-z]+": "diffusivity that fits {} (µm²/s)",
 }
 
 

@@ -48,7 +48,7 @@ def draw(points: Sequence[Point], *, sweep: str, x: str, y: str, colour: str | N
     scale(grid[0], np.concatenate([one.y for one in points]))
     picture.suptitle(f"{sweep}: {about(points)}", fontsize=8)
     if colour:
-        explain(picture, grid[: len(panels)], label(colour))
+        explain(picture, list(grid[: len(panels)]), label(colour))
     return picture
 
 

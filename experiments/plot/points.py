@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -65,9 +66,13 @@ def points(
     runs = wide(rows)
     settings = list(runs[0].settings)
     metrics = sorted({name for run in runs for name in run.numbers})
-    for name, column, allowed in (("x", x, [*settings, *metrics]), ("y", y, [*settings, *metrics])):
-        if column not in allowed:
-            raise one_of(name, column, allowed)
+    for name, column in (("x", x), ("y", y)):
+        if column not in [*settings, *metrics]:
+            close = get_close_matches(column, [*settings, *metrics], 3, 0.5)
+            allowed = (
+                f"{', '.join(settings)} or one of {len(metrics)} numbers, listed in the table of `physgen results`"
+            )
+            raise InvalidArgument(name, column, allowed + (f" (did you mean {' or '.join(close)}?)" if close else ""))
     for name, column in (("colour", colour), *(("facets", facet) for facet in facets)):
         if column is not None and column not in settings:
             raise one_of(name, column, settings)
@@ -85,8 +90,8 @@ def points(
     for group in groups.values():
         for key in settings:
             if key not in ("seed", x, y) and len(values := {run.settings[key] for run in group}) > 1:
-                others = f"a key for each thing that differs; {key} does too: {', '.join(sorted(values))}"
-                raise InvalidArgument("colour, facets", [colour, *facets], others)
+                remedy = f"one value in a point: give {key} as x, colour or facets"
+                raise InvalidArgument(key, ", ".join(sorted(values)), remedy)
     return [
         Point(
             facet,
