@@ -17,7 +17,7 @@ LABELS = {
     r"moved_rms": "change by the last projection, rms (brightness, 0 to 1)",
     r"quality/(family|attributes)": "{} recognised (share)",
     r"quality/empty": "nearly empty videos (share)",
-    r"(?:.*/)?(\w+)/(?:fit/)?(?:values/)?D_[A-Za-z]+": "diffusivity that fits {} (µm²/s)",
+    r"(?:fit|constants)/(\w+)/(?:values/)?D_[A-Za-z]+": "diffusivity that fits {} (µm²/s)",
 }
 
 
@@ -26,6 +26,8 @@ def label(column: str) -> str:
 
     >>> label("violation/fisher_kpp"), label("wall_time_s"), label("guidance.start")
     ('violation of Fisher-KPP (dimensionless)', 'time of a sample (s)', 'guidance.start')
+    >>> label("fit/diffusion/values/D_c")
+    'diffusivity that fits diffusion (µm²/s)'
     """
     for pattern, words in LABELS.items():
         if found := re.fullmatch(pattern, column):
