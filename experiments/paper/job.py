@@ -60,7 +60,7 @@ def build(paper: Path, out: Path, only: list[str]) -> Path:
 
 def figure(spec: FigureSpec, store: Store, out: Path) -> dict[str, Any]:
     """Draw one, and return what ``results.json`` says of it."""
-    module = importlib.import_module(f"physgen.experiments.paper.{spec.function}")
+    module = importlib.import_module(f"physgen.experiments.paper.figures.{spec.function}")
     with styled():
         made: Made = module.make(spec, store)
         if made.picture is not None:
