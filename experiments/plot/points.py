@@ -73,9 +73,9 @@ def points(
                 f"{', '.join(settings)} or one of {len(metrics)} numbers, listed in the table of `physgen results`"
             )
             raise InvalidArgument(name, column, allowed + (f" (did you mean {' or '.join(close)}?)" if close else ""))
-    for name, column in (("colour", colour), *(("facets", facet) for facet in facets)):
-        if column is not None and column not in settings:
-            raise one_of(name, column, settings)
+    for name, key in (("colour", colour), *(("facets", facet) for facet in facets)):
+        if key is not None and key not in settings:
+            raise one_of(name, key, settings)
     numeric = all(is_number(run.value(x)) for run in runs if run.value(x) is not None)
     groups: dict[tuple[Any, ...], list[Run]] = defaultdict(list)
     for run in runs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -32,7 +33,7 @@ def write_sweep(runs: Path) -> None:
                 for seed in range(SEEDS):
                     name = f"run-{law}-{steps}-{arm}-{seed}"
                     (runs / name).mkdir(parents=True)
-                    metrics = {"version": physgen.__version__, "git_sha": None, "seed": seed}
+                    metrics: dict[str, Any] = {"version": physgen.__version__, "git_sha": None, "seed": seed}
                     metrics |= {"wall_time_s": steps * rng.uniform(1, 2), "nfe": 2 * steps}
                     metrics |= {"violation": {"mass": size * rng.uniform(0.5, 1.5)}}
                     (runs / name / "metrics.json").write_text(json.dumps(metrics))
@@ -120,9 +121,8 @@ def test_command(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 def test_the_picture_says_what_it_shows(runs: Path) -> None:
     found = points(collect(runs, "sweep").rows, "steps", "violation/mass", colour="guidance", facets=["law"])
-    about = {"sweep": "sweep", "x": "steps", "y": "violation/mass", "colour": "guidance", "facets": ["law"]}
     with styled():
-        picture = draw(found, **about)
+        picture = draw(found, sweep="sweep", x="steps", y="violation/mass", colour="guidance", facets=["law"])
         picture.draw_without_rendering()
     assert [axes.get_title() for axes in picture.axes] == ["law = mass", "law = diffusion"]
     assert {axes.get_xlabel() for axes in picture.axes} == {"denoising steps"}
