@@ -21,7 +21,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from physgen.errors import InvalidArgument
 from physgen.experiments.ablate.run import one_run
-from physgen.experiments.ablate.sweep import RunsFailed, Sweep
+from physgen.experiments.ablate.sweep import NAMES, RunsFailed, Sweep
+from physgen.experiments.ablate.text import check_text
 from physgen.experiments.cli.config import groups, one_of
 
 #: Hydra's own sweeper, which `Sweep` stands in for; any other is used as it is
@@ -53,7 +54,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def check(overrides: Sequence[str]) -> None:
-    """Refuse what is no ``key=value``, and unknown choices of the groups, with the list of those there are.
+    """Refuse what is no ``key=value``, text that would be split, and unknown choices of the groups.
 
     Raises: InvalidArgument.
     """
@@ -62,6 +63,9 @@ def check(overrides: Sequence[str]) -> None:
         key, equals, value = override.partition("=")
         if not equals:
             raise InvalidArgument("argument", override, "KEY=VALUE or -m")
+        check_text(override)
+        if key == "name" and "," in value:
+            raise InvalidArgument(key, value, NAMES)
         for one in value.replace("[", "").replace("]", "").split(",") if key in choices else ():
             if one not in choices[key]:
                 raise one_of(key, one, choices[key])

@@ -12,6 +12,8 @@ from physgen.experiments.cli.config import typed
 from physgen.experiments.runs.records import run_name
 from physgen.worlds import WorldSpec
 
+#: options that do not change the result
+BESIDES = ("runs", "name", "tracker", "objective")
 #: where videos come from: the world, the simulator of the same prompt, its passage through the autoencoder
 SOURCES = ("world", "simulator", "reconstruction")
 
@@ -33,11 +35,12 @@ class AblateConfig:
     device: str | None
     tracker: dict[str, Any]
     runs: str
+    name: str | None
 
     @property
     def settings(self) -> dict[str, Any]:
         """What the result depends on."""
-        return {key: value for key, value in asdict(self).items() if key not in ("runs", "tracker", "objective")}
+        return {key: value for key, value in asdict(self).items() if key not in BESIDES}
 
     @property
     def folder(self) -> Path:

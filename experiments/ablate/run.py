@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -19,6 +15,7 @@ from physgen.experiments.ablate.measure import measure
 from physgen.experiments.ablate.options import AblateConfig, options_of
 from physgen.experiments.ablate.subject import Subject
 from physgen.experiments.runs.failures import Failure
+from physgen.experiments.runs.locks import locked
 from physgen.experiments.runs.records import JsonlWriter, write_json_atomic
 from physgen.experiments.runs.tracking import tracked
 from physgen.video.files import Video, write_mp4, write_tiff
@@ -27,20 +24,30 @@ log = logging.getLogger(__name__)
 
 
 def one_run(config: DictConfig) -> float:
-    """Hydra's task: make the run unless it is there; the value of its ``objective``, NaN without one."""
+    """Hydra's task: make the run unless it is there; the value of its ``objective``, NaN without one.
+
+    A run that another process is making is left to that process. A search waits for it, since it needs the value.
+    """
     options = options_of(config)
-    with locked(options.folder):
-        finished = options.folder / "metrics.json"
-        if not finished.is_file():
-            shutil.rmtree(options.folder, ignore_errors=True)
-            options.folder.mkdir(parents=True)
-            try:
-                write_json_atomic(finished, make(options))
-            except Exception as error:
-                Failure.of(error).write(options.folder)
-                log.error("%s: %s", options.folder.name, error)
-                return float("nan")
-        return value_of(json.loads(finished.read_text(encoding="utf-8")), options.objective)
+    finished = options.folder / "metrics.json"
+    if not finished.is_file():
+        with locked(options.folder, wait=options.objective is not None) as mine:
+            if mine and not finished.is_file():
+                attempt(options)
+    if not finished.is_file():
+        return float("nan")
+    return value_of(json.loads(finished.read_text(encoding="utf-8")), options.objective)
+
+
+def attempt(options: AblateConfig) -> None:
+    """Make the run in an empty folder; what goes wrong is kept there."""
+    shutil.rmtree(options.folder, ignore_errors=True)
+    options.folder.mkdir(parents=True)
+    try:
+        write_json_atomic(options.folder / "metrics.json", make(options))
+    except Exception as error:
+        Failure.of(error).write(options.folder)
+        log.error("%s: %s", options.folder.name, error)
 
 
 def make(options: AblateConfig) -> dict[str, Any]:
@@ -63,16 +70,6 @@ def make(options: AblateConfig) -> dict[str, Any]:
                 tracker.log(record.as_json(), step=record.step)
             tracker.log(metrics)
     return metrics
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """One process at a time for a folder; a process that dies lets go."""
-    lock = folder.parent / ".locks" / folder.name
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def value_of(metrics: dict[str, Any], path: str | None) -> float:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 import shlex
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -14,11 +18,17 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
+from physgen.errors import InvalidArgument
 from physgen.experiments.ablate.options import AblateConfig, options_of
+from physgen.experiments.ablate.text import check_text
 from physgen.experiments.runs.failures import Failure, read_failure
-from physgen.experiments.runs.manifest import write_manifest
+from physgen.experiments.runs.locks import holder
+from physgen.experiments.runs.manifest import extend_manifest, manifest_row
 
 log = logging.getLogger(__name__)
+NAMES = "one name of letters, digits, '_', '-', '+' and '.'"
+#: seconds between looks at runs that another driver is making
+WAIT = 0.5
 
 
 class RunsFailed(Exception):
@@ -27,9 +37,10 @@ class RunsFailed(Exception):
 
 @dataclass(frozen=True)
 class Planned:
-    """One run of a sweep: its overrides and its folder."""
+    """One run of a sweep: its overrides, the choice of each group, and its folder."""
 
     overrides: tuple[str, ...]
+    choices: Mapping[str, Any]
     folder: Path
 
     @property
@@ -59,37 +70,59 @@ class Sweep:
     def run(self) -> None:
         """Make every run that is not finished.
 
-        A launcher that fails as a whole (a killed worker takes joblib's pool along) is started again for what
-        is left, as long as that becomes less.
+        Runs that another driver is making are left to it, and made here if it dies. A launcher that fails as a whole
+        (a killed worker takes joblib's pool along) is started again for what is left, as long as that becomes less.
 
         Raises:
             RunsFailed: at the end, with the reason and the command of each run that failed.
         """
-        write_manifest(Path(self.config.runs), self.name, [(one.folder, one.overrides) for one in self.planned])
+        rows = [manifest_row(one.folder.name, one.overrides, one.choices) for one in self.planned]
+        extend_manifest(Path(self.config.runs) / f"{self.name}.json", rows)
         for one in self.planned:
-            Failure.forget(one.folder)
-        log.info(
-            "%s: %d runs, %d finished before", self.name, len(self.planned), sum(one.finished for one in self.planned)
-        )
-        while missing := [one for one in self.planned if one.open]:
+            if holder(one.folder) is None:
+                Failure.forget(one.folder)
+        finished = sum(one.finished for one in self.planned)
+        log.info("%s: %d runs, %d finished before", self.name, len(self.planned), finished)
+        lost: list[Planned] = []
+        while missing := [one for one in self.planned if one.open and one not in lost]:
+            free = [one for one in missing if holder(one.folder) is None]
+            if not free:
+                self.wait(missing)
+                continue
             try:
-                self.launcher.launch([list(one.overrides) for one in missing], initial_job_idx=0)
+                self.launcher.launch([list(one.overrides) for one in free], initial_job_idx=0)
             except Exception as error:
                 log.warning("the launcher stopped: %s", next(iter(str(error).splitlines()), repr(error)))
-            if sum(one.open for one in self.planned) == len(missing):
-                break
+            if all(one.open and holder(one.folder) is None for one in free):
+                lost += free
         self.report()
+
+    def wait(self, held: list[Planned]) -> None:
+        """Until another driver is done with one of the runs that it holds."""
+        names = {name for one in held if (name := holder(one.folder))}
+        log.info("%s: %d runs are being made by %s", self.name, len(held), ", ".join(sorted(names)) or "another driver")
+        while all(one.open and holder(one.folder) for one in held):
+            time.sleep(WAIT)
 
     @property
     def name(self) -> str:
-        """Name of the experiment, ``sweep`` for one without a file."""
-        return str(OmegaConf.select(self.config, "hydra.runtime.choices.experiment") or "sweep")
+        """The name that was given, else the experiment's, ``sweep`` for one without a file.
+
+        Raises: InvalidArgument for a name that is no name of a file.
+        """
+        name = str(self.config.name or OmegaConf.select(self.config, "hydra.runtime.choices.experiment") or "sweep")
+        if not re.fullmatch(r"\w[\w.+-]*", name):
+            raise InvalidArgument("name", name, NAMES)
+        return name
 
     @cached_property
     def jobs(self) -> list[list[str]]:
         """Overrides of every point of the grid."""
         axes = self.config.hydra.sweeper.params or {}
-        arguments = [f"{key}={value}" for key, value in axes.items()] + list(self.config.hydra.overrides.task)
+        arguments = [f"{key}={value}" for key, value in axes.items()]
+        for argument in arguments:
+            check_text(argument)
+        arguments += self.config.hydra.overrides.task
         parsed = OverridesParser.create(config_loader=self.context.config_loader).parse_overrides(arguments)
         (jobs,) = BasicSweeper.split_arguments(parsed, None)
         return jobs
@@ -98,22 +131,25 @@ class Sweep:
     def planned(self) -> list[Planned]:
         """Every run of the grid, each folder once."""
         found: dict[Path, Planned] = {}
-        arms: dict[tuple[str, ...], AblateConfig] = {}
+        arms: dict[tuple[str, ...], tuple[AblateConfig, dict[str, Any]]] = {}
         for job in self.jobs:
             (seed,) = [one for one in job if one.startswith("seed=")] or [f"seed={self.config.seed}"]
             arm = tuple(one for one in job if one != seed)
             if arm not in arms:  # composing takes a tenth of a second
                 arms[arm] = self.composed(job)
-            folder = replace(arms[arm], seed=int(seed.removeprefix("seed="))).folder
-            found.setdefault(folder, Planned(tuple(job), folder))
+            options, choices = arms[arm]
+            folder = replace(options, seed=int(seed.removeprefix("seed="))).folder
+            found.setdefault(folder, Planned(tuple(job), choices, folder))
         return list(found.values())
 
-    def composed(self, job: list[str]) -> AblateConfig:
-        """Options of one run, as a launcher composes them."""
+    def composed(self, job: list[str]) -> tuple[AblateConfig, dict[str, Any]]:
+        """Options of one run, as a launcher composes them, and the choice of each group."""
         config = self.context.config_loader.load_sweep_config(self.config, job)
+        choices = OmegaConf.to_container(config.hydra.runtime.choices)
+        assert isinstance(choices, dict)
         OmegaConf.set_struct(config, False)
         config.pop("hydra")
-        return options_of(config)
+        return options_of(config), {str(key): value for key, value in choices.items()}
 
     def report(self) -> None:
         """Raise `RunsFailed` if any run is not finished."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from physgen import __version__
 from physgen.errors import InvalidArgument
+from physgen.experiments.cli.pipe import end_quietly
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,13 @@ JOBS = {
     "results": Job(
         "one tidy table of a sweep, and paired differences between its arms",
         "physgen.experiments.results.job:run",
-        "physgen.experiments.results.job:ResultsConfig",
+        "physgen.experiments.results.options:ResultsConfig",
+        verbatim=("runs", "out"),
+    ),
+    "plot": Job(
+        "draw two columns of a sweep's table with 95 % intervals, as PNG and SVG",
+        "physgen.experiments.plot.job:run",
+        "physgen.experiments.plot.job:PlotConfig",
         verbatim=("runs", "out"),
     ),
     "report": Job(
@@ -125,10 +132,15 @@ JOBS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a job: 0 on success, 1 when a part of it failed, 2 and one line on bad usage, 130 when interrupted.
 
+    It is 141 when the reader of its output goes away, as `head` does.
     With ``PHYSGEN_DEBUG=1`` in the environment an error shows its traceback.
     """
     try:
-        return dispatch(list(sys.argv[1:] if argv is None else argv))
+        code = dispatch(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        return end_quietly()
     except KeyboardInterrupt:
         print("physgen: interrupted", file=sys.stderr)
         return 130

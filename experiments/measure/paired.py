@@ -32,7 +32,7 @@ class Difference:
     unpaired: tuple[int, ...]
     mean: Interval
     median: float
-    baseline: float
+    baseline: Interval
     difference: Interval
     p: float
     p_holm: float
@@ -94,7 +94,6 @@ def _difference(
         )
         p = float(test.pvalue)
     unpaired = tuple(sorted(mine.keys() ^ theirs.keys()))
-    base = float(y.mean()) if len(y) else np.nan
     return Difference(
         metric,
         group,
@@ -103,7 +102,7 @@ def _difference(
         unpaired,
         _interval(x),
         float(np.median(x)) if len(x) else np.nan,
-        base,
+        _interval(y),
         _interval(delta),
         p,
         p,

@@ -24,8 +24,11 @@ class Table:
     rows: Sequence[Sequence[Cell]]
 
     def show(self, console: Console) -> None:
-        """Print it."""
-        table = RichTable(*self.columns, title=self.title, title_justify="left", box=None, pad_edge=False)
+        """Print it as wide as the console, 80 columns where the output is no terminal; nothing is cut off."""
+        console.print(self.title, markup=False)
+        table = RichTable(box=None, pad_edge=False)
+        for column in self.columns:
+            table.add_column(column, overflow="fold")
         for row in self.rows:
             table.add_row(*map(text, row))
         console.print(table)
@@ -46,17 +49,18 @@ class Table:
         return "\n".join([f"**{self.title}**", "", lines[0], "|" + "---|" * len(self.columns), *lines[1:], ""])
 
 
-def text(cell: Cell) -> str:
-    """A cell as it is printed: three digits, an interval in brackets.
+def text(cell: Cell, digits: int = 3) -> str:
+    """A cell as it is printed: three digits, an interval in brackets where there is one.
 
-    >>> text(Interval(0.12345, 0.1, 0.2)), text(math.nan), text("dye")
-    ('0.123 [0.1, 0.2]', '-', 'dye')
+    >>> text(Interval(0.12345, 0.1, 0.2)), text(Interval(0.1, math.nan, math.nan)), text(math.nan), text("dye")
+    ('0.123 [0.1, 0.2]', '0.1', '-', 'dye')
     """
     if isinstance(cell, Interval):
-        return f"{text(cell.estimate)} [{text(cell.low)}, {text(cell.high)}]" if math.isfinite(cell.estimate) else "-"
+        estimate, low, high = (text(one, digits) for one in (cell.estimate, cell.low, cell.high))
+        return f"{estimate} [{low}, {high}]" if math.isfinite(cell.low) else estimate
     if isinstance(cell, str):
         return cell
-    return f"{cell:.3g}" if math.isfinite(cell) else "-"
+    return f"{cell:.{digits}g}" if math.isfinite(cell) else "-"
 
 
 def publish(path: Path, tables: Sequence[Table]) -> None:

@@ -13,11 +13,11 @@ from typing import Any
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.config import one_of
 from physgen.experiments.paper.equations import equations
-from physgen.experiments.paper.figures.style import save, styled
 from physgen.experiments.paper.results.facts import about
 from physgen.experiments.paper.results.numbers import Made
 from physgen.experiments.paper.results.store import Store
 from physgen.experiments.paper.spec import FigureSpec, read_figures
+from physgen.experiments.plot.style import save, styled
 from physgen.experiments.runs.records import write_json_atomic
 
 KEY = re.compile(r"\{([^{}]+)\}")
@@ -60,7 +60,7 @@ def build(paper: Path, out: Path, only: list[str]) -> Path:
 
 def figure(spec: FigureSpec, store: Store, out: Path) -> dict[str, Any]:
     """Draw one, and return what ``results.json`` says of it."""
-    module = importlib.import_module(f"physgen.experiments.paper.{spec.function}")
+    module = importlib.import_module(f"physgen.experiments.paper.figures.{spec.function}")
     with styled():
         made: Made = module.make(spec, store)
         if made.picture is not None:

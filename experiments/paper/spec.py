@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-import physgen.experiments.paper
+import physgen.experiments.paper.figures
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.config import one_of
 from physgen.experiments.paper.results.results import Arm, Sweep
@@ -70,10 +70,10 @@ def read_figures(path: Path) -> tuple[str, dict[str, FigureSpec]]:
 
 @cache
 def functions() -> list[str]:
-    """Modules of this package that make a figure.
+    """Modules that make a figure.
 
     >>> "figure_pareto" in functions()
     True
     """
-    names = (module.name for module in pkgutil.iter_modules(physgen.experiments.paper.__path__))
+    names = (module.name for module in pkgutil.iter_modules(physgen.experiments.paper.figures.__path__))
     return [name for name in names if name.startswith(("figure_", "table_"))]

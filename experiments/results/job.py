@@ -3,47 +3,51 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from physgen.experiments.measure.paired import Difference, compare
-from physgen.experiments.measure.tables import Cell, Table, publish
+from physgen.errors import InvalidArgument
+from physgen.experiments.measure.paired import compare
+from physgen.experiments.results.options import ResultsConfig
+from physgen.experiments.results.tables import printed, record, written
 from physgen.experiments.runs.collect import Collected, collect
-from physgen.experiments.runs.tables import write_parquet
+from physgen.experiments.runs.tables import write_csv, write_parquet
 
-
-@dataclass
-class ResultsConfig:
-    """Options of `physgen results`, see ``conf/results.yaml``."""
-
-    sweep: str
-    runs: str
-    axis: str
-    baseline: str
-    groups: list[str]
-    metrics: list[str]
-    out: str | None
+#: runs that are left out and named on the terminal
+SHOWN = 5
 
 
 def run(config: ResultsConfig) -> None:
-    """Write ``EXPERIMENT.parquet`` (numbers), ``.features.parquet``, ``.steps.parquet`` and ``EXPERIMENT.md``."""
+    """Write the tables, see docs/ablate.md, and print what the arms differ by."""
     runs, name = Path(config.runs), config.sweep
     out = Path(config.out or runs / "results")
     found = write_tables(runs, name, out)
-    console = Console(soft_wrap=True, highlight=False)
-    for problem in found.problems:
-        console.print(f"left out: {problem}", markup=False)
+    write_csv(out / f"{name}.csv", found.rows)
     wanted = config.metrics or sorted({row["metric"] for row in found.rows if "violation" in row["metric"]})
-    tables = [
-        table(compare(found.rows, one, axis=config.axis, baseline=config.baseline, groups=config.groups), config)
+    compared = [
+        compare(found.rows, one, axis=config.axis, baseline=config.baseline, groups=config.groups)
         for one in [*wanted, "wall_time_s"]
     ]
-    publish(out / f"{name}.md", tables)
-    console.print(str(out), markup=False)
+    if not any(compared):
+        raise InvalidArgument("axis", config.axis, f"a key with more values than {config.baseline} in this sweep")
+    left_out = "".join(f"- {problem}\n" for problem in found.problems)
+    (out / f"{name}.md").write_text(
+        "\n".join(written(one, config).markdown() for one in compared if one)
+        + (f"\n**left out**\n\n{left_out}" if left_out else ""),
+        encoding="utf-8",
+    )
+    write_csv(out / f"{name}.differences.csv", [record(one, config) for each in compared for one in each])
+    console = Console(highlight=False)
+    for problem in found.problems[:SHOWN]:
+        console.print(f"left out: {problem}", markup=False)
+    if (more := len(found.problems) - SHOWN) > 0:
+        console.print(f"left out: {more} more, listed in {name}.md", markup=False)
+    for one in compared:
+        for table in printed(one, config):
+            table.show(console)
+    console.print(f"{out}: {', '.join(sorted(path.name for path in out.glob(f'{name}.*')))}", markup=False)
 
 
 def write_tables(runs: Path, name: str, out: Path) -> Collected:
@@ -70,15 +74,3 @@ def steps(runs: Path, found: Collected) -> list[dict[str, Any]]:
                 about = {"run": run, "step": record["step"], "sigma": record["sigma"]}
                 rows.append({**about, "constraint": name, "residual": residual})
     return rows
-
-
-def table(found: Sequence[Difference], config: ResultsConfig) -> Table:
-    """A row an arm and group; seeds that are not in both are named."""
-    rows: list[list[Cell]] = []
-    for one in found:
-        figures: list[Cell] = [one.mean, one.median, one.baseline, one.difference, one.p_holm]
-        missing = ", ".join(map(str, one.unpaired)) or "none"
-        rows.append([*one.group.values(), one.arm, str(one.n), *figures, missing])
-    heads = [*config.groups, config.axis, "n", "mean", "median", config.baseline]
-    title = f"{config.sweep}: {found[0].metric}, 95 % bootstrap intervals over seeds"
-    return Table(title, [*heads, f"less {config.baseline}", "p (Holm)", "seeds left out"], rows)

@@ -39,7 +39,7 @@ def collect(runs: Path, experiment: str) -> Collected:
         try:
             metrics = read_metrics(runs / one["run"])
         except InvalidArgument as error:
-            found.problems.append(f"{one['run']} ({settings(one['set'])}): {error}")
+            found.problems.append(f"{one['run']} ({settings(one['set'])}): not {error.allowed}")
             continue
         about = {"run": one["run"], "version": metrics["version"], "git_sha": metrics["git_sha"]}
         about |= {axis: one["set"].get(axis, "") for axis in axes} | {"seed": metrics["seed"]}

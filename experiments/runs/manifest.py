@@ -1,28 +1,88 @@
-"""Which runs an experiment is made of, and what was set in each: ``RUNS/EXPERIMENT.json``."""
+"""Which runs a sweep is made of, and what was set in each: ``RUNS/NAME.json``."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+from omegaconf import OmegaConf
+
 import physgen
 from physgen.errors import InvalidArgument
+from physgen.experiments.runs.locks import locked
 from physgen.experiments.runs.records import write_json_atomic
 
 #: what is the same in every run, or does not change it
-COMMON = ("experiment", "runs", "hydra/launcher")
+COMMON = ("experiment", "name", "runs", "hydra/launcher")
+
+Row = dict[str, Any]
 
 
-def write_manifest(runs: Path, experiment: str, planned: Iterable[tuple[Path, Sequence[str]]]) -> None:
-    """Replace the manifest of an experiment by the runs that it now plans."""
-    runs.mkdir(parents=True, exist_ok=True)
-    listed = [
-        {"run": folder.name, "set": {key: value for key, value in map(split, overrides) if key not in COMMON}}
-        for folder, overrides in planned
-    ]
-    write_json_atomic(runs / f"{experiment}.json", {"version": physgen.__version__, "runs": listed})
+def manifest_row(run: str, overrides: Sequence[str], choices: Mapping[str, Any]) -> Row:
+    """What a manifest says of a run: the options that were set, and the choice of each group, set or not.
+
+    >>> manifest_row("run-0", ["law=mass", "name=first"], {"law": "mass", "guidance": "none", "experiment": None})
+    {'run': 'run-0', 'set': {'law': 'mass'}, 'choices': {'law': 'mass', 'guidance': 'none'}}
+    """
+    values = {key: value for key, value in map(split, overrides) if key not in COMMON}
+    groups = {key: value for key, value in choices.items() if key not in COMMON and not key.startswith("hydra/")}
+    return {"run": run, "set": values, "choices": {key: written(value) for key, value in groups.items()}}
+
+
+def extend_manifest(path: Path, rows: Sequence[Row]) -> None:
+    """Add runs to a sweep, whose other runs stay; one process at a time.
+
+    A sweep of another version is kept as ``NAME-VERSION.json``: none of its runs is a run of this version.
+
+    Raises: InvalidArgument for a file that is no manifest.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path):
+        known = _load(path) if path.is_file() else {}
+        if known and known["version"] != physgen.__version__:
+            path.replace(path.with_name(f"{path.stem}-{known['version']}.json"))
+            known = {}
+        listed = {one["run"]: one for one in known.get("runs", [])}
+        for row in rows:
+            before = listed.get(row["run"], row)
+            listed[row["run"]] = {**row, "set": before["set"] | row["set"]}
+        write_json_atomic(path, {"version": physgen.__version__, "runs": list(listed.values())})
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest in a file, with every option that any of its runs set stated for all of them.
+
+    Raises:
+        InvalidArgument: there is none, or it is not whole.
+    """
+    try:
+        manifest = _load(path)
+    except FileNotFoundError as error:
+        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.json"))) or "none yet"
+        raise InvalidArgument(
+            "sweep", path.name.removesuffix(".json"), f"one that was run in {path.parent}: {known}"
+        ) from error
+    keys = dict.fromkeys(key for one in manifest["runs"] for key in one["set"])
+    for one in manifest["runs"]:
+        if missing := keys.keys() - one["set"].keys() - {"seed"}:
+            one["set"] |= unset(path.parent / one["run"], one.get("choices", {}), sorted(missing))
+    return manifest
+
+
+def unset(folder: Path, choices: Mapping[str, str], keys: Sequence[str]) -> dict[str, str]:
+    """What options were that nobody set: a group's choice, or the value in the run's ``config.yaml``."""
+    file = folder / "config.yaml"
+    config = OmegaConf.create(yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {})
+    found = {key: choices[key] for key in keys if key in choices}
+    for key in keys:
+        parent, _, name = key.rpartition(".")
+        node = OmegaConf.select(config, parent) if parent else config
+        if key not in found and OmegaConf.is_dict(node) and name in node:
+            found[key] = written(node[name])
+    return found
 
 
 def split(override: str) -> tuple[str, str]:
@@ -35,20 +95,22 @@ def split(override: str) -> tuple[str, str]:
     return key.lstrip("+"), value
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest in a file.
+def written(value: Any) -> str:
+    """A value as it is typed on the command line.
 
-    Raises:
-        InvalidArgument: there is none, or it is not whole.
+    >>> written(None), written(0.5), written("mass"), written(["mass", "diffusion"])
+    ('null', '0.5', 'mass', '[mass,diffusion]')
     """
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return f"[{','.join(map(written, value))}]"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _load(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         assert [(one["run"], one["set"].items()) for one in manifest["runs"]]
-    except FileNotFoundError as error:
-        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.json"))) or "none yet"
-        raise InvalidArgument(
-            "sweep", path.name.removesuffix(".json"), f"one that was run in {path.parent}: {known}"
-        ) from error
+        assert isinstance(manifest["version"], str)
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
         raise InvalidArgument("manifest", str(path), "a whole file, as `physgen ablate` writes it") from error
-    return manifest
+    return dict(manifest)

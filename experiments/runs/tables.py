@@ -1,7 +1,8 @@
-"""Tidy tables on disk: parquet, written and read by duckdb."""
+"""Tidy tables on disk: parquet, written and read by duckdb, and CSV."""
 
 from __future__ import annotations
 
+import csv
 import json
 import tempfile
 from collections.abc import Sequence
@@ -22,6 +23,16 @@ def write_parquet(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         with duckdb.connect() as db:
             source = "read_json(?, format='newline_delimited', sample_size=-1)"
             db.execute(f"COPY (FROM {source}) TO '{partial}' (FORMAT parquet, COMPRESSION zstd)", [str(lines)])
+    partial.replace(path)
+
+
+def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write rows, all or nothing, numbers with all their digits; columns are those of the first row."""
+    partial = path.with_suffix(".part")
+    with partial.open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
     partial.replace(path)
 
 

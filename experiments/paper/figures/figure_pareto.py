@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from physgen.experiments.paper.figures.style import ARMS, LAWS, legend, log_where_wide, sized
 from physgen.experiments.paper.results.numbers import Made, Number
 from physgen.experiments.paper.results.store import Store
 from physgen.experiments.paper.results.summary import summaries
 from physgen.experiments.paper.spec import FigureSpec
+from physgen.experiments.plot.style import ARMS, LAWS, legend, log_where_wide, sized
 
 
 def make(spec: FigureSpec, store: Store) -> Made:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from physgen.constraints.mitosis.classifier import PHASES
-from physgen.experiments.paper.figures.style import ARMS, VERMILION, sized
 from physgen.experiments.paper.results.numbers import Made, Number
 from physgen.experiments.paper.results.shown import shown
 from physgen.experiments.paper.results.store import Store
 from physgen.experiments.paper.spec import FigureSpec
+from physgen.experiments.plot.style import ARMS, VERMILION, sized
 
 
 def make(spec: FigureSpec, store: Store) -> Made:

@@ -7,10 +7,10 @@ from statistics import mean
 from matplotlib.ticker import NullFormatter
 
 from physgen.experiments.measure.distances import Interval
-from physgen.experiments.paper.figures.style import BLACK, BLUE, ORANGE, VERMILION, sized
 from physgen.experiments.paper.results.numbers import Made, Number
 from physgen.experiments.paper.results.store import Store
 from physgen.experiments.paper.spec import FigureSpec
+from physgen.experiments.plot.style import BLACK, BLUE, ORANGE, VERMILION, sized
 from physgen.experiments.posterior.heat.table import FLOOR, REFERENCE
 
 #: kinds of samplers by their names in the benchmark: the free baselines, the peers; all others are the library's

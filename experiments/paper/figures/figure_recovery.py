@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from physgen.experiments.micro.dial_table import SIMULATOR, lines, truths
-from physgen.experiments.paper.figures.style import BLACK, BLUE, GREY, ORANGE, legend, sized
 from physgen.experiments.paper.results.numbers import Made, Number
 from physgen.experiments.paper.results.store import Store
 from physgen.experiments.paper.spec import FigureSpec
+from physgen.experiments.plot.style import BLACK, BLUE, GREY, ORANGE, legend, sized
 
 LOOKS = {
     "unguided": (GREY, "x", "prompt alone"),

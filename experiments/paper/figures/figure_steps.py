@@ -6,10 +6,10 @@ from collections import defaultdict
 
 import numpy as np
 
-from physgen.experiments.paper.figures.style import ARMS, LAWS, legend, log_where_wide, sized
 from physgen.experiments.paper.results.numbers import Made, Number
 from physgen.experiments.paper.results.store import Store
 from physgen.experiments.paper.spec import FigureSpec
+from physgen.experiments.plot.style import ARMS, LAWS, legend, log_where_wide, sized
 
 QUARTILES = (25, 50, 75)
 

@@ -11,11 +11,11 @@ from matplotlib.patches import Rectangle
 from physgen.audit import MICROSCOPY_NOISE
 from physgen.constraints.mitosis.classifier import PHASES
 from physgen.errors import InvalidArgument
-from physgen.experiments.paper.figures.style import ARMS, VERMILION, sized
 from physgen.experiments.paper.results.numbers import Made, Number
 from physgen.experiments.paper.results.shown import FRAMES, shown
 from physgen.experiments.paper.results.store import Store
 from physgen.experiments.paper.spec import FigureSpec
+from physgen.experiments.plot.style import ARMS, VERMILION, sized
 
 
 def make(spec: FigureSpec, store: Store) -> Made:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from physgen.experiments.paper.figures.style import ARMS, LAWS
 from physgen.experiments.paper.results.numbers import Made, Number, written
 from physgen.experiments.paper.results.store import Store
 from physgen.experiments.paper.results.summary import FREE, UNGUIDED, Summary, summaries, tests
 from physgen.experiments.paper.spec import FigureSpec
+from physgen.experiments.plot.style import ARMS, LAWS
 
 #: factor by which the median violation falls where a law is hard
 HARD = 100

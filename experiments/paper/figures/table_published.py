@@ -6,11 +6,11 @@ import numpy as np
 
 from physgen.experiments.microworldbench.scoring.published import PUBLISHED
 from physgen.experiments.microworldbench.tasks.data import LEVELS
-from physgen.experiments.paper.figures.style import ARMS
 from physgen.experiments.paper.figures.table_scores import MARKS
 from physgen.experiments.paper.results.numbers import Made, Number, written
 from physgen.experiments.paper.results.store import Store
 from physgen.experiments.paper.spec import FigureSpec
+from physgen.experiments.plot.style import ARMS
 
 COLUMNS = ("model", "Average", "Scientific", "Visual", "Instruction", "Organ", "Cellular", "Subcellular")
 

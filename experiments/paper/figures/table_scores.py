@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from physgen.experiments.measure.distances import mean_interval
-from physgen.experiments.paper.figures.style import ARMS
 from physgen.experiments.paper.results.numbers import Made, Number
 from physgen.experiments.paper.results.store import Store
 from physgen.experiments.paper.spec import FigureSpec
+from physgen.experiments.plot.style import ARMS
 
 MARKS = ("average", "scientific", "visual", "instruction")
 COLUMNS = ("sampler", "videos", "Average", "Scientific", "Visual", "Instruction", "Average less unguided")

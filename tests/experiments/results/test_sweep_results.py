@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ def test_one_pair_has_no_interval_and_what_is_not_finite_no_part() -> None:
         for seed, value in enumerate(column)
     ]
     (found,) = compare(rows, "m", axis="guidance", baseline="none")
-    assert (found.n, found.mean.estimate, found.baseline, found.difference.estimate) == (1, 3.0, 1.0, 2.0)
+    assert (found.n, found.mean.estimate, found.baseline.estimate, found.difference.estimate) == (1, 3.0, 1.0, 2.0)
     assert np.isnan([found.difference.low, found.mean.high]).all()
 
 
@@ -134,6 +135,44 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert len(query("FROM t", t=out / "sweep.features.parquet")) == count["runs"]
     assert {row["residual"] for row in query("FROM t", t=out / "sweep.steps.parquet")} == {0.5}
     assert "| mass | projection | 12 |" in (out / "sweep.md").read_text("utf-8")
+
+
+def test_what_is_printed_fits_80_columns_and_cuts_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_sweep(tmp_path)
+    for seed in range(7):
+        (tmp_path / f"run-dps-{seed}" / "metrics.json").unlink()
+    assert main(["results", "sweep=sweep", f"runs={tmp_path}"]) == 0
+    out = capsys.readouterr().out
+    lines = out.partition("violation/mass, law=mass")[2].splitlines()
+    assert max(map(len, lines[:6])) <= 80
+    assert lines[1] == "not in both arms, left out: seed 0, 1, 2, 3, 4, 5, 6"
+    assert [line.split()[:2] for line in lines[3:6]] == [["none", "12"], ["projection", "12"], ["dps", "5"]]
+    assert "…" not in out
+    assert out.count("left out: run-dps-") == 5
+    assert "left out: 2 more, listed in sweep.md" in out
+    assert (tmp_path / "results" / "sweep.md").read_text("utf-8").count("\n- run-dps-") == 7
+
+
+def test_csv_has_what_parquet_has_and_the_differences(tmp_path: Path) -> None:
+    write_sweep(tmp_path)
+    assert main(["results", "sweep=sweep", f"runs={tmp_path}"]) == 0
+    out = tmp_path / "results"
+    with (out / "sweep.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    kept = query("FROM t", t=out / "sweep.parquet")
+    assert list(rows[0]) == list(kept[0])
+    assert [float(row["value"]) for row in rows] == [row["value"] for row in kept]
+    with (out / "sweep.differences.csv").open(encoding="utf-8", newline="") as file:
+        written = {(row["metric"], row["law"], row["guidance"]): row for row in csv.DictReader(file)}
+    true = differences(kept)["projection"]
+    row = written["violation/mass", "mass", "projection"]
+    assert [float(row[f"difference{end}"]) for end in ("", "_low", "_high")] == list(vars(true.difference).values())
+
+
+def test_a_sweep_without_arms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_sweep(tmp_path)
+    assert main(["results", "sweep=sweep", f"runs={tmp_path}", "axis=law", "baseline=mass", "groups=[guidance]"]) == 2
+    assert "axis='law': allowed: a key with more values than mass" in capsys.readouterr().err
 
 
 def test_command_without_a_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

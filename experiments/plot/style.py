@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
+
+from physgen.errors import InvalidArgument
 
 #: width of the text in inches
 WIDTH = 6.5
@@ -59,6 +61,43 @@ LAWS = {
     "phase_order": "order of phases",
     "gray_scott": "Gray-Scott",
 }
+
+
+#: looks of values that have none of their own
+LOOKS = tuple(
+    zip(
+        (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK),
+        ("o", "s", "^", "D", "v", "P", "X"),
+        ("-", "--", "-.", ":", "-", "--", "-."),
+        strict=True,
+    )
+)
+
+
+def looks(values: Sequence[str]) -> dict[str, Look]:
+    """A look for each value: that of its arm, or in order.
+
+    Raises: InvalidArgument for more values than can be told apart.
+
+    >>> looks(["none", "dps"])["none"].name, looks(["0.5", "dps"])["0.5"].colour
+    ('unguided', '#0072b2')
+    """
+    if len(values) > len(LOOKS):
+        raise InvalidArgument(
+            "colour", ", ".join(values), f"a key with at most {len(LOOKS)} values; facets= takes more"
+        )
+    if set(values) <= ARMS.keys():
+        return {value: ARMS[value] for value in values}
+    return {value: Look(value_name(value), *look) for value, look in zip(values, LOOKS, strict=False)}
+
+
+def value_name(value: str) -> str:
+    """A value of a key as it is printed.
+
+    >>> value_name("augmented_lagrangian"), value_name("fisher_kpp"), value_name("0.5")
+    ('augmented Lagrangian', 'Fisher-KPP', '0.5')
+    """
+    return ARMS[value].name if value in ARMS else LAWS.get(value, value)
 
 
 def sized(height: float) -> Figure:

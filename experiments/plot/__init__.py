@@ -1,0 +1,1 @@
+"""`physgen plot`: any two columns of a sweep's table, with intervals."""
