@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+#: part of the motion that a law explains, below which its constants mean nothing
+ENOUGH = 0.5
 #: one value of each sample, or of each sample and species
 Values = list[Any]
 
@@ -39,3 +41,12 @@ class Fit:
             for key, entry in asdict(self).items()
             if entry
         }
+
+
+def unexplained(fit: Fit) -> str | None:
+    """``unexplained`` where constants leave more than half of any sample's motion to something else.
+
+    >>> unexplained(Fit({"D_c": [0.01]}, explained=[0.003])), unexplained(Fit({"D_c": [3.0]}, explained=[0.9]))
+    ('unexplained', None)
+    """
+    return "unexplained" if any(part < ENOUGH for part in fit.explained) else None

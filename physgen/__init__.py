@@ -28,6 +28,7 @@ _ROOMS = (
     "equations",
     "errors",
     "guidance",
+    "measure",
     "observables",
     "ops",
     "sampling",

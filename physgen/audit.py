@@ -12,10 +12,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physgen.constraints.base import Constraint
-from physgen.constraints.fit import Fit
+from physgen.constraints.fit import Fit, unexplained
 from physgen.constraints.names import Laws, name_laws
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
+from physgen.measure.degenerate import degenerate
 from physgen.observables import Observable
 
 #: three times the 1.6 % sd of total intensity about its trend in a real GFP-histone movie
@@ -25,7 +26,7 @@ FLOAT_PRECISION = 1e-6
 
 
 def check_video(video: Float[Tensor, "B C T H W"]) -> None:
-    """Refuse a video, or fields, that no constraint can measure: one frame, values that are not finite, a constant.
+    """Refuse a video, or fields, that no constraint can measure: one frame, values that are not finite.
 
     >>> check_video(torch.zeros(1, 3, 1, 8, 8))
     Traceback (most recent call last):
@@ -35,8 +36,6 @@ def check_video(video: Float[Tensor, "B C T H W"]) -> None:
         raise InvalidArgument("frames", video.shape[2], "at least 2")
     if not torch.isfinite(video).all():
         raise InvalidArgument("video", "NaN or Inf", "finite pixels")
-    if video.min() == video.max():
-        raise InvalidArgument("video", f"{video.min().item():g} everywhere", "pixels that differ")
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,9 @@ class Measurement:
     Attributes:
         residual_rms, residual_max: dimensionless; an inequality counts only where it is violated.
         tolerance: that `satisfied` is held against.
-        satisfied: whether `residual_max` is at most the tolerance.
+        satisfied: whether `residual_max` is at most the tolerance, in a video that is not degenerate.
+        degenerate: why nothing can be said of the law: ``empty``, ``uniform``, ``frozen``, see
+            `physgen.measure.degenerate`, or ``unexplained``: its own constants explain less than half of the motion.
         fit: the constraint's fitted constants.
         reading: what else it reads off the video, see `Constraint.describe`.
     """
@@ -55,6 +56,7 @@ class Measurement:
     residual_max: float
     tolerance: float
     satisfied: bool
+    degenerate: str | None = None
     fit: Fit = field(default_factory=Fit)
     reading: dict[str, Any] = field(default_factory=dict)
 
@@ -80,11 +82,22 @@ def audit(
     """
     check_video(video)
     fields = observable(video.double())
-    return {name: measure(fields, law, grid, tolerance=tolerance) for name, law in name_laws(constraints).items()}
+    nothing = degenerate(fields, observable.least)[0]
+    return {
+        name: measure(fields, law, grid, tolerance=tolerance, nothing=nothing)
+        for name, law in name_laws(constraints).items()
+    }
 
 
-def measure(fields: Float[Tensor, "1 S T H W"], constraint: Constraint, grid: Grid, *, tolerance: float) -> Measurement:
-    """Residual of one constraint on fields ``[1, S, T, H, W]``; see `audit`.
+def measure(
+    fields: Float[Tensor, "1 S T H W"],
+    constraint: Constraint,
+    grid: Grid,
+    *,
+    tolerance: float,
+    nothing: str | None = None,
+) -> Measurement:
+    """Residual of one constraint on fields ``[1, S, T, H, W]``, see `audit`; ``nothing``: why they are degenerate.
 
     >>> from physgen.constraints import MassConservation
     >>> fading = torch.tensor([0.6, 0.4]).view(1, 1, 2, 1, 1).expand(1, 1, 2, 4, 4)
@@ -94,13 +107,15 @@ def measure(fields: Float[Tensor, "1 S T H W"], constraint: Constraint, grid: Gr
     """
     residual = constraint.residual(fields, grid)
     size = residual.clamp(min=0) if constraint.kind == "inequality" else residual.abs()
-    largest = size.max().item()
+    largest, fit = size.max().item(), constraint.fit(fields, grid)
+    why = nothing or unexplained(fit)
     return Measurement(
         residual_rms=size.square().mean().sqrt().item(),
         residual_max=largest,
         tolerance=tolerance,
-        satisfied=largest <= tolerance,
-        fit=constraint.fit(fields, grid),
+        satisfied=largest <= tolerance and why is None,
+        degenerate=why,
+        fit=fit,
         reading=constraint.describe(fields, grid),
     )
 

@@ -16,6 +16,8 @@ from physgen.grid import finite
 CONDITION = 1e3
 #: exponent of the binade (0 for values of 1/2 to 1) that the darkest pixels are rounded as if they were in
 DARKEST = -8
+#: spread of concentrations, as a part of the largest one, below which a colour shows nothing
+LEAST = 0.25
 
 
 class Observable(ABC):
@@ -25,11 +27,14 @@ class Observable(ABC):
         species: name of each field.
         unit: unit of the fields.
         bounds: lowest and highest value of a field that a video in [0, 1] can show.
+        least: spread of a field's values below which a video shows nothing of it; 0 where no scale is known, and noise
+            alone says what is something.
     """
 
     species: tuple[str, ...]
     unit: str
     bounds: tuple[float, float] = (-math.inf, math.inf)
+    least: float = 0.0
 
     @abstractmethod
     def __call__(self, video: Float[Tensor, "B 3 T H W"]) -> Float[Tensor, "B S T H W"]:
@@ -107,6 +112,7 @@ class ColourMap(Observable):
         self.unit = unit
         self.maximum = finite("maximum", maximum, "a finite number > 0", lambda value: value > 0)
         self.bounds = (0.0, self.maximum)
+        self.least = LEAST * self.maximum
         self._mixing = torch.tensor(self.colours, dtype=torch.float64).T
         singular = torch.linalg.svdvals(self._mixing)
         if singular[-1] * CONDITION <= singular[0]:
@@ -255,6 +261,7 @@ class Intensity(ColourMap):
         dark = finite("background", background, "a number in [0, 1)", lambda value: 0 <= value < 1)
         gain = finite("scale", scale, "a finite number > 0", lambda value: value > 0)
         super().__init__([(gain,) * 3], (dark,) * 3, ("intensity",), maximum=(1 - dark) / gain)
+        self.least = 0.0
 
 
 def _rgb(name: str, colour: Sequence[float]) -> tuple[float, ...]:

@@ -62,22 +62,28 @@ def project_video(
         projected, dropped = keep_finite(observable.embed(video, target.fields).clamp(0, 1), video)
         seen = observe(observable, projected.double())
         rounded = observe(observable, observable.embed(video.double(), target.fields).float().double())
-        record = terminal_record(rms(projected - video), fields, target, seen, rounded, dropped)
+        record = terminal_record(rms(projected - video), fields, target, seen, rounded, dropped, observable.least)
     return Projected(projected, record)
 
 
 def terminal_record(
-    moved: float, before: Tensor, target: ProjectedFields, after: Tensor, rounded: Tensor, dropped: int
+    moved: float,
+    before: Tensor,
+    target: ProjectedFields,
+    after: Tensor,
+    rounded: Tensor,
+    dropped: int,
+    least: float | None = None,
 ) -> TerminalRecord:
     """What a projection did: from the fields before it, to those of what is delivered.
 
-    ``rounded`` are the exact fields, stored as what is delivered is.
+    ``rounded`` are the exact fields, stored as what is delivered is; ``least``: see `certify`.
     """
     return TerminalRecord(
         moved_rms=moved,
         residual_before=target.violations(before),
         residual_after=target.violations(after),
         dropped=dropped,
-        certificate=certify(target, after, rounded),
+        certificate=certify(target, after, rounded, least),
         contradiction=str(target.contradiction) if target.contradiction else None,
     )

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from physgen.constraints.base import Constraint, check_fields, given_values
 from physgen.constraints.fit import Fit
-from physgen.constraints.least_squares import explained_part
 from physgen.constraints.mass.balance import MassBalance
 from physgen.constraints.mass.capped_simplex import project_capped_simplex
 from physgen.constraints.mass.source import Source, production
@@ -155,13 +154,10 @@ class MassConservation(Constraint):
         initial, rate = balance.fit(amount, self._lossy)
         values = dict(zip(CONSTANTS, (initial, rate), strict=True))
         errors = dict(zip(CONSTANTS, balance.errors(amount, initial, rate, self._lossy), strict=True))
-        left = (amount - balance.at(initial, rate)).square().sum((1, 2)).tolist()
-        power = (amount - amount.mean(2, keepdim=True)).square().sum((1, 2)).tolist()
         return Fit(
             {name: values[name].tolist() for name in self.fitted},
             {name: errors[name].tolist() for name in self.fitted},
             identifiable=initial.gt(0).all(1).tolist(),
-            explained=[explained_part(*pair) for pair in zip(left, power, strict=True)],
         )
 
     def with_constants(self, constants: Fit | Mapping[str, Any]) -> MassConservation:

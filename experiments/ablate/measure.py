@@ -15,9 +15,10 @@ from physgen.experiments.ablate.options import AblateConfig
 from physgen.experiments.ablate.subject import Subject
 from physgen.experiments.measure.laws import law
 from physgen.experiments.measure.recognition import features, phase_order, recognised
-from physgen.experiments.micro.measure import empty, legal
+from physgen.experiments.micro.measure import NOTHING, legal
 from physgen.experiments.runs.records import git_sha, peak_memory_mb
 from physgen.guidance.problem import Problem
+from physgen.measure import degenerate
 from physgen.worlds import world_spec
 from physgen.worlds.micro.judge import Judge
 
@@ -46,6 +47,7 @@ def measure(options: AblateConfig, subject: Subject, drawn: Arm) -> dict[str, An
             if isinstance(constraint, PhaseOrder)
         },
         "fit": {name: asdict(law.fit(fields, subject.grid)) for name, law in subject.measured.items() if law.fitted},
+        "degenerate": kinds(degenerate(fields, subject.observable.least)[0]),
         "certificate": {name: entry.as_json() for name, entry in drawn.log.certificate.items()},
         "moved_rms": drawn.log.terminal.moved_rms if drawn.log.terminal else None,
         "dropped": drawn.log.dropped,
@@ -53,6 +55,15 @@ def measure(options: AblateConfig, subject: Subject, drawn: Arm) -> dict[str, An
         "quality": quality(subject, drawn.video, fields) if judged(options, subject) else {},
         "features": features(judge(), drawn.video)[0].tolist() if judged(options, subject) else [],
     }
+
+
+def kinds(found: str | None) -> dict[str, bool]:
+    """Each kind of degenerate video, and whether this is one of any.
+
+    >>> kinds("frozen")
+    {'any': True, 'empty': False, 'uniform': False, 'frozen': True}
+    """
+    return {"any": found is not None, **{kind: found == kind for kind in ("empty", "uniform", "frozen")}}
 
 
 def judged(options: AblateConfig, subject: Subject) -> bool:
@@ -77,7 +88,9 @@ def quality(subject: Subject, video: Tensor, fields: Tensor) -> dict[str, float]
         else law(prompt.family, prompt.attributes, video[0])
     )
     found = {"family": seen["family"][0], "attributes": seen["attributes"][0], **others}
-    return {name: float(value) for name, value in found.items()} | {"empty": float(empty(subject.observable, fields))}
+    return {name: float(value) for name, value in found.items()} | {
+        "empty": float(degenerate(fields, subject.observable.least)[0] in NOTHING)
+    }
 
 
 @lru_cache(maxsize=1)

@@ -102,7 +102,7 @@ def quantities(item: Measured) -> list[tuple[str, str]]:
         result += [
             (f"{name} residual, rms", number(report.residual_rms)),
             (f"{name} residual, largest", number(report.residual_max)),
-            (f"{name} satisfied to {report.tolerance:g}", "yes" if report.satisfied else "no"),
+            (f"{name} satisfied to {report.tolerance:g}", verdict(report)),
         ]
     for species, values in item.mass.items():
         result += [
@@ -113,6 +113,11 @@ def quantities(item: Measured) -> list[tuple[str, str]]:
             (f"{species}: bleaching rate", number(values["bleaching_rate"], f"1/{time}")),
         ]
     return result
+
+
+def verdict(report: Measurement) -> str:
+    """Whether a law holds, and why not where nothing can be said."""
+    return "yes" if report.satisfied else f"no: {report.degenerate}" if report.degenerate else "no"
 
 
 def compared(columns: list[dict[str, str]]) -> list[list[str]]:

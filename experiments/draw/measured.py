@@ -12,6 +12,14 @@ from physgen.experiments.draw.physics import Physics
 from physgen.experiments.pages.report import number
 from physgen.guidance import Certificate, GuidanceLog
 
+#: what to try where a video shows nothing that a law could be about
+REMEDY = {
+    "empty": "the video shows nothing, so no law is certified; try another seed, more steps or a higher guidance_scale",
+    "uniform": "the video is the same everywhere, so no law is certified; try another seed, more steps or prompt",
+    "frozen": "nothing moves in the video, so no law is certified; try another seed, or a prompt that names the motion",
+    "unexplained": "the law explains less than half of the motion, so its constants mean nothing; try another law",
+}
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -41,7 +49,13 @@ def measure(arm: Arm, physics: Physics) -> Measured:
     found = audit(arm.video, physics.observable, laws, physics.grid, tolerance=FLOAT_PRECISION) if laws else {}
     for name in found.keys() & certificate.keys():
         entry = certificate[name]
-        found[name] = replace(found[name], tolerance=entry.tolerance, satisfied=entry.satisfied, fit=entry.fit)
+        found[name] = replace(
+            found[name],
+            tolerance=entry.tolerance,
+            satisfied=entry.satisfied,
+            degenerate=entry.degenerate,
+            fit=entry.fit,
+        )
     return Measured(arm, found, mass_balance(arm.video, physics.observable, physics.grid))
 
 
@@ -69,6 +83,8 @@ def outcome(result: Measured, free: Measured | None) -> dict[str, Any]:
 def warnings_of(log: GuidanceLog) -> list[str]:
     """What the constraints did to each other."""
     notes = [f"{pair} pull against each other: mean cosine {cosine:.2f}" for pair, cosine in log.conflicts.items()]
+    why = sorted({entry.degenerate for entry in log.certificate.values() if entry.degenerate})
+    notes += [f"{word}: {REMEDY[word]}" for word in why]
     if log.terminal and log.terminal.contradiction:
         notes.append(f"not projected: {log.terminal.contradiction}")
     return notes
@@ -89,6 +105,8 @@ def verdict(entry: Certificate | Mapping[str, Any] | None) -> str:
         return "–"
     known = entry.as_json() if isinstance(entry, Certificate) else entry
     word = "satisfied" if known["satisfied"] else "NOT satisfied"
+    if known.get("degenerate"):
+        return f"{word}: {known['degenerate']}"
     if known["satisfied"] and known["residual_max"] > known["tolerance"]:
         return word
     return f"{word}: {number(known['residual_max'])} of {number(known['tolerance'])}"

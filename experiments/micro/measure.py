@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -14,13 +13,12 @@ from physgen.experiments.measure.recognition import features, phase_order, recog
 from physgen.experiments.micro.cases import Case
 from physgen.experiments.runs.progress import Record
 from physgen.guidance.problem import Problem
-from physgen.observables import Observable
+from physgen.measure import degenerate
 from physgen.worlds import WorldSpec
 from physgen.worlds.micro.judge import Judge
 
-#: a video whose fields all have a smaller range than this, as a part of their maximum, is empty or uniform
-LEAST_CONTRAST = 0.25
-QUANTILES = (0.005, 0.995)
+#: videos that show nothing
+NOTHING = ("empty", "uniform")
 
 
 def measure(
@@ -38,7 +36,7 @@ def measure(
         "others": others(judge, case, video),
         "family": float(seen["family"][0]),
         "attributes": float(seen["attributes"][0]),
-        "empty": empty(observable, fields),
+        "empty": degenerate(fields, observable.least)[0] in NOTHING,
         "features": vectors[0].tolist(),
     }
 
@@ -55,15 +53,3 @@ def others(judge: Judge, case: Case, video: Tensor) -> dict[str, float]:
     if case.prompt.family == "mitosis":
         return {name: float(values[0]) for name, values in phase_order(judge, video).items()}
     return law(case.prompt.family, case.prompt.attributes, video[0])
-
-
-def empty(observable: Observable, fields: Float[Tensor, "1 S T H W"]) -> bool:
-    """Whether no species shows anything, or all are the same everywhere.
-
-    >>> from physgen.observables import Intensity
-    >>> empty(Intensity(), torch.full((1, 1, 3, 8, 8), 0.5))
-    True
-    """
-    levels = torch.tensor(QUANTILES, dtype=torch.float64)
-    low, high = torch.quantile(fields[0, :, :: max(1, fields.shape[2] // 6)].double().flatten(1), levels, dim=1)
-    return bool((high - low).max() < LEAST_CONTRAST * observable.bounds[1])

@@ -9,6 +9,8 @@ from typing import Any
 
 #: what a terminal projection left behind
 CERTIFIED, VIOLATED, UNCERTIFIED = "certified", "violated", "no certificate"
+#: a video in which no law can be said to hold
+DEGENERATE = "degenerate"
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,23 @@ class Entry:
 
     @property
     def status(self) -> str:
-        """Certified if the certificate says so of every law."""
+        """Certified if the certificate says so of every law; degenerate where nothing can be said."""
+        if self.degenerate:
+            return f"{DEGENERATE}: {self.degenerate}"
         if not self.certificate:
             return UNCERTIFIED
         return CERTIFIED if all(entry["satisfied"] for entry in self.certificate.values()) else VIOLATED
+
+    @property
+    def degenerate(self) -> str:
+        """Why no law can be said to hold in it, nothing where one can."""
+        if self.stem != "video":
+            return ""
+        for entry in [*self.certificate.values(), *self.metrics.get("constraints", {}).values()]:
+            if entry.get("degenerate"):
+                return str(entry["degenerate"])
+        found = self.metrics.get("degenerate", {})
+        return next((kind for kind, is_so in found.items() if is_so and kind != "any"), "")
 
     @property
     def same_noise(self) -> tuple[str, ...]:

@@ -11,15 +11,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.constraints.fit import Fit
+from physgen.constraints.fit import Fit, unexplained
 from physgen.errors import Contradiction
 from physgen.guidance.problem import Problem
+from physgen.measure.degenerate import degenerate
 from physgen.tensors import finite_samples, rms
 
 #: what a float32 residual of order one can reach
 TOLERANCE = 1e-6
 #: the tolerance in units of the most that rounding does to a residual, where that is more
 ROUNDINGS = 4
+#: tolerance beyond which rounding is most of what is left, and nothing is certified
+LOOSEST = 0.05
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,9 @@ class Certificate:
         rounding, rounding_max: RMS and largest change of the residual when nothing but rounding happens to the exact
             fields.
         tolerance: the larger of 1e-6 and 4 `rounding_max`.
-        satisfied: whether every sample holds it, in the constraint's own sense.
+        satisfied: whether every sample holds it, in the constraint's own sense, is not degenerate, and moves by so much
+            more than rounding that the tolerance is at most `LOOSEST`.
+        degenerate: why the first degenerate sample is one, see `physgen.audit.Measurement`.
         fit: its fitted constants, of each finite sample (those of the delivered fields where none were held).
         reading: what else it reads off the delivered fields, see `Constraint.describe`.
     """
@@ -70,6 +75,7 @@ class Certificate:
     rounding_max: float
     tolerance: float
     satisfied: bool
+    degenerate: str | None = None
     fit: Fit = field(default_factory=Fit)
     reading: dict[str, Any] = field(default_factory=dict)
 
@@ -80,7 +86,10 @@ class Certificate:
 
 @torch.no_grad()
 def certify(
-    projected: ProjectedFields, seen: Float[Tensor, "B *shape"], rounded: Float[Tensor, "B *shape"]
+    projected: ProjectedFields,
+    seen: Float[Tensor, "B *shape"],
+    rounded: Float[Tensor, "B *shape"],
+    least: float | None = None,
 ) -> dict[str, Certificate]:
     """The certificate of each constraint.
 
@@ -88,6 +97,7 @@ def certify(
         projected: exact fields and constants.
         seen: fields of what is delivered, read in float64.
         rounded: fields of the exact ones stored as what is delivered, each number rounded to the nearest.
+        least: spread of the fields that is something, see `degenerate`; None where they are no physical fields.
 
     Source: the contract of this package.
 
@@ -102,10 +112,14 @@ def certify(
     exact, inexact = (projected.residuals(fields, Problem.residuals) for fields in (projected.fields, rounded))
     pairs = list(zip(projected.problems, seen.split(1), strict=True))
     usable = [(problem, x) for problem, x in pairs if finite_samples(x)]
+    nothing = [] if least is None else [why for _, x in usable if (why := degenerate(x, least)[0])]
     found = {}
     for name, residual in delivered.items():
         change = inexact[name] - exact[name]
         tolerance = max(TOLERANCE, ROUNDINGS * _largest(change))
+        fit = _joined([_fit(p, name, x) for p, x in usable])
+        why = next(iter(nothing), None) or unexplained(fit)
+        held = all(p.only([name]).satisfied(x, tolerance) for p, x in usable)
         found[name] = Certificate(
             kind=projected.problems[0].constraints[name].kind,
             residual_rms=rms(residual),
@@ -113,8 +127,9 @@ def certify(
             rounding=rms(change),
             rounding_max=_largest(change),
             tolerance=tolerance,
-            satisfied=len(usable) == len(pairs) and all(p.only([name]).satisfied(x, tolerance) for p, x in usable),
-            fit=_joined([_fit(p, name, x) for p, x in usable]),
+            satisfied=held and len(usable) == len(pairs) and why is None and tolerance <= LOOSEST,
+            degenerate=why,
+            fit=fit,
             reading=_concatenated([p.constraints[name].describe(x, p.grid) for p, x in usable]),
         )
     return found
