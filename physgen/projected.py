@@ -47,11 +47,11 @@ def project_video(
     >>> from physgen.constraints import MassConservation
     >>> from physgen.guidance import Projection
     >>> from physgen.observables import Intensity
-    >>> fading = torch.tensor([0.6, 0.4]).view(1, 1, 2, 1, 1).expand(1, 3, 2, 4, 4)
+    >>> fading = torch.tensor([0.9, 0.5]).view(1, 1, 2, 1, 1) * torch.linspace(0, 1, 8).expand(1, 3, 2, 8, 8)
     >>> grid = Grid(spacing=(2.0, 2.0), dt=0.5)
     >>> projected = project_video(fading, Projection([MassConservation()]), Intensity(), grid)
     >>> [round(value, 6) for value in projected.video.mean((0, 1, 3, 4)).tolist()]
-    [0.5, 0.5]
+    [0.35, 0.35]
     >>> projected.record.certificate["mass"].satisfied
     True
     """

@@ -4,12 +4,13 @@ import itertools
 import math
 from typing import Any
 
+import jaxtyping
 import pytest
 import torch
 from torch import Tensor, nn
 
 from physgen.constraints import Constraint, Equality, MassConservation
-from physgen.errors import InvalidArgument, NoSolution
+from physgen.errors import InvalidArgument, ModelFailure, NoSolution
 from physgen.grid import Grid
 from physgen.guidance import Guidance, Projection, X0Gradient
 
@@ -163,7 +164,7 @@ def test_samples_that_the_model_made_nan_stay_nan_and_alone(guidance: Guidance, 
 
 def test_a_batch_of_nothing_but_nan_is_refused(guidance: Guidance, x0_hat: Tensor) -> None:
     nan = torch.full_like(x0_hat, math.nan)
-    with pytest.raises(InvalidArgument, match="every sample"):
+    with pytest.raises(ModelFailure, match="every sample"):
         guidance.correction(nan, x_t=nan, sigma=0.9)
 
 
@@ -202,10 +203,26 @@ def test_inequalities_act_only_where_they_are_violated(x0_hat: Tensor) -> None:
     )
 
 
-def test_constraints_of_one_name_are_told_apart(hyperplane: Any, x0_hat: Tensor) -> None:
-    guidance = X0Gradient([hyperplane, Bound(0.0), hyperplane])
+def test_the_name_that_is_given_is_the_key(hyperplane: Any, x0_hat: Tensor) -> None:
+    guidance = X0Gradient({"one": hyperplane, "bound": Bound(0.0), "two": hyperplane})
     residuals = guidance.correction(x0_hat, x_t=x0_hat, sigma=0.5).residuals
-    assert list(residuals) == ["hyperplane_0", "bound", "hyperplane_2"]
+    assert list(residuals) == ["one", "bound", "two"]
+
+
+@pytest.mark.parametrize("laws", [[], {}, [MassConservation], MassConservation, "mass", [3], 3])
+def test_what_is_no_law_is_refused(monkeypatch: pytest.MonkeyPatch, laws: Any) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(InvalidArgument, match="constraints="):
+        X0Gradient(laws)
+
+
+def test_two_of_one_name_are_refused_with_the_remedy(hyperplane: Any) -> None:
+    with pytest.raises(InvalidArgument, match=r'two of the name hyperplane.*names that differ: \{"hyperplane"'):
+        X0Gradient([hyperplane, hyperplane])
+
+
+def test_a_single_law_is_taken(hyperplane: Any) -> None:
+    assert X0Gradient(hyperplane).constraints == {"hyperplane": hyperplane}
 
 
 def test_own_sampling_loop(guidance: Guidance) -> None:

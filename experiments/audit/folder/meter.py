@@ -12,6 +12,7 @@ from physgen.constraints import Constraint
 from physgen.experiments.audit.instrument import choose_observable, physical_scale
 from physgen.experiments.cli.config import build
 from physgen.experiments.cli.schema import AuditConfig
+from physgen.measure import degenerate
 from physgen.video.captioned import Clip
 from physgen.video.files import stream_video
 from physgen.worlds.levels import level_of
@@ -50,10 +51,10 @@ class Meter:
         )
         check_video(fields)
         found["frames"] = list(fields.shape[2:])
-        failures = []
+        failures, nothing = [], degenerate(fields, observable.least)[0]
         for name, constraint in self.constraints.items():
             try:
-                report = measure(fields, constraint, grid, tolerance=self.config.tolerance)
+                report = measure(fields, constraint, grid, tolerance=self.config.tolerance, nothing=nothing)
                 found["constraints"][name] = report.as_json()
             except Exception as error:  # another constraint may well be measured on this clip
                 failures.append(f"{name}: {reason(error)}")

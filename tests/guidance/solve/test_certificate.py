@@ -28,7 +28,12 @@ class Order(Constraint):
 
 
 def videos(batch: int = 2) -> Tensor:
-    return torch.rand(batch, 1, 5, 12, 12, generator=torch.Generator().manual_seed(0)).double()
+    """Stripes that diffuse, with noise."""
+    generator = torch.Generator().manual_seed(0)
+    decay = torch.exp(-0.3 * torch.arange(5.0)).view(1, 1, -1, 1, 1)
+    stripes = torch.cos(torch.pi * 2 * (torch.arange(12) + 0.5) / 12).expand(batch, 1, 1, 12, 12)
+    noise = 0.02 * torch.randn(batch, 1, 5, 12, 12, generator=generator)
+    return (0.5 + 0.4 * decay * stripes + noise).double()
 
 
 def certified(constraints: Sequence[Constraint], fields: Tensor, change: float = 0.0) -> dict[str, Certificate]:
