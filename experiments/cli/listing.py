@@ -12,7 +12,7 @@ import physgen.constraints
 from physgen.constraints.base import Constraint
 from physgen.errors import InvalidArgument
 from physgen.worlds import MissingWeights, world_names, world_spec
-from physgen.worlds.checkpoints.weights import check_whole
+from physgen.worlds.checkpoints.weights import check_whole, find_weights
 
 
 def worlds() -> None:
@@ -24,7 +24,7 @@ def worlds() -> None:
             continue
         spec = world_spec(name)
         try:
-            folder = spec.folder()
+            folder = find_weights(spec)
         except MissingWeights:
             here = "no"
         else:

@@ -18,6 +18,7 @@ from physgen.guidance import Guidance
 from physgen.guidance.solve.contradiction import require_consistent
 from physgen.observables import Observable
 from physgen.worlds import World, WorldSpec
+from physgen.worlds.loading import load
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def open_world(spec: WorldSpec, device: str | None) -> World:
     if spec.threads:
         torch.set_num_threads(spec.threads)
     logging.getLogger("physgen.worlds").setLevel(logging.ERROR)
-    return spec.load(device)
+    return load(spec, device)
 
 
 def check_request(spec: WorldSpec, request: Request) -> None:

@@ -279,7 +279,7 @@ def test_what_cannot_be_told_is_refused_before_anything_is_loaded(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("physgen.worlds.WorldSpec.load", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr("diffusers.DiffusionPipeline.from_pretrained", lambda *_, **__: pytest.fail("loaded"))
     monkeypatch.chdir(tmp_path)
     assert message in refused(capsys, "sample", *options)
     assert list(tmp_path.iterdir()) == []
@@ -303,7 +303,7 @@ def test_non_empty_out_is_refused_before_anything_is_loaded(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "keep.txt").write_text("mine")
-    monkeypatch.setattr("physgen.worlds.WorldSpec.load", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr("diffusers.DiffusionPipeline.from_pretrained", lambda *_, **__: pytest.fail("loaded"))
     assert "new or empty folder" in refused(capsys, "sample", "prompt=dye", f"out={tmp_path}")
     assert [p.name for p in tmp_path.iterdir()] == ["keep.txt"]
 
