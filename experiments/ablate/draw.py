@@ -15,7 +15,7 @@ from physgen.drawn import GUIDED, UNGUIDED, Arm, Request, draw
 from physgen.errors import InvalidArgument
 from physgen.experiments.ablate.options import AblateConfig
 from physgen.experiments.ablate.subject import Subject
-from physgen.experiments.cli.config import build
+from physgen.experiments.cli.target import build
 from physgen.experiments.draw.references import RECONSTRUCTION, SIMULATOR, reconstruct, simulate
 from physgen.guidance import BestOfN, Guidance, GuidanceLog
 from physgen.worlds import World, WorldSpec

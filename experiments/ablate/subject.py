@@ -10,7 +10,8 @@ from physgen.constraints import Constraint
 from physgen.drawn import Request
 from physgen.errors import InvalidArgument
 from physgen.experiments.ablate.options import SOURCES, AblateConfig
-from physgen.experiments.cli.config import build, one_of
+from physgen.experiments.cli.config import one_of
+from physgen.experiments.cli.target import build
 from physgen.experiments.draw.physics import check_request
 from physgen.experiments.draw.prompts import Prompt, prompts
 from physgen.experiments.micro.cases import Case

@@ -144,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("physgen: interrupted", file=sys.stderr)
         return 130
-    except (InvalidArgument, OSError, TypeError) as error:
+    except (InvalidArgument, OSError) as error:
         if os.environ.get("PHYSGEN_DEBUG"):
             raise
         print(f"physgen: {' '.join(str(error).split())}", file=sys.stderr)
@@ -152,7 +152,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def dispatch(argv: list[str]) -> int:
-    """Find the job, read its options and run it; 0, or what the job says."""
+    """Find the job and the user's folders, and start it; 0, or what the job says."""
     if not argv or argv[0] in ("-h", "--help"):
         print(overview())
         return 0
@@ -164,7 +164,17 @@ def dispatch(argv: list[str]) -> int:
         from physgen.experiments.cli.config import one_of
 
         raise one_of("job", name, JOBS)
-    job = JOBS[name]
+    from physgen.experiments.cli.search import replaced, search, take_folders
+
+    folders, arguments = take_folders(arguments)
+    with search(folders):
+        for note in replaced():
+            print(f"physgen: {note}", file=sys.stderr)
+        return start(name, JOBS[name], arguments)
+
+
+def start(name: str, job: Job, arguments: list[str]) -> int:
+    """Run a job, or explain it; 0, or what the job says."""
     if {"-h", "--help"} & set(arguments):
         print(explain(name, job))
         return 0
@@ -211,10 +221,12 @@ def overview() -> str:
     """What `physgen --help` prints."""
     jobs = "\n".join(f"  {name:<12} {job.summary}" for name, job in JOBS.items())
     return (
-        "usage: physgen JOB [KEY=VALUE ...]\n\n"
+        "usage: physgen JOB [KEY=VALUE ...] [--config-dir DIR]\n\n"
         "Generated microscope videos that obey physics.\n\n"
         f"jobs:\n{jobs}\n\n"
-        "`physgen JOB --help` lists a job's options; PHYSGEN_DEBUG=1 shows tracebacks.\n\n"
+        "`physgen JOB --help` lists a job's options; PHYSGEN_DEBUG=1 shows tracebacks.\n"
+        "Your own constraint/NAME.yaml, guidance/NAME.yaml, ... in DIR, with Python modules beside those folders, are "
+        "choices like ours.\n\n"
         'example: physgen sample prompt="two drops of green dye diffusing slowly in water" constraint=mass '
         "guidance=projection seed=0 compare=true out=demo"
     )

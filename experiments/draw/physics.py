@@ -12,7 +12,7 @@ import torch
 from physgen.constraints import Constraint
 from physgen.drawn import Request
 from physgen.errors import InvalidArgument
-from physgen.experiments.cli.config import build
+from physgen.experiments.cli.target import build
 from physgen.grid import Grid, finite
 from physgen.guidance import Guidance
 from physgen.guidance.solve.contradiction import require_consistent

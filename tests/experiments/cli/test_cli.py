@@ -237,7 +237,7 @@ def test_a_law_that_the_family_does_not_obey_is_noted(
         (["sample", "prompt=x", "constraint=mass", "guidance.start=0.9", "guidance.stop=0.1"], "start"),
         (["sample", "prompt=x", "world.path=/nowhere"], "/nowhere"),
         (["sample", "prompt=x", "extra"], "KEY=VALUE"),
-        (["sample", "prompt=x", "+new=1"], "KEY=VALUE"),
+        (["sample", "prompt=x", "+new=1"], "option='new'"),
         (["sample", "prompt=x", "--fast"], "KEY=VALUE"),
         (["worlds", "x"], "none"),
         (["audit"], "physgen audit FILE"),
