@@ -48,8 +48,8 @@ def choice(group: str, name: str) -> dict[str, Any]:
     >>> choice("guidance", "projection")["_target_"]
     'physgen.guidance.Projection'
     """
-    text = config_file(f"{group}/{name}.yaml").read_text(encoding="utf-8")
-    return {str(key): value for key, value in yaml.safe_load(text).items()}
+    with config_file(f"{group}/{name}.yaml").open(encoding="utf-8") as file:
+        return {str(key): value for key, value in (yaml.safe_load(file) or {}).items()}
 
 
 def groups(job: str) -> dict[str, list[str]]:
