@@ -118,8 +118,8 @@ def typed(config: DictConfig, schema: type[Schema]) -> Schema:
         if cause := invalid_argument(error):
             raise cause from error
         if isinstance(error, ConfigAttributeError | ConfigKeyError):
-            names = error.object_type.__dataclass_fields__ if error.object_type else schema.__dataclass_fields__
-            raise one_of("option", error.full_key, names) from error
+            names = OmegaConf.structured(error.object_type or schema).keys()
+            raise one_of("option", error.full_key, map(str, names)) from error
         key = error.full_key or "options"
         allowed = str(error).splitlines()[0].rpartition("converted to ")[2]
         raise InvalidArgument(key, OmegaConf.select(config, key), allowed) from error

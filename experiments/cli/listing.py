@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
@@ -45,7 +46,7 @@ def constraints() -> None:
         with hydra_errors("sample", [f"constraint={name}"]):
             target = choice("constraint", name).get("_target_")
         if target:
-            law = find_class(Constraint, str(target))
+            law: Any = find_class(Constraint, str(target))
             kind, projects = law.kind, "yes" if law.projects else "no"
         print(f"{name:<18} {kind:<10} {projects:<8} {meaning('constraint', name)}")
 

@@ -64,7 +64,7 @@ def keep_given(name: str, entry: DictConfig) -> list[str]:
     if not isinstance(diffusivity, DictConfig | dict) or not isinstance(parameters, DictConfig | dict):
         return []
     given = {str(key): str(key) for key in parameters}
-    given |= {name: f"diffusivity of {key}" for key in diffusivity for name in ("D", f"D_{key}")}
+    given |= {name: f"diffusivity of {key!s}" for key in diffusivity for name in ("D", f"D_{key!s}")}
     names = [fitted] if isinstance(fitted, str) else list(fitted)
     both = [constant for constant in names if constant in given]
     if both:

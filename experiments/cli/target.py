@@ -58,7 +58,7 @@ def find_class(kind: type, target: str) -> type:
     if not (isinstance(cls, type) and issubclass(cls, kind)):
         raise InvalidArgument(f"{_place(kind, target)}_target_", target, f"import path of a {kind.__name__}")
     if inspect.isabstract(cls):
-        missing = ", ".join(sorted(cls.__abstractmethods__))
+        missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
         raise InvalidArgument(f"{_place(kind, target)}_target_", target, f"a {kind.__name__} with {missing}")
     return cls
 

@@ -12,6 +12,7 @@ from physgen.errors import InvalidArgument, invalid_argument
 from physgen.worlds.checkpoints.checkpoint import LoadReport, load_checkpoint
 from physgen.worlds.checkpoints.weights import MissingWeights, pipeline_default
 from physgen.worlds.loading import load
+from physgen.worlds.request import Request
 from physgen.worlds.spec import Family, WorldSpec
 from physgen.worlds.world import World
 
@@ -19,6 +20,7 @@ __all__ = [
     "Family",
     "LoadReport",
     "MissingWeights",
+    "Request",
     "World",
     "WorldSpec",
     "load_checkpoint",

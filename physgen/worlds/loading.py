@@ -59,7 +59,8 @@ def check(spec: WorldSpec) -> Checked:
     Raises:
         MissingWeights: weights that are not there, or not whole.
         InvalidArgument: a folder of another pipeline, a checkpoint that is missing or does not fit, a size that its
-            models cannot draw, a dtype, a scheduler, an offloading or an attention that does not exist.
+            models cannot draw, less than one step, a dtype, a scheduler, an offloading or an attention that does not
+            exist.
     """
     import diffusers
 
@@ -73,6 +74,8 @@ def check(spec: WorldSpec) -> Checked:
         raise InvalidArgument("pipeline", f"{folder}: {found}", f"{name} in world={spec.name}")
     check_whole(folder)
     check_size(spec)
+    if spec.steps < 1:
+        raise InvalidArgument("world.steps", spec.steps, "at least 1")
     dtype: dict[str, Any] = {part: getattr(torch, text, None) for part, text in spec.dtype.items()}
     if not all(isinstance(value, torch.dtype) for value in dtype.values()):
         raise InvalidArgument("world.dtype", spec.dtype, "names of torch, float32, float16 or bfloat16")

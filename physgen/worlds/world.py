@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.observables import Observable
 from physgen.worlds.checkpoints.checkpoint import LoadReport
+from physgen.worlds.request import Request
 from physgen.worlds.spec import WorldSpec
 
 if TYPE_CHECKING:
@@ -56,24 +56,20 @@ class World:
     ) -> Float[Tensor, "1 3 T H W"]:
         """Draw one video in [0, 1]; the noise depends on ``seed`` alone, on every device.
 
-        Raises: InvalidArgument for an empty prompt or less than one step.
+        Raises: as `Request`.
         """
-        if not prompt.strip():
-            raise InvalidArgument("prompt", prompt, "a description of the video")
-        steps = self.spec.steps if steps is None else steps
-        if steps < 1:
-            raise InvalidArgument("steps", steps, "at least 1")
+        asked = Request(prompt, seed, steps, guidance_scale)
         options: dict[str, Any] = {
             **self.spec.arguments,
             "height": self.spec.height,
             "width": self.spec.width,
             "num_frames": self.spec.num_frames,
-            "num_inference_steps": steps,
-            "guidance_scale": self.spec.guidance_scale if guidance_scale is None else guidance_scale,
+            "num_inference_steps": self.spec.steps if asked.steps is None else asked.steps,
+            "guidance_scale": self.spec.guidance_scale if asked.guidance_scale is None else asked.guidance_scale,
         }
         for option in ("max_sequence_length", "negative_prompt"):
             if (value := getattr(self.spec, option)) is not None:
                 options[option] = value
-        generator = torch.Generator("cpu").manual_seed(seed)
-        frames = self.pipe(prompt, generator=generator, output_type="pt", **options).frames
+        generator = torch.Generator("cpu").manual_seed(asked.seed)
+        frames = self.pipe(asked.prompt, generator=generator, output_type="pt", **options).frames
         return frames.to("cpu", torch.float32).permute(0, 2, 1, 3, 4).contiguous()
