@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from physgen import __version__
-from physgen.errors import InvalidArgument
+from physgen.errors import InvalidArgument, PhysgenError
 from physgen.experiments.cli.pipe import end_quietly
 
 
@@ -130,7 +130,7 @@ JOBS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a job: 0 on success, 1 when a part of it failed, 2 and one line on bad usage, 130 when interrupted.
+    """Run a job: 0 on success, 1 when it or a part of it failed, 2 and one line on bad usage, 130 when interrupted.
 
     It is 141 when the reader of its output goes away, as `head` does.
     With ``PHYSGEN_DEBUG=1`` in the environment an error shows its traceback.
@@ -144,11 +144,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("physgen: interrupted", file=sys.stderr)
         return 130
-    except (InvalidArgument, OSError) as error:
+    except (PhysgenError, OSError) as error:
         if os.environ.get("PHYSGEN_DEBUG"):
             raise
         print(f"physgen: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return 2 if isinstance(error, InvalidArgument | OSError) else 1
 
 
 def dispatch(argv: list[str]) -> int:

@@ -79,6 +79,11 @@ def own_folders() -> list[Path]:
     return [Path(line) for line in os.environ.get(VARIABLE, "").splitlines()]
 
 
+def search_flags() -> list[str]:
+    """The flags that make another command look into the same folders."""
+    return [f"--config-dir={folder}" for folder in own_folders()]
+
+
 def config_file(path: str) -> Traversable:
     """A file of ``conf/``: the user's where there is one, else ours.
 
