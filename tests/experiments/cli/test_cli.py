@@ -134,8 +134,8 @@ def test_report_is_self_contained_and_escaped(demo: Path) -> None:
     html = (demo / "report.html").read_text("utf-8")
     assert PROMPT in html
     assert "ignored words: unheard" in html
-    assert html.count("data:video/mp4;base64,") == 2
-    assert html.count("data:image/png;base64,") == 2
+    assert html.count("data:video/mp4;base64,") == 3
+    assert html.count("data:image/png;base64,") == 3
     assert html.count("<svg viewBox") >= 4
     assert set(re.findall(r'(?:src|href)="([^"]{5})', html)) == {"data:"}
     assert "//" not in re.sub(r'base64,[^"]*', "", html)
@@ -180,22 +180,22 @@ def test_gradient_guidance_with_fitted_bleaching(sample: Run, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("prompt", "constraint", "name"),
+    ("prompt", "constraint"),
     [
-        ("green dye diffusing in water", "diffusion", "reaction_diffusion"),
-        ("two colonies of golden bacteria", "fisher_kpp", "reaction_diffusion"),
-        ("gray scott pattern of orange spots", "gray_scott", "reaction_diffusion"),
-        ("a cell divides by mitosis, blue chromosomes", "phase_order", "phase_order"),
-        ("green dye diffusing in water", "continuity", "continuity"),
-        ("green dye diffusing in water", "kinetics", "kinetics"),
+        ("green dye diffusing in water", "diffusion"),
+        ("two colonies of golden bacteria", "fisher_kpp"),
+        ("gray scott pattern of orange spots", "gray_scott"),
+        ("a cell divides by mitosis, blue chromosomes", "phase_order"),
+        ("green dye diffusing in water", "continuity"),
+        ("green dye diffusing in water", "kinetics"),
     ],
 )
-def test_every_law_guides_and_measures(sample: Run, tmp_path: Path, prompt: str, constraint: str, name: str) -> None:
+def test_every_law_guides_and_measures(sample: Run, tmp_path: Path, prompt: str, constraint: str) -> None:
     options = [f"constraint={constraint}", "guidance=x0_gradient", "guidance.start=0.0", f"out={tmp_path / 'a'}"]
     assert sample(f"prompt={prompt}", *options) == 0
     metrics = json.loads((tmp_path / "a" / "metrics.json").read_text("utf-8"))
     assert metrics["dropped"] == 0
-    assert 0 <= metrics["constraints"][name]["residual_rms"] < 1e3
+    assert 0 <= metrics["constraints"][constraint]["residual_rms"] < 1e3
 
 
 def test_a_law_that_the_family_does_not_obey_is_noted(
