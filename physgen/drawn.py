@@ -18,22 +18,12 @@ from physgen.guidance import BestOfN, Guidance, GuidanceLog
 from physgen.observables import Observable
 from physgen.projected import project_video
 from physgen.sampling.diffusers import guide
-from physgen.worlds import World
+from physgen.worlds import Request, World
 
 #: without guidance; that video projected onto the laws; under guidance
 ARMS = UNGUIDED, AFTERWARDS, GUIDED = ("unguided", "afterwards", "guided")
 #: between the seeds of the further draws of `BestOfN` and those of the first
 ANOTHER = 1_000_000
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked of a world; ``None`` is the world's own number."""
-
-    prompt: str
-    seed: int
-    steps: int | None = None
-    guidance_scale: float | None = None
 
 
 @dataclass(frozen=True)

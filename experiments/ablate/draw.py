@@ -15,10 +15,11 @@ from physgen.drawn import GUIDED, UNGUIDED, Arm, Request, draw
 from physgen.errors import InvalidArgument
 from physgen.experiments.ablate.options import AblateConfig
 from physgen.experiments.ablate.subject import Subject
-from physgen.experiments.cli.config import build
+from physgen.experiments.cli.target import build
 from physgen.experiments.draw.references import RECONSTRUCTION, SIMULATOR, reconstruct, simulate
 from physgen.guidance import BestOfN, Guidance, GuidanceLog
 from physgen.worlds import World, WorldSpec
+from physgen.worlds.loading import load
 
 
 def draw_run(options: AblateConfig, subject: Subject) -> Arm:
@@ -71,6 +72,6 @@ def _loaded(spec: str, device: str | None) -> World:
     assert isinstance(found, WorldSpec)
     if found.threads:
         torch.set_num_threads(found.threads)
-    world = found.load(device)
+    world = load(found, device)
     world.pipe.set_progress_bar_config(disable=True)
     return world

@@ -9,21 +9,18 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from hydra import version
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_config_search_path
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
-from hydra.errors import HydraException
 from hydra.types import HydraContext, RunMode
-from omegaconf.errors import OmegaConfBaseException
 
 from physgen.errors import InvalidArgument
 from physgen.experiments.ablate.run import one_run
 from physgen.experiments.ablate.sweep import NAMES, RunsFailed, Sweep
 from physgen.experiments.ablate.text import check_text
-from physgen.experiments.cli.config import groups, one_of
+from physgen.experiments.cli.config import groups, hydra_errors, one_of
+from physgen.experiments.cli.loader import hydra_of
 
 #: Hydra's own sweeper, which `Sweep` stands in for; any other is used as it is
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
@@ -37,7 +34,7 @@ def run(arguments: Sequence[str]) -> int:
     overrides = [argument for argument in arguments if argument not in ("-m", "--multirun")]
     check(overrides)
     try:
-        with composed() as hydra:
+        with composed() as hydra, hydra_errors("ablate", overrides):
             config = hydra.compose_config("ablate", overrides, run_mode=RunMode.MULTIRUN, with_log_configuration=True)
             context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks(config))
             parts: dict[str, Any] = {"hydra_context": context, "task_function": one_run, "config": config}
@@ -48,8 +45,6 @@ def run(arguments: Sequence[str]) -> int:
     except RunsFailed as failed:
         print(f"physgen: {failed}", file=sys.stderr)
         return 1
-    except (HydraException, OmegaConfBaseException) as error:
-        raise InvalidArgument("options", " ".join(overrides), " ".join(str(error).split())) from error
     return 0
 
 
@@ -73,12 +68,12 @@ def check(overrides: Sequence[str]) -> None:
 
 @contextmanager
 def composed() -> Iterator[Hydra]:
-    """Hydra on ``physgen.conf``; workers say where their errors come from."""
-    search = create_config_search_path("pkg://physgen.conf")
+    """Hydra on the user's folders and ours; workers say where their errors come from."""
     GlobalHydra.instance().clear()
-    version.setbase("1.3")
     with patch.dict(os.environ, HYDRA_FULL_ERROR="1"):
         try:
-            yield Hydra.create_main_hydra2("ablate", search)
+            hydra = hydra_of("ablate")
+            GlobalHydra.instance().initialize(hydra)
+            yield hydra
         finally:
             GlobalHydra.instance().clear()

@@ -10,8 +10,8 @@ from physgen.constraints import Constraint
 from physgen.drawn import Request
 from physgen.errors import InvalidArgument
 from physgen.experiments.ablate.options import SOURCES, AblateConfig
-from physgen.experiments.cli.config import build, one_of
-from physgen.experiments.draw.physics import check_request
+from physgen.experiments.cli.config import one_of
+from physgen.experiments.cli.target import build
 from physgen.experiments.draw.prompts import Prompt, prompts
 from physgen.experiments.micro.cases import Case
 from physgen.grid import Grid
@@ -34,7 +34,7 @@ class Subject:
     def of(cls, options: AblateConfig) -> Subject:
         """What the options ask for.
 
-        Raises: InvalidArgument for an unknown family or source, neither family nor prompt, or as `check_request`.
+        Raises: InvalidArgument for an unknown family or source, neither family nor prompt, or as `Request`.
         """
         if options.source not in SOURCES:
             raise one_of("source", options.source, SOURCES)
@@ -61,7 +61,7 @@ def asked(options: AblateConfig) -> Prompt:
     if options.prompt is None and options.family is None:
         raise InvalidArgument("family", None, f"with prompt=null one of {', '.join(GRAMMARS)}")
     text = options.family if options.prompt is None else options.prompt
-    check_request(options.world, Request(str(text), options.seed, options.steps, options.guidance_scale))
+    Request(str(text), options.seed, options.steps, options.guidance_scale)
     if options.prompt is not None:
         family = options.world.family(options.prompt)
         return Prompt(family, options.seed, {}, options.prompt, options.seed)

@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from physgen.errors import InvalidArgument
 from physgen.experiments.ablate.options import AblateConfig, options_of
 from physgen.experiments.ablate.text import check_text
+from physgen.experiments.cli.search import search_flags
 from physgen.experiments.runs.failures import Failure, read_failure
 from physgen.experiments.runs.locks import holder
 from physgen.experiments.runs.manifest import extend_manifest, manifest_row
@@ -56,7 +57,7 @@ class Planned:
     @property
     def command(self) -> str:
         """What runs it alone."""
-        return "physgen ablate " + " ".join(map(shlex.quote, self.overrides))
+        return "physgen ablate " + " ".join(map(shlex.quote, [*search_flags(), *self.overrides]))
 
 
 @dataclass(frozen=True)

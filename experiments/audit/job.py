@@ -16,8 +16,8 @@ from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
 from physgen.experiments.audit.folder import audit_folder
 from physgen.experiments.audit.instrument import check_options, choose_observable, physical_scale
-from physgen.experiments.cli.config import build
 from physgen.experiments.cli.schema import AuditConfig
+from physgen.experiments.cli.target import build
 from physgen.experiments.draw.rules import chosen
 from physgen.experiments.pages.charts import Chart, Series
 from physgen.experiments.pages.report import Film, Page, Table, number, percent, write_report

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib.resources import files
 from typing import Any, TypeVar
 
 import yaml
-from hydra import compose, initialize_config_module
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from physgen.errors import InvalidArgument, invalid_argument
+from physgen.experiments.cli.loader import hydra_of
+from physgen.experiments.cli.search import config_file, own_folders
 
+#: ``key=value``, or ``+key=value``, which adds a key
+KEY = re.compile(r"\+{0,2}\w[\w./@-]*")
 Schema = TypeVar("Schema")
 
 
@@ -33,50 +38,72 @@ def one_of(name: str, got: object, allowed: Iterable[str]) -> InvalidArgument:
 
 
 def source(job: str) -> str:
-    """Text of ``conf/JOB.yaml``."""
-    return (files("physgen.conf") / f"{job}.yaml").read_text(encoding="utf-8")
+    """Text of ``JOB.yaml``."""
+    return config_file(f"{job}.yaml").read_text(encoding="utf-8")
 
 
 def choice(group: str, name: str) -> dict[str, Any]:
-    """Values of ``conf/GROUP/NAME.yaml``, of a file without defaults or interpolations; works inside another Hydra job.
+    """Values of ``GROUP/NAME.yaml``, of a file without defaults or interpolations; works inside another Hydra job.
 
     >>> choice("guidance", "projection")["_target_"]
     'physgen.guidance.Projection'
     """
-    text = (files("physgen.conf") / group / f"{name}.yaml").read_text(encoding="utf-8")
-    return {str(key): value for key, value in yaml.safe_load(text).items()}
+    with config_file(f"{group}/{name}.yaml").open(encoding="utf-8") as file:
+        return {str(key): value for key, value in (yaml.safe_load(file) or {}).items()}
 
 
 def groups(job: str) -> dict[str, list[str]]:
-    """Configuration groups of a job and the choices in each."""
-    conf = files("physgen.conf")
+    """Configuration groups of a job and the choices in each, the user's and ours."""
     defaults = OmegaConf.select(OmegaConf.create(source(job)), "defaults", default=[])
     keys = [str(next(iter(entry))) for entry in defaults if isinstance(entry, DictConfig)]
     names = [key.removeprefix("optional ") for key in keys if not key.startswith("override ")]
-    return {
-        name: sorted(f.name.removesuffix(".yaml") for f in (conf / name).iterdir() if f.name.endswith(".yaml"))
-        for name in names
-    }
+    return {name: choices(name) for name in names}
+
+
+def choices(group: str) -> list[str]:
+    """Names of the choices of a group.
+
+    >>> "projection" in choices("guidance")
+    True
+    """
+    folders = [folder / group for folder in (*own_folders(), files("physgen.conf"))]
+    found = {file.name for folder in folders if folder.is_dir() for file in folder.iterdir()}
+    return sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml"))
 
 
 def configure(job: str, overrides: Sequence[str]) -> DictConfig:
-    """Compose ``conf/JOB.yaml`` with overrides, each of which must name an existing option.
+    """Compose ``JOB.yaml`` with overrides, each of which must name an existing option, or add one with ``+``.
 
     Raises: InvalidArgument.
     """
-    parsed = [_parse(text) for text in overrides]
-    choices = groups(job)
-    for override in parsed:
-        if override.key_or_group in choices:
-            _check_choice(override, choices[override.key_or_group])
+    known = groups(job)
+    for override in map(_parse, overrides):
+        if override.key_or_group in known:
+            _check_choice(override, known[override.key_or_group])
+    with hydra_errors(job, overrides):
+        config = hydra_of(job).compose_config(job, list(overrides), RunMode.RUN, from_shell=False)
+    with open_dict(config):
+        del config["hydra"]
+    return config
+
+
+@contextmanager
+def hydra_errors(job: str, overrides: Sequence[str]) -> Iterator[None]:
+    """Say in one line what Hydra or a YAML file refuses.
+
+    Raises: InvalidArgument.
+    """
     try:
-        with initialize_config_module("physgen.conf", version_base="1.3"):
-            base = compose(job, [o.input_line or "" for o in parsed if o.key_or_group in choices])
-            for override in parsed:
-                if override.key_or_group not in choices:
-                    _check_key(override.key_or_group, base, choices)
-            return compose(job, list(overrides))
+        yield
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"{mark.name}:{mark.line + 1}" if mark else "config"
+        raise InvalidArgument("config", place, f"YAML ({error.problem})") from error
+    except UnicodeDecodeError as error:
+        raise InvalidArgument("config", " ".join(overrides), f"YAML in UTF-8 ({error})") from error
     except (HydraException, OmegaConfBaseException) as error:
+        if isinstance(unknown := error.__cause__, ConfigAttributeError | ConfigKeyError):
+            raise _unknown_option(job, unknown) from error
         raise InvalidArgument("options", " ".join(overrides), " ".join(str(error).split())) from error
 
 
@@ -90,6 +117,9 @@ def typed(config: DictConfig, schema: type[Schema]) -> Schema:
     except OmegaConfBaseException as error:
         if cause := invalid_argument(error):
             raise cause from error
+        if isinstance(error, ConfigAttributeError | ConfigKeyError):
+            names = OmegaConf.structured(error.object_type or schema).keys()
+            raise one_of("option", error.full_key, map(str, names)) from error
         key = error.full_key or "options"
         allowed = str(error).splitlines()[0].rpartition("converted to ")[2]
         raise InvalidArgument(key, OmegaConf.select(config, key), allowed) from error
@@ -97,31 +127,9 @@ def typed(config: DictConfig, schema: type[Schema]) -> Schema:
     return result
 
 
-def build(kind: type, spec: dict[str, Any], *args: Any) -> Any:
-    """Call the class named by ``_target_``, which must be of a kind, with the other entries as keywords.
-
-    Raises:
-        InvalidArgument: a path that is not that of such a class: whatever else it names is not called.
-
-    >>> from physgen.constraints import Constraint
-    >>> build(Constraint, {"_target_": "os.system", "command": "true"})
-    Traceback (most recent call last):
-    physgen.errors.InvalidArgument: _target_='os.system': allowed: import path of a Constraint
-    """
-    target = str(spec["_target_"])
-    module, _, name = target.rpartition(".")
-    try:
-        cls = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError):
-        cls = None
-    if not (isinstance(cls, type) and issubclass(cls, kind)):
-        raise InvalidArgument("_target_", target, f"import path of a {kind.__name__}")
-    return cls(*args, **{key: value for key, value in spec.items() if key != "_target_"})
-
-
 def _parse(text: str) -> Override:
     key, equals, value = text.partition("=")
-    if not equals or not key.replace(".", "").replace("_", "").isalnum():
+    if not equals or not KEY.fullmatch(key):
         raise InvalidArgument("argument", text, "KEY=VALUE")
     try:
         override = OverridesParser.create().parse_override(text)
@@ -139,16 +147,10 @@ def _check_choice(override: Override, choices: list[str]) -> None:
             raise one_of(override.key_or_group, choice, choices)
 
 
-def _check_key(key: str, base: DictConfig, choices: dict[str, list[str]]) -> None:
-    node: Any = base
-    parts = key.split(".")
-    for depth, part in enumerate(parts):
-        if not isinstance(node, DictConfig) or part not in node:
-            parent = ".".join(parts[:depth])
-            if parts[0] in choices and not base.get(parts[0]):
-                raise InvalidArgument("option", key, f"after a choice, {parts[0]}={'|'.join(choices[parts[0]])}")
-            options = [
-                f"{parent}.{name!s}" if parent else str(name) for name in (node if isinstance(node, DictConfig) else ())
-            ]
-            raise one_of("option", key, options or [parent])
-        node = node.get(part)
+def _unknown_option(job: str, error: ConfigAttributeError | ConfigKeyError) -> InvalidArgument:
+    key, node = str(error.full_key), error.parent_node
+    known, parent = groups(job), key.rpartition(".")[0]
+    if parent in known and not node:
+        return InvalidArgument("option", key, f"after a choice, {parent}={'|'.join(known[parent])}")
+    names = [str(name) for name in node] if isinstance(node, DictConfig) else []
+    return one_of("option", key, [f"{parent}.{name}" if parent else name for name in names if name != "hydra"])

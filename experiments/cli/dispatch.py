@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from physgen import __version__
-from physgen.errors import InvalidArgument
+from physgen.errors import InvalidArgument, PhysgenError
 from physgen.experiments.cli.pipe import end_quietly
 
 
@@ -130,7 +130,7 @@ JOBS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a job: 0 on success, 1 when a part of it failed, 2 and one line on bad usage, 130 when interrupted.
+    """Run a job: 0 on success, 1 when it or a part of it failed, 2 and one line on bad usage, 130 when interrupted.
 
     It is 141 when the reader of its output goes away, as `head` does.
     With ``PHYSGEN_DEBUG=1`` in the environment an error shows its traceback.
@@ -144,15 +144,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("physgen: interrupted", file=sys.stderr)
         return 130
-    except (InvalidArgument, OSError, TypeError) as error:
+    except (PhysgenError, OSError) as error:
         if os.environ.get("PHYSGEN_DEBUG"):
             raise
         print(f"physgen: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return 2 if isinstance(error, InvalidArgument | OSError) else 1
 
 
 def dispatch(argv: list[str]) -> int:
-    """Find the job, read its options and run it; 0, or what the job says."""
+    """Find the job and the user's folders, and start it; 0, or what the job says."""
     if not argv or argv[0] in ("-h", "--help"):
         print(overview())
         return 0
@@ -164,7 +164,17 @@ def dispatch(argv: list[str]) -> int:
         from physgen.experiments.cli.config import one_of
 
         raise one_of("job", name, JOBS)
-    job = JOBS[name]
+    from physgen.experiments.cli.search import replaced, search, take_folders
+
+    folders, arguments = take_folders(arguments)
+    with search(folders):
+        for note in replaced():
+            print(f"physgen: {note}", file=sys.stderr)
+        return start(name, JOBS[name], arguments)
+
+
+def start(name: str, job: Job, arguments: list[str]) -> int:
+    """Run a job, or explain it; 0, or what the job says."""
     if {"-h", "--help"} & set(arguments):
         print(explain(name, job))
         return 0
@@ -211,10 +221,12 @@ def overview() -> str:
     """What `physgen --help` prints."""
     jobs = "\n".join(f"  {name:<12} {job.summary}" for name, job in JOBS.items())
     return (
-        "usage: physgen JOB [KEY=VALUE ...]\n\n"
+        "usage: physgen JOB [KEY=VALUE ...] [--config-dir DIR]\n\n"
         "Generated microscope videos that obey physics.\n\n"
         f"jobs:\n{jobs}\n\n"
-        "`physgen JOB --help` lists a job's options; PHYSGEN_DEBUG=1 shows tracebacks.\n\n"
+        "`physgen JOB --help` lists a job's options; PHYSGEN_DEBUG=1 shows tracebacks.\n"
+        "Your own constraint/NAME.yaml, guidance/NAME.yaml, ... in DIR, with Python modules beside those folders, are "
+        "choices like ours.\n\n"
         'example: physgen sample prompt="two drops of green dye diffusing slowly in water" constraint=mass '
         "guidance=projection seed=0 compare=true out=demo"
     )

@@ -1,43 +1,36 @@
-"""`physgen worlds` and `physgen constraints`."""
+"""`physgen worlds` and `physgen constraints`: the choices of the command line, and what each says."""
 
 from __future__ import annotations
 
-import inspect
-from pathlib import Path
+import re
+from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
-import physgen.constraints
-from physgen.constraints.base import Constraint
+from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
-from physgen.worlds import MissingWeights, world_names, world_spec
-from physgen.worlds.checkpoints.weights import check_whole
+from physgen.experiments.cli.config import choice, choices, configure, hydra_errors, typed
+from physgen.experiments.cli.search import config_file
+from physgen.experiments.cli.target import find_class
+from physgen.worlds import MissingWeights, WorldSpec
+from physgen.worlds.checkpoints.weights import check_whole, find_weights
 
 
 def worlds() -> None:
-    """Print every world, its size, the kinds of video it knows, and whether its weights are on this machine."""
-    table = _table("world", "weights", "here", "video", "families: µm per pixel, s per frame")
-    for name in world_names():
-        if name == "other":
-            table.add_row(name, "pipeline=FOLDER or HUB/ID", "", "its own", "")
-            continue
-        spec = world_spec(name)
-        try:
-            folder = spec.folder()
-        except MissingWeights:
-            here = "no"
-        else:
-            here = presence(folder)
-        families = "\n".join(f"{key} {f.spacing[0]:g}, {f.dt:g}" for key, f in spec.families.items())
-        video = f"{spec.width} x {spec.height} x {spec.num_frames}, {spec.fps:g} fps"
-        weights = (spec.hub or "in the package") + (" and checkpoint=" if spec.needs_checkpoint else "")
-        table.add_row(name, weights, here, video, families)
-    Console().print(table)
+    """Print every world, whether its weights are on this machine, the size of its videos, and what it is."""
+    print(f"{'world':<18} {'here':<8} {'video':<26} what it is")
+    for name in choices("world"):
+        here, video = "", "pipeline=FOLDER or HUB/ID"
+        if name != "other":
+            spec = typed(configure("evaluate", [f"world={name}"]).world, WorldSpec)
+            here, video = presence(spec), f"{spec.width} x {spec.height} x {spec.num_frames}, {spec.fps:g} fps"
+        print(f"{name:<18} {here:<8} {video:<26} {meaning('world', name)}")
 
 
-def presence(folder: Path) -> str:
-    """Whether a pipeline's folder is whole."""
+def presence(spec: WorldSpec) -> str:
+    """Whether a world's weights are on this machine, and whole."""
+    try:
+        folder = find_weights(spec)
+    except MissingWeights:
+        return "no"
     try:
         check_whole(folder)
     except InvalidArgument:
@@ -47,17 +40,23 @@ def presence(folder: Path) -> str:
 
 def constraints() -> None:
     """Print every constraint, its kind, whether it can be projected onto, and what it says."""
-    table = _table("constraint", "class", "kind", "projects", "meaning")
-    for value in vars(physgen.constraints).values():
-        if isinstance(value, type) and issubclass(value, Constraint) and not inspect.isabstract(value):
-            projects = "yes" if value.projects else "no"
-            meaning = (inspect.getdoc(value) or "").splitlines()[0]
-            table.add_row(value.name, value.__name__, value.kind, projects, meaning)
-    Console().print(table)
+    print(f"{'constraint':<18} {'kind':<10} {'projects':<8} what it says")
+    for name in choices("constraint"):
+        kind, projects = "", ""
+        with hydra_errors("sample", [f"constraint={name}"]):
+            target = choice("constraint", name).get("_target_")
+        if target:
+            law: Any = find_class(Constraint, str(target))
+            kind, projects = law.kind, "yes" if law.projects else "no"
+        print(f"{name:<18} {kind:<10} {projects:<8} {meaning('constraint', name)}")
 
 
-def _table(*columns: str) -> Table:
-    table = Table(header_style="bold", box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
+def meaning(group: str, name: str) -> str:
+    """The first sentence of the comment at the top of a choice's file.
+
+    >>> meaning("guidance", "afterwards")
+    'Nothing on the way, only the projection of the finished video: the free baseline.'
+    """
+    lines = config_file(f"{group}/{name}.yaml").read_text(encoding="utf-8").splitlines()
+    comment = [line[1:].strip() for line in lines if line.startswith("#") and not line.startswith("# @")]
+    return re.split(r"(?<=\.)\s", " ".join(comment) + " ")[0].strip()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from physgen.constraints.names import Laws
-from physgen.experiments.cli.config import build, choice
+from physgen.experiments.cli.config import choice
+from physgen.experiments.cli.target import build
 from physgen.guidance import Guidance
 
 

@@ -12,12 +12,13 @@ import torch
 from physgen.constraints import Constraint
 from physgen.drawn import Request
 from physgen.errors import InvalidArgument
-from physgen.experiments.cli.config import build
-from physgen.grid import Grid, finite
+from physgen.experiments.cli.target import build
+from physgen.grid import Grid
 from physgen.guidance import Guidance
 from physgen.guidance.solve.contradiction import require_consistent
 from physgen.observables import Observable
 from physgen.worlds import World, WorldSpec
+from physgen.worlds.loading import load
 
 
 @dataclass(frozen=True)
@@ -35,23 +36,7 @@ def open_world(spec: WorldSpec, device: str | None) -> World:
     if spec.threads:
         torch.set_num_threads(spec.threads)
     logging.getLogger("physgen.worlds").setLevel(logging.ERROR)
-    return spec.load(device)
-
-
-def check_request(spec: WorldSpec, request: Request) -> None:
-    """Refuse values that cannot work, before anything is loaded.
-
-    Raises: InvalidArgument.
-    """
-    if not request.prompt.strip():
-        raise InvalidArgument("prompt", request.prompt, "a description of the video")
-    steps = spec.steps if request.steps is None else request.steps
-    if steps < 1:
-        raise InvalidArgument("steps", steps, "at least 1")
-    if not 0 <= request.seed < 2**63:
-        raise InvalidArgument("seed", request.seed, "0 to 2^63 - 1")
-    if request.guidance_scale is not None:
-        finite("guidance_scale", request.guidance_scale, "a finite number >= 0", lambda value: value >= 0)
+    return load(spec, device)
 
 
 def physics_of(

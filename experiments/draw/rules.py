@@ -6,14 +6,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 import yaml
 
 from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
-from physgen.experiments.cli.config import build
+from physgen.experiments.cli.config import choice
+from physgen.experiments.cli.search import config_file
+from physgen.experiments.cli.target import build
 from physgen.experiments.draw.physics import check_fields
 from physgen.worlds import WorldSpec
 
@@ -76,10 +77,14 @@ class Decision:
         return {**asdict(self), "constraint": list(self.constraint)}
 
 
-@cache
 def table() -> tuple[dict[str, Topic], tuple[Rule, ...]]:
-    """Topics and rules of ``conf/rules.yaml``."""
-    data = yaml.safe_load((files("physgen.conf") / "rules.yaml").read_text(encoding="utf-8"))
+    """Topics and rules of ``rules.yaml``."""
+    return _table(config_file("rules.yaml").read_text(encoding="utf-8"))
+
+
+@cache
+def _table(text: str) -> tuple[dict[str, Topic], tuple[Rule, ...]]:
+    data = yaml.safe_load(text)
     topics = {
         name: Topic(_pattern(entry["words"]), _pattern(entry.get("ignoring", [])), entry["otherwise"])
         for name, entry in data["topics"].items()
@@ -125,7 +130,7 @@ def decide(text: str, spec: WorldSpec | None = None) -> Decision:
             if reason := _out_of_place(name, rule, text, spec):
                 notes.append(reason)
             else:
-                constraint[name], rule_of[name] = {**_entry(name), **changes}, rule.name
+                constraint[name], rule_of[name] = {**choice("constraint", name), **changes}, rule.name
     firing = {rule.topic for rule in rules if any(f.rule == rule.name and not f.prevented for f in matched)}
     notes += [f"{name}: {topics[name].otherwise}" for name in spoken if name not in firing]
     return Decision(spoken, tuple(matched), constraint, rule_of, tuple(notes))
@@ -158,17 +163,11 @@ def _out_of_place(name: str, rule: Rule, text: str, spec: WorldSpec | None) -> s
     if rule.colours and not drawn.colours:
         return f"{name}: {spec.name} does not say which colour shows how much"
     try:
-        constraint = build(Constraint, {**_entry(name), **rule.constraint[name]})
+        constraint = build(Constraint, {**choice("constraint", name), **rule.constraint[name]})
         check_fields([constraint], spec.observable(text), spec.grid(text), spec.num_frames)
     except InvalidArgument as error:
         return f"{name}: cannot be read from what {spec.name} draws of this text: {error}"
     return None
-
-
-def _entry(name: str) -> dict[str, Any]:
-    text = (files("physgen.conf") / "constraint" / f"{name}.yaml").read_text(encoding="utf-8")
-    entry: dict[str, Any] = yaml.safe_load(text)
-    return entry
 
 
 def _pattern(words: Sequence[Any]) -> re.Pattern[str]:

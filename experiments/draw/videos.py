@@ -26,6 +26,7 @@ from physgen.experiments.draw.references import decode, moments
 from physgen.experiments.train.distributed import launch
 from physgen.simulators import SIMULATORS
 from physgen.worlds import World, WorldSpec
+from physgen.worlds.loading import load
 
 CHUNK = 4
 
@@ -78,7 +79,7 @@ def make_arrays(world: World, task: Task) -> dict[str, Any]:
 
 
 def _produce(rank: int, processes: int, spec: WorldSpec, tasks: list[Task]) -> None:
-    world = spec.load("cpu")
+    world = load(spec, "cpu")
     for task in tqdm(tasks[rank::processes], desc="videos", unit="task", disable=rank != 0):
         if not task.path.exists():
             partial = task.path.with_suffix(".partial")

@@ -35,6 +35,7 @@ from physgen.guidance import Guidance
 from physgen.sampling.diffusers import guide
 from physgen.simulators import GRAMMARS
 from physgen.worlds import World, WorldSpec
+from physgen.worlds.loading import load
 from physgen.worlds.micro.judge import Judge
 
 BOTH = "guided + projection"
@@ -137,7 +138,7 @@ def timing(spec: WorldSpec, asked: Sequence[Prompt], projected: Tensor) -> dict[
 
     Also the largest pixel by which the guided pipeline differs from projecting a guided video afterwards.
     """
-    world = spec.load("cpu")
+    world = load(spec, "cpu")
     guidance = default_guidance("projection", LAWS)
     sample(world, asked[0], guidance)
     seconds: dict[str, list[float]] = {"unguided": [], "guided": []}

@@ -22,6 +22,7 @@ from physgen.experiments.measure.tables import Table, publish
 from physgen.experiments.pages.sheet import write_sheet
 from physgen.experiments.runs.records import git_sha, write_json_atomic
 from physgen.simulators import GRAMMARS
+from physgen.worlds.loading import load
 from physgen.worlds.micro.judge import Judge
 
 ARMS = ("simulator", "reconstruction", "unguided")
@@ -36,7 +37,7 @@ def evaluate(config: EvaluateConfig, out: Path) -> None:
     produce(config.world, interleave(list(tasks.values())), processes=config.processes)
 
     torch.set_num_threads(1)
-    world = config.world.load("cpu") if config.trained else None
+    world = load(config.world, "cpu") if config.trained else None
     result: dict[str, Any] = {}
     vectors: dict[str, list[np.ndarray]] = {}
     rows = []

@@ -15,6 +15,7 @@ from physgen.experiments.finetune.train import Arm, train_arms
 from physgen.experiments.runs.records import run_name
 from physgen.experiments.train import latents
 from physgen.experiments.train.data import plan, simulate_all
+from physgen.worlds.loading import load
 
 __all__ = ["FinetuneConfig", "run"]
 
@@ -31,7 +32,7 @@ def run(config: FinetuneConfig) -> None:
     resume(out, settings)
     shards = plan(out / "data", [config.family], config.clips, config.validation, 0)
     simulate_all(shards, config.processes)
-    latents.encode_all(out, shards, config.world.load("cpu").pipe.vae, processes=config.processes)
+    latents.encode_all(out, shards, load(config.world, "cpu").pipe.vae, processes=config.processes)
     names = ("without", "with") if config.constraint else ("without",)
     arms = [Arm(out, name, seed) for seed in config.seeds for name in names]
     train_arms(arms, shards, config)

@@ -24,6 +24,7 @@ from physgen.experiments.runs.records import git_sha, write_json_atomic
 from physgen.experiments.train.data import Shard
 from physgen.simulators import GRAMMARS
 from physgen.worlds import WorldSpec
+from physgen.worlds.loading import load
 from physgen.worlds.micro.judge import Judge
 
 #: what each arm is called once its videos are projected
@@ -36,7 +37,7 @@ def compare(config: FinetuneConfig, out: Path, shards: list[Shard], arms: list[A
     models = {("untuned", 0): config.world}
     models |= {(arm.name, arm.seed): replace(config.world, checkpoint=str(arm.file)) for arm in arms}
     found = [
-        held_out_loss(spec.load("cpu"), model, seed, out, shards, config.family)
+        held_out_loss(load(spec, "cpu"), model, seed, out, shards, config.family)
         for (model, seed), spec in tqdm(models.items(), desc="held out")
     ]
     reference = None

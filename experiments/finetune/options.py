@@ -11,7 +11,7 @@ from torch import Tensor
 
 from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
-from physgen.experiments.cli.config import build
+from physgen.experiments.cli.target import build
 from physgen.experiments.draw.physics import check_fields
 from physgen.experiments.draw.prompts import prompts
 from physgen.experiments.train.loop import Schedule

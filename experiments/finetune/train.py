@@ -21,6 +21,7 @@ from physgen.sampling.decoding.decoder import Decoder
 from physgen.training import ConstraintLoss, Mixed, conflict_free
 from physgen.worlds import World
 from physgen.worlds.checkpoints.save_lora import save_lora
+from physgen.worlds.loading import load
 
 LAYERS = ["to_q", "to_k", "to_v", "to_out.0", "ffn.net.0.proj", "ffn.net.2"]
 #: clips whose decoded latents say what costs nothing
@@ -61,7 +62,7 @@ def train(arm: Arm, shards: list[Shard], config: FinetuneConfig) -> None:
     """Train one LoRA and write ``lora.safetensors`` and, in diffusers' layout, ``pytorch_lora_weights.safetensors``."""
     from peft import LoraConfig, get_peft_model_state_dict
 
-    world = config.world.load("cpu")
+    world = load(config.world, "cpu")
     pipe: Any = world.pipe
     for part in (pipe.transformer, pipe.text_encoder, pipe.vae):
         part.requires_grad_(False)

@@ -16,6 +16,7 @@ from physgen.experiments.microworldbench.tasks.data import read_rubrics, read_ta
 from physgen.experiments.microworldbench.tasks.named import named_tasks
 from physgen.experiments.runs.records import run_name, write_json_atomic
 from physgen.worlds import WorldSpec
+from physgen.worlds.loading import load
 
 
 @dataclass
@@ -62,14 +63,14 @@ def run_calibrate(config: InstrumentsConfig, out: Path) -> None:
     """Null distributions into ``out``."""
     from physgen.experiments.instruments.proof.calibrate import calibrate
 
-    calibrate(config.world.load("cpu"), config.n, config.seed, out)
+    calibrate(load(config.world, "cpu"), config.n, config.seed, out)
 
 
 def run_prove(config: InstrumentsConfig, out: Path) -> None:
     """``prove.json`` and ``prove.md``."""
     from physgen.experiments.instruments.proof.prove import prove, summary, tables
 
-    found = summary(prove(config.world.load("cpu"), config.n, config.seed, out / "rows"), config.alpha)
+    found = summary(prove(load(config.world, "cpu"), config.n, config.seed, out / "rows"), config.alpha)
     write_json_atomic(out / "prove.json", found)
     publish(out / "prove.md", tables(found))
 
@@ -90,7 +91,7 @@ def run_scores(config: InstrumentsConfig, out: Path) -> None:
 
     tasks_file, rubrics_file = named_tasks("micro")
     tasks, rubrics = read_tasks(tasks_file), read_rubrics(rubrics_file)
-    write_arms(config.world.load("cpu"), tasks, config.seeds, out / "videos")
+    write_arms(load(config.world, "cpu"), tasks, config.seeds, out / "videos")
     found = score_arms(tasks, rubrics, out / "videos", config.seeds, config.alpha)
     write_json_atomic(out / "scores.json", record(found))
     publish(out / "scores.md", tables(found, tasks))

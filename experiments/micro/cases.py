@@ -12,7 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physgen.constraints import Constraint
-from physgen.experiments.cli.config import build, choice
+from physgen.experiments.cli.config import choice
+from physgen.experiments.cli.target import build
 from physgen.experiments.draw.prompts import Prompt, prompts
 from physgen.simulators import GRAMMARS, SIMULATORS, gray_scott
 

@@ -23,6 +23,7 @@ from physgen.experiments.train.distributed import launch
 from physgen.grid import Grid
 from physgen.simulators import dye, gray_scott, growth
 from physgen.worlds import WorldSpec, world_spec
+from physgen.worlds.loading import load
 
 Read = Callable[[np.ndarray, Grid, Prompt], float]
 Truth = Callable[[Prompt, float, np.random.Generator], np.ndarray]
@@ -181,7 +182,7 @@ def store(out: Path, turn: Turn) -> Path:
 
 
 def _work(rank: int, processes: int, spec: WorldSpec, missing: Sequence[Turn], out: Path) -> None:
-    world = spec.load("cpu")
+    world = load(spec, "cpu")
     world.pipe.set_progress_bar_config(disable=True)
     for turn in tqdm(missing[rank::processes], desc="settings", disable=rank != 0):
         dial, prompt = DIALS[turn.dial], turn.case.prompt

@@ -14,6 +14,7 @@ from physgen.experiments.micro.table import REFERENCE, SIMULATOR, report
 from physgen.experiments.runs.progress import Record, read_records, write_records
 from physgen.experiments.train.distributed import launch
 from physgen.worlds import WorldSpec, world_spec
+from physgen.worlds.loading import load
 from physgen.worlds.micro.judge import Judge
 
 PROCESSES = 2
@@ -38,7 +39,7 @@ def store(out: Path, case: Case) -> Path:
 
 
 def _work(rank: int, processes: int, spec: WorldSpec, missing: Sequence[Case], out: Path) -> None:
-    world, judge = spec.load("cpu"), Judge.load(None)
+    world, judge = load(spec, "cpu"), Judge.load(None)
     world.pipe.set_progress_bar_config(disable=True)
     for case in tqdm(missing[rank::processes], desc="prompts", disable=rank != 0):
         constraint = case.constraint()

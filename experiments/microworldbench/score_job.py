@@ -11,7 +11,7 @@ from rich.console import Console
 
 from physgen import __version__
 from physgen.errors import InvalidArgument
-from physgen.experiments.cli.config import build
+from physgen.experiments.cli.target import build
 from physgen.experiments.evaluate import resume
 from physgen.experiments.microworldbench.judges.base import Judge, PerfectJudge, RandomJudge
 from physgen.experiments.microworldbench.judges.judging import Panel

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any, Protocol
 
 from physgen.errors import InvalidArgument
-from physgen.experiments.cli.config import build
+from physgen.experiments.cli.target import build
 
 
 class Tracker(Protocol):

@@ -14,7 +14,7 @@ from physgen.drawn import GUIDED, UNGUIDED, Request, draw
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.schema import SampleConfig
 from physgen.experiments.draw.measured import Measured, describe_certificate, measure, outcome, warnings_of
-from physgen.experiments.draw.physics import check_request, open_world, physics_of, remarks
+from physgen.experiments.draw.physics import open_world, physics_of, remarks
 from physgen.experiments.draw.rules import chosen
 from physgen.experiments.pages.report import write_report
 from physgen.experiments.pages.strip import write_preview
@@ -38,7 +38,6 @@ from physgen.worlds.loading import check
 def run(config: SampleConfig) -> None:
     """Draw, measure and write the run directory; ``metrics.json`` comes last."""
     request = Request(config.prompt, config.seed, config.steps, config.guidance_scale)
-    check_request(config.world, request)
     constraint, reasons = chosen(config.constraint, config.prompt, config.world)
     config = replace(config, constraint=constraint)
     settings = asdict(config)

@@ -11,12 +11,16 @@ from omegaconf.errors import OmegaConfBaseException
 from physgen.errors import InvalidArgument, invalid_argument
 from physgen.worlds.checkpoints.checkpoint import LoadReport, load_checkpoint
 from physgen.worlds.checkpoints.weights import MissingWeights, pipeline_default
-from physgen.worlds.world import Family, World, WorldSpec
+from physgen.worlds.loading import load
+from physgen.worlds.request import Request
+from physgen.worlds.spec import Family, WorldSpec
+from physgen.worlds.world import World
 
 __all__ = [
     "Family",
     "LoadReport",
     "MissingWeights",
+    "Request",
     "World",
     "WorldSpec",
     "load_checkpoint",
@@ -78,4 +82,4 @@ def load_world(
         MissingWeights: weights that are not on this machine; nothing is downloaded.
     """
     spec = world_spec(name or ("other" if pipeline else "micro"), pipeline)
-    return replace(spec, checkpoint=checkpoint).load(device)
+    return load(replace(spec, checkpoint=checkpoint), device)

@@ -1,22 +1,21 @@
-"""From the files of a world to its pipeline: everything is checked first, nothing is downloaded."""
+"""From the files of a world to one that draws: everything is checked first, nothing is downloaded."""
 
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from physgen.errors import InvalidArgument
 from physgen.worlds.checkpoints.checkpoint import LoadReport, Plan, apply_plan, plan_checkpoint
-from physgen.worlds.checkpoints.weights import check_whole, pipeline_class, read_index
+from physgen.worlds.checkpoints.weights import check_whole, find_weights, pipeline_class, read_index
 from physgen.worlds.memory.architecture import check_size
-from physgen.worlds.memory.placement import check_placement
-
-if TYPE_CHECKING:
-    from physgen.worlds.world import WorldSpec
+from physgen.worlds.memory.placement import check_placement, place
+from physgen.worlds.spec import WorldSpec
+from physgen.worlds.world import World
 
 
 @dataclass(frozen=True)
@@ -43,18 +42,30 @@ class Checked:
         return pipe, self.plan.report if self.plan else None
 
 
+def load(spec: WorldSpec, device: str | None = None) -> World:
+    """Load the weights of a world, and the checkpoint on top, after both were checked without allocating either.
+
+    Raises: as `check`.
+    """
+    pipe, report = check(spec).load(spec)
+    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    here = spec if where.type != "cpu" else replace(spec, offload="none")  # there is nothing to take weights off
+    return World(spec, place(pipe, here, where), report)
+
+
 def check(spec: WorldSpec) -> Checked:
     """Find the weights and the checkpoint of a world and see that they are whole and fit, without allocating either.
 
     Raises:
         MissingWeights: weights that are not there, or not whole.
         InvalidArgument: a folder of another pipeline, a checkpoint that is missing or does not fit, a size that its
-            models cannot draw, a dtype, a scheduler, an offloading or an attention that does not exist.
+            models cannot draw, less than one step, a dtype, a scheduler, an offloading or an attention that does not
+            exist.
     """
     import diffusers
 
     check_placement(spec)
-    folder = spec.folder()
+    folder = find_weights(spec)
     module, _, name = spec.pipeline.rpartition(".")
     cls = getattr(importlib.import_module(module), name)
     if cls is diffusers.DiffusionPipeline:
@@ -63,6 +74,8 @@ def check(spec: WorldSpec) -> Checked:
         raise InvalidArgument("pipeline", f"{folder}: {found}", f"{name} in world={spec.name}")
     check_whole(folder)
     check_size(spec)
+    if spec.steps < 1:
+        raise InvalidArgument("world.steps", spec.steps, "at least 1")
     dtype: dict[str, Any] = {part: getattr(torch, text, None) for part, text in spec.dtype.items()}
     if not all(isinstance(value, torch.dtype) for value in dtype.values()):
         raise InvalidArgument("world.dtype", spec.dtype, "names of torch, float32, float16 or bfloat16")

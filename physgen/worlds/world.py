@@ -1,147 +1,22 @@
-"""A world: a text-to-video pipeline with a physical scale."""
+"""A world whose weights are loaded: it draws."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from importlib.resources import files
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.errors import InvalidArgument
 from physgen.grid import Grid
-from physgen.observables import ColourMap, Intensity, Observable
+from physgen.observables import Observable
 from physgen.worlds.checkpoints.checkpoint import LoadReport
-from physgen.worlds.checkpoints.weights import locate
-from physgen.worlds.levels import LEVEL_WORDS, words_of
-from physgen.worlds.loading import check
-from physgen.worlds.memory.placement import place
+from physgen.worlds.request import Request
+from physgen.worlds.spec import WorldSpec
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
-
-
-@dataclass
-class Family:
-    """A kind of video: how prompts name it, its scale, its walls, its colours, the constraints its physics obeys.
-
-    ``spacing`` is ``[dy, dx]`` in µm, ``dt`` in s between frames; ``rgb = background + sum_s c_s colours[s]``. Those in
-    ``always`` are there beside any that the prompt names, and come first. Without ``colours`` the video is read by its
-    brightness. Without ``words`` the family is a level of life, and has the words of `LEVEL_WORDS`.
-    """
-
-    spacing: list[float]
-    dt: float
-    boundary: str
-    background: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
-    colours: dict[str, list[float]] = field(default_factory=dict)
-    words: list[str] = field(default_factory=list)
-    laws: list[str] = field(default_factory=list)
-    always: dict[str, list[float]] = field(default_factory=dict)
-
-
-@dataclass
-class WorldSpec:
-    """Everything about a world but its weights; the schema of ``conf/world/*.yaml``.
-
-    ``pipeline`` is the import path of a diffusers pipeline class. Its weights are ``path`` (a folder in diffusers'
-    format or a hub id), else ``hub`` at ``revision``, else those inside the package. ``scheduler`` changes entries of
-    the saved scheduler's configuration, ``_class_name`` included; ``arguments`` are for every call of the pipeline;
-    ``dtype`` is by component, ``default`` for the others. ``threads`` is the number of CPU threads that suits the model
-    (``None``: torch's choice). ``level`` names the family of every prompt (``None``: its words do). ``offload``,
-    ``tiling``, ``slicing`` and ``attention`` are as in `place`; ``components`` are the models' published
-    configurations, to plan with where the weights are not here.
-    """
-
-    name: str
-    pipeline: str
-    height: int
-    width: int
-    num_frames: int
-    fps: float
-    steps: int
-    guidance_scale: float
-    families: dict[str, Family]
-    max_sequence_length: int | None = None
-    negative_prompt: str | None = None
-    arguments: dict[str, Any] = field(default_factory=dict)
-    hub: str | None = None
-    revision: str | None = None
-    scheduler: dict[str, Any] = field(default_factory=dict)
-    dtype: dict[str, str] = field(default_factory=lambda: {"default": "float32"})
-    path: str | None = None
-    checkpoint: str | None = None
-    checkpoint_alpha: float = 1.0
-    trust_pickle: bool = False
-    needs_checkpoint: bool = False
-    threads: int | None = None
-    level: str | None = None
-    offload: str = "none"
-    tiling: bool = False
-    slicing: bool = False
-    attention: str | None = None
-    components: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    def family(self, prompt: str) -> str:
-        """The family that most words of the prompt belong to; the first one when no word belongs to any.
-
-        Raises:
-            InvalidArgument: a ``level`` that is no family.
-        """
-        if self.level is not None:
-            if self.level not in self.families:
-                raise InvalidArgument("world.level", self.level, ", ".join(self.families))
-            return self.level
-        words = words_of(prompt)
-        return max(self.families, key=lambda name: len(words & self.words(name)))
-
-    def words(self, family: str) -> set[str]:
-        """Words that speak for a family."""
-        return set(self.families[family].words or LEVEL_WORDS.get(family, ()))
-
-    def recognises(self, prompt: str) -> bool:
-        """Whether any word of the prompt belongs to a family."""
-        return any(words_of(prompt) & self.words(family) for family in self.families)
-
-    def grid(self, prompt: str) -> Grid:
-        """Spacing in µm, frame interval in s and walls of the prompt's family."""
-        family = self.families[self.family(prompt)]
-        return Grid(spacing=(family.spacing[0], family.spacing[1]), dt=family.dt, boundary=family.boundary)
-
-    def observable(self, prompt: str) -> Observable:
-        """Colour map of the prompt's family: the colours that the prompt names, all of them when it names none.
-
-        A family without colours is read by its brightness above the mean of its background.
-        """
-        family = self.families[self.family(prompt)]
-        if not family.colours:
-            return Intensity(sum(family.background) / 3)
-        words = words_of(prompt)
-        named = {colour: rgb for colour, rgb in family.colours.items() if colour in words}
-        colours = family.always | named if named else family.colours
-        return ColourMap(list(colours.values()), family.background, species=tuple(colours))
-
-    def folder(self) -> Path:
-        """Where the weights are on this machine.
-
-        Raises:
-            MissingWeights: they are not; nothing is downloaded.
-        """
-        source = self.path or self.hub or str(Path(str(files("physgen.worlds"))) / self.name / "weights")
-        return locate(source, None if self.path else self.revision)
-
-    def load(self, device: str | None = None) -> World:
-        """Load the weights, and the checkpoint on top, after both were checked without allocating either.
-
-        Raises: as `check`.
-        """
-        pipe, report = check(self).load(self)
-        where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        here = self if where.type != "cpu" else replace(self, offload="none")  # there is nothing to take weights off
-        return World(self, place(pipe, here, where), report)
 
 
 @dataclass
@@ -181,24 +56,20 @@ class World:
     ) -> Float[Tensor, "1 3 T H W"]:
         """Draw one video in [0, 1]; the noise depends on ``seed`` alone, on every device.
 
-        Raises: InvalidArgument for an empty prompt or less than one step.
+        Raises: as `Request`.
         """
-        if not prompt.strip():
-            raise InvalidArgument("prompt", prompt, "a description of the video")
-        steps = self.spec.steps if steps is None else steps
-        if steps < 1:
-            raise InvalidArgument("steps", steps, "at least 1")
+        asked = Request(prompt, seed, steps, guidance_scale)
         options: dict[str, Any] = {
             **self.spec.arguments,
             "height": self.spec.height,
             "width": self.spec.width,
             "num_frames": self.spec.num_frames,
-            "num_inference_steps": steps,
-            "guidance_scale": self.spec.guidance_scale if guidance_scale is None else guidance_scale,
+            "num_inference_steps": self.spec.steps if asked.steps is None else asked.steps,
+            "guidance_scale": self.spec.guidance_scale if asked.guidance_scale is None else asked.guidance_scale,
         }
         for option in ("max_sequence_length", "negative_prompt"):
             if (value := getattr(self.spec, option)) is not None:
                 options[option] = value
-        generator = torch.Generator("cpu").manual_seed(seed)
-        frames = self.pipe(prompt, generator=generator, output_type="pt", **options).frames
+        generator = torch.Generator("cpu").manual_seed(asked.seed)
+        frames = self.pipe(asked.prompt, generator=generator, output_type="pt", **options).frames
         return frames.to("cpu", torch.float32).permute(0, 2, 1, 3, 4).contiguous()

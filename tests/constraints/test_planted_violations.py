@@ -18,7 +18,7 @@ from torch import Tensor
 from physgen.constraints.reaction_diffusion.constraint import ReactionDiffusion
 from physgen.dynamics.flow_map import FlowMap
 from physgen.equations.reaction_system import ReactionSystem
-from physgen.experiments.cli.config import build
+from physgen.experiments.cli.target import build
 from physgen.grid import Grid
 from physgen.simulators import Clips, dye, gray_scott, growth
 

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.dispatch import main
-from physgen.worlds import MissingWeights, load_checkpoint, world_spec
-from physgen.worlds.world import WorldSpec
+from physgen.worlds import MissingWeights, WorldSpec, load_checkpoint, world_spec
+from physgen.worlds.checkpoints.weights import find_weights
+from physgen.worlds.loading import load
 
 State = dict[str, Tensor]
 Q = "blocks.0.self_attn.q.lora_{}.default.weight"
@@ -126,7 +127,7 @@ def refuse(file: Path, says: str, folder: Path, pipe: Any, monkeypatch: pytest.M
     with monkeypatch.context() as patch:
         patch.setattr(diffusers.WanPipeline, "from_pretrained", lambda *_, **__: pytest.fail("allocated"))
         with pytest.raises(InvalidArgument, match=says):
-            spec.load("cpu")
+            load(spec, "cpu")
 
 
 @pytest.mark.parametrize("damage", TENSORS)
@@ -190,7 +191,7 @@ def test_folders(damage: str, folder: Path, tmp_path: Path, monkeypatch: pytest.
     do(copy)
     monkeypatch.setattr(diffusers.WanPipeline, "from_pretrained", lambda *_, **__: pytest.fail("allocated"))
     with pytest.raises(InvalidArgument, match=says):
-        world_spec("microverse", str(copy)).load("cpu")
+        load(world_spec("microverse", str(copy)), "cpu")
 
 
 def test_weights_that_are_not_here_come_with_the_command(
@@ -215,22 +216,22 @@ def test_weights_in_the_hubs_cache_are_found(folder: Path, tmp_path: Path, monke
     (repository / "refs" / "main").write_text("0" * 40)
     shutil.copytree(folder, repository / "snapshots" / ("0" * 40))
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    assert spec.folder() == repository / "snapshots" / str(spec.revision)
-    assert replace(spec, revision="main").folder() == repository / "snapshots" / ("0" * 40)
+    assert find_weights(spec) == repository / "snapshots" / str(spec.revision)
+    assert find_weights(replace(spec, revision="main")) == repository / "snapshots" / ("0" * 40)
     with pytest.raises(MissingWeights, match="14B"):
-        world_spec("wan2.1-t2v-14b").folder()
+        find_weights(world_spec("wan2.1-t2v-14b"))
 
 
 def test_microverse_needs_a_checkpoint(folder: Path) -> None:
     with pytest.raises(InvalidArgument, match="checkpoint=FOLDER"):
-        world_spec("microverse", str(folder)).load("cpu")
+        load(world_spec("microverse", str(folder)), "cpu")
 
 
 def test_only_wan_takes_checkpoints(tmp_path: Path) -> None:
     spec: WorldSpec = world_spec("cogvideox-5b", str(save_tiny_pipeline("cogvideox-5b", tmp_path / "cogvideox")))
     spec.checkpoint = str(tmp_path)
     with pytest.raises(InvalidArgument, match="for one WanTransformer3DModel"):
-        spec.load("cpu")
+        load(spec, "cpu")
 
 
 def test_two_experts_take_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,7 +239,7 @@ def test_two_experts_take_no_checkpoint(tmp_path: Path, monkeypatch: pytest.Monk
     spec.checkpoint = str(tmp_path)
     monkeypatch.setattr(diffusers.WanPipeline, "from_pretrained", lambda *_, **__: pytest.fail("allocated"))
     with pytest.raises(InvalidArgument, match="for one WanTransformer3DModel"):
-        spec.load("cpu")
+        load(spec, "cpu")
 
 
 @pytest.mark.parametrize(
@@ -256,7 +257,7 @@ def test_settings(
     spec = replace(world_spec("microverse", str(folder)), checkpoint=str(tmp_path / "full.safetensors"), **change)
     monkeypatch.setattr(diffusers.WanPipeline, "from_pretrained", lambda *_, **__: pytest.fail("allocated"))
     with pytest.raises(InvalidArgument, match=says):
-        spec.load("cpu")
+        load(spec, "cpu")
 
 
 def test_the_list_says_what_is_here_and_what_is_damaged(

@@ -22,6 +22,7 @@ from physgen.guidance import Projection
 from physgen.observables import Intensity
 from physgen.worlds import MissingWeights, World, load_world, world_names, world_spec
 from physgen.worlds.levels import LEVEL_WORDS
+from physgen.worlds.loading import load
 
 PROMPT = "a cell divides"
 SIZE = {"height": 16, "width": 16, "num_frames": 9, "steps": 3}
@@ -31,7 +32,7 @@ SIZE = {"height": 16, "width": 16, "num_frames": 9, "steps": 3}
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> World:
     name = request.param
     folder = save_tiny_pipeline(name, tmp_path_factory.mktemp("published") / name)
-    world = replace(world_spec(name, str(folder)), **{**SIZE, **PIPELINES[name][1]}).load("cpu")
+    world = load(replace(world_spec(name, str(folder)), **{**SIZE, **PIPELINES[name][1]}), "cpu")
     world.pipe.set_progress_bar_config(disable=True)
     return world
 
@@ -166,7 +167,7 @@ def test_a_pipeline_whose_latents_are_packed_is_guided_there(tmp_path: Path) -> 
     pipe.save_pretrained(tmp_path / "ltx")
     spec = world_spec("other", str(tmp_path / "ltx"))
     assert (spec.height, spec.width, spec.num_frames) == (512, 704, 161)
-    world = replace(spec, height=32, width=64, num_frames=9, steps=2, max_sequence_length=8).load("cpu")
+    world = load(replace(spec, height=32, width=64, num_frames=9, steps=2, max_sequence_length=8), "cpu")
     total = Equality(lambda x: x.float().mean((1, 2))[:, None])
     with guide(world.pipe, Projection([total])) as log:
         world.sample(PROMPT, seed=0)

@@ -10,8 +10,8 @@ import torch
 from physgen.audit import check_video, measure
 from physgen.constraints import Constraint
 from physgen.experiments.audit.instrument import choose_observable, physical_scale
-from physgen.experiments.cli.config import build
 from physgen.experiments.cli.schema import AuditConfig
+from physgen.experiments.cli.target import build
 from physgen.measure import degenerate
 from physgen.video.captioned import Clip
 from physgen.video.files import stream_video

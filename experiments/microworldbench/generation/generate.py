@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from physgen.drawn import GUIDED, UNGUIDED, Request, draw
 from physgen.experiments.draw.measured import measure, outcome, warnings_of
-from physgen.experiments.draw.physics import Physics, check_request, open_world, physics_of, remarks
+from physgen.experiments.draw.physics import Physics, open_world, physics_of, remarks
 from physgen.experiments.draw.rules import AUTO, chosen, decide
 from physgen.experiments.evaluate import resume
 from physgen.experiments.microworldbench.generation.generated import Failure, write_summary
@@ -68,7 +68,6 @@ def check_all(config: BenchmarkConfig, planned: Sequence[Item]) -> None:
     """Refuse options that cannot work, by one task of each kind that the run has."""
     every = [Asked.of(config, item) for item in planned]
     for asked in {(config.world.family(a.request.prompt), *a.constraint): a for a in every}.values():
-        check_request(config.world, asked.request)
         asked.physics(config)
 
 

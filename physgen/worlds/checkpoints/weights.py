@@ -6,12 +6,14 @@ import inspect
 import json
 import re
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
 from physgen.errors import InvalidArgument
+from physgen.worlds.spec import WorldSpec
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 INDEX = "model_index.json"
@@ -19,6 +21,16 @@ INDEX = "model_index.json"
 
 class MissingWeights(InvalidArgument, FileNotFoundError):
     """Weights that are not on this machine; the message says where they were looked for and how to get them."""
+
+
+def find_weights(spec: WorldSpec) -> Path:
+    """Where the weights of a world are on this machine.
+
+    Raises:
+        MissingWeights: they are not; nothing is downloaded.
+    """
+    source = spec.path or spec.hub or str(Path(str(files("physgen.worlds"))) / spec.name / "weights")
+    return locate(source, None if spec.path else spec.revision)
 
 
 def locate(source: str, revision: str | None = None) -> Path:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import inspect
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from physgen.errors import InvalidArgument
-from physgen.worlds.checkpoints.weights import pipeline_class, read_index
-
-if TYPE_CHECKING:
-    from physgen.worlds.world import WorldSpec
+from physgen.worlds.checkpoints.weights import find_weights, pipeline_class, read_index
+from physgen.worlds.spec import WorldSpec
 
 #: transformers whose sizes and inputs are known here
 TRANSFORMERS = ("WanTransformer3DModel", "HunyuanVideoTransformer3DModel", "CogVideoXTransformer3DModel")
@@ -27,7 +25,7 @@ def configurations(spec: WorldSpec) -> dict[str, dict[str, Any]]:
         InvalidArgument: a world that states none and is not on this machine.
     """
     try:
-        folder = spec.folder()
+        folder = find_weights(spec)
     except InvalidArgument:
         if not spec.components:
             raise
@@ -90,7 +88,7 @@ def pipeline_of(spec: WorldSpec) -> type:
 
     module, _, name = spec.pipeline.rpartition(".")
     cls = getattr(importlib.import_module(module), name)
-    return pipeline_class(spec.folder()) if cls is diffusers.DiffusionPipeline else cls
+    return pipeline_class(find_weights(spec)) if cls is diffusers.DiffusionPipeline else cls
 
 
 def text_length(spec: WorldSpec) -> int:

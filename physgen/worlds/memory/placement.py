@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from physgen.errors import InvalidArgument
-
-if TYPE_CHECKING:
-    from physgen.worlds.world import WorldSpec
+from physgen.worlds.spec import WorldSpec
 
 OFFLOAD = ("none", "model", "sequential", "group")
 

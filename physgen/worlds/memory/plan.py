@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from physgen.errors import InvalidArgument
 from physgen.guidance import Guidance
@@ -14,9 +14,7 @@ from physgen.worlds.memory.activations import decoding, reading, step
 from physgen.worlds.memory.architecture import configurations, latent_shape, on_meta, text_length
 from physgen.worlds.memory.placement import OFFLOAD
 from physgen.worlds.memory.trace import Held
-
-if TYPE_CHECKING:
-    from physgen.worlds.world import WorldSpec
+from physgen.worlds.spec import WorldSpec
 
 #: of the device, for its context, libraries and what the allocator cannot use; an assumption
 RESERVE = 1 << 30

@@ -134,8 +134,8 @@ def test_report_is_self_contained_and_escaped(demo: Path) -> None:
     html = (demo / "report.html").read_text("utf-8")
     assert PROMPT in html
     assert "ignored words: unheard" in html
-    assert html.count("data:video/mp4;base64,") == 2
-    assert html.count("data:image/png;base64,") == 2
+    assert html.count("data:video/mp4;base64,") == 3
+    assert html.count("data:image/png;base64,") == 3
     assert html.count("<svg viewBox") >= 4
     assert set(re.findall(r'(?:src|href)="([^"]{5})', html)) == {"data:"}
     assert "//" not in re.sub(r'base64,[^"]*', "", html)
@@ -180,22 +180,22 @@ def test_gradient_guidance_with_fitted_bleaching(sample: Run, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("prompt", "constraint", "name"),
+    ("prompt", "constraint"),
     [
-        ("green dye diffusing in water", "diffusion", "reaction_diffusion"),
-        ("two colonies of golden bacteria", "fisher_kpp", "reaction_diffusion"),
-        ("gray scott pattern of orange spots", "gray_scott", "reaction_diffusion"),
-        ("a cell divides by mitosis, blue chromosomes", "phase_order", "phase_order"),
-        ("green dye diffusing in water", "continuity", "continuity"),
-        ("green dye diffusing in water", "kinetics", "kinetics"),
+        ("green dye diffusing in water", "diffusion"),
+        ("two colonies of golden bacteria", "fisher_kpp"),
+        ("gray scott pattern of orange spots", "gray_scott"),
+        ("a cell divides by mitosis, blue chromosomes", "phase_order"),
+        ("green dye diffusing in water", "continuity"),
+        ("green dye diffusing in water", "kinetics"),
     ],
 )
-def test_every_law_guides_and_measures(sample: Run, tmp_path: Path, prompt: str, constraint: str, name: str) -> None:
+def test_every_law_guides_and_measures(sample: Run, tmp_path: Path, prompt: str, constraint: str) -> None:
     options = [f"constraint={constraint}", "guidance=x0_gradient", "guidance.start=0.0", f"out={tmp_path / 'a'}"]
     assert sample(f"prompt={prompt}", *options) == 0
     metrics = json.loads((tmp_path / "a" / "metrics.json").read_text("utf-8"))
     assert metrics["dropped"] == 0
-    assert 0 <= metrics["constraints"][name]["residual_rms"] < 1e3
+    assert 0 <= metrics["constraints"][constraint]["residual_rms"] < 1e3
 
 
 def test_a_law_that_the_family_does_not_obey_is_noted(
@@ -237,7 +237,7 @@ def test_a_law_that_the_family_does_not_obey_is_noted(
         (["sample", "prompt=x", "constraint=mass", "guidance.start=0.9", "guidance.stop=0.1"], "start"),
         (["sample", "prompt=x", "world.path=/nowhere"], "/nowhere"),
         (["sample", "prompt=x", "extra"], "KEY=VALUE"),
-        (["sample", "prompt=x", "+new=1"], "KEY=VALUE"),
+        (["sample", "prompt=x", "+new=1"], "option='new'"),
         (["sample", "prompt=x", "--fast"], "KEY=VALUE"),
         (["worlds", "x"], "none"),
         (["audit"], "physgen audit FILE"),
@@ -279,15 +279,13 @@ def test_what_cannot_be_told_is_refused_before_anything_is_loaded(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("physgen.worlds.WorldSpec.load", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr("diffusers.DiffusionPipeline.from_pretrained", lambda *_, **__: pytest.fail("loaded"))
     monkeypatch.chdir(tmp_path)
     assert message in refused(capsys, "sample", *options)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_scheduler_that_is_not_supported_is_refused_before_sampling(
-    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_scheduler_that_is_not_supported_is_refused_before_sampling(tiny: Path, tmp_path: Path) -> None:
     world, out = tmp_path / "world", tmp_path / "out"
     shutil.copytree(tiny, world)
     EDMEulerScheduler().save_pretrained(world / "scheduler")
@@ -295,7 +293,11 @@ def test_a_scheduler_that_is_not_supported_is_refused_before_sampling(
     index["scheduler"] = ["diffusers", "EDMEulerScheduler"]
     (world / "model_index.json").write_text(json.dumps(index))
     arguments = ["sample", f"world.path={world}", *SIZES, "prompt=dye", "constraint=mass", f"out={out}"]
-    assert "EDMEulerScheduler" in refused(capsys, *arguments)
+    # beartype, which a test has and a user has not, refuses it as well
+    command = [sys.executable, "-m", "physgen", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert re.search("^physgen: .*EDMEulerScheduler", done.stderr, re.MULTILINE)
     assert not out.exists()
 
 
@@ -303,7 +305,7 @@ def test_non_empty_out_is_refused_before_anything_is_loaded(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "keep.txt").write_text("mine")
-    monkeypatch.setattr("physgen.worlds.WorldSpec.load", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr("diffusers.DiffusionPipeline.from_pretrained", lambda *_, **__: pytest.fail("loaded"))
     assert "new or empty folder" in refused(capsys, "sample", "prompt=dye", f"out={tmp_path}")
     assert [p.name for p in tmp_path.iterdir()] == ["keep.txt"]
 

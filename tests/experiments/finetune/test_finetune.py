@@ -22,6 +22,7 @@ from physgen.experiments.finetune.train import Arm, Clips, constraint_loss, flow
 from physgen.experiments.train import latents
 from physgen.experiments.train.data import Shard, plan, simulate_all
 from physgen.worlds import load_checkpoint, load_world
+from physgen.worlds.loading import load
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def options(tiny: Path, *more: str) -> list[str]:
 def prepared(config: FinetuneConfig, out: Path) -> list[Shard]:
     shards = plan(out / "data", [config.family], config.clips, config.validation, 0)
     simulate_all(shards, 1)
-    latents.encode_all(out, shards, config.world.load("cpu").pipe.vae, processes=1)
+    latents.encode_all(out, shards, load(config.world, "cpu").pipe.vae, processes=1)
     return shards
 
 
@@ -103,7 +104,7 @@ def test_steps_on_the_constraint_lower_it(balance: str, tiny: Path, tmp_path: Pa
     arguments = options(tiny, f"balance={balance}", "weight=all", "rank=8", "batch=4")
     config = typed(configure("finetune", arguments), FinetuneConfig)
     shards = prepared(config, tmp_path)
-    world = config.world.load("cpu")
+    world = load(config.world, "cpu")
     world.pipe.vae.requires_grad_(False)
     clips = Clips.open(world, tmp_path, shards, config.family)
     objective = flow_matching(world, clips, config, constraint_loss(clips, config))

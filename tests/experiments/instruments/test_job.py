@@ -17,11 +17,12 @@ from physgen.experiments.instruments.scores.scores import tables as score_tables
 from physgen.experiments.microworldbench import read_rubrics, read_tasks
 from physgen.experiments.microworldbench.tasks.named import named_tasks
 from physgen.worlds import World, world_spec
+from physgen.worlds.loading import load
 
 
 @pytest.fixture(scope="module")
 def world() -> World:
-    return world_spec("micro").load("cpu")
+    return load(world_spec("micro"), "cpu")
 
 
 @pytest.mark.parametrize(

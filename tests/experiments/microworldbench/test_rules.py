@@ -12,8 +12,8 @@ import yaml
 
 from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
-from physgen.experiments.cli.config import build
 from physgen.experiments.cli.dispatch import main
+from physgen.experiments.cli.target import build
 from physgen.experiments.draw.rules import Decision, chosen, decide, table
 from physgen.experiments.microworldbench.tasks.data import TASKS, read_tasks
 from physgen.simulators import GRAMMARS

@@ -17,6 +17,7 @@ from physgen.constraints import MassConservation
 from physgen.errors import InvalidArgument
 from physgen.guidance import DPS, Projection
 from physgen.worlds import World, load_world, world_spec
+from physgen.worlds.loading import load
 from physgen.worlds.memory.placement import check_placement, place
 
 SIZE: dict[str, Any] = {"height": 32, "width": 32, "num_frames": 9, "steps": 2}
@@ -29,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def placed(folder: Path, **options: Any) -> World:
     spec = replace(world_spec("wan2.1-t2v-1.3b", str(folder)), **{**SIZE, "tiling": False, **options})
-    world = replace(spec, tiling=False, attention=None).load("cpu")
+    world = load(replace(spec, tiling=False, attention=None), "cpu")
     place(world.pipe, spec, "cpu")
     world.pipe.set_progress_bar_config(disable=True)
     return world
