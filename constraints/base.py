@@ -109,6 +109,10 @@ class Constraint(ABC):
         """
         return self
 
+    def within(self, bounds: tuple[float, float]) -> Constraint:
+        """The constraint on fields whose values lie within bounds: those that a video can show."""
+        return self
+
     def describe(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> dict[str, Any]:
         """What it reads off the fields besides constants, as JSON has it."""
         return {}

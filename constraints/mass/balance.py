@@ -124,7 +124,7 @@ class MassBalance:
 
     def _best_initial(self, mass: Tensor, rate: Tensor) -> Tensor:
         if self.initial is not None:
-            return torch.as_tensor(self.initial).to(rate).expand_as(rate)
+            return torch.as_tensor(self.initial, dtype=rate.dtype, device=rate.device).expand_as(rate)
         kept, supplied = self._kept(rate), self._supplied(rate)
         best = (kept * (mass - supplied)).sum(-1) / kept.square().sum(-1)
         grown = torch.exp(rate[..., None] * self.time)

@@ -48,7 +48,8 @@ class MassConservation(Constraint):
             broadcasts to them: a reaction, or a given map (``lambda fields: map``). `project` takes it at the fields
             that it gets, and is exact where it does not depend on them.
         bleaching: ``none`` (k = 0) or ``exponential`` (k fitted to each sample and species, 1/s).
-        maximum: largest possible concentration, in ``unit``; None for no limit. Used by `project` and to bound m0.
+        maximum: largest possible concentration, in ``unit``; None for no limit. Used by `project` and to bound m0. A video
+            has a limit of its own, the highest value that its colours can show: see `within`.
 
     Raises:
         InvalidArgument: a value that is not finite, a negative mass, a maximum that is not positive, an unknown
@@ -71,7 +72,7 @@ class MassConservation(Constraint):
         initial_mass: float | int | None = None,
         inflow: float | int | Sequence[float | int] | Sequence[Sequence[float | int]] = 0.0,
         bleaching: str = "none",
-        maximum: float | int | None = 1.0,
+        maximum: float | int | None = None,
         source: Source | None = None,
     ) -> None:
         if bleaching not in BLEACHING:
@@ -159,6 +160,16 @@ class MassConservation(Constraint):
             {name: errors[name].tolist() for name in self.fitted},
             identifiable=initial.gt(0).all(1).tolist(),
         )
+
+    def within(self, bounds: tuple[float, float]) -> MassConservation:
+        """The law on fields that cannot exceed the upper bound.
+
+        >>> MassConservation(maximum=2.0).within((0.0, 1.0)).maximum
+        1.0
+        """
+        law = copy.copy(self)
+        law.maximum = min(self.maximum, bounds[1])
+        return law
 
     def with_constants(self, constants: Fit | Mapping[str, Any]) -> MassConservation:
         """The law with m0 and k given, each ``[B][S]``.

@@ -249,7 +249,8 @@ class Guidance(ABC):
         bounds: tuple[float, float] = UNBOUNDED,
     ) -> ProjectedFields:
         """`project`, and the constants that were fitted to the fields, once, and that the result obeys."""
-        problem = self.problem(grid)
+        laws = {name: law.within(bounds) for name, law in self.constraints.items()}
+        problem = Problem(laws, grid=grid)
         problems, projected, refused = [problem] * len(fields), fields.clone(), []
         chosen = finite_samples(fields).nonzero()[:, 0]
         with torch.inference_mode(False), torch.autocast(fields.device.type, enabled=False):

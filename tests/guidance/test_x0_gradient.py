@@ -85,7 +85,7 @@ def test_nothing_moves_without_noise(hyperplane: Any, x0_hat: Tensor) -> None:
 
 def test_satisfied_constraints_move_nothing(x0_hat: Tensor) -> None:
     zero = torch.zeros_like(x0_hat)
-    correction = X0Gradient([MassConservation(maximum=None)]).correction(
+    correction = X0Gradient([MassConservation()]).correction(
         zero, x_t=zero, sigma=0.9, grid=Grid(spacing=(1.0, 1.0), dt=1.0)
     )
     assert torch.equal(correction.x0, zero)

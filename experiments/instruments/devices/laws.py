@@ -12,7 +12,7 @@ from physgen.constraints.mitosis.classifier import PHASES
 from physgen.experiments.instruments.clip import Array, Clip
 from physgen.experiments.measure.laws import gray_scott_residual, growth_residual, heat_residual
 
-_MASS, _PHASE_ORDER = MassConservation(maximum=None), PhaseOrder()
+_MASS, _PHASE_ORDER = MassConservation(), PhaseOrder()
 
 
 def mass(clip: Clip) -> float:
