@@ -104,7 +104,7 @@ def scores_of(given: Any, count: int) -> list[Any] | None:
 def _number(entry: Any) -> Any:
     """The number of its criterion that an answer carries."""
     found = next((entry[name] for name in NUMBERS if name in entry), None) if isinstance(entry, dict) else None
-    return int(found) if re.fullmatch(r"[0-9]{1,4}", str(found)) else None
+    return int(str(found)) if re.fullmatch(r"[0-9]{1,4}", str(found)) else None
 
 
 def _answer(entry: Any) -> Any:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tiny_pipelines import save_full, save_lora, wan_a14b_pipe
-from worlds.checkpoints.networks import output, tiny
+from tiny_wan import output, tiny
 
 from physgen.errors import InvalidArgument
 from physgen.worlds import load_checkpoint

@@ -7,7 +7,7 @@ from pathlib import Path
 import peft
 import pytest
 from safetensors.torch import load_file
-from worlds.checkpoints.networks import output, tiny
+from tiny_wan import output, tiny
 
 from physgen.errors import InvalidArgument
 from physgen.worlds import load_checkpoint

@@ -13,8 +13,8 @@ import torch
 from diffusers import WanPipeline
 from safetensors.torch import load_file, save_file
 from tiny_pipelines import native_name, save_full, save_lora
+from tiny_wan import output, tiny
 from torch import Tensor
-from worlds.checkpoints.networks import output, tiny
 
 from physgen.errors import InvalidArgument
 from physgen.worlds import load_checkpoint
@@ -107,7 +107,7 @@ def test_one_network_saved_by_diffusers(config: dict[str, Any], tmp_path: Path) 
 def test_a_folder_that_peft_wrote(config: dict[str, Any], tmp_path: Path) -> None:
     theirs = peft.get_peft_model(tiny().transformer, peft.LoraConfig(r=4, target_modules=LAYERS, **config))
     randomise(theirs)
-    theirs.save_pretrained(tmp_path)
+    theirs.save_pretrained(str(tmp_path))
     ours = tiny()
     load_checkpoint(ours, tmp_path)
     assert_same(ours, theirs)
