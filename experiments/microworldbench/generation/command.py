@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from physgen.experiments.cli.config import choice, groups
+from physgen.experiments.cli.config import choice, choices
 from physgen.experiments.microworldbench.options import BenchmarkConfig, data_file
 from physgen.experiments.microworldbench.tasks.data import RUBRICS
 from physgen.experiments.microworldbench.tasks.named import SETS
 
+DEFAULT_JUDGE = "openai"
 #: what stands for a file that nobody has named
 UNNAMED = "FILE"
 
@@ -42,12 +43,14 @@ def _rubrics(config: BenchmarkConfig) -> str | None:
 
 
 def _judge(judge: dict[str, Any]) -> list[str]:
-    """The choice of ``conf/judge`` that has this class, and what differs from it."""
-    default = "openai"
-    named = {name: choice("judge", name) for name in groups("benchmark")["judge"]}
-    name = next((name for name, values in named.items() if values["_target_"] == judge["_target_"]), default)
-    changed = [f"judge.{key}={hydra_value(value)}" for key, value in judge.items() if named[name].get(key) != value]
-    return [f"judge={name}", *changed] if name != default else changed
+    """The choice of ``judge`` that comes nearest, the default first, and what differs from it."""
+    changed = {name: _changed(judge, choice("judge", name)) for name in [DEFAULT_JUDGE, *choices("judge")]}
+    name = min(changed, key=lambda name: len(changed[name]))
+    return ([f"judge={name}"] if name != DEFAULT_JUDGE else []) + changed[name]
+
+
+def _changed(judge: dict[str, Any], given: dict[str, Any]) -> list[str]:
+    return [f"judge.{key}={hydra_value(value)}" for key, value in judge.items() if given.get(key) != value]
 
 
 def quoted(argument: str) -> str:
