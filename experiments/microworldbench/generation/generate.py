@@ -42,7 +42,7 @@ def generate(config: BenchmarkConfig) -> int:
     mine = shard.mine(planned)
     todo = [item for item in mine if not layout.finished(item)]
     began, failures = time.perf_counter(), make(config, todo, layout) if todo else []
-    return write_summary(layout, mine, shard.metrics, failures, len(todo), time.perf_counter() - began)
+    return write_summary(config, layout, mine, shard.metrics, failures, len(todo), time.perf_counter() - began)
 
 
 @dataclass(frozen=True)

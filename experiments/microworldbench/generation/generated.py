@@ -12,7 +12,9 @@ from rich.console import Console
 
 from physgen import __version__
 from physgen.experiments.measure.tables import Cell, Table
+from physgen.experiments.microworldbench.generation.command import score_command
 from physgen.experiments.microworldbench.generation.plan import Item, Layout
+from physgen.experiments.microworldbench.options import BenchmarkConfig
 from physgen.experiments.pages.report import number
 from physgen.experiments.runs.records import git_sha, peak_memory_mb, write_json_atomic
 
@@ -32,9 +34,15 @@ class Failure:
 
 
 def write_summary(
-    layout: Layout, items: Sequence[Item], name: str, failures: Sequence[Failure], tried: int, seconds: float
+    config: BenchmarkConfig,
+    layout: Layout,
+    items: Sequence[Item],
+    name: str,
+    failures: Sequence[Failure],
+    tried: int,
+    seconds: float,
 ) -> int:
-    """Print the table and what failed, and write the metrics of these items; 1 where something failed."""
+    """Print the table, what failed and how to score; write the metrics of these items; 1 where something failed."""
     records = [json.loads(layout.record(item).read_text("utf-8")) for item in items if layout.finished(item)]
     rules = by_rule(records)
     console = Console(highlight=False, soft_wrap=True)
@@ -49,8 +57,9 @@ def write_summary(
     )
     for failure in failures:
         console.print(str(failure), markup=False)
-    for folder in dict.fromkeys(layout.videos(item.seed) for item in items):
-        console.print(f"physgen benchmark score videos=[{folder}]", markup=False)
+    if records:
+        folders = dict.fromkeys(layout.videos(item.seed) for item in items if layout.finished(item))
+        console.print(score_command(config, folders), markup=False)
     write_json_atomic(
         layout.out / name,
         {

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from physgen.experiments.microworldbench.judges.reply import plain
+
+#: where the text of a message may be
+TEXTS = ("content", "reasoning_content", "reasoning", "refusal")
 
 
 class Retry(Exception):
@@ -26,19 +30,45 @@ def is_address(url: str) -> bool:
         return False
 
 
-def message(body: bytes) -> dict[str, Any]:
-    """Text and token counts of a chat completion."""
+def joined(content: Any) -> Any:
+    """The text of a message's content, also of one in parts.
+
+    >>> joined([{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "a"}, {"type": "text", "text": "b"}])
+    'ab'
+    """
+    if isinstance(content, list):
+        return "".join(part["text"] for part in content if part.get("type") in ("text", "output_text"))
+    return content
+
+
+@dataclass(frozen=True)
+class Said:
+    """The text of a reply, whether its length cut it off, and the tokens that it took."""
+
+    text: str
+    cut: bool
+    prompt_tokens: int
+    completion_tokens: int
+
+
+def read_message(body: bytes) -> Said:
+    """Read a chat completion; without content the text is what the model said to itself, or its refusal.
+
+    Raises: Retry for what is no chat completion.
+    """
     try:
         reply = json.loads(body)
-        words = reply["choices"][0]["message"]
-        text = words.get("content") or words.get("refusal")
+        choice = reply["choices"][0]
+        texts = [joined(choice["message"].get(name)) for name in TEXTS]
+        cut = choice.get("finish_reason") == "length"
         usage = reply.get("usage") or {}
-        counts = {name: usage.get(name) for name in ("prompt_tokens", "completion_tokens")}
+        counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
     except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise Retry(f"no chat completion: {error!r}"[:200]) from error
+    text = next((text for text in texts if text and str(text).strip()), "" if cut else None)
     if not isinstance(text, str):
         raise Retry("a chat completion without text")
-    return {"raw": plain(text)} | {name: n if type(n) is int and n > 0 else 0 for name, n in counts.items()}
+    return Said(plain(text), cut, *(n if type(n) is int and n > 0 else 0 for n in counts))
 
 
 def seconds(header: str | None) -> float | None:

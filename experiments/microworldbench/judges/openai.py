@@ -6,6 +6,7 @@ import base64
 import os
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,10 +14,10 @@ import httpx2
 
 from physgen.errors import InvalidArgument
 from physgen.experiments.microworldbench.judges.base import Reply, Unanswered
-from physgen.experiments.microworldbench.judges.completion import Retry, is_address, message, seconds
+from physgen.experiments.microworldbench.judges.completion import Retry, Said, is_address, read_message, seconds
 from physgen.experiments.microworldbench.judges.frames import compressed
 from physgen.experiments.microworldbench.judges.keep import SeeingJudge
-from physgen.experiments.microworldbench.judges.question import Question, schema
+from physgen.experiments.microworldbench.judges.question import Question, asked_again, schema
 from physgen.experiments.microworldbench.judges.reply import parse_corrected, parse_upstream
 
 LARGEST_REPLY = 2**20
@@ -25,6 +26,22 @@ QUALITIES = (30, 20, 10)
 #: questions in a row without any reply after which the server is given up
 PATIENCE = 10
 OPTIONAL = ("response_format", "seed", "temperature")
+#: what servers answer that cannot do something and do not say what
+UNEXPLAINED = (400, 422, 500)
+
+
+@dataclass
+class Asking:
+    """A question as it is asked now: its images, why the last reply could not be read, whether it is bare.
+
+    ``bare`` is ``None`` until that was tried, and ``False`` where it did not help.
+    """
+
+    question: Question
+    images: tuple[bytes, ...]
+    qualities: Iterator[int] = field(default_factory=lambda: iter(QUALITIES))
+    unread: str = ""
+    bare: bool | None = None
 
 
 @dataclass
@@ -34,7 +51,10 @@ class OpenAIJudge(SeeingJudge):
     Temperature 0, a seed and a JSON schema are sent in ``corrected``, and left out when the server refuses them;
     ``upstream`` sends model and messages only. Each question has ``1 + retries`` attempts of ``timeout`` seconds;
     waits double from ``backoff`` seconds, or are what the server asks for, up to a minute. Images that are too large
-    for the server are sent again at JPEG quality 30, 20, 10. Tokens are those of all attempts that the server counted.
+    for the server are sent again at JPEG quality 30, 20, 10. After a status 400, 422 or 500 without a reason the
+    question is sent bare: model and one message of the user. Where that helps, every further question is bare. A reply
+    without scores, or cut off by its length, is asked for once more with the reason. Tokens are those of all attempts
+    that the server counted.
 
     Raises: InvalidArgument without a model, or for settings out of range.
     """
@@ -68,6 +88,7 @@ class OpenAIJudge(SeeingJudge):
         self._client = httpx2.Client(base_url=url, headers=headers, timeout=self.timeout, limits=limits)
         self._lock = threading.Lock()
         self._refused: set[str] = set()
+        self._bare = False
         self._silent = 0
         self._closed = ""
 
@@ -76,53 +97,55 @@ class OpenAIJudge(SeeingJudge):
         return {"model": self.model, "seed": self.seed}
 
     def __call__(self, question: Question) -> Reply:
-        images, qualities = question.frames.images if question.frames else (), iter(QUALITIES)
+        asking = Asking(question, question.frames.images if question.frames else ())
         notes: list[str] = []
-        said: dict[str, Any] | None = None
-        spent = {"prompt_tokens": 0, "completion_tokens": 0}
-        attempt = 0
+        said: Said | None = None
+        prompt_tokens = completion_tokens = attempt = 0
         while attempt <= self.retries:
             if self._closed:
                 raise Unanswered(self._closed)
             try:
-                payload = self._payload(question, images)
+                payload = self._payload(asking)
                 status, body = self._post(payload)
-                if status == 413:
-                    quality = next(qualities, None)
-                    if quality is None:
-                        raise Unanswered("the server refuses even the smallest images")
-                    notes.append(f"too large: JPEG quality {quality}")
-                    images = compressed(question.frames.images, quality) if question.frames else ()
-                    continue
-                if status in (400, 422) and (dropped := self._drop(body, payload)):
-                    notes.append(f"HTTP {status}: without {', '.join(dropped)}")
+                if note := self._ask_otherwise(asking, payload, status, body):
+                    notes.append(note)
                     continue
                 if status != 200:
                     self._give_up(status, body)
-                said = message(body)
-                spent = {name: count + said[name] for name, count in spent.items()}
-                parsed = _understood(said["raw"], question)
+                said = read_message(body)
             except (Retry, httpx2.HTTPError) as problem:
                 notes.append(f"attempt {attempt + 1}: {problem or type(problem).__name__}"[:300])
                 if attempt < self.retries:
                     asked = problem.wait if isinstance(problem, Retry) else None
                     time.sleep(min(LONGEST_WAIT, self.backoff * 2**attempt if asked is None else asked))
                 attempt += 1
-            else:
-                self._heard(True)
-                return Reply(**said | spent, parsed=parsed, notes=tuple(notes))
+                continue
+            self._heard(asking)
+            prompt_tokens += said.prompt_tokens
+            completion_tokens += said.completion_tokens
+            parsed, unread = understood(said, question)
+            if unread:
+                notes.append(f"attempt {attempt + 1}: {unread}"[:300])
+            if not unread or asking.unread:
+                return Reply(said.text, parsed, prompt_tokens, completion_tokens, tuple(notes))
+            asking.unread = unread
+            attempt += 1
         if said is not None:
-            self._heard(True)
-            return Reply(**said | spent, parsed=None, notes=tuple(notes))
-        self._heard(False, notes[-1])
+            return Reply(said.text, None, prompt_tokens, completion_tokens, tuple(notes))
+        self._not_heard(notes[-1])
         raise Unanswered("; ".join(notes))
 
-    def _payload(self, question: Question, images: tuple[bytes, ...]) -> dict[str, Any]:
-        urls = [f"data:image/jpeg;base64,{base64.b64encode(image).decode()}" for image in images]
-        content: list[dict[str, Any]] = [{"type": "text", "text": question.text}]
+    def _payload(self, asking: Asking) -> dict[str, Any]:
+        question = asking.question
+        bare = self._bare or asking.bare
+        words = f"{question.system}\n\n{question.text}" if bare and question.system else question.text
+        urls = [f"data:image/jpeg;base64,{base64.b64encode(image).decode()}" for image in asking.images]
+        content: list[dict[str, Any]] = [{"type": "text", "text": words}]
         content += [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+        if asking.unread:
+            content.append({"type": "text", "text": asked_again(asking.unread, len(question.criteria))})
         messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
-        if question.mode == "upstream":
+        if bare or question.mode == "upstream":
             return {"model": self.model, "messages": messages}
         form = {"name": "scores", "strict": True, "schema": schema(len(question.criteria))}
         optional = {
@@ -134,6 +157,27 @@ class OpenAIJudge(SeeingJudge):
         kept = {name: value for name, value in optional.items() if name not in self._refused}
         return {"model": self.model, "messages": [system, *messages], **kept}
 
+    def _ask_otherwise(self, asking: Asking, payload: dict[str, Any], status: int, body: bytes) -> str:
+        """Change a question that the server does not take; a note on what is changed, empty where nothing is.
+
+        Raises: Unanswered for images that are still too large; Retry for an error inside the server.
+        """
+        if status == 413:
+            quality = next(asking.qualities, None)
+            if quality is None:
+                raise Unanswered("the server refuses even the smallest images")
+            asking.images = compressed(asking.question.frames.images if asking.question.frames else (), quality)
+            return f"too large: JPEG quality {quality}"
+        if status in (400, 422) and (dropped := self._drop(body, payload)):
+            return f"HTTP {status}: without {', '.join(dropped)}"
+        if status in UNEXPLAINED and asking.bare is None and len(payload["messages"]) > 1:
+            asking.bare = True
+            return f"HTTP {status}: bare, without schema, seed, temperature and system role"
+        if status == 500:
+            asking.bare = False
+            raise Retry("HTTP 500")
+        return ""
+
     def _post(self, payload: dict[str, Any]) -> tuple[int, bytes]:
         """Status and body, neither longer than a reply can be nor later than the timeout."""
         deadline, body = time.monotonic() + self.timeout, bytearray()
@@ -144,7 +188,7 @@ class OpenAIJudge(SeeingJudge):
                     raise Retry(f"HTTP {response.status_code} with more than {LARGEST_REPLY} bytes")
                 if time.monotonic() > deadline:
                     raise Retry(f"no whole reply in {self.timeout:g} s")
-            if response.status_code in (408, 409, 425, 429) or response.status_code >= 500:
+            if response.status_code in (408, 409, 425, 429) or response.status_code > 500:
                 raise Retry(f"HTTP {response.status_code}", seconds(response.headers.get("retry-after")))
             return response.status_code, bytes(body)
 
@@ -162,17 +206,24 @@ class OpenAIJudge(SeeingJudge):
             self._closed = reason
         raise Unanswered(reason)
 
-    def _heard(self, answered: bool, reason: str = "") -> None:
+    def _heard(self, asking: Asking) -> None:
         with self._lock:
-            self._silent = 0 if answered else self._silent + 1
+            self._silent = 0
+            self._bare = self._bare or bool(asking.bare)
+
+    def _not_heard(self, reason: str) -> None:
+        with self._lock:
+            self._silent += 1
             if self._silent >= PATIENCE:
                 self._closed = f"{PATIENCE} questions in a row without an answer ({reason})"
 
 
-def _understood(text: str, question: Question) -> Any:
+def understood(said: Said, question: Question) -> tuple[Any, str]:
+    """What a reply says, and why that cannot be read; `upstream` takes everything."""
     if question.mode == "upstream":
-        return parse_upstream(text.strip())
-    parsed = parse_corrected(text, len(question.criteria))
-    if parsed is None:
-        raise Retry(f"no {len(question.criteria)} scores in {text[:80]!r}")
-    return parsed
+        return parse_upstream(said.text.strip()), ""
+    count = len(question.criteria)
+    if said.cut:
+        return None, f"it was cut off by its length, after {said.text[-40:]!r}"
+    parsed = parse_corrected(said.text, count)
+    return parsed, "" if parsed else f"no {count} scores in {said.text[:80]!r}"

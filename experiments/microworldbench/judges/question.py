@@ -63,6 +63,17 @@ class Question:
         return _upstream_text(self) if self.mode == "upstream" else _corrected_text(self)
 
 
+def asked_again(reason: str, count: int) -> str:
+    """What is added to a question whose reply could not be read.
+
+    >>> print(asked_again("it was cut off", 2))
+    Your last reply could not be read: it was cut off.
+    Reply with {"scores": [2 answers, each 1 or 0]} and nothing else.
+    """
+    form = f'{{"scores": [{count} answers, each 1 or 0]}}'
+    return f"Your last reply could not be read: {reason}.\nReply with {form} and nothing else."
+
+
 def _corrected_text(question: Question) -> str:
     lines = [
         f"Dimension: {NAMES[question.dimension]}",

@@ -1,8 +1,9 @@
-"""Fine-tuned weights of a Wan transformer: DiffSynth's LoRA and full files, every key accounted for."""
+"""Fine-tuned weights of a Wan transformer: what is added to them or replaces them, every key accounted for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,32 +14,41 @@ from torch import Tensor
 from physgen.errors import InvalidArgument
 from physgen.grid import finite
 from physgen.worlds.checkpoints.file import latest, read_tensors
-from physgen.worlds.checkpoints.lora import check_update, updates
+from physgen.worlds.checkpoints.lora import Layer, Term, layers_of
+from physgen.worlds.checkpoints.names import plain_names, translated
+from physgen.worlds.checkpoints.strength import check_header, stated_strengths
 
-PREFIXES = ("pipe.dit.", "model.diffusion_model.", "diffusion_model.", "transformer.")
 SHOWN = 5
+#: names of tensors that scale a whole file
+SCALE = re.compile(r"[^.]*(alpha|scale)[^.]*")
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What a checkpoint was (``lora`` or ``full``), the keys that were loaded and those that were not."""
+    """What a checkpoint was, the keys that were loaded and those that were not.
+
+    ``lora`` adds to the weights, ``full`` replaces them; ``scales`` are the factors of B A that the file asks for.
+    """
 
     kind: str
     loaded: tuple[str, ...]
     unused: tuple[str, ...]
+    scales: tuple[float, ...] = ()
 
     def __str__(self) -> str:
+        scales = f", B A times {listed(f'{scale:g}' for scale in self.scales)}" if self.scales else ""
         left = f"; left over: {listed(self.unused)}" if self.unused else ""
-        return f"{self.kind} checkpoint: {len(self.loaded)} tensors loaded{left}"
+        return f"{self.kind} checkpoint: {len(self.loaded)} tensors loaded{scales}{left}"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A checkpoint that fits: the file's tensors by the name of the weight that they replace or, LoRA, add to."""
+    """A checkpoint that fits: the file's tensors, and which replace or are added to each weight."""
 
     report: LoadReport
     tensors: Mapping[str, Tensor]
-    targets: Mapping[str, Any]
+    replaced: Mapping[str, str]
+    added: Mapping[str, list[Term]]
 
     def check_alpha(self, alpha: float) -> float:
         """The weight of a LoRA; a full checkpoint has none, and is refused any but 1."""
@@ -50,18 +60,21 @@ class Plan:
 def load_checkpoint(pipe: Any, path: str | Path, alpha: float = 1.0, *, trust_pickle: bool = False) -> LoadReport:
     """Load a LoRA or full checkpoint into the pipeline's Wan transformer.
 
-    W <- W + alpha B A  (LoRA, summed in float32)    or    W <- the file's W
+    W <- W + alpha (s B A + D)  (LoRA, summed in float32)    or    W <- the file's W
 
-    ``path`` is a .safetensors file, a .safetensors.index.json of shards, or a folder of ``step-N`` or ``epoch-N`` of
-    which the largest N is taken. Names are Wan's own or diffusers', with or without a prefix such as ``pipe.dit.``. The
+    ``path`` is a .safetensors file, a .safetensors.index.json of shards, a folder of ``step-N`` or ``epoch-N`` of
+    which the largest N is taken, or a folder that peft wrote. Names are Wan's own, diffusers' or kohya's, with or
+    without a prefix such as ``pipe.dit.``. The scale s is the one that the file asks for, in its tensors, in its header
+    or in the ``adapter_config.json`` beside it, else 1; D are differences (``.diff``, ``.diff_b``, ``.diff_m``). The
     weights change only after everything was found in order.
 
     Raises:
-        InvalidArgument: nothing to load, keys of another architecture, half a pair, two ranks, LoRA beside full
-            weights, a missing weight, NaN or Inf, a broken file, a pickle that is not trusted, a pipeline without a
-            Wan transformer or with two.
+        InvalidArgument: nothing to load, keys of another architecture, half a pair, two ranks, a scale that is stated
+            twice or that cannot be applied, LoRA beside full weights, a missing weight, NaN or Inf, a broken file, a
+            pickle that is not trusted, a pipeline without a Wan transformer or with two.
 
-    Source: Hu et al. (2021), LoRA, arXiv:2106.09685, equation 3; names as written by DiffSynth-Studio.
+    Source: Hu et al. (2021), LoRA, arXiv:2106.09685, equation 3; names as written by DiffSynth-Studio, diffusers,
+    peft, kohya's musubi-tuner and LightX2V.
     """
     transformer: Any = getattr(pipe, "transformer", None)
     if type(transformer).__name__ != "WanTransformer3DModel" or getattr(pipe, "transformer_2", None) is not None:
@@ -77,12 +90,12 @@ def apply_plan(transformer: torch.nn.Module, plan: Plan, alpha: float) -> None:
     """Change the weights, in their own precision and where they are."""
     factor = plan.check_alpha(alpha)
     weights = transformer.state_dict()
-    for name, target in plan.targets.items():
+    for name, key in plan.replaced.items():
+        weights[name].copy_(plan.tensors[key])
+    for name, terms in plan.added.items():
         weight = weights[name]
-        if plan.report.kind == "full":
-            weight.copy_(plan.tensors[target])
-        else:
-            weight.copy_(weight.float() + factor * target.delta(plan.tensors).to(weight.device))
+        delta = torch.stack([term.delta(plan.tensors, weight.shape) for term in terms]).sum(0)
+        weight.copy_(weight.float() + factor * delta.to(weight.device))
 
 
 def plan_checkpoint(path: str | Path, shapes: Mapping[str, torch.Size], *, trust_pickle: bool = False) -> Plan:
@@ -91,38 +104,61 @@ def plan_checkpoint(path: str | Path, shapes: Mapping[str, torch.Size], *, trust
     Raises: as `load_checkpoint`.
     """
     file = latest(Path(path))
-    tensors = read_tensors(file, trust_pickle=trust_pickle)
-    names = {key: key.removeprefix(next(filter(key.startswith, PREFIXES), "")) for key in tensors}
+    tensors, header = read_tensors(file, trust_pickle=trust_pickle)
+    names = plain_names(tensors, shapes)
     if len(set(names.values())) < len(names):
         raise InvalidArgument("checkpoint", str(file), "every weight once: some are there under two prefixes")
-    low_rank = updates((name, key) for key, name in names.items())
-    in_low_rank = {key for update in low_rank.values() for key in update.keys.values()}
-    full = {translated(name, shapes): key for key, name in names.items() if key not in in_low_rank}
-    targets: dict[str, Any] = {name: key for name, key in full.items() if name in shapes}
-    if low_rank and targets:
+    layers = layers_of(names, shapes)
+    of_layers = {key for layer in layers for key in layer.parts.values()}
+    full = {translated(name, shapes): key for key, name in names.items() if key not in of_layers}
+    replaced = {name: key for name, key in full.items() if name in shapes}
+    if layers and replaced:
         raise InvalidArgument(
-            "checkpoint", str(file), f"a LoRA or full weights, not both: it holds {listed(targets.values())} as well"
+            "checkpoint", str(file), f"a LoRA or full weights, not both: it holds {listed(replaced.values())} as well"
         )
-    if low_rank:
-        layers = {translated(f"{module}.weight", shapes): update for module, update in low_rank.items()}
-        targets = {name: update for name, update in layers.items() if name in shapes}
-        loaded = {key for update in targets.values() for key in update.keys.values()}
-    else:
-        loaded = set(targets.values())
+    added, scales = plan_additions(file, header, layers, tensors, shapes) if layers else ({}, ())
+    loaded = {*replaced.values(), *(key for terms in added.values() for term in terms for key in term.keys)}
+    loaded |= {layer.parts["alpha"] for layer in layers if "alpha" in layer.parts and layer.parts.get("A") in loaded}
     unused = [key for key in tensors if key not in loaded]
     if not loaded:
         raise InvalidArgument("checkpoint", str(file), f"keys of a Wan transformer; left over: {listed(unused)}")
-    if low_rank:
-        for name, update in targets.items():
-            check_update(update, tensors, shapes[name])
-    else:
-        check_full(str(file), targets, tensors, shapes)
+    if replaced:
+        check_full(str(file), replaced, tensors, shapes)
     parts = {name.partition(".")[0] for name in shapes}
     foreign = [key for key in unused if translated(names[key], shapes).partition(".")[0] in parts]
     if foreign:
-        raise InvalidArgument("checkpoint", str(file), f"a file of this architecture; left over: {listed(foreign)}")
+        understood = "a file of this architecture, full or LoRA (no DoRA, LoHa, LoKr)"
+        raise InvalidArgument("checkpoint", str(file), f"{understood}; left over: {listed(foreign)}")
+    if left := [key for key in unused if SCALE.fullmatch(key)]:
+        raise InvalidArgument("checkpoint", f"{file}: {listed(left)}", "scales that belong to a layer of the file")
     check_values(str(file), {key: tensors[key] for key in sorted(loaded)})
-    return Plan(LoadReport("lora" if low_rank else "full", tuple(sorted(loaded)), tuple(unused)), tensors, targets)
+    report = LoadReport("lora" if added else "full", tuple(sorted(loaded)), tuple(unused), scales)
+    return Plan(report, tensors, replaced, added)
+
+
+def plan_additions(
+    file: Path,
+    header: Mapping[str, str],
+    layers: Sequence[Layer],
+    tensors: Mapping[str, Tensor],
+    shapes: Mapping[str, torch.Size],
+) -> tuple[dict[str, list[Term]], tuple[float, ...]]:
+    """What is added to each weight, and the factors of B A among it.
+
+    Raises: as `load_checkpoint`, what is about a LoRA.
+    """
+    strengths = stated_strengths(file, header)
+    added: dict[str, list[Term]] = {}
+    for layer in layers:
+        for name, term in layer.terms(tensors, shapes, strengths):
+            added.setdefault(name, []).append(term)
+    pairs = [term for terms in added.values() for term in terms if len(term.keys) == 2]
+    for strength in strengths:
+        strength.check_patterns(name for layer in layers for name in (layer.name, layer.module))
+    if not strengths:
+        alphas = {layer.parts["A"] for layer in layers if {"A", "alpha"} <= layer.parts.keys()}
+        check_header(file, header, [len(tensors[pair.keys[1]]) for pair in pairs if pair.keys[1] not in alphas])
+    return added, tuple(sorted({pair.scale for pair in pairs}))
 
 
 def check_full(
@@ -145,19 +181,6 @@ def check_values(file: str, tensors: Mapping[str, Tensor]) -> None:
         narrow = tensor.element_size() == 1  # float8 has no order in torch
         if not torch.stack((tensor.float() if narrow else tensor).aminmax()).isfinite().all():
             raise InvalidArgument("checkpoint", f"{file}: NaN or Inf in {key}", "finite weights")
-
-
-def translated(name: str, shapes: Mapping[str, torch.Size]) -> str:
-    """Diffusers' name of a weight that Wan's own code names; a name that the transformer has is left alone.
-
-    >>> translated("blocks.0.self_attn.q.weight", {})
-    'blocks.0.attn1.to_q.weight'
-    """
-    from diffusers.loaders.single_file_utils import convert_wan_transformer_to_diffusers
-
-    if name in shapes or "motion_encoder" in name or "face_adapter" in name:  # of Wan-Animate, whose values it reads
-        return name
-    return next(iter(convert_wan_transformer_to_diffusers({name: None})))
 
 
 def listed(names: Iterable[str]) -> str:

@@ -8,8 +8,7 @@ import re
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from physgen.errors import InvalidArgument
@@ -43,8 +42,8 @@ def latest(path: Path) -> Path:
     return files[0]
 
 
-def read_tensors(file: Path, *, trust_pickle: bool = False) -> dict[str, Tensor]:
-    """Tensors by name, mapped into memory and not yet read.
+def read_tensors(file: Path, *, trust_pickle: bool = False) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors by name, mapped into memory and not yet read, and what the file's header says of them.
 
     Raises:
         InvalidArgument: an empty, truncated or foreign file; a pickle that is not trusted, or holds more than tensors.
@@ -56,14 +55,15 @@ def read_tensors(file: Path, *, trust_pickle: bool = False) -> dict[str, Tensor]
     if start.startswith(PICKLES) and start[8:] != b"{":  # after the length of a safetensors header, which may be 0x80
         if not trust_pickle:
             raise InvalidArgument("checkpoint", str(file), "safetensors: a pickle is read with trust_pickle=true only")
-        return _unpickle(file)
+        return _unpickle(file), {}
     try:
-        return load_file(file)
+        with safe_open(file, "pt") as opened:
+            return {key: opened.get_tensor(key) for key in opened.keys()}, opened.metadata() or {}  # noqa: SIM118
     except SafetensorError as error:
         raise InvalidArgument("checkpoint", str(file), f"a whole safetensors file ({error})") from error
 
 
-def _read_shards(index: Path) -> dict[str, Tensor]:
+def _read_shards(index: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         names: dict[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         shards = {name: index.parent / name for name in sorted(set(names.values()))}
@@ -71,10 +71,11 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
         raise InvalidArgument("checkpoint", str(index), f"JSON with a weight_map ({error})") from error
     if missing := [name for name, shard in shards.items() if not shard.is_file() or shard.parent != index.parent]:
         raise InvalidArgument("checkpoint", str(index), f"every shard that it names; missing: {', '.join(missing)}")
-    tensors = {name: read_tensors(shard) for name, shard in shards.items()}
-    if absent := [key for key, name in names.items() if key not in tensors[name]]:
+    read = {name: read_tensors(shard) for name, shard in shards.items()}
+    if absent := [key for key, name in names.items() if key not in read[name][0]]:
         raise InvalidArgument("checkpoint", str(index), f"shards that hold {absent[0]} where the index has it")
-    return {key: tensor for shard in tensors.values() for key, tensor in shard.items()}
+    tensors = {key: tensor for shard, _ in read.values() for key, tensor in shard.items()}
+    return tensors, {entry: text for _, header in read.values() for entry, text in header.items()}
 
 
 def _unpickle(file: Path) -> dict[str, Tensor]:

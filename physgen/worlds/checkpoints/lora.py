@@ -1,63 +1,125 @@
-"""Low-rank updates of linear layers, W + alpha B A, as trainers name them."""
+"""What a file adds to the weights, low-rank products and differences, as trainers name them."""
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from physgen.errors import InvalidArgument
+from physgen.worlds.checkpoints.names import translated
+from physgen.worlds.checkpoints.strength import Strength
 
-KEY = re.compile(r"(?P<module>.+)\.(?:(?P<half>lora_A|lora_B|lora_down|lora_up)(?:\.\w+)?\.weight|alpha)")
-HALVES = {"lora_A": "A", "lora_down": "A", "lora_B": "B", "lora_up": "B", None: "alpha"}
-
-
-@dataclass
-class Update:
-    """The keys of one layer's update in the file: A ``[r, in]``, B ``[out, r]``, and perhaps a scalar alpha."""
-
-    keys: dict[str, str] = field(default_factory=dict)
-
-    def delta(self, tensors: Mapping[str, Tensor]) -> Tensor:
-        """B A ``[out, in]`` in float32, times alpha / r where the file has an alpha."""
-        a, b = (tensors[self.keys[half]].float() for half in "AB")
-        scale = tensors[self.keys["alpha"]].item() / len(a) if "alpha" in self.keys else 1.0
-        return scale * (b @ a)
+KEY = re.compile(
+    r"(?P<module>.+)\.(lora[._](?P<half>A|B|down|up)(\.\w+)?\.(?P<kind>weight|bias)"
+    r"|(?P<other>alpha|diff|diff_b|diff_m))"
+)
+HALVES = {"A": "A", "down": "A", "B": "B", "up": "B"}
 
 
-def updates(names: Iterable[tuple[str, str]]) -> dict[str, Update]:
-    """Updates by layer, from pairs of a name and its key in the file; names of anything else are left out.
+@dataclass(frozen=True)
+class Term:
+    """An addition to one weight: ``scale`` times the product of the tensors of these keys, or times the only one."""
 
-    >>> pairs = [(f"blocks.0.self_attn.q.lora_{half}.default.weight", half) for half in "AB"]
-    >>> updates([*pairs, ("blocks.0.norm3.weight", "C")])
-    {'blocks.0.self_attn.q': Update(keys={'A': 'A', 'B': 'B'})}
+    keys: tuple[str, ...]
+    scale: float = 1.0
+
+    def delta(self, tensors: Mapping[str, Tensor], shape: torch.Size) -> Tensor:
+        """The addition in float32, in the shape of the weight."""
+        left, *right = (tensors[key].float() for key in self.keys)
+        for factor in right:
+            left = left.flatten(1) @ factor.flatten(1)
+        return self.scale * left.reshape(shape)
+
+    def check(self, tensors: Mapping[str, Tensor], shape: torch.Size) -> None:
+        """Refuse an addition that has not the shape of the weight ``[out, in, ...]``.
+
+        Raises:
+            InvalidArgument: two ranks, the shape of another layer.
+        """
+        first, *right = (tensors[key] for key in self.keys)
+        shapes = ", ".join(f"{key} {list(tensors[key].shape)}" for key in reversed(self.keys))
+        for a in right:
+            if a.ndim < 2 or first.ndim < 2 or not 0 < len(a) == math.prod(first.shape[1:]):
+                raise InvalidArgument("checkpoint", shapes, "lora_A [r, in] and lora_B [out, r] of one rank r > 0")
+        added = (len(first), right[0][0].numel()) if right else tuple(first.shape)
+        if added != ((shape[0], math.prod(shape[1:])) if right else tuple(shape)):
+            raise InvalidArgument(
+                "checkpoint", shapes, f"a LoRA of this architecture: the layer's weight here is {list(shape)}"
+            )
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What a file adds to one layer: its name in the file, its name in diffusers, the keys by part."""
+
+    name: str
+    module: str
+    parts: Mapping[str, str]
+
+    def terms(
+        self, tensors: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], strengths: Iterable[Strength]
+    ) -> Iterator[tuple[str, Term]]:
+        """Weights of the transformer and what is added to them.
+
+        Raises:
+            InvalidArgument: half a pair, two ranks, the shape of another layer, two scales.
+        """
+        weight, bias = f"{self.module}.weight", f"{self.module}.bias"
+        alone = {
+            "diff": weight if weight in shapes else self.module,
+            "diff_b": bias,
+            "diff_m": translated(f"{self.name}.modulation", shapes),
+        }
+        found = [(alone[part], Term((key,))) for part, key in self.parts.items() if part in alone]
+        if weight in shapes and not self.parts.keys() <= alone.keys():
+            if missing := {"A", "B"} - self.parts.keys():
+                there = next(key for part, key in self.parts.items() if part not in alone)
+                raise InvalidArgument("checkpoint", there, f"pairs lora_A and lora_B: lora_{min(missing)} is not there")
+            pair = Term((self.parts["B"], self.parts["A"]))
+            pair.check(tensors, shapes[weight])
+            pair = replace(pair, scale=self._scale(tensors, strengths))
+            found.append((weight, pair))
+            if "B.bias" in self.parts:
+                found.append((bias, Term((self.parts["B.bias"],), pair.scale)))
+        for name, term in found:
+            if name in shapes:
+                term.check(tensors, shapes[name])
+                yield name, term
+
+    def _scale(self, tensors: Mapping[str, Tensor], strengths: Iterable[Strength]) -> float:
+        """The factor of B A, from the file's alpha and what is written beside the tensors; 1 without either."""
+        rank = len(tensors[self.parts["A"]])
+        stated = {strength.source: strength.scale((self.name, self.module), rank) for strength in strengths}
+        if "alpha" in self.parts:
+            alpha = tensors[self.parts["alpha"]]
+            if alpha.numel() != 1:
+                raise InvalidArgument("checkpoint", self.parts["alpha"], "a scalar")
+            stated[self.parts["alpha"]] = alpha.item() / rank
+        first = next(iter(stated.values()), 1.0)
+        if not all(math.isclose(value, first, rel_tol=1e-2) for value in stated.values()):  # bfloat16 rounds to 0.4 %
+            said = ", ".join(f"{value:g} by {source}" for source, value in stated.items())
+            raise InvalidArgument("checkpoint", f"{self.name}: B A times {said}", "one scale")
+        return first
+
+
+def layers_of(names: Mapping[str, str], shapes: Mapping[str, torch.Size]) -> list[Layer]:
+    """Layers that a file adds to, from the keys' names without prefixes, by key; other keys are left out.
+
+    >>> names = {"a": "q.lora_A.default.weight", "b": "q.lora_up.weight", "c": "q.diff_b", "d": "q.weight"}
+    >>> layers_of(names, {})
+    [Layer(name='q', module='q', parts={'A': 'a', 'B': 'b', 'diff_b': 'c'})]
     """
-    found: dict[str, Update] = {}
-    for name, key in names:
+    found: dict[str, dict[str, str]] = {}
+    for key, name in names.items():
         if match := KEY.fullmatch(name):
-            found.setdefault(match["module"], Update()).keys[HALVES[match["half"]]] = key
-    return found
-
-
-def check_update(update: Update, tensors: Mapping[str, Tensor], weight: torch.Size) -> None:
-    """Refuse an update that cannot be added to a weight ``[out, in]``.
-
-    Raises:
-        InvalidArgument: half a pair, two ranks, the shape of another layer.
-    """
-    if missing := {"A", "B"} - update.keys.keys():
-        there = next(iter(update.keys.values()))
-        raise InvalidArgument("checkpoint", there, f"pairs lora_A and lora_B: its lora_{min(missing)} is not there")
-    a, b = (tensors[update.keys[half]] for half in "AB")
-    shapes = f"{update.keys['A']} {list(a.shape)}, lora_B {list(b.shape)}"
-    if a.ndim != 2 or b.ndim != 2 or not 0 < len(a) == b.shape[1]:
-        raise InvalidArgument("checkpoint", shapes, "lora_A [r, in] and lora_B [out, r] of one rank r > 0")
-    if "alpha" in update.keys and tensors[update.keys["alpha"]].numel() != 1:
-        raise InvalidArgument("checkpoint", update.keys["alpha"], "a scalar")
-    if (b.shape[0], a.shape[1]) != tuple(weight):
-        raise InvalidArgument(
-            "checkpoint", shapes, f"a LoRA of this architecture: the layer's weight here is {list(weight)}"
-        )
+            part = match["other"] or HALVES[match["half"]] + ("" if match["kind"] == "weight" else ".bias")
+            found.setdefault(match["module"], {})[part] = key
+    return [
+        Layer(name, translated(f"{name}.weight", shapes).removesuffix(".weight"), parts)
+        for name, parts in found.items()
+    ]

@@ -9,36 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from physgen.errors import InvalidArgument
-from physgen.worlds.checkpoints.checkpoint import translated
-
-#: parts of diffusers' names of a Wan transformer's layers, and Wan's own
-NATIVE = {
-    "attn1": "self_attn",
-    "attn2": "cross_attn",
-    "to_q": "q",
-    "to_k": "k",
-    "to_v": "v",
-    "to_out.0": "o",
-    "ffn.net.0.proj": "ffn.0",
-    "ffn.net.2": "ffn.2",
-}
-
-
-def native(module: str) -> str:
-    """Wan's own name of a layer that a LoRA can be on.
-
-    Raises:
-        InvalidArgument: another layer.
-
-    >>> native("blocks.0.attn1.to_out.0"), native("blocks.11.ffn.net.2")
-    ('blocks.0.self_attn.o', 'blocks.11.ffn.2')
-    """
-    name = f"{module}."
-    for ours, theirs in NATIVE.items():
-        name = name.replace(f".{ours}.", f".{theirs}.")
-    if name == f"{module}." or translated(f"{name}weight", {}) != f"{module}.weight":
-        raise InvalidArgument("module", module, f"layers of a Wan block: {', '.join(NATIVE)}")
-    return name.removesuffix(".")
+from physgen.worlds.checkpoints.names import native
 
 
 def save_lora(transformer: Any, path: str | Path, adapter: str = "default") -> Path:
@@ -48,13 +19,15 @@ def save_lora(transformer: Any, path: str | Path, adapter: str = "default") -> P
     peft's scale (alpha / r).
 
     Raises:
-        InvalidArgument: no LoRA of that name, or one on other layers than `NATIVE`.
+        InvalidArgument: no LoRA of that name, or one on layers outside the blocks.
 
     Source: names as written by DiffSynth-Studio.
     """
     state = {}
     for module, layer in transformer.named_modules():
         if adapter in getattr(layer, "lora_A", {}):
+            if not module.startswith("blocks."):
+                raise InvalidArgument("module", module, "layers of a Wan block: blocks.N....")
             name = native(module)
             state[f"{name}.lora_A.default.weight"] = layer.lora_A[adapter].weight.detach().cpu().contiguous()
             scaled = layer.scaling[adapter] * layer.lora_B[adapter].weight.detach()

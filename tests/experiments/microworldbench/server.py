@@ -42,9 +42,21 @@ def text_of(request: dict[str, Any]) -> str:
     return str(request["messages"][-1]["content"][0]["text"])
 
 
+def reason_of(request: dict[str, Any]) -> str:
+    """Why it is asked again, in its last words."""
+    texts = [part["text"] for part in request["messages"][-1]["content"] if part["type"] == "text"]
+    return str(texts[1]) if len(texts) > 1 else ""
+
+
+def is_bare(request: dict[str, Any]) -> bool:
+    """Whether it is a model and one message of the user, and nothing else."""
+    return request.keys() == {"model", "messages"} and [m["role"] for m in request["messages"]] == ["user"]
+
+
 def images_of(request: dict[str, Any]) -> list[str]:
     """Its images, as data URIs."""
-    return [part["image_url"]["url"] for part in request["messages"][-1]["content"][1:]]
+    parts = request["messages"][-1]["content"]
+    return [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
 
 
 def criteria_of(request: dict[str, Any]) -> int:
@@ -52,10 +64,11 @@ def criteria_of(request: dict[str, Any]) -> int:
     return len(re.findall(r"^\d+\. \[", text_of(request), re.MULTILINE))
 
 
-def completion(content: Any, **more: Any) -> Answer:
-    """A chat completion."""
+def completion(content: Any, finish: str = "stop", words: dict[str, Any] | None = None, **more: Any) -> Answer:
+    """A chat completion; ``words`` are further parts of its message."""
     usage = {"prompt_tokens": 100, "completion_tokens": 7}
-    body = {"choices": [{"message": {"role": "assistant", "content": content}}], "usage": usage} | more
+    message = {"role": "assistant", "content": content, **(words or {})}
+    body = {"choices": [{"message": message, "finish_reason": finish}], "usage": usage} | more
     return Answer(body=json.dumps(body).encode())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,8 +14,10 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from tiny_world import SIZES, save_tiny_world
 
+from microworldbench.benchdata import small_benchmark
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.dispatch import main
 from physgen.experiments.microworldbench.generation.plan import Shard, items
@@ -88,6 +91,55 @@ def test_videos_are_made_measured_and_resumed(generate: Generate, tmp_path: Path
     metrics = json.loads((tmp_path / "mine" / "metrics.json").read_text())
     assert (metrics["videos"], metrics["made_now"], metrics["guided"]) == (4, 2, 1)
     assert [row["constraint"] for row in metrics["by_rule"]] == ["diffusion", "mass"]
+
+
+def printed_command(out: str) -> list[str]:
+    """The arguments of the score command in what was printed."""
+    (line,) = [line for line in out.splitlines() if line.startswith("physgen benchmark score ")]
+    return shlex.split(line)[1:]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["judge=instruments", "judge.alpha=0.05"], ["judge=perfect", "mode=upstream"], ["judge=random", "repeats=2"]],
+)
+def test_the_printed_command_scores_the_videos(
+    arguments: list[str],
+    options: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In a folder whose name a shell and Hydra would split, for tasks and rubrics of one's own."""
+    rubrics = tmp_path / "my rubrics.json"
+    rubrics.write_text(json.dumps(small_benchmark(4)[1]))
+    monkeypatch.chdir(tmp_path)
+    given = [argument for argument in arguments if not argument.startswith("out=")]
+    assert main([*given, "out=it's mine, 2", f"rubrics={rubrics}", "constraint=none", "seeds=[0,1]", *options]) == 0
+    command = printed_command(capsys.readouterr().out)
+    assert {f"rubrics={rubrics}", *options} <= {*command}
+    assert main([*command, "out=scored"]) == 0
+    settings = yaml.safe_load((tmp_path / "scored" / "config.yaml").read_text())
+    assert settings["judge"].get("alpha", 0.05) == 0.05
+    metrics = json.loads((tmp_path / "scored" / "metrics.json").read_text())
+    assert {*metrics["models"]} == {"it's mine, 2-seed0", "it's mine, 2-seed1"}
+    assert all(card["n_tasks"] == 4 for card in metrics["models"].values())
+
+
+def test_the_printed_command_of_a_task_set(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    videos = ["constraint=none", "tasks=micro", f"world.path={tiny}", *SIZES, "world.steps=1", "shard=1/30"]
+    assert main(["benchmark", "generate", *videos, f"out={tmp_path / 'mine'}"]) == 0
+    command = printed_command(capsys.readouterr().out)
+    assert {"tasks=micro", "rubrics=micro"} <= {*command}
+    assert main([*command, "judge=perfect", f"out={tmp_path / 'scored'}"]) == 0
+
+
+def test_rubrics_that_nobody_named_are_asked_for(
+    generate: Generate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PHYSGEN_CACHE", str(tmp_path / "empty"))
+    assert generate("constraint=none", "shard=1/4") == 0
+    assert "rubrics=FILE" in printed_command(capsys.readouterr().out)
 
 
 def test_guidance_none_draws_from_the_same_noise(generate: Generate, tmp_path: Path, tiny: Path) -> None:

@@ -11,7 +11,17 @@ from typing import Any
 import pytest
 
 from microworldbench.conftest import Connect
-from microworldbench.server import Answer, completion, criteria_of, good, images_of, serving, text_of
+from microworldbench.server import (
+    Answer,
+    completion,
+    criteria_of,
+    good,
+    images_of,
+    is_bare,
+    reason_of,
+    serving,
+    text_of,
+)
 from physgen.errors import InvalidArgument
 from physgen.experiments.microworldbench.judges.base import Unanswered
 from physgen.experiments.microworldbench.judges.frames import sample_frames
@@ -71,7 +81,7 @@ def flaky(status: int, **headers: str) -> Callable[[dict[str, Any], int], Answer
 @pytest.mark.parametrize(
     "behaviour",
     [
-        flaky(500),
+        flaky(502),
         flaky(503, **{"Retry-After": "0"}),
         flaky(429, **{"Retry-After": "0.01"}),
         flaky(429, **{"Retry-After": "soon"}),
@@ -80,8 +90,6 @@ def flaky(status: int, **headers: str) -> Callable[[dict[str, Any], int], Answer
         lambda request, n: (
             Answer(body=b"{", headers={"Content-Length": "999"}, hang_up=n < 3) if n < 3 else good(request)
         ),
-        lambda request, n: completion("I cannot say") if n < 3 else good(request),
-        lambda request, n: completion('{"scores": [1, 1]}') if n < 3 else good(request),
         lambda request, n: Answer(body=b"<html>busy</html>") if n < 3 else good(request),
     ],
 )
@@ -111,7 +119,7 @@ def test_words_without_scores_are_kept_unscored(connect: Connect, question: Ques
     with serving(lambda request, n: completion(content)) as server:
         reply = connect(server.url)(question)
     assert (reply.raw, reply.parsed) == (content, None)
-    assert len(server.requests) == 3
+    assert [bool(reason_of(request)) for request in server.requests] == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +127,7 @@ def test_words_without_scores_are_kept_unscored(connect: Connect, question: Ques
     [
         (f"First {{}} then {ONES}, done.", [1] * 5),
         ('{"scores": [0, 0, 0, 0, 0]} On reflection: ' + ONES, [1] * 5),
-        ('{"scores": [1, "yes", 2, null, 0]}', [1, "yes", 2, None, 0]),
+        ('{"scores": [1, "yes", 2, null, 0]}', [1, 1, 2, None, 0]),
         ('{"scores": [1, 1, 1, 1, 1], "reasoning": "\\ud800"}', [1] * 5),
         ('{"scores": [1, 1, 1, 1, {"a": ' + "[" * 60 + "]" * 60 + "}]}", None),
     ],
@@ -132,6 +140,149 @@ def test_scores_are_found_and_can_be_written(
     if scores is not None:
         assert reply.parsed["scores"] == scores
     json.dumps(reply.evaluation, ensure_ascii=False).encode("utf-8")
+
+
+OBJECTS = [{"index": n, "score": int(n != 2)} for n in (5, 4, 3, 2, 1)]
+
+
+@pytest.mark.parametrize(
+    ("content", "scores"),
+    [
+        ('["1", "0", "1", "1", "0"]', [1, 0, 1, 1, 0]),
+        ("[1, 0, 1, 1, 0]", [1, 0, 1, 1, 0]),
+        ("In frames [0, 1] it beats.\n```json\n[true, false, 1.0, 1, 0]\n```", [1, 0, 1, 1, 0]),
+        (json.dumps({"scores": ["1", "0", "1", "1", "0"]}), [1, 0, 1, 1, 0]),
+        (json.dumps(OBJECTS), [1, 0, 1, 1, 1]),
+        (json.dumps({"scores": OBJECTS}), [1, 0, 1, 1, 1]),
+        (json.dumps([{"index": n, "score": n % 2} for n in range(5)]), [0, 1, 0, 1, 0]),
+        (json.dumps([{"answer": word} for word in ("yes", "No", "YES", "no", "yes")]), [1, 0, 1, 0, 1]),
+        (json.dumps([{"criterion": "Sharp", "answer": 1}] * 5), [1] * 5),
+        (json.dumps({"scores": {str(n): 1 for n in range(5, 0, -1)}}), [1] * 5),
+        (json.dumps({"result": {"scores": [1] * 5}}), [1] * 5),
+        (json.dumps({"scores": [1] * 5}) + " as frames [0, 0, 0, 0, 0] show", [1] * 5),
+        ('<think>{"scores": [0, 0, 0, 0, 0]}</think>' + ONES, [1] * 5),
+        ('it looks like {"scores": [0, 0, 0, 0, 0]} </think>' + ONES, [1] * 5),
+        (ONES + '<thinking>or {"scores": [0, 0, 0, 0, 0]}', [1] * 5),
+    ],
+)
+def test_scores_in_other_forms(connect: Connect, question: Question, content: str, scores: list[int]) -> None:
+    with serving(lambda request, n: completion(content)) as server:
+        reply = connect(server.url)(question)
+    assert reply.parsed["scores"] == scores
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (completion(ONES, finish="length"), "cut off by its length"),
+        (completion("", finish="length", words={"reasoning_content": f"is it {ONES}"}), "cut off by its length"),
+        (completion(None, finish="length"), "cut off by its length"),
+        (completion(f"<think>perhaps {ONES}</think>"), "no 5 scores"),
+        (completion(f"<think>perhaps {ONES}"), "no 5 scores"),
+        (completion(f"perhaps {ONES}</reasoning> I cannot say"), "no 5 scores"),
+        (completion(None, words={"reasoning_content": "a heart"}), "no 5 scores in 'a heart'"),
+        (completion([{"type": "thinking", "thinking": ONES}, {"type": "text", "text": "a heart"}]), "'a heart'"),
+        (completion("I cannot say"), "no 5 scores in 'I cannot say'"),
+        (completion('{"scores": [1, 1]}'), "no 5 scores"),
+        (completion('{"scores": [1, 1], "frames": [0, 1, 1, 1, 0]}'), "no 5 scores"),
+        (completion("[0, 1, 2, 3, 4]"), "no 5 scores"),
+        (completion(json.dumps([{"index": 7, "score": 1}] * 5)), "no 5 scores"),
+        (completion(json.dumps([{"index": "9" * 5000, "score": 3}] * 5)), "no 5 scores"),
+    ],
+)
+def test_what_is_no_answer_is_asked_once_more_with_the_reason(
+    connect: Connect, question: Question, answer: Answer, reason: str
+) -> None:
+    """The first time it helps, the second time the reply is kept unscored."""
+    with serving(lambda request, n: good(request) if reason_of(request) else answer) as server:
+        reply = connect(server.url)(question)
+    assert reply.parsed["scores"] == [1] * 5
+    assert reason in reason_of(server.requests[1])
+    assert images_of(server.requests[1]) == images_of(server.requests[0])
+    assert (reply.prompt_tokens, len(reply.notes)) == (200, 1)
+    with serving(lambda request, n: answer) as server:
+        assert connect(server.url)(question).parsed is None
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        completion([{"type": "text", "text": ONES[:9]}, {"type": "text", "text": ONES[9:]}]),
+        completion(
+            [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": ONES}]
+        ),
+        completion(None, words={"reasoning_content": ONES}),
+        completion("\n", words={"reasoning": ONES}),
+        completion(ONES, words={"reasoning_content": '{"scores": [0, 0, 0, 0, 0]}'}),
+    ],
+)
+def test_text_in_other_places(connect: Connect, question: Question, answer: Answer) -> None:
+    with serving(lambda request, n: answer) as server:
+        reply = connect(server.url, retries=0)(question)
+    assert (reply.raw, reply.parsed) == (ONES, {"scores": [1] * 5})
+
+
+PARTS: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "schema": lambda request: "response_format" in request,
+    "seed": lambda request: "seed" in request,
+    "temperature": lambda request: "temperature" in request,
+    "system": lambda request: request["messages"][0]["role"] == "system",
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize(("status", "body"), [(400, b""), (422, b'{"detail": "invalid"}'), (500, b"Internal error")])
+def test_what_a_server_refuses_without_a_reason_is_left_out_for_the_run(
+    connect: Connect, question: Question, part: str, status: int, body: bytes
+) -> None:
+    with serving(lambda request, n: Answer(status, body) if PARTS[part](request) else good(request)) as server:
+        judge = connect(server.url, retries=0)
+        first, second = judge(question), judge(question)
+    assert first.parsed == second.parsed == {"reasoning": "seen", "scores": [1] * 5}
+    assert [note.partition(",")[0] for note in first.notes] == [f"HTTP {status}: bare"]
+    assert second.notes == ()
+    assert [is_bare(request) for request in server.requests] == [False, True, True]
+    assert "You judge one video" in text_of(server.requests[1])
+    assert len(images_of(server.requests[1])) == 8
+
+
+@pytest.mark.parametrize(("status", "requests"), [(400, 2), (422, 2), (500, 4)])
+def test_a_bare_question_that_does_not_help_is_not_remembered(
+    connect: Connect, question: Question, status: int, requests: int
+) -> None:
+    with serving(lambda request, n: Answer(status, b"we do not judge hearts")) as server:
+        judge = connect(server.url)
+        with pytest.raises(Unanswered, match=str(status)):
+            judge(question)
+        assert [is_bare(request) for request in server.requests] == [False, True, False, False][:requests]
+        server.behaviour = lambda request, n: good(request)
+        judge(question)
+    assert not is_bare(server.requests[-1])
+
+
+@pytest.mark.parametrize("status", [400, 422, 500])
+def test_upstream_is_bare_as_it_is(connect: Connect, question: Question, status: int) -> None:
+    with serving(lambda request, n: Answer(status)) as server, pytest.raises(Unanswered):
+        connect(server.url, retries=0)(upstream(question))
+    assert len(server.requests) == 1
+
+
+def test_bare_questions_shrink_their_images_and_give_their_reason(connect: Connect, question: Question) -> None:
+    def picky(request: dict[str, Any], n: int) -> Answer:
+        if not is_bare(request):
+            return Answer(400)
+        if n == 1:
+            return Answer(413)
+        return good(request) if reason_of(request) else completion("what?")
+
+    with serving(picky) as server:
+        reply = connect(server.url)(question)
+    assert reply.parsed["scores"] == [1] * 5
+    assert len(server.requests) == 4
+    sizes = [sum(map(len, images_of(request))) for request in server.requests]
+    assert sizes[0] == sizes[1] > sizes[2] == sizes[3]
 
 
 @pytest.mark.parametrize(
@@ -228,7 +379,7 @@ def test_parameters_that_a_server_refuses_are_left_out(connect: Connect, questio
     assert server.requests[-1]["seed"] == 0
 
 
-@pytest.mark.parametrize("status", [400, 302, 402, 418])
+@pytest.mark.parametrize("status", [302, 402, 418])
 def test_a_refused_question_is_not_repeated(connect: Connect, question: Question, status: int) -> None:
     refusal = Answer(status, b"we do not judge hearts", {"Location": "/elsewhere"})
     with serving(lambda request, n: refusal) as server, pytest.raises(Unanswered, match="we do not judge hearts"):
@@ -258,11 +409,11 @@ def test_a_server_that_is_down_is_given_up(connect: Connect, question: Question)
 
 
 def test_a_reply_makes_the_patience_new(connect: Connect, question: Question) -> None:
-    with serving(lambda request, n: good(request) if n % 8 == 0 else Answer(500)) as server:
+    with serving(lambda request, n: good(request) if n % 8 == 0 else Answer(503)) as server:
         judge = connect(server.url, retries=0)
         for n in range(1, 33):
             if n % 8:
-                with pytest.raises(Unanswered, match="HTTP 500"):
+                with pytest.raises(Unanswered, match="HTTP 503"):
                     judge(question)
             else:
                 judge(question)

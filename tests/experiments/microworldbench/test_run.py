@@ -172,7 +172,7 @@ def test_one_open_question(folder: Folder, run_here: Callable[..., dict[str, Any
     with serving(partly) as server:
         metrics = run_here(path, server.url)
         assert metrics["models"]["model"]["valid_tasks"] == 2
-        assert any(note.startswith("model: task 2, visual: attempt 1") for note in metrics["notes"])
+        assert any(note.startswith("model: task 2, visual: HTTP 500: bare") for note in metrics["notes"])
         results = read_results(path / "out" / "model_result.json")[0]
         assert results[1]["visual_eval"] is None
         assert results[1]["scientific_eval"]["parsed_result"]["scores"] == [1] * 5

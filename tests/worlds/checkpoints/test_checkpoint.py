@@ -11,29 +11,13 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from sampling.test_pipelines import wan
 from tiny_pipelines import save_full, save_lora, wan_a14b_pipe
-from torch import Tensor
+from tiny_wan import output, tiny
 
 from physgen.errors import InvalidArgument
 from physgen.worlds import load_checkpoint
 
 PREFIXES = ["", "pipe.dit.", "model.diffusion_model.", "diffusion_model."]
-
-
-def tiny(seed: int = 0) -> Any:
-    torch.manual_seed(seed)
-    pipe = wan().pipe
-    for parameter in pipe.transformer.parameters():  # the output layer starts at zero
-        parameter.data.normal_(std=0.2)
-    return pipe
-
-
-@torch.no_grad()
-def output(pipe: Any) -> Tensor:
-    generator = torch.Generator().manual_seed(2)
-    latents, text = torch.randn(1, 16, 3, 2, 2, generator=generator), torch.randn(1, 8, 32, generator=generator)
-    return pipe.transformer(latents, torch.tensor([500]), text, return_dict=False)[0]
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)

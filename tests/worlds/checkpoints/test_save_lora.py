@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import peft
 import pytest
-import torch
 from safetensors.torch import load_file
-from sampling.test_pipelines import wan
-from torch import Tensor
+from tiny_wan import output, tiny
 
 from physgen.errors import InvalidArgument
 from physgen.worlds import load_checkpoint
 from physgen.worlds.checkpoints.save_lora import save_lora
 
 LAYERS = ["to_q", "to_k", "to_v", "to_out.0", "ffn.net.0.proj", "ffn.net.2"]
-
-
-def tiny() -> Any:
-    torch.manual_seed(0)
-    pipe = wan().pipe
-    for parameter in pipe.transformer.parameters():
-        parameter.data.normal_(std=0.2)
-    return pipe
-
-
-@torch.no_grad()
-def output(pipe: Any) -> Tensor:
-    generator = torch.Generator().manual_seed(2)
-    latents, text = torch.randn(1, 16, 3, 2, 2, generator=generator), torch.randn(1, 8, 32, generator=generator)
-    return pipe.transformer(latents, torch.tensor([500]), text, return_dict=False)[0]
 
 
 @pytest.mark.parametrize("alpha", [4, 10])
