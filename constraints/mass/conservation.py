@@ -48,8 +48,8 @@ class MassConservation(Constraint):
             broadcasts to them: a reaction, or a given map (``lambda fields: map``). `project` takes it at the fields
             that it gets, and is exact where it does not depend on them.
         bleaching: ``none`` (k = 0) or ``exponential`` (k fitted to each sample and species, 1/s).
-        maximum: largest possible concentration, in ``unit``; None for no limit. Used by `project` and to bound m0. A video
-            has a limit of its own, the highest value that its colours can show: see `within`.
+        maximum: largest possible concentration, in ``unit``; None for no limit. Used by `project` and to bound m0. A
+            video has a limit of its own, the highest value that its colours can show: see `within`.
 
     Raises:
         InvalidArgument: a value that is not finite, a negative mass, a maximum that is not positive, an unknown
