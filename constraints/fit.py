@@ -19,20 +19,26 @@ class Fit:
     Attributes:
         values: each constant by name, ``[B]``, in µm, s and the unit of the fields (``[B][S]``: one of each species).
         errors: the standard error of each that has one, likewise.
+        intervals: the 95 % interval of each, ``[B][2]``, likewise.
         condition: condition number of the problem ``[B]``, see `least_squares`.
         identifiable: whether a sample determines all of the constants together ``[B]``.
         explained: the part of the motion's power that the law explains with these constants ``[B]``, at most 1: less
             than nothing where it is nearer to no motion at all.
+        measured: whether the data carry the constants at all ``[B]``; where not, no number should be believed.
+        reason: why not ``[B]``, None where they do.
 
-    >>> Fit({"D_c": [3.0]}, {"D_c": [0.1]}, [1.0], [True], [0.9]).sample(0)["values"]
+    >>> Fit({"D_c": [3.0]}, {"D_c": [0.1]}, measured=[True]).sample(0)["values"]
     {'D_c': 3.0}
     """
 
     values: Mapping[str, Values] = field(default_factory=dict)
     errors: Mapping[str, Values] = field(default_factory=dict)
+    intervals: Mapping[str, Values] = field(default_factory=dict)
     condition: list[float] = field(default_factory=list)
     identifiable: list[bool] = field(default_factory=list)
     explained: list[float] = field(default_factory=list)
+    measured: list[bool] = field(default_factory=list)
+    reason: list[str | None] = field(default_factory=list)
 
     def sample(self, index: int) -> dict[str, Any]:
         """What was fitted to one sample, as JSON has it."""

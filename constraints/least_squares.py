@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
-from physgen.constraints.fit import Fit
+from physgen.constraints.fit import ENOUGH, Fit
 from physgen.errors import InvalidArgument, NoSolution
 
 #: residuals ``[N]`` and their Jacobian ``[N, P]`` at parameters ``[P]``
@@ -17,21 +17,39 @@ Model = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 #: largest condition number of the Jacobian, its columns scaled to length 1, at which the parameters are identifiable
 IDENTIFIABLE = 1e4
+#: part of the range, or of the value, within which a parameter is at its bound
+AT_BOUND = 1e-6
+#: probability of explaining as much by chance, above which nothing is measured
+CHANCE = 0.01
+#: part of the power that must be left without noise, to be motion
+NOTHING = 0.01
 
 
 @dataclass(frozen=True)
 class Estimate:
     """Best parameters of one sample and their covariance.
 
-    `condition`: how badly the data tell them apart; `identifiable`: whether they determine all of them; `explained`:
-    the part of the data's power that they explain, NaN where nobody asked.
+    Attributes:
+        value: of each parameter.
+        covariance: of the parameters.
+        condition: how badly the data tell them apart.
+        identifiable: whether the data determine all of them.
+        bounds: lowest and highest value that was allowed, ``[2, P]``.
+        groups: of residuals that are independent of each other: degrees of freedom, and P.
+        explained: the part of the data's power that they explain, NaN where nobody asked.
+        chance: probability of explaining as much where the parameters do nothing, see `judged`.
+        interval: 95 % interval of each ``[P, 2]``, where it is not value +- t error.
     """
 
     value: Float64[np.ndarray, "P"]
     covariance: Float64[np.ndarray, "P P"]
     condition: float
     identifiable: bool
+    bounds: Float64[np.ndarray, "2 P"]
+    groups: int
     explained: float = math.nan
+    chance: float = 1.0
+    interval: Float64[np.ndarray, "P 2"] | None = None
 
     @property
     def error(self) -> Float64[np.ndarray, "P"]:
@@ -95,39 +113,131 @@ def fitted(
     jacobian: Float64[np.ndarray, "N P"],
     low: Float64[np.ndarray, "P"],
     high: Float64[np.ndarray, "P"],
+    groups: Int64[np.ndarray, "N"] | None = None,
 ) -> Estimate:
     """The estimate at its parameters, with the covariance, condition and verdict of `least_squares`.
+
+    Residuals of one group may depend on each other. Where ``groups`` says which belong together, variances are at least
+
+    (J^T J)^-1 (sum_g J_g^T r_g r_g^T J_g) (J^T J)^-1 G / (G - 1)
+
+    Source: cluster-robust variance, Liang and Zeger (1986), Biometrika 73:13.
 
     >>> fitted(np.ones(1), np.array([0.1, -0.1]), np.ones((2, 1)), np.zeros(1), np.full(1, 9.0)).identifiable
     True
     """
     covariance, condition = _errors(residual, jacobian)
+    count = len(residual)
+    if groups is not None:
+        count = int(groups.max()) + 1
+        covariance = _widened(covariance, residual, jacobian, groups)
     determined = bool((np.diag(covariance) < (high - low) ** 2).all())
-    return Estimate(value, covariance, condition, determined and condition <= IDENTIFIABLE)
+    identifiable = determined and condition <= IDENTIFIABLE
+    return Estimate(value, covariance, condition, identifiable, np.stack([low, high]), count)
 
 
-def explained_part(left: float, power: float) -> float:
-    """1 - left / power: what a model explains of data of that power; NaN of nothing.
+def explained_part(left: float, power: float, noise: float = 0.0) -> float:
+    """1 - (left - noise) / (power - noise): what a model explains of data of that power, noise apart; NaN of nothing.
 
-    >>> explained_part(1.0, 4.0)
-    0.75
+    >>> explained_part(1.0, 4.0), explained_part(2.0, 4.0, noise=2.0)
+    (0.75, 1.0)
     """
-    return 1 - left / power if power > 0 else math.nan
+    motion = power - noise
+    return 1 - max(left - noise, 0.0) / motion if motion > NOTHING * power else math.nan
+
+
+def judged(one: Estimate, left: float, power: float, noise: float = 0.0) -> Estimate:
+    """The estimate with what it explains, and the probability of explaining as much by chance.
+
+    F = (power - left) / left (G - P) / P, of F(P, G - P) where the parameters do nothing
+
+    ``left`` and ``power`` are sums of squares with the parameters and without them, ``noise`` is what is in both.
+
+    Source: the F-test of nested models, Fisher (1922), J. R. Stat. Soc. 85:597.
+    """
+    from scipy.stats import f
+
+    free, count = one.groups - len(one.value), len(one.value)
+    odds = (power - left) / left if left > 0 else math.inf
+    chance = float(f.sf(odds * free / count, count, free)) if free > 0 and power > 0 else 1.0
+    return replace(one, explained=explained_part(left, power, noise), chance=chance)
 
 
 def joined(names: Sequence[str], estimates: Sequence[Estimate]) -> Fit:
     """Estimates of several samples as one fit, their constants by name.
 
-    >>> joined(["k"], [Estimate(np.ones(1), np.eye(1), 1.0, True)]).values
+    >>> one = fitted(np.ones(1), np.array([0.1, -0.1]), np.ones((2, 1)), np.zeros(1), np.full(1, 9.0))
+    >>> joined(["k"], [one]).values
     {'k': [1.0]}
     """
+    reasons = [why_unmeasured(names, one) for one in estimates]
     return Fit(
         {name: [float(one.value[index]) for one in estimates] for index, name in enumerate(names)},
         {name: [float(one.error[index]) for one in estimates] for index, name in enumerate(names)},
+        {name: [interval_of(one, index) for one in estimates] for index, name in enumerate(names)},
         [one.condition for one in estimates],
         [one.identifiable for one in estimates],
         [one.explained for one in estimates],
+        [reason is None for reason in reasons],
+        reasons,
     )
+
+
+def interval_of(one: Estimate, index: int) -> list[float]:
+    """95 % interval of a parameter, within its bounds: its own, or value +- t error.
+
+    >>> one = fitted(np.ones(1), np.array([0.1, -0.1]), np.ones((2, 1)), np.zeros(1), np.full(1, 9.0))
+    >>> [round(end, 2) for end in interval_of(one, 0)]
+    [0.0, 2.27]
+    """
+    from scipy.stats import t
+
+    low, high = one.bounds[:, index]
+    if one.interval is not None:
+        ends = one.interval[index]
+    else:
+        reach = t.ppf(0.975, max(one.groups - len(one.value), 1)) * one.error[index]
+        ends = np.array([one.value[index] - reach, one.value[index] + reach])
+    return [float(max(ends[0], low)), float(min(ends[1], high))]
+
+
+def why_unmeasured(names: Sequence[str], one: Estimate) -> str | None:
+    """Why the data do not carry the parameters of a fit; None where they do.
+
+    They do where none is at a bound, they can be told apart, and they explain at least `ENOUGH` of the motion, and more
+    than chance does.
+
+    >>> one = fitted(np.zeros(1), np.array([0.1, -0.1]), np.ones((2, 1)), np.zeros(1), np.full(1, 9.0))
+    >>> why_unmeasured(["k"], one)
+    'k is at its lowest value, 0'
+    """
+    for name, value, low, high in zip(names, one.value, *one.bounds, strict=True):
+        size = max(abs(value), high - low if math.isfinite(high - low) else 0.0)
+        for end, word in ((low, "lowest"), (high, "highest")):
+            if math.isfinite(end) and abs(value - end) <= AT_BOUND * size:
+                return f"{name} is at its {word} value, {end:g}"
+    if not one.identifiable:
+        return f"the fields do not tell {', '.join(names)} apart from other values"
+    if math.isnan(one.explained):
+        return "nothing moves by more than noise"
+    if one.explained < ENOUGH:
+        return f"the law explains {max(one.explained, 0.0):.1%} of the motion"
+    if one.chance > CHANCE:
+        return "as much would be explained by chance"
+    return None
+
+
+def _widened(covariance: np.ndarray, residual: np.ndarray, jacobian: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Variances of residuals that depend on each other within groups, where they are larger; correlations stay."""
+    count = int(groups.max()) + 1
+    if not np.isfinite(covariance).all() or count < 2:
+        return covariance
+    scores = np.zeros((count, jacobian.shape[1]))
+    np.add.at(scores, groups, jacobian * residual[:, None])
+    inverse = np.linalg.inv(jacobian.T @ jacobian)
+    robust = inverse @ (scores.T @ scores) @ inverse * count / (count - 1)
+    factor = np.sqrt(np.maximum(np.diag(robust) / np.diag(covariance), 1.0))
+    return covariance * np.outer(factor, factor)
 
 
 def _errors(residual: np.ndarray, jacobian: np.ndarray) -> tuple[np.ndarray, float]:

@@ -18,7 +18,7 @@ from physgen.constraints.constants import read_system
 from physgen.constraints.fit import Fit
 from physgen.constraints.kinetics.compartments import TOLERANCE, Compartments
 from physgen.constraints.kinetics.unknown import Unknown
-from physgen.constraints.least_squares import Estimate, explained_part, joined, least_squares
+from physgen.constraints.least_squares import Estimate, joined, judged, least_squares
 from physgen.equations.reaction_system import ReactionSystem
 from physgen.errors import InvalidArgument, NoSolution
 from physgen.grid import Grid, finite
@@ -232,12 +232,14 @@ class Kinetics(Constraint):
         slope = each("slope", fit.value)
         left = float(np.sum(model(fit.value)[0] ** 2))
         power = float((measured - measured.mean(1, keepdim=True)).mul(weight[:, None]).square().sum())
-        return replace(
+        found = replace(
             fit,
             value=each("value", fit.value),
             covariance=fit.covariance * np.outer(slope, slope),
-            explained=explained_part(left, power),
+            bounds=np.array([[x.low for x in unknown], [x.high for x in unknown]]),
+            groups=measured.numel(),
         )
+        return judged(found, left, power)
 
     def _point(self, fitted: Tensor | None = None) -> Tensor:
         """The state of `Compartments` with the fitted values in their places."""

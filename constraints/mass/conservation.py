@@ -26,6 +26,8 @@ BLEACHING = ("none", "exponential")
 CLOSED = ("no-flux", "periodic")
 #: absolute mass that the scale of the residual is at least this part of
 FLOOR = 1e-3
+#: standard errors that a rate of bleaching is above 0, at least, to be one
+CLEAR = 3.0
 
 
 class MassConservation(Constraint):
@@ -155,10 +157,16 @@ class MassConservation(Constraint):
         initial, rate = balance.fit(amount, self._lossy)
         values = dict(zip(CONSTANTS, (initial, rate), strict=True))
         errors = dict(zip(CONSTANTS, balance.errors(amount, initial, rate, self._lossy), strict=True))
+        reasons = [
+            self._why_unmeasured(*sample) for sample in zip(initial, rate, errors["bleaching_rate"], strict=True)
+        ]
         return Fit(
             {name: values[name].tolist() for name in self.fitted},
             {name: errors[name].tolist() for name in self.fitted},
+            {name: _intervals(values[name], errors[name], amount.shape[2] - len(self.fitted)) for name in self.fitted},
             identifiable=initial.gt(0).all(1).tolist(),
+            measured=[reason is None for reason in reasons],
+            reason=reasons,
         )
 
     def within(self, bounds: tuple[float, float]) -> MassConservation:
@@ -204,6 +212,15 @@ class MassConservation(Constraint):
             raise InvalidArgument("fields", "NaN or Inf", "finite values")
         return signed, absolute, grid
 
+    def _why_unmeasured(self, initial: Tensor, rate: Tensor, error: Tensor) -> str | None:
+        """Why one sample's m0 and k ``[S]`` are not carried by it; None where they are."""
+        if not bool((initial > 0).any()):
+            return "there is no mass"
+        there = initial > FLOOR * initial.max()
+        if "bleaching_rate" in self.fitted and bool((rate <= CLEAR * error)[there].all()):
+            return "no bleaching"
+        return None
+
     @property
     def _lossy(self) -> bool:
         return self.bleaching == "exponential"
@@ -223,3 +240,11 @@ class MassConservation(Constraint):
         if self.source is None:
             return inflow
         return inflow + mass(production(self.source, fields))[0] * grid.cell_area
+
+
+def _intervals(values: Tensor, errors: Tensor, freedom: int) -> list[list[list[float]]]:
+    """95 % intervals ``[B][S][2]`` of what is never negative."""
+    from scipy.stats import t
+
+    reach = float(t.ppf(0.975, max(freedom, 1))) * errors
+    return torch.stack([(values - reach).clamp(min=0), values + reach], -1).tolist()

@@ -12,7 +12,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from physgen.constraints.constants import Constants
-from physgen.constraints.least_squares import IDENTIFIABLE, Estimate, explained_part, least_squares
+from physgen.constraints.least_squares import IDENTIFIABLE, Estimate, judged, least_squares
 from physgen.dynamics.flow_map import MOST, FlowMap
 from physgen.errors import InvalidArgument, NoSolution
 from physgen.grid import Grid
@@ -153,7 +153,9 @@ def fit_flow_map(
             return at, slopes * (np.linalg.norm(slopes, axis=0) > audible)
 
         fit = least_squares(model, start / size, low / size, high / size)
-        return Estimate(fit.value * size, fit.covariance * np.outer(size, size), fit.condition, fit.identifiable)
+        return replace(
+            fit, value=fit.value * size, covariance=fit.covariance * np.outer(size, size), bounds=fit.bounds * size
+        )
 
     def distance(theta: np.ndarray, length: int = 1) -> float:
         try:
@@ -166,8 +168,8 @@ def fit_flow_map(
         start = min([start, *_between(low, high)], key=distance)
     fit = search(np.clip(search(start, 1).value, low, high), length)
     motion = [scale * (fields[:, :, first + later] - fields[:, :, first]) for later in range(1, length + 1)]
-    explained = explained_part(distance(fit.value, length) ** 2, float(torch.cat(motion).norm()) ** 2)
-    return replace(fit, identifiable=fit.identifiable and explained >= 1 - UNEXPLAINED, explained=explained)
+    fit = judged(fit, distance(fit.value, length) ** 2, float(torch.cat(motion).norm()) ** 2)
+    return replace(fit, identifiable=fit.identifiable and fit.explained >= 1 - UNEXPLAINED)
 
 
 def _columns(
@@ -223,7 +225,8 @@ def _bounded(
     condition = float("inf") if silent.any() else float(root[-1] / root[0])
     determined = bool((np.diag(covariance) < (high - low) ** 2).all())
     identifiable = determined and condition <= IDENTIFIABLE
-    return Estimate(theta, covariance, condition, identifiable, explained_part(left, square))
+    bounds = np.stack([low, high])
+    return judged(Estimate(theta, covariance, condition, identifiable, bounds, count), left, square)
 
 
 def _start(

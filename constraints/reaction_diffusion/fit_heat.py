@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float64
 from torch import Tensor
 
-from physgen.constraints.least_squares import Estimate, explained_part, fitted
+from physgen.constraints.least_squares import Estimate, fitted, judged
 from physgen.dynamics.spectral import transform
+from physgen.measure import noise_level
 
 #: diffusivities that are tried, by equal ratios, and the relative precision of the best
 TRIED, PRECISION = 24, 1e-7
 #: D |lambda| time of the fastest mode at the slowest that is tried, of the slowest at the fastest
 SLOWEST, FASTEST = 1e-3, 10.0
+#: quantile of a normal distribution for 95 %, and times that the reach of an interval is doubled
+NORMAL, DOUBLINGS = 1.96, 12
 
 
 def fit_heat(
@@ -73,6 +77,37 @@ def fit_heat(
     decay, size, near = solution(value)
     slope = exponent * near
     slope = slope - decay * ((decay * slope).sum(1) / size)[:, None]
+    groups = np.tile(np.arange(near[0].size), len(near))
     bounds = np.array([low]), np.array([high])
-    found = fitted(np.array([value]), (near - seen).ravel(), slope.reshape(-1, 1), *bounds)
-    return replace(found, explained=explained_part(misfit(value), misfit(0.0)))
+    found = fitted(np.array([value]), (near - seen).ravel(), slope.reshape(-1, 1), *bounds, groups)
+    noise = float(noise_level(fields[0]).square().sum()) * near[1:, 0].size * near.shape[-1]
+    found = judged(found, misfit(value), misfit(0.0), noise)
+    return replace(found, interval=_profile(misfit, value, float(found.error[0]), low, high)[None])
+
+
+def _profile(misfit: Callable[[float], float], value: float, error: float, low: float, high: float) -> np.ndarray:
+    """95 % interval: where the misfit rises by 1.96^2 units of what it rises by within one error.
+
+    Where the misfit is a parabola that is value +- 1.96 error; near a bound, or for a D so large that all is gone
+    within a frame, it is not.
+    """
+    import scipy.optimize
+
+    if not math.isfinite(error) or error <= 0:
+        return np.array([low, high])
+    nearby = [x for x in (value - error, value + error) if low <= x <= high]
+    unit = max(misfit(x) for x in nearby) - misfit(value) if nearby else 0.0
+    limit = misfit(value) + NORMAL**2 * unit
+
+    def end(bound: float, direction: int) -> float:
+        reach = NORMAL * error
+        for _ in range(DOUBLINGS):
+            x = value + direction * reach
+            if not low <= x <= high:
+                return bound
+            if misfit(x) >= limit:
+                return float(scipy.optimize.brentq(lambda x: misfit(x) - limit, value, x))
+            reach *= 2
+        return bound
+
+    return np.array([end(low, -1), end(high, 1)])

@@ -23,6 +23,8 @@ TOLERANCE = 1e-6
 ROUNDINGS = 4
 #: tolerance beyond which rounding is most of what is left, and nothing is certified
 LOOSEST = 0.05
+#: what a fit says of each sample
+LISTS = ("condition", "identifiable", "explained", "measured", "reason")
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,8 @@ def _joined(fits: list[Fit]) -> Fit:
     return Fit(
         _concatenated([part["values"] for part in parts]),
         _concatenated([part["errors"] for part in parts]),
-        *([value for part in parts for value in part[key]] for key in ("condition", "identifiable", "explained")),
+        _concatenated([part["intervals"] for part in parts]),
+        *([value for part in parts for value in part[key]] for key in LISTS),
     )
 
 
