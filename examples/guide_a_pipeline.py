@@ -16,9 +16,10 @@ world = load_world("micro")
 observable, grid = world.observable(prompt), world.grid(prompt)
 
 unguided = world.sample(prompt, seed=3, steps=STEPS)
-with guide(world.pipe, Projection([MassConservation()]), observable=observable, grid=grid) as log:
+with guide(world.pipe, Projection({"mass": MassConservation()}), observable=observable, grid=grid) as log:
     guided = world.sample(prompt, seed=3, steps=STEPS)
 
-mass = {name: observable(v).sum((0, 1, 3, 4)) for name, v in {"unguided": unguided, "guided": guided}.items()}
-print(f"{len(log.steps)} corrected steps; the mass changes by a factor of {mass['guided'][-1] / mass['guided'][0]:.6f}")
-draw_picture({"unguided": unguided, "guided": guided}, mass, "frame", "mass (pixels)")
+videos = {"unguided": unguided, "guided": guided}
+mass = {name: observable(video).sum((0, 1, 3, 4)) for name, video in videos.items()}
+print(f"{len(log.steps)} corrected steps; certificate: {log.terminal.certificate['mass'].satisfied}")
+draw_picture(videos, mass, "frame", "mass (pixels)")

@@ -26,14 +26,14 @@ def denoise(x: Tensor, sigma: float | Tensor) -> Tensor:
 
 
 def velocity(x: Tensor, sigma: float | Tensor) -> Tensor:
-    """noise - x0 of x = (1 - sigma) x0 + sigma noise: what a flow-matching network predicts."""
+    """Noise - x0 of x = (1 - sigma) x0 + sigma noise: what a flow-matching network predicts."""
     s = torch.as_tensor(sigma).clamp(1e-3, 1 - 1e-3)
     return (x - denoise(x / (1 - s), s / (1 - s))) / s
 
 
-def noise(seed: int = 0) -> Tensor:
-    """Standard normal noise of one clip."""
-    return torch.randn(1, *DATA.shape[1:], generator=torch.Generator().manual_seed(seed))
+def noise() -> Tensor:
+    """Standard normal noise of one clip, always the same."""
+    return torch.randn(1, *DATA.shape[1:], generator=torch.Generator().manual_seed(0))
 
 
 def mass(fields: Tensor) -> Tensor:

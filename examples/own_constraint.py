@@ -6,7 +6,7 @@ import torch
 from picture import STEPS, draw_picture
 from torch import Tensor
 
-from physgen import Grid, guide, load_world
+from physgen import Grid, Request, draw, load_world
 from physgen.constraints import Constraint
 from physgen.guidance import Projection
 
@@ -26,12 +26,10 @@ class CentreStays(Constraint):
         return centre - centre[:, :, :1]
 
 
-prompt = "one drop of red dye diffusing quickly in water"
 world, law = load_world("micro"), CentreStays()
-observable, grid = world.observable(prompt), world.grid(prompt)
-unguided = world.sample(prompt, seed=2, steps=STEPS)
-with guide(world.pipe, Projection([law]), observable=observable, grid=grid) as log:
-    guided = world.sample(prompt, seed=2, steps=STEPS)
-videos = {"unguided": unguided, "guided": guided}
-moved = {k: law.residual(observable(v), grid)[0, 0].norm(dim=1) for k, v in videos.items()}
+request = Request("one drop of red dye diffusing quickly in water", seed=2, steps=STEPS)
+drawn = draw(world, request, Projection({"centre": law}), arms=["unguided", "guided"])
+observable, grid = world.observable(request.prompt), world.grid(request.prompt)
+videos = {name: arm.video for name, arm in drawn.arms.items()}
+moved = {name: law.residual(observable(video), grid)[0, 0].norm(dim=1) for name, video in videos.items()}
 draw_picture(videos, moved, "frame", "centre moved / frame width")

@@ -4,35 +4,28 @@ from __future__ import annotations
 
 import torch
 from picture import STEPS, draw_picture
-from torch import Tensor
 
-from physgen import guide, load_world
+from physgen import Request, draw, load_world
 from physgen.constraints import MassConservation
-from physgen.guidance import Guidance
-from physgen.guidance.base import Step
+from physgen.guidance import Guidance, Step, Update
 
 
 class Nudge(Guidance):
     """x0* = x0 - 0.3 sigma g / rms(g),  g = d loss / d x0: large steps while there is noise, small ones at the end."""
 
-    def update(self, x0: Tensor, step: Step) -> tuple[Tensor, dict[str, float]]:
-        x0 = x0.requires_grad_()
-        fields = step.problem.fields(x0)
-        loss = torch.cat(list(step.problem.losses(fields).values())).sum()
-        (gradient,) = torch.autograd.grad(loss, x0)
+    def update(self, step: Step) -> Update:
+        violations = step.problem.violation(step.fields)  # of each law, by its name
+        loss = torch.stack([law.loss.sum() for law in violations.values()]).sum()
+        (gradient,) = torch.autograd.grad(loss, step.x0)
         size = gradient.square().mean().sqrt().clamp(min=1e-12)
-        return x0 - 0.3 * step.sigma * gradient / size, step.problem.violations(fields)
-
-    def citation(self) -> str:
-        return ""
+        residuals = {name: float(law.rms.mean()) for name, law in violations.items()}
+        return Update(step.x0 - 0.3 * step.sigma * gradient / size, residuals)
 
 
-prompt = "one drop of red dye diffusing quickly in water"
 world = load_world("micro")
-observable, grid = world.observable(prompt), world.grid(prompt)
-unguided = world.sample(prompt, seed=3, steps=STEPS)
-with guide(world.pipe, Nudge([MassConservation()]), observable=observable, grid=grid) as log:
-    guided = world.sample(prompt, seed=3, steps=STEPS)
-videos = {"unguided": unguided, "guided": guided}
+request = Request("one drop of red dye diffusing quickly in water", seed=3, steps=STEPS)
+drawn = draw(world, request, Nudge({"mass": MassConservation()}), arms=["unguided", "guided"])
+videos = {name: arm.video for name, arm in drawn.arms.items()}
+observable = world.observable(request.prompt)
 mass = {name: observable(video).sum((0, 1, 3, 4)) for name, video in videos.items()}
 draw_picture(videos, mass, "frame", "mass (pixels)")

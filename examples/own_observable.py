@@ -6,7 +6,7 @@ import torch
 from picture import STEPS, draw_picture
 from torch import Tensor
 
-from physgen import guide, load_world
+from physgen import Request, draw, load_world
 from physgen.constraints import MassConservation
 from physgen.guidance import Projection
 from physgen.observables import Observable
@@ -27,11 +27,10 @@ class Absorbance(Observable):
         return torch.cat([video[:, :1], green, video[:, 2:]], dim=1)
 
 
-prompt = "many red blood cells flow right fast through a vessel"
 world, absorbance = load_world("micro"), Absorbance()
-unguided = world.sample(prompt, seed=1, steps=STEPS)
-with guide(world.pipe, Projection([MassConservation()]), observable=absorbance, grid=world.grid(prompt)) as log:
-    guided = world.sample(prompt, seed=1, steps=STEPS)
-videos = {"unguided": unguided, "guided": guided}
+request = Request("many red blood cells flow right fast through a vessel", seed=1, steps=STEPS)
+law = Projection({"haemoglobin": MassConservation()})
+drawn = draw(world, request, law, observable=absorbance, arms=["unguided", "guided"])
+videos = {name: arm.video for name, arm in drawn.arms.items()}
 amount = {name: absorbance(video).sum((0, 1, 3, 4)) for name, video in videos.items()}
 draw_picture(videos, amount, "frame", "haemoglobin (pixels)")

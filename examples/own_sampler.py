@@ -23,5 +23,5 @@ def sample(guidance: Guidance | None) -> torch.Tensor:
     return x
 
 
-videos = {"unguided": sample(None), "guided": sample(Projection([MassConservation()]))}
+videos = {"unguided": sample(None), "guided": sample(Projection({"mass": MassConservation()}))}
 draw_picture(videos, {name: mass(video) for name, video in videos.items()}, "frame", "mass / first frame")

@@ -16,7 +16,7 @@ from torch import Tensor
 
 #: the picture: the first word after the script's name, else a file in a new temporary folder
 PICTURE = Path(sys.argv[1] if len(sys.argv) > 1 else Path(tempfile.mkdtemp()) / f"{Path(sys.argv[0]).stem}.png")
-#: denoising steps: the second word
+#: denoising steps: the word after it
 STEPS = int(sys.argv[2]) if len(sys.argv) > 2 else 30
 
 

@@ -1,7 +1,7 @@
 """Guide a pipeline of DiffSynth-Studio: give it a scheduler whose step corrects the estimate of the clean sample.
 
-Here the loop is the one of `WanVideoPipeline.__call__` with another model. With the pipeline itself write
-`pipe.scheduler = GuidedScheduler(...)`, and give `decode`: the latents' video, read by an observable.
+The loop is that of `WanVideoPipeline.__call__`. For the pipeline itself: `pipe.scheduler = GuidedScheduler(...)`, with
+`decode`, a function from latents to fields.
 """
 
 from __future__ import annotations
@@ -30,14 +30,11 @@ class GuidedScheduler(FlowMatchScheduler):
         return super().step((sample - x0) / sigma, timestep, sample, **options)
 
 
-def sample(scheduler: FlowMatchScheduler) -> Tensor:
-    latents = noise()
+videos = {}
+guided = GuidedScheduler(Projection({"mass": MassConservation()}), grid=GRID)
+for label, scheduler in {"unguided": FlowMatchScheduler("Wan"), "guided": guided}.items():
+    videos[label] = noise()
     scheduler.set_timesteps(STEPS, shift=5)
     for sigma, timestep in zip(scheduler.sigmas, scheduler.timesteps, strict=True):
-        latents = scheduler.step(velocity(latents, sigma), timestep, latents)
-    return latents
-
-
-guided = GuidedScheduler(Projection([MassConservation()]), grid=GRID)  # with latents: also decode=...
-videos = {"unguided": sample(FlowMatchScheduler("Wan")), "guided": sample(guided)}
+        videos[label] = scheduler.step(velocity(videos[label], sigma), timestep, videos[label])
 draw_picture(videos, {name: mass(video) for name, video in videos.items()}, "frame", "mass / first frame")

@@ -10,7 +10,7 @@ from physgen.constraints import MassConservation
 from physgen.guidance import Projection
 from physgen.sampling import guided_denoiser
 
-guided = guided_denoiser(denoise, Projection([MassConservation()]), grid=GRID)
+guided = guided_denoiser(denoise, Projection({"mass": MassConservation()}), grid=GRID)
 sigmas = get_sigmas_karras(STEPS, sigma_min=0.01, sigma_max=80.0)  # k-diffusion's sigma: x = x0 + sigma noise
 videos = {
     label: sample_dpmpp_2m(model, sigmas[0] * noise(), sigmas, disable=True)

@@ -11,7 +11,7 @@ from physgen.constraints import MassConservation
 from physgen.guidance import Projection
 from physgen.sampling import guided_velocity
 
-guided = guided_velocity(velocity, Projection([MassConservation()]), grid=GRID)
+guided = guided_velocity(velocity, Projection({"mass": MassConservation()}), grid=GRID)
 sigmas = torch.linspace(1, 0, STEPS + 1)  # from noise, sigma = 1, to the clean sample, sigma = 0
 videos = {
     label: odeint(lambda sigma, x, v=v: v(x, sigma), noise(), sigmas, method="midpoint")[-1]

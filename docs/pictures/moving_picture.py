@@ -1,8 +1,8 @@
 """The moving picture of the README, from a run of `physgen sample … compare=true`.
 
-    physgen sample prompt="one drop of red dye diffusing quickly in water" constraint=mass guidance=projection \
+physgen sample prompt="one drop of red dye diffusing quickly in water" constraint=mass guidance=projection \
         seed=3 compare=true out=runs/moving
-    python docs/pictures/moving_picture.py runs/moving docs/pictures/moving.gif
+python docs/pictures/moving_picture.py runs/moving docs/pictures/moving.gif
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FRAME_MS, LAST_MS = 120, 1500
 
 def frame(videos: dict[str, Any], masses: dict[str, list[float]], index: int) -> npt.NDArray[np.uint8]:
     """Both videos at one time, and the mass up to then."""
-    figure = plt.figure(figsize=(6, 4.6), dpi=90)
+    figure = plt.figure(figsize=(6, 4.6), dpi=80)
     dt = videos["unguided"].dt
     for column, (label, video) in enumerate(videos.items()):
         axes = figure.add_axes((0.03 + 0.49 * column, 0.385, 0.45, 0.55))
