@@ -20,7 +20,7 @@ HELPERS = {"picture", "leaky_model"}
 SCRIPTS = sorted(path.stem for path in EXAMPLES.glob("*.py") if path.stem not in HELPERS)
 NEEDS = {"plug_k_diffusion": "k_diffusion", "plug_diffsynth": "diffsynth"}
 #: the largest part of the unguided line's height that the guided line may have; a soft guidance does what it can
-FLATNESS = {"own_guidance": 0.8}
+FLATNESS = {"own_guidance": 0.6}
 DPI, STRIP, PLOT = 100, 1.25, 2.8
 BLUE, ORANGE = (31, 119, 180), (255, 127, 14)
 
