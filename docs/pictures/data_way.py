@@ -33,8 +33,9 @@ def box(x: int, y: int, width: int, first: str, second: str, ours: bool) -> str:
     """A rectangle with two lines of text; physgen's are grey with a thick border."""
     fill, border = ("#e3e3e3", 2.5) if ours else ("#ffffff", 1.2)
     middle = x + width / 2
+    shape = f'x="{x}" y="{y}" width="{width}" height="54" rx="6"'
     return (
-        f'<rect x="{x}" y="{y}" width="{width}" height="54" rx="6" fill="{fill}" stroke="#111" stroke-width="{border}"/>'
+        f'<rect {shape} fill="{fill}" stroke="#111" stroke-width="{border}"/>'
         f'<text x="{middle}" y="{y + 23}" font-weight="bold">{first}</text>'
         f'<text x="{middle}" y="{y + 43}">{second}</text>'
     )
@@ -42,7 +43,9 @@ def box(x: int, y: int, width: int, first: str, second: str, ours: bool) -> str:
 
 def figure() -> str:
     """The SVG, 400 wide: one sampling step is a turn of the loop."""
-    arrows = "".join(f'<path d="{way}" fill="none" stroke="#111" stroke-width="2" marker-end="url(#head)"/>' for way in ARROWS)
+    arrows = "".join(
+        f'<path d="{way}" fill="none" stroke="#111" stroke-width="2" marker-end="url(#head)"/>' for way in ARROWS
+    )
     notes = f'<text x="{NOTES[0][0]}" y="{NOTES[0][1]}" font-style="italic">{NOTES[0][2]}</text>'
     notes += f'<text x="{NOTES[1][0]}" y="{NOTES[1][1]}" font-style="italic" text-anchor="start">{NOTES[1][2]}</text>'
     label = "One sampling step as a loop: network, estimate, decoder, observable, constraint, guidance, next step"
