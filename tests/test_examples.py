@@ -77,6 +77,11 @@ def test_its_picture_shows_what_it_is_about(script: str, run: Callable[[str], Pi
     assert height_of_line(picture, ORANGE) <= allowed * height_of_line(picture, BLUE)
 
 
+def test_every_script_is_shown_on_a_page() -> None:
+    pages = "".join(path.read_text(encoding="utf-8") for path in (EXAMPLES.parent / "docs").glob("*.md"))
+    assert [script for script in SCRIPTS if f'``` {{ .python }}\n--8<-- "examples/{script}.py"' not in pages] == []
+
+
 def test_scripts_are_short() -> None:
     assert {path.stem: lines for path in EXAMPLES.glob("*.py") if (lines := path.read_text().count("\n")) > 40} == {
         "leaky_model": 42,
