@@ -6,7 +6,7 @@ STAMP := .venv/.complete
 
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo test lint kernels bench paper paper-fresh
+.PHONY: demo test lint docs kernels bench paper paper-fresh
 .NOTPARALLEL:
 
 # CPU torch where its index is reachable (it is a tenth of the size), else whatever the usual index gives.
@@ -32,6 +32,9 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 kernels: $(STAMP)
 	$(BIN)/python -m physgen.experiments.compiled

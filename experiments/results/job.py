@@ -20,7 +20,7 @@ SHOWN = 5
 
 
 def run(config: ResultsConfig) -> None:
-    """Write the tables, see docs/ablate.md, and print what the arms differ by."""
+    """Write the tables, see docs/guides/ablate.md, and print what the arms differ by."""
     runs, name = Path(config.runs), config.sweep
     out = Path(config.out or runs / "results")
     found = write_tables(runs, name, out)
