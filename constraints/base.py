@@ -45,6 +45,7 @@ class Constraint(ABC):
         holds: whether a guidance fits them once at each correction and holds them there, averaged over the run.
         noise_floor: norm of the residual that true data have, which guidance leaves alone.
         projects: whether `project` makes fields satisfy it exactly.
+        needs_constant_dt: whether it means nothing where frames are not one interval apart.
 
     Source: the contract of this package.
 
@@ -63,6 +64,7 @@ class Constraint(ABC):
     holds: ClassVar[bool] = False
     noise_floor: float = 0.0
     projects: ClassVar[bool] = False
+    needs_constant_dt: bool = True
 
     @abstractmethod
     def residual(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B ..."]:

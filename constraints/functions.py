@@ -35,6 +35,7 @@ class Equality(Constraint):
     """
 
     name = "equality"
+    needs_constant_dt = False
 
     def __init__(self, fn: Function, name: str | None = None) -> None:
         self.fn = fn

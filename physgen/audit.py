@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -138,20 +139,38 @@ def mass_balance(
     >>> round(balance["mass"][0], 4), round(balance["drift"], 6), round(balance["bleaching_rate"], 4)
     (38.4, 0.5, 1.3863)
     """
-    fields = observable(video.double())
-    mass = (scale * grid.cell_area * fields.sum((-1, -2)))[0].numpy()
+    return fields_mass(observable(video.double()), observable.species, grid, scale=scale)
+
+
+def fields_mass(
+    fields: Float[Tensor, "1 S T H W"],
+    species: Sequence[str],
+    grid: Grid,
+    *,
+    scale: float = 1.0,
+    times: Sequence[float] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Mass over time of fields ``[1, S, T, H, W]``, see `mass_balance`; ``times`` in s, where not one dt apart.
+
+    >>> fields = torch.tensor([0.6, 0.3]).view(1, 1, 2, 1, 1).expand(1, 1, 2, 4, 4)
+    >>> balance = fields_mass(fields, ["dye"], Grid(spacing=(2.0, 2.0), dt=0.5), times=[0.0, 5.0])["dye"]
+    >>> round(balance["mass"][0], 4), round(balance["bleaching_rate"], 4)
+    (38.4, 0.1386)
+    """
+    mass = (scale * grid.cell_area * fields.sum((-1, -2)))[0].double().numpy()
+    stamps = [grid.dt * t for t in range(mass.shape[1])] if times is None else times
+    time = np.asarray(stamps, dtype=np.float64)
     present = mass[:, 0] > 1e-3 * np.abs(mass).max()
     return {
-        name: {"mass": series.tolist(), **(_trend(series, grid.dt) if there else dict.fromkeys(TREND))}
-        for name, series, there in zip(observable.species, mass, present, strict=True)
+        name: {"mass": series.tolist(), **(_trend(series, time) if there else dict.fromkeys(TREND))}
+        for name, series, there in zip(species, mass, present, strict=True)
     }
 
 
 TREND = ("drift", "change", "detrended_sd", "bleaching_rate")
 
 
-def _trend(mass: npt.NDArray[np.float64], dt: float) -> dict[str, float | None]:
-    time = dt * np.arange(len(mass))
+def _trend(mass: npt.NDArray[np.float64], time: npt.NDArray[np.float64]) -> dict[str, float | None]:
     result: dict[str, float | None] = {
         "drift": float(np.abs(mass / mass[0] - 1).max()),
         "change": float(mass[-1] / mass[0] - 1),

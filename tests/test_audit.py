@@ -16,7 +16,7 @@ from physgen.grid import Grid
 from physgen.guidance import Projection
 from physgen.observables import Intensity
 from physgen.simulators import SIMULATORS
-from physgen.video.files import Video, read_video, write_tiff
+from physgen.video import Video, read_video, write_tiff
 from physgen.worlds import world_spec
 
 GRID = Grid(spacing=(2.0, 0.5), dt=0.5)

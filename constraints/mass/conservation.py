@@ -100,6 +100,11 @@ class MassConservation(Constraint):
         free = dict(zip(CONSTANTS, (self.initial_mass is None, self._lossy), strict=True))
         return tuple(name for name, fitted in free.items() if fitted and name not in self._held)
 
+    @property
+    def needs_constant_dt(self) -> bool:  # type: ignore[override]
+        """Whether anything bleaches, comes in or goes out over time."""
+        return self._lossy or self.source is not None or bool(self.inflow.any())
+
     def residual(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B S T"]:
         """Relative excess of mass ``[B, S, T]`` of fields ``[B, S, T, *space]``, in their dtype (at least float32).
 

@@ -18,7 +18,7 @@ from physgen.experiments.runs.failures import Failure
 from physgen.experiments.runs.locks import locked
 from physgen.experiments.runs.records import JsonlWriter, write_json_atomic
 from physgen.experiments.runs.tracking import tracked
-from physgen.video.files import Video, write_mp4, write_tiff
+from physgen.video import Video, write_mp4, write_tiff
 
 log = logging.getLogger(__name__)
 

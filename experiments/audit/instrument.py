@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.schema import AuditConfig
 from physgen.grid import Grid, finite
 from physgen.observables import Intensity, Observable
-from physgen.video.files import Video
+from physgen.video import Selection, Video
 
 OBSERVABLES = ("auto", "dye", "intensity")
 
@@ -19,22 +21,52 @@ def check_options(config: AuditConfig) -> None:
     if config.observable not in OBSERVABLES:
         raise InvalidArgument("observable", config.observable, ", ".join(OBSERVABLES))
     finite("tolerance", config.tolerance, "a finite number >= 0", lambda value: value >= 0)
+    if config.background != "auto":
+        finite("background", config.background, "auto, or a finite number >= 0", lambda value: value >= 0)
+    if config.memory is not None:
+        finite("memory", config.memory, "GiB, a finite number > 0", lambda value: value > 0)
+    selection(config)
+
+
+def selection(config: AuditConfig) -> dict[str, Any]:
+    """The options that say which part of a file is read, as `physgen.video.Selection` takes them.
+
+    Raises: InvalidArgument.
+    """
+    wanted = {name: getattr(config, name) for name in ("channel", "series", "axis", "plane", "crop", "every", "scale")}
+    Selection(**wanted)
+    return wanted
 
 
 def choose_observable(video: Video, config: AuditConfig, prompt: str | None, dye: bool) -> tuple[Observable, float]:
     """The world's colour map, or brightness, and the file's counts in a unit of it."""
     if dye:
         return config.world.observable(prompt or ""), 1.0
-    return Intensity(background=config.background / video.scale), video.scale
+    return Intensity(background=background_counts(video, config) / video.scale), video.scale
+
+
+def background_counts(video: Video, config: AuditConfig) -> float:
+    """Brightness of empty space that is taken off, in the file's counts.
+
+    Raises: InvalidArgument for ``auto`` where none can be estimated.
+    """
+    if config.background != "auto":
+        return float(config.background)
+    if video.background is None:
+        raise InvalidArgument("background", "auto", "a number, in counts: none can be estimated from this file")
+    return max(0.0, video.background)
 
 
 def physical_scale(video: Video, config: AuditConfig, prompt: str | None) -> tuple[Grid, dict[str, str], list[str]]:
     """Grid from the options, else from the file, else in pixels and frames, which is noted."""
     spacing = config.spacing if config.spacing is not None else video.spacing
     dt = config.dt if config.dt is not None else video.dt
+    notes = []
+    if dt is None and video.times is not None:
+        dt = (video.times[-1] - video.times[0]) / (len(video.times) - 1)
+        notes.append(f"the mean frame interval, {dt:.4g} s, is shown; rates are by the file's own times")
     boundary = config.boundary or (config.world.grid(prompt).boundary if prompt else "no-flux")
     units = {"length": "µm" if spacing is not None else "px", "time": "s" if dt is not None else "frame"}
-    notes = []
     if spacing is None:
         notes.append("no pixel size in the file: lengths in px (give spacing=µm)")
     if dt is None:

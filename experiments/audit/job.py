@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +12,20 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from physgen import __version__
-from physgen.audit import Measurement, audit, check_video, mass_balance
+from physgen.audit import Measurement, check_video, fields_mass, measure
 from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
+from physgen.experiments.audit.fields import Fields, check_pace, read_fields
 from physgen.experiments.audit.folder import audit_folder
-from physgen.experiments.audit.instrument import check_options, choose_observable, physical_scale
+from physgen.experiments.audit.instrument import check_options, selection
 from physgen.experiments.cli.schema import AuditConfig
 from physgen.experiments.cli.target import build
 from physgen.experiments.draw.rules import chosen
 from physgen.experiments.pages.charts import Chart, Series
 from physgen.experiments.pages.report import Film, Page, Table, number, percent, write_report
 from physgen.experiments.runs.records import check_out, git_sha, open_run, write_json_atomic
-from physgen.grid import Grid
-from physgen.video.files import Video, read_video
+from physgen.measure import degenerate
+from physgen.video import is_video_folder, stream_video
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,7 @@ class Measured:
     """A file, the units that its numbers are in, and the numbers."""
 
     path: Path
-    video: Video
-    grid: Grid
-    units: dict[str, str]
-    notes: list[str]
+    read: Fields
     constraints: dict[str, Measurement]
     mass: dict[str, dict[str, Any]]
 
@@ -49,7 +48,7 @@ def run(config: AuditConfig) -> None:
     for note in notes:
         console.print(note, markup=False)
     config = replace(config, constraint=constraint)
-    folders = [file for file in config.files if Path(file).is_dir()]
+    folders = [file for file in config.files if Path(file).is_dir() and not is_video_folder(file)]
     if folders:
         if len(config.files) > 1:
             raise InvalidArgument("files", config.files, "videos, or one folder of them with its metadata")
@@ -57,7 +56,7 @@ def run(config: AuditConfig) -> None:
         return
     out = check_out(config.out) if config.out else None
     constraints: dict[str, Constraint] = {name: build(Constraint, spec) for name, spec in config.constraint.items()}
-    measured = [measure(Path(file), config, constraints) for file in config.files]
+    measured = [measure_file(Path(file), config, constraints) for file in config.files]
     for item in measured:
         print_table(console, item)
     if out:
@@ -65,38 +64,45 @@ def run(config: AuditConfig) -> None:
         console.print(str(out), markup=False)
 
 
-def measure(path: Path, config: AuditConfig, constraints: dict[str, Constraint]) -> Measured:
+def measure_file(path: Path, config: AuditConfig, constraints: dict[str, Constraint]) -> Measured:
     """Read one file and measure it."""
-    video = read_video(path)
-    batch = video.frames.transpose(0, 1)[None]
+    read = read_fields(path, config, config.prompt, partial(_reads_dye, path, config))
+    check_pace(path, read, config, constraints)
     try:
-        check_video(batch)
+        check_video(read.values)
     except InvalidArgument as error:
         raise InvalidArgument(f"{path}: {error.name}", error.got, error.allowed) from error
-    prompt = config.prompt or video.prompt
-    dye = config.observable == "dye" or (config.observable == "auto" and prompt is not None and not video.grey)
-    observable, scale = choose_observable(video, config, prompt, dye)
-    grid, units, notes = physical_scale(video, config, prompt if dye else None)
-    units["mass"] = f"{observable.unit if dye else 'counts'} {units['length']}²"
+    nothing = degenerate(read.values, read.observable.least)[0]
     return Measured(
         path,
-        video,
-        grid,
-        units,
-        notes,
-        audit(batch, observable, constraints, grid, tolerance=config.tolerance) if constraints else {},
-        mass_balance(batch, observable, grid, scale=scale),
+        read,
+        {
+            name: measure(read.values, law, read.grid, tolerance=config.tolerance, nothing=nothing)
+            for name, law in constraints.items()
+        },
+        fields_mass(read.values, read.observable.species, read.grid, scale=read.counts, times=_times(read, config)),
     )
+
+
+def _reads_dye(path: Path, config: AuditConfig, prompt: str | None) -> bool:
+    """Whether the world's colour map is meant: asked for, or a prompt and a video that is not grey."""
+    if config.observable != "auto" or prompt is None:
+        return config.observable == "dye"
+    return any(not part.grey for part in stream_video(path, **selection(config)))
+
+
+def _times(read: Fields, config: AuditConfig) -> tuple[float, ...] | None:
+    return None if config.dt is not None else read.video.times
 
 
 def quantities(item: Measured) -> list[tuple[str, str]]:
     """Names and texts of everything that was measured."""
-    frames, _, height, width = item.video.frames.shape
-    length, time = item.units["length"], item.units["time"]
-    dy, dx = item.grid.spacing
+    frames, height, width = item.read.values.shape[2:]
+    length, time = item.read.units["length"], item.read.units["time"]
+    dy, dx = item.read.grid.spacing
     result = [
         ("frames", f"{frames} x {height} x {width}"),
-        ("pixel, frame interval", f"{dy:g} x {dx:g} {length}, {item.grid.dt:g} {time}"),
+        ("pixel, frame interval", f"{dy:g} x {dx:g} {length}, {item.read.grid.dt:g} {time}"),
     ]
     for name, report in item.constraints.items():
         result += [
@@ -106,7 +112,7 @@ def quantities(item: Measured) -> list[tuple[str, str]]:
         ]
     for species, values in item.mass.items():
         result += [
-            (f"{species}: mass at the start", number(values["mass"][0], item.units["mass"])),
+            (f"{species}: mass at the start", number(values["mass"][0], item.read.units["mass"])),
             (f"{species}: drift, max |m(t) − m(0)| / m(0)", percent(values["drift"])),
             (f"{species}: change, m(T) / m(0) − 1", percent(values["change"])),
             (f"{species}: sd about the fitted exponential", percent(values["detrended_sd"])),
@@ -140,7 +146,7 @@ def print_table(console: Console, item: Measured) -> None:
     for name, text in quantities(item):
         table.add_row(name, text)
     console.print(table)
-    for note in item.notes:
+    for note in item.read.notes:
         console.print(f"  {note}", markup=False)
 
 
@@ -157,8 +163,9 @@ def write(out: Path, config: AuditConfig, measured: list[Measured]) -> None:
             "files": [
                 {
                     "file": str(m.path),
-                    "units": m.units,
-                    "notes": m.notes,
+                    "units": m.read.units,
+                    "scale": m.read.scale,
+                    "notes": m.read.notes,
                     "constraints": {name: report.as_json() for name, report in m.constraints.items()},
                     "mass": m.mass,
                 }
@@ -173,10 +180,10 @@ def make_page(config: AuditConfig, measured: list[Measured], settings: str) -> P
     charts = [
         Chart(
             f"Mass in the frame, {item.path.name}",
-            f"time ({item.units['time']})",
-            f"mass ({item.units['mass']})",
+            f"time ({item.read.units['time']})",
+            f"mass ({item.read.units['mass']})",
             [
-                Series(species, [item.grid.dt * i for i in range(len(values["mass"]))], values["mass"])
+                Series(species, [item.read.grid.dt * i for i in range(len(values["mass"]))], values["mass"])
                 for species, values in item.mass.items()
             ],
         )
@@ -185,13 +192,21 @@ def make_page(config: AuditConfig, measured: list[Measured], settings: str) -> P
     return Page(
         title="physgen audit",
         subtitle=", ".join(item.path.name for item in measured),
-        notes=[f"{item.path.name}: {note}" for item in measured for note in item.notes],
+        notes=[f"{item.path.name}: {note}" for item in measured for note in item.read.notes],
         figures=[
             (f"{name} residual rms, {item.path.name}", number(report.residual_rms))
             for item in measured
             for name, report in item.constraints.items()
         ],
-        films=[Film(m.path.name, m.video, m.path if m.path.suffix.lower() == ".mp4" else None) for m in measured],
+        films=[
+            Film(
+                m.path.name,
+                m.read.video,
+                m.path if m.path.suffix.lower() == ".mp4" else None,
+                m.read.values.shape[2],
+            )
+            for m in measured
+        ],
         charts=charts,
         table=Table(["", *(item.path.name for item in measured)], compared([dict(quantities(m)) for m in measured])),
         config=settings,

@@ -40,7 +40,15 @@ class AuditConfig:
     constraint: dict[str, Any]
     observable: str
     prompt: str | None
-    background: float
+    background: Any
+    channel: Any
+    series: Any
+    axis: str | None
+    plane: int | None
+    crop: list[int] | None
+    every: int
+    scale: float
+    memory: float | None
     spacing: Any
     dt: float | None
     boundary: str | None

@@ -13,7 +13,7 @@ from physgen.experiments.microworldbench.judges.base import Judge, Reply, Unansw
 from physgen.experiments.microworldbench.judges.question import Question
 from physgen.experiments.microworldbench.tasks.data import Criterion
 from physgen.grid import finite
-from physgen.video.files import read_video
+from physgen.video import read_video
 
 #: questions about one video follow each other
 KEPT = 4

@@ -13,16 +13,17 @@ from jinja2 import Environment, StrictUndefined
 from physgen import __version__
 from physgen.experiments.pages.charts import PALETTE, Chart
 from physgen.experiments.pages.strip import strip_png
-from physgen.video.files import Video
+from physgen.video import Video
 
 
 @dataclass(frozen=True)
 class Film:
-    """A video on the page; ``mp4`` is played where there is one."""
+    """A video on the page, or ``frames`` of which it has a few; ``mp4`` is played where there is one."""
 
     label: str
     video: Video
     mp4: Path | None = None
+    frames: int | None = None
 
     @property
     def strip(self) -> str:
@@ -32,7 +33,7 @@ class Film:
     @property
     def span(self) -> str:
         """What the strip shows."""
-        last = len(self.video.frames) - 1
+        last = (self.frames or len(self.video.frames)) - 1
         return f"frame 0 to {last}" + (f", 0 to {last * self.video.dt:.3g} s" if self.video.dt else "")
 
     @property

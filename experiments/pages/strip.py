@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from physgen.experiments.pages.charts import Chart
-from physgen.video.files import Video
+from physgen.video import Video
 
 SHOWN = 9
 LARGEST = 160

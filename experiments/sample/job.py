@@ -30,7 +30,7 @@ from physgen.experiments.runs.records import (
 from physgen.experiments.sample.page import make_page
 from physgen.experiments.sample.plan import plan_memory
 from physgen.sampling.diffusers import guide
-from physgen.video.files import Video, write_mp4, write_tiff
+from physgen.video import Video, write_mp4, write_tiff
 from physgen.worlds import World
 from physgen.worlds.loading import check
 

@@ -9,7 +9,7 @@ from physgen.experiments.draw.measured import Measured, verdict
 from physgen.experiments.pages.charts import Chart, Series
 from physgen.experiments.pages.report import Film, Page, Table, number, percent
 from physgen.observables import Observable
-from physgen.video.files import Video
+from physgen.video import Video
 
 
 def make_page(

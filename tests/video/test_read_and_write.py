@@ -11,7 +11,7 @@ import tifffile
 import torch
 
 from physgen.errors import InvalidArgument
-from physgen.video.files import Video, read_video, stream_video, write_mp4, write_tiff
+from physgen.video import Video, read_video, stream_video, write_mp4, write_tiff
 
 
 @pytest.fixture
@@ -51,11 +51,11 @@ def test_mp4_is_close_and_knows_its_scale(tmp_path: Path, clip: Video, size: tup
     assert (read.spacing, read.dt, read.prompt) == ((2.0, 0.5), 0.1, clip.prompt)
 
 
-@pytest.mark.parametrize(("name", "parts"), [("a.mp4", 9), ("a.tif", 1)])
-def test_parts_are_the_whole(tmp_path: Path, clip: Video, name: str, parts: int) -> None:
+@pytest.mark.parametrize("name", ["a.mp4", "a.tif"])
+def test_parts_are_the_whole(tmp_path: Path, clip: Video, name: str) -> None:
     write_mp4(tmp_path / name, clip, 8) if name.endswith("mp4") else write_tiff(tmp_path / name, clip)
     streamed, read = list(stream_video(tmp_path / name)), read_video(tmp_path / name)
-    assert len(streamed) == parts
+    assert len(streamed) == len(clip.frames)
     assert torch.equal(torch.cat([part.frames for part in streamed]), read.frames)
     assert {(part.spacing, part.dt, part.prompt, part.scale) for part in streamed} == {
         (read.spacing, read.dt, read.prompt, read.scale)
@@ -81,7 +81,6 @@ RAMP = np.arange(4 * 6 * 8, dtype=np.uint16).reshape(4, 6, 8) * 300
         (RAMP, {"metadata": None}),
         (RAMP, {"ome": True, "metadata": {"axes": "TYX"}}),
         (RAMP, {"imagej": True, "metadata": {"axes": "TYX"}}),
-        (RAMP, {"imagej": True, "metadata": {"axes": "ZYX"}}),
         (RAMP[:, None], {"ome": True, "metadata": {"axes": "TCYX"}}),
         (np.stack([RAMP] * 3, -1), {"photometric": "rgb", "metadata": None}),
         (np.stack([RAMP] * 3, 1), {"ome": True, "metadata": {"axes": "TCYX"}}),
@@ -151,9 +150,9 @@ def test_truncated_files_are_refused(
 def test_refusals_name_what_is_allowed(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere\.mp4"):
         read_video(tmp_path / "nowhere.mp4")
-    (tmp_path / "a.gif").write_bytes(b"GIF89a")
+    (tmp_path / "a.pdf").write_bytes(b"%PDF")
     with pytest.raises(InvalidArgument, match=r"\.mp4, .*\.tif, .*\.npz"):
-        read_video(tmp_path / "a.gif")
+        read_video(tmp_path / "a.pdf")
     np.savez(tmp_path / "other.npz", data=RAMP)
     with pytest.raises(InvalidArgument, match="frames or video"):
         read_video(tmp_path / "other.npz")

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import Any
 
 import torch
 
 from physgen.audit import check_video, measure
 from physgen.constraints import Constraint
-from physgen.experiments.audit.instrument import choose_observable, physical_scale
+from physgen.experiments.audit.fields import check_pace, read_fields
 from physgen.experiments.cli.schema import AuditConfig
 from physgen.experiments.cli.target import build
 from physgen.measure import degenerate
 from physgen.video.captioned import Clip
-from physgen.video.files import stream_video
 from physgen.worlds.levels import level_of
 
 
@@ -40,25 +38,22 @@ class Meter:
         return found
 
     def _measure(self, clip: Clip, prompt: str | None, found: dict[str, Any]) -> None:
-        parts = stream_video(clip.path)
-        first = next(parts)
-        prompt = prompt or first.prompt
-        dye = self.config.observable == "dye" or (self.config.observable == "auto" and prompt is not None)
-        observable, _ = choose_observable(first, self.config, prompt, dye)
-        grid, found["units"], _ = physical_scale(first, self.config, prompt if dye else None)
-        fields = torch.cat(
-            [observable(part.frames.transpose(0, 1)[None].double()) for part in chain([first], parts)], dim=2
-        )
+        read = read_fields(clip.path, self.config, prompt, self._reads_dye)
+        fields, grid = read.values, read.grid
         check_video(fields)
-        found["frames"] = list(fields.shape[2:])
-        failures, nothing = [], degenerate(fields, observable.least)[0]
+        found |= {"frames": list(fields.shape[2:]), "units": read.units, "scale": read.scale, "notes": read.notes}
+        failures, nothing = [], degenerate(fields, read.observable.least)[0]
         for name, constraint in self.constraints.items():
             try:
+                check_pace(clip.path, read, self.config, {name: constraint})
                 report = measure(fields, constraint, grid, tolerance=self.config.tolerance, nothing=nothing)
                 found["constraints"][name] = report.as_json()
             except Exception as error:  # another constraint may well be measured on this clip
                 failures.append(f"{name}: {reason(error)}")
         found["error"] = "; ".join(failures) or None
+
+    def _reads_dye(self, prompt: str | None) -> bool:
+        return self.config.observable == "dye" or (self.config.observable == "auto" and prompt is not None)
 
 
 def reason(error: Exception) -> str:

@@ -19,8 +19,8 @@ from physgen.experiments.audit.folder.store import open_audit, read_records, sou
 from physgen.experiments.audit.instrument import physical_scale
 from physgen.experiments.cli.schema import AuditConfig
 from physgen.experiments.runs.records import JsonlWriter, run_name
+from physgen.video import Video
 from physgen.video.captioned import Clip, Skipped, read_metadata
-from physgen.video.files import Video
 
 KILLED = "the process that measured it was killed: by its decoder, or for want of memory"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.video.files import Video, read_video, write_mp4
+from physgen.video import Video, read_video, write_mp4
 
 LEVELS = 255
 

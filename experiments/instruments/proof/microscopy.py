@@ -13,7 +13,7 @@ from physgen.experiments.instruments.examine import examine
 from physgen.experiments.instruments.registry import DOMAINS, MICROSCOPY
 from physgen.experiments.measure.tables import Table
 from physgen.simulators.base import FRAMES, SIZE
-from physgen.video.files import read_video
+from physgen.video import read_video
 
 Row = dict[str, Any]
 

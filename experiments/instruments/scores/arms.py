@@ -18,7 +18,7 @@ from physgen.experiments.draw.references import RECONSTRUCTION, SIMULATOR, recon
 from physgen.experiments.instruments.subject import subject_of
 from physgen.experiments.micro.cases import Case
 from physgen.experiments.microworldbench.tasks.data import Task
-from physgen.video.files import Video, write_mp4
+from physgen.video import Video, write_mp4
 from physgen.worlds import World
 
 ARMS = (SIMULATOR, RECONSTRUCTION, UNGUIDED, AFTERWARDS, GUIDED)

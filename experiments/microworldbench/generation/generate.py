@@ -20,7 +20,7 @@ from physgen.experiments.microworldbench.generation.plan import Item, Layout, Sh
 from physgen.experiments.microworldbench.options import GENERATION, BenchmarkConfig, data_file
 from physgen.experiments.microworldbench.tasks.data import TASKS, read_tasks
 from physgen.experiments.runs.records import run_name, write_json_atomic
-from physgen.video.files import Video, write_mp4, write_tiff
+from physgen.video import Video, write_mp4, write_tiff
 from physgen.worlds import World
 from physgen.worlds.loading import check
 

@@ -12,7 +12,7 @@ import av
 from PIL import Image
 
 from physgen.errors import InvalidArgument
-from physgen.video.files import read_video
+from physgen.video import read_video
 
 SHOWN = 8
 LOSSLESS = (".tif", ".tiff", ".npz")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from physgen.experiments.pages.strip import shown_frames
-from physgen.video.files import read_video
+from physgen.video import read_video
 
 #: frames at most, and WebP quality: 3 kB for 25 frames of 64 x 64
 FRAMES, QUALITY = 32, 80

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from physgen.constraints import PhaseOrder
 from physgen.constraints.mitosis.classifier import PHASES
 from physgen.experiments.paper.results.shown import FRAMES
-from physgen.video.files import read_video
+from physgen.video import read_video
 from physgen.worlds import world_spec
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from physgen.simulators import SIMULATORS
-from physgen.video.files import Video, write_mp4
+from physgen.video import Video, write_mp4
 
 #: prompts of three levels, which the words give away
 PROMPTS = ("a beating heart", "a cell divides", "calcium ions and a receptor")

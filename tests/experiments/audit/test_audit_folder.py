@@ -17,7 +17,7 @@ from captioned_clips import BROKEN, PROMPTS, add_broken, make_folder
 
 from physgen.experiments.audit.folder.parallel import in_parallel
 from physgen.experiments.cli.dispatch import main
-from physgen.video.files import Video, write_mp4, write_tiff
+from physgen.video import Video, write_mp4, write_tiff
 
 
 def load(path: Path) -> Any:

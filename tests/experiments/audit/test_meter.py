@@ -12,8 +12,8 @@ import torch
 from physgen.experiments.audit.folder.meter import Meter
 from physgen.experiments.cli.config import configure, typed
 from physgen.experiments.cli.schema import AuditConfig
+from physgen.video import Video, write_mp4, write_tiff
 from physgen.video.captioned import Clip
-from physgen.video.files import Video, write_mp4, write_tiff
 
 NOISE = torch.rand(4, 3, 16, 16, generator=torch.manual_seed(0))
 
@@ -42,7 +42,7 @@ def cut(path: Path) -> None:
         ("a.mp4", lambda path: path.mkdir(), "no such file"),
         ("a.mp4", lambda path: None, "no such file"),
         ("a\0.mp4", lambda path: None, "no such file"),
-        ("a.gif", lambda path: path.touch(), "ending in"),
+        ("a.pdf", lambda path: path.touch(), "ending in"),
         ("a.mp4", lambda path: write_mp4(path, Video(NOISE[:1]), 8), "frames=1"),
         ("a.tif", lambda path: path.write_text("not a video"), "complete, readable tif"),
         ("a.tif", lambda path: write_tiff(path, Video(NOISE / 0)), "NaN or Inf"),

@@ -21,7 +21,7 @@ from physgen.audit import audit
 from physgen.constraints import MassConservation
 from physgen.experiments.cli.dispatch import JOBS, main
 from physgen.experiments.runs.records import git_sha
-from physgen.video.files import Video, read_video, write_mp4, write_tiff
+from physgen.video import Video, read_video, write_mp4, write_tiff
 from physgen.worlds import world_spec
 from physgen.worlds.world import World
 
@@ -242,7 +242,7 @@ def test_a_law_that_the_family_does_not_obey_is_noted(
         (["worlds", "x"], "none"),
         (["audit"], "physgen audit FILE"),
         (["audit", "nowhere.mp4"], "nowhere.mp4"),
-        (["audit", "x.gif"], "ending in"),
+        (["audit", "x.pdf"], "ending in"),
     ],
 )
 def test_bad_usage_is_one_line(

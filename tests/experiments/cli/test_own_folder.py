@@ -16,7 +16,7 @@ from tiny_world import SIZES, save_tiny_world
 from physgen.experiments.cli.config import choice
 from physgen.experiments.cli.dispatch import main
 from physgen.experiments.cli.search import search
-from physgen.video.files import Video, write_tiff
+from physgen.video import Video, write_tiff
 
 #: modules of the same name in two folders would be one in this process
 MODULE = "decay_of_mass"

@@ -17,7 +17,7 @@ from physgen.experiments.microworldbench.scoring.corrected import answers
 from physgen.experiments.microworldbench.tasks.data import DIMENSIONS, Criterion, Task
 from physgen.experiments.microworldbench.tasks.named import named_tasks
 from physgen.simulators import SIMULATORS
-from physgen.video.files import Video, write_mp4
+from physgen.video import Video, write_mp4
 
 WOUND = next(task for task in read_tasks(named_tasks("micro")[0]) if "wound" in task.task)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from physgen.experiments.microworldbench.judges.openai import OpenAIJudge
-from physgen.video.files import Video, write_mp4
+from physgen.video import Video, write_mp4
 
 Connect = Callable[..., OpenAIJudge]
 

@@ -24,7 +24,7 @@ from physgen.experiments.microworldbench.judges.frames import (
     upstream_positions,
 )
 from physgen.experiments.microworldbench.scoring.videos import find_videos
-from physgen.video.files import Video, write_mp4, write_tiff
+from physgen.video import Video, write_mp4, write_tiff
 
 COUNT = 20
 

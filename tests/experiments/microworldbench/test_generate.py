@@ -23,7 +23,7 @@ from physgen.experiments.cli.dispatch import main
 from physgen.experiments.microworldbench.generation.plan import Shard, items
 from physgen.experiments.microworldbench.scoring.videos import find_videos
 from physgen.experiments.microworldbench.tasks.data import Task
-from physgen.video.files import read_video
+from physgen.video import read_video
 from physgen.worlds.world import World
 
 TEXTS = (
