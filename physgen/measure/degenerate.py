@@ -14,12 +14,14 @@ ABOVE_NOISE = 6.0
 ROUNDING = 1e-6
 #: quantiles between which values spread, so that single pixels do not count
 QUANTILES = (0.005, 0.995)
+#: values that quantiles are taken of, at most
+QUANTILE_OF = 2**20
 #: pixels that are averaged, along each axis, where change is looked for
 BLOCKS = (1, 4, 16)
 #: change, in units of what noise alone makes of it, below which nothing moves
 STILL = 1.5
-#: values of a species that quantiles are taken of, at most
-MOST = 2**20
+#: values that are looked at, about, so that memory is that of a part of a long movie
+MOST = 2**22
 #: from a median absolute deviation to a standard deviation, of a normal distribution
 MAD = 1.4826
 
@@ -48,7 +50,7 @@ def degenerate(fields: Float[Tensor, "B S T *space"], least: float = 0.0) -> lis
     >>> degenerate(torch.zeros(1, 1, 5, 16, 16)), degenerate(torch.ones(1, 1, 5, 16, 16)), degenerate(still)
     (['empty'], ['uniform'], ['frozen'])
     """
-    return [_verdict(sample, least) for sample in fields.double()]
+    return [_verdict(sample, least) for sample in fields]
 
 
 @torch.no_grad()
@@ -63,47 +65,58 @@ def noise_level(fields: Float[Tensor, "S T *space"]) -> Float[Tensor, "S"]:
     >>> round(noise_level(noise).item(), 3)
     0.1
     """
-    fields = fields.double()
-    space = fields
+    space = fields[:, :: _stride(fields)].double()
     for axis in range(2, fields.ndim):
         space = space.diff(n=2, dim=axis) if space.shape[axis] > 2 else space
     weight = math.sqrt(6) ** sum(size > 2 for size in fields.shape[2:])
     found = _deviation(space) / weight
     if fields.shape[1] > 2:
-        found = found.minimum(_deviation(fields.diff(n=2, dim=1)) / math.sqrt(6))
+        found = found.minimum(_deviation(_sparse(fields).diff(n=2, dim=1)) / math.sqrt(6))
     return found
 
 
 def _verdict(fields: Float[Tensor, "S T *space"], least: float) -> str | None:
     low, high = _range(fields)
     sigma = noise_level(fields)
-    limit = (ABOVE_NOISE * sigma).clamp(min=least).maximum(ROUNDING * fields.abs().flatten(1).amax(1))
+    largest = fields.flatten(1).amax(1).maximum(-fields.flatten(1).amin(1)).double()
+    limit = (ABOVE_NOISE * sigma).clamp(min=least).maximum(ROUNDING * largest)
     shown = high - low > limit
     if not bool(shown.any()):
         return "empty" if bool((high.abs().maximum(low.abs()) <= limit).all()) else "uniform"
-    return None if _moves(fields[shown], sigma[shown]) else "frozen"
+    moves = any(_moves(fields[s : s + 1], sigma[s], largest[s]) for s in shown.nonzero().flatten().tolist())
+    return None if moves else "frozen"
 
 
-def _moves(fields: Float[Tensor, "S T *space"], sigma: Float[Tensor, "S"]) -> bool:
-    """Whether any species changes over time by more than its noise, at some scale."""
+def _moves(fields: Float[Tensor, "1 T *space"], sigma: Float[Tensor, ""], largest: Float[Tensor, ""]) -> bool:
+    """Whether a species changes over time by more than its noise, at some scale."""
     space = fields.shape[2:]
-    floor = ROUNDING * fields.abs().flatten(1).amax(1)
     scales = [[min(block, size) for size in space] for block in BLOCKS] + [list(space)]
     for blocks in scales:
-        mean = fields
+        mean = _sparse(fields) if math.prod(blocks) == 1 else fields
         for axis, block in enumerate(blocks, start=2):
-            mean = mean.unfold(axis, block, block).mean(-1)
-        change = (mean - mean.mean(1, keepdim=True)).flatten(1).square().mean(1).sqrt()
-        expected = sigma / math.sqrt(math.prod(blocks))
-        if bool((change > (STILL * expected).maximum(floor)).any()):
+            mean = mean.unfold(axis, block, block).mean(-1) if block > 1 else mean
+        mean = mean.double()
+        change = (mean - mean.mean(1, keepdim=True)).square().mean().sqrt()
+        if bool(change > (STILL * sigma / math.sqrt(math.prod(blocks))).maximum(ROUNDING * largest)):
             return True
     return False
 
 
+def _stride(fields: Float[Tensor, "S T *space"]) -> int:
+    """Of what is looked at, so that it is about `MOST` values."""
+    return math.ceil(fields.numel() / MOST)
+
+
+def _sparse(fields: Float[Tensor, "S T *space"]) -> Float[Tensor, "S T N"]:
+    """Some pixels, in all frames."""
+    return fields.flatten(2)[..., :: _stride(fields)].double()
+
+
 def _range(fields: Float[Tensor, "S T *space"]) -> tuple[Tensor, Tensor]:
     flat = fields.flatten(1)
+    flat = flat[:, :: math.ceil(flat.shape[1] / QUANTILE_OF)].double()
     levels = torch.tensor(QUANTILES, dtype=flat.dtype, device=flat.device)
-    low, high = torch.quantile(flat[:, :: math.ceil(flat.shape[1] / MOST)], levels, dim=1)
+    low, high = torch.quantile(flat, levels, dim=1)
     return low, high
 
 
