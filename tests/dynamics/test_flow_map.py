@@ -254,6 +254,7 @@ def held(frames: int, substeps: int) -> float:
     return memory.most / (2 * 256 * 8)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_frames_and_as_the_root_of_the_substeps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("physgen.dynamics.flow_map.CHUNK", 2 * 256)
     few, many = held(4, 9), held(12, 9)

@@ -61,7 +61,9 @@ def distance(a: Tensor, b: Tensor) -> float:
 
 
 @every_form
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-6)])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, 1e-12), pytest.param(torch.float32, 1e-6, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(
     ("law", "grid", "space"),
     [
@@ -137,7 +139,7 @@ def test_diffusion_against_linear_least_squares(form: str, boundary: str) -> Non
 
 
 @every_form
-@pytest.mark.parametrize(("law", "dt"), [(FISHER, 1.5), (GRAY_SCOTT, 4.0)])
+@pytest.mark.parametrize(("law", "dt"), [(FISHER, 1.5), pytest.param(GRAY_SCOTT, 4.0, marks=pytest.mark.slow)])
 def test_as_near_as_brute_force(form: str, law: dict[str, Any], dt: float) -> None:
     """A noisy trajectory of 6 cells."""
     constraint, grid = ReactionDiffusion(**law, form=form), Grid((1.0,), dt)

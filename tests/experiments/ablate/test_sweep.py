@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from markers import slow_except
 from tiny_world import SIZES, save_tiny_world
 
 from physgen.experiments.ablate.sweep import Sweep
@@ -37,7 +38,9 @@ def cover(jobs: list[list[str]]) -> list[list[str]]:
     return chosen
 
 
-@pytest.mark.parametrize("experiment", [name for name in EXPERIMENTS if name != "tune"])
+@pytest.mark.parametrize(
+    "experiment", slow_except({"how_often", "wrong_constant"}, [name for name in EXPERIMENTS if name != "tune"])
+)
 def test_every_experiment_runs(tiny: Path, tmp_path: Path, experiment: str, monkeypatch: pytest.MonkeyPatch) -> None:
     everything = vars(Sweep)["jobs"].func
     monkeypatch.setattr(Sweep, "jobs", property(lambda self: cover(everything(self))))

@@ -183,8 +183,8 @@ def test_gradient_guidance_with_fitted_bleaching(sample: Run, tmp_path: Path) ->
     ("prompt", "constraint"),
     [
         ("green dye diffusing in water", "diffusion"),
-        ("two colonies of golden bacteria", "fisher_kpp"),
-        ("gray scott pattern of orange spots", "gray_scott"),
+        pytest.param("two colonies of golden bacteria", "fisher_kpp", marks=pytest.mark.slow),
+        pytest.param("gray scott pattern of orange spots", "gray_scott", marks=pytest.mark.slow),
         ("a cell divides by mitosis, blue chromosomes", "phase_order"),
         ("green dye diffusing in water", "continuity"),
         ("green dye diffusing in water", "kinetics"),

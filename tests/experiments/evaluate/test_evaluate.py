@@ -54,6 +54,7 @@ def config(suite: str, spec: WorldSpec, judge: str, out: Path, trained: str | No
     return evaluate.EvaluateConfig(suite, spec, 8, 0, 1, trained, judge, str(out))
 
 
+@pytest.mark.slow
 def test_quality_suite_resumes(spec: WorldSpec, judge: str, trained: str, tmp_path: Path):
     out = tmp_path / "quality"
     evaluate.run(config("quality", spec, judge, out, trained))

@@ -85,7 +85,7 @@ def test_tables_of_many_prompts_are_written(tmp_path: Path) -> None:
     assert column(mass, "dps", "seconds").tolist() == [one["seconds"] for one in ordered]
 
 
-@pytest.mark.parametrize(("name", "tolerance"), [("D", 0.01), ("F", 0.02)])
+@pytest.mark.parametrize(("name", "tolerance"), [("D", 0.01), pytest.param("F", 0.02, marks=pytest.mark.slow)])
 def test_an_imposed_constant_is_measured_back(name: str, tolerance: float, quick: WorldSpec, tmp_path: Path) -> None:
     turn = dial.turns(name, [5])[3]
     dial.store(tmp_path, turn).parent.mkdir()

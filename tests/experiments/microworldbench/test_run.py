@@ -67,9 +67,10 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen[bytes]) 
         time.sleep(0.02)
 
 
-def test_kill_and_resume_repeats_and_loses_nothing(folder: Folder) -> None:
+@pytest.mark.parametrize(("tasks", "before"), [(20, 30), pytest.param(459, 600, marks=pytest.mark.slow)])
+def test_kill_and_resume_repeats_and_loses_nothing(folder: Folder, tasks: int, before: int) -> None:
     """Killed while the server holds its replies back, so that every call is either kept or was never answered."""
-    path, total, before = folder(459), 459 * 3, 600
+    path, total = folder(tasks), tasks * 3
     killed, lock, answered = threading.Event(), threading.Lock(), [0]
 
     def until_killed(request: dict[str, Any], n: int) -> Answer:
@@ -99,12 +100,13 @@ def test_kill_and_resume_repeats_and_loses_nothing(folder: Folder) -> None:
         assert start(path, server.url).wait() == 0
         assert len(server.requests) == asked
     card = score(path / "out" / "model_result.json", path / "rubrics.json", path / "tasks.json", "corrected")
-    assert card.valid_tasks == 459
+    assert card.valid_tasks == tasks
     metrics = json.loads((path / "out" / "metrics.json").read_text())
     assert metrics["models"]["model"]["average"] == pytest.approx(card.average)
     assert metrics["tokens"] == {"prompt": 100 * total, "completion": 7 * total}
 
 
+@pytest.mark.slow
 def test_kills_at_any_moment_repeat_only_what_was_in_flight(folder: Folder) -> None:
     path, total, kills = folder(60), 180, (20, 90)
     with serving(lambda request, n: good(request)) as server:
