@@ -7,17 +7,12 @@ from pathlib import Path
 
 import pytest
 from markers import slow_except
-from tiny_world import SIZES, save_tiny_world
+from tiny_world import SIZES
 
 from physgen.experiments.ablate.sweep import Sweep
 from physgen.experiments.cli.dispatch import main
 
 EXPERIMENTS = sorted(path.stem for path in (Path(__file__).parents[3] / "conf" / "experiment").glob("*.yaml"))
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_world(tmp_path_factory.mktemp("tiny"))
 
 
 def ablate(tiny: Path, runs: Path, *arguments: str) -> int:

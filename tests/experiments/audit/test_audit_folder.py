@@ -159,6 +159,7 @@ def test_finished_audit_measures_only_what_changed(tmp_path: Path) -> None:
     assert len(records(out)) == 5
 
 
+@pytest.mark.slow
 def test_an_item_that_kills_its_process_is_the_only_one_lost() -> None:
     items = [int(signal.SIGKILL), 0, 0]
     results = list(in_parallel(Killer, items, processes=1))
@@ -173,6 +174,7 @@ class Killer:
         return True
 
 
+@pytest.mark.slow
 def test_one_constraint_that_fails_leaves_the_others(tmp_path: Path) -> None:
     folder, out = make_folder(tmp_path / "corpus", clips=1), tmp_path / "out"
     options = ["constraint=[mass,gray_scott]", "observable=intensity"]

@@ -15,7 +15,7 @@ import pytest
 import tifffile
 import torch
 from diffusers import EDMEulerScheduler
-from tiny_world import SIZES, save_tiny_world
+from tiny_world import SIZES
 
 from physgen.audit import audit
 from physgen.constraints import MassConservation
@@ -31,11 +31,6 @@ CONSTRAINTS, GUIDANCES = (
     for group in ("constraint", "guidance")
 )
 Run = Callable[..., int]
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_world(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_world import SIZES, save_tiny_world
+from tiny_world import SIZES
 from torch import Tensor
 
 from physgen.experiments.cli.config import configure, typed
@@ -23,11 +23,6 @@ from physgen.experiments.train import latents
 from physgen.experiments.train.data import Shard, plan, simulate_all
 from physgen.worlds import load_checkpoint, load_world
 from physgen.worlds.loading import load
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_world(tmp_path_factory.mktemp("world") / "pipe")
 
 
 def options(tiny: Path, *more: str) -> list[str]:

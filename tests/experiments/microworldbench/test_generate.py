@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_world import SIZES, save_tiny_world
+from tiny_world import SIZES
 
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.dispatch import main
@@ -30,11 +30,6 @@ TEXTS = (
     "green dye is injected",
 )
 Generate = Callable[..., int]
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_world(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture

@@ -123,6 +123,7 @@ def test_samples_that_are_far_are_projected_all_the_way(model, seed):
     assert found.violation.max() <= 1e-9
 
 
+@pytest.mark.slow
 def test_a_known_start_is_followed_in_a_metric_and_laws_hold(model):
     found = data.case(0, count=16)
     laws = main_laws(found)
