@@ -405,6 +405,7 @@ def test_exchange_of_single_bacteria(shared: Path) -> None:
     assert 0.1 < np.median(errors / rates) < 0.25
 
 
+@pytest.mark.slow
 def test_import_loads_no_solver() -> None:
     code = "import sys, physgen.constraints; print(sorted({'torchdiffeq', 'scipy', 'numba'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
