@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 import torch
+from markers import slow_except
 from torch import Tensor
 
 from physgen.constraints import MassConservation
@@ -97,7 +98,7 @@ def test_projected_fields_satisfy_the_law(
 
 @every_form
 @pytest.mark.parametrize("law", [HEAT, FISHER, {**GRAY_SCOTT, "wall": {"u": 1.0, "v": 0.0}}])
-@pytest.mark.parametrize("boundary", WALLS)
+@pytest.mark.parametrize("boundary", slow_except({"no-flux"}, WALLS))
 def test_trajectories_stay_what_they_are(form: str, law: dict[str, Any], boundary: str) -> None:
     constraint, grid = ReactionDiffusion(**law, form=form), Grid((1.0, 1.0), 1.0, boundary)
     once = constraint.project(random(1, len(constraint.system.species), 4, 6, 5), grid)
