@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tiny_world import SIZES, save_tiny_world
+from tiny_world import SIZES
 
 import physgen
 from physgen.experiments.cli.dispatch import main
@@ -21,11 +21,6 @@ from physgen.experiments.runs.manifest import read_manifest
 
 HOLD = "import sys, time; from pathlib import Path; from physgen.experiments.runs.locks import locked\n"
 HOLD += "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_world(tmp_path_factory.mktemp("tiny"))
 
 
 def command(tiny: Path, runs: Path, *arguments: str) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_world import SIZES, save_tiny_world
+from tiny_world import SIZES
 
 from physgen.experiments.cli.config import choice
 from physgen.experiments.cli.dispatch import main
@@ -71,11 +71,6 @@ hydra:
       guidance: none,gentle
 """,
 }
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_world(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture
