@@ -67,6 +67,7 @@ def test_a_sweep_of_another_version_is_kept_aside(tiny: Path, tmp_path: Path) ->
     assert [one["run"] for one in read_manifest(tmp_path / "sweep.json")["runs"]] == list(finished(tmp_path))
 
 
+@pytest.mark.slow
 def test_two_drivers_share_the_work(tiny: Path, tmp_path: Path) -> None:
     folders = unfinished(tiny, tmp_path, 6)
     here, there = (command(tiny, tmp_path, f"seed={seeds}", "name=both") for seeds in ("range(5)", "range(1,6)"))
