@@ -52,6 +52,7 @@ def test_what_is_added_later_extends_the_sweep(tiny: Path, tmp_path: Path) -> No
     assert not (tmp_path / "sweep.json").exists()
 
 
+@pytest.mark.slow
 def test_an_option_that_was_not_varied_at_first(tiny: Path, tmp_path: Path) -> None:
     for arguments in ([], ["steps=2"], ["world.steps=2"]):
         assert main(command(tiny, tmp_path, *arguments)) == 0
@@ -140,6 +141,7 @@ def test_prompts_with_commas(tiny: Path, tmp_path: Path) -> None:
     assert captions == {"green dye, spreading", "red dye"}
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_ends_the_sweep_quietly(tiny: Path, tmp_path: Path) -> None:
     arguments = [sys.executable, "-m", "physgen", *command(tiny, tmp_path, "seed=range(50)")]
     pipe = subprocess.PIPE

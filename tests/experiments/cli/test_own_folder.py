@@ -143,6 +143,7 @@ def test_an_audit_of_a_folder_hands_the_users_law_to_its_processes(own: Path, tm
     assert json.loads(line)["constraints"]["decay"]["residual_rms"] > 0
 
 
+@pytest.mark.slow
 def test_a_sweep_of_the_users_experiment_in_processes_of_their_own(own: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     command = [sys.executable, "-m", "physgen", "ablate", "--config-dir", str(own), "-m", "experiment=decays"]
