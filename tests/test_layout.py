@@ -110,6 +110,7 @@ def test_sdist_has_no_part_of_the_tests(distributions: Path) -> None:
         assert not [name for name in archive.getnames() if "/tests/" in name]
 
 
+@pytest.mark.slow
 def test_wheel_installs_and_imports_in_a_fresh_environment(wheel: Path, tmp_path: Path) -> None:
     run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv", cwd=tmp_path)
     python = tmp_path / "venv" / "bin" / "python"
@@ -127,6 +128,7 @@ def test_wheel_installs_and_imports_in_a_fresh_environment(wheel: Path, tmp_path
     assert int(configs) == len(list((ROOT / "conf").glob("*.yaml")))
 
 
+@pytest.mark.slow
 def test_repository_root_is_a_safe_working_directory() -> None:
     program = (
         "import sys, transformers, diffusers, physgen.constraints;"

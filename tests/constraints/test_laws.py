@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from markers import slow_except
 from torch import Tensor
 
 from physgen.constraints import (
@@ -112,6 +113,7 @@ CASES = [
     Case("phase clock", lambda concentration, length, time: PhaseOrder(form="clock")),
 ]
 
+MARCHED = "reaction-diffusion, flow map"
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 projecting = pytest.mark.parametrize(
     "case", [case for case in CASES if case.build(1, 1, 1).projects], ids=lambda case: case.name
@@ -142,7 +144,13 @@ def test_loss_is_half_the_squared_norm(case: Case) -> None:
     torch.testing.assert_close(constraint.loss(fields, GRID), residual.flatten(1).square().sum(1) / 2)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if not case.build(1, 1, 1).fitted], ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case",
+    slow_except(
+        [case for case in CASES if case.name != MARCHED], [case for case in CASES if not case.build(1, 1, 1).fitted]
+    ),
+    ids=lambda case: case.name,
+)
 def test_gradient(case: Case) -> None:
     constraint = case.build(1, 1, 1)
     fields = case.fields()[:2, :, :, :2, :2].clone().requires_grad_()
@@ -162,7 +170,9 @@ def test_gradient_reaches_fields_of_any_dtype(case: Case) -> None:
     torch.testing.assert_close(gradient.double(), expected, rtol=1e-4, atol=1e-6 * float(expected.abs().max()))
 
 
-@every_case
+@pytest.mark.parametrize(
+    "case", slow_except([case for case in CASES if case.name != MARCHED], CASES), ids=lambda case: case.name
+)
 def test_samples_do_not_see_each_other(case: Case) -> None:
     constraint, fields = case.build(1, 1, 1), case.fields()
     alone = torch.cat([constraint.residual(sample, GRID) for sample in fields.split(1)])
@@ -209,7 +219,14 @@ def test_projection_is_idempotent(case: Case) -> None:
     torch.testing.assert_close(constraint.project(once, GRID), once, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.name.startswith("mass")], ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case",
+    slow_except(
+        [case for case in CASES if case.name != "mass, inflow and bleaching"],
+        [case for case in CASES if case.name.startswith("mass")],
+    ),
+    ids=lambda case: case.name,
+)
 def test_projection_is_nearest(case: Case) -> None:
     """<x - Px, y - Px> <= 0 for all feasible y: pixels of Px in another order, and mixtures of these."""
     constraint, fields = case.build(1, 1, 1), case.fields()

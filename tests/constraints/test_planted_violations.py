@@ -37,6 +37,7 @@ SMALL = {"gray_scott": {"size": 32, "frames": 3}}
 
 full = pytest.param({"gray_scott": {}}, id="64", marks=pytest.mark.slow)
 sizes = pytest.mark.parametrize("size", [pytest.param(SMALL, id="small"), full])
+noises = pytest.mark.parametrize(("noise", "tolerance"), [(0.0, 0.02), pytest.param(0.05, 0.1, marks=pytest.mark.slow)])
 every_family = pytest.mark.parametrize("family", FAMILIES)
 
 
@@ -139,7 +140,9 @@ def test_planted_violations_are_told_from_truth(family: str, kind: str, size: di
     assert auroc(planted, part) >= 0.99, (np.median(planted), planted.min(), part.max())
 
 
-@pytest.mark.parametrize(("family", "shipped"), [("dye", "diffusion"), ("growth", "fisher_kpp")])
+@pytest.mark.parametrize(
+    ("family", "shipped"), [("dye", "diffusion"), pytest.param("growth", "fisher_kpp", marks=pytest.mark.slow)]
+)
 def test_shipped_configurations_tell_leaks_and_time_reversal(family: str, shipped: str) -> None:
     """With constants fitted to each video."""
     spec: Any = OmegaConf.to_container(OmegaConf.load(str(files("physgen.conf") / "constraint" / f"{shipped}.yaml")))
@@ -163,21 +166,21 @@ def recovered(constraint: ReactionDiffusion, clips: Clips, names: dict[str, str]
     return np.abs(found / np.array([[p[name] for p in clips.parameters] for name in names.values()]) - 1)
 
 
-@pytest.mark.parametrize(("noise", "tolerance"), [(0.0, 0.02), (0.05, 0.1)])
+@noises
 def test_diffusivity_of_dye(noise: float, tolerance: float) -> None:
     clips = dye.simulate(8, rng=np.random.default_rng(1))
     heat = ReactionDiffusion("diffusion", fitted=["D"], form="flow_map", order=4)
     assert recovered(heat, clips, {"D_c": "D"}, noise).max() < tolerance
 
 
-@pytest.mark.parametrize(("noise", "tolerance"), [(0.0, 0.02), (0.05, 0.1)])
+@noises
 def test_diffusivity_and_rate_of_growth(noise: float, tolerance: float) -> None:
     clips = growth.simulate(8, rng=np.random.default_rng(1))
     logistic = ReactionDiffusion("fisher_kpp", parameters={"K": 1.0}, fitted=["D", "r"], order=4)
     assert recovered(logistic, clips, {"D_u": "D", "r": "r"}, noise).max() < tolerance
 
 
-@pytest.mark.parametrize(("noise", "tolerance"), [(0.0, 0.02), (0.05, 0.1)])
+@noises
 @pytest.mark.parametrize("size", [32, pytest.param(64, marks=pytest.mark.slow)])
 def test_all_constants_of_gray_scott(size: int, noise: float, tolerance: float) -> None:
     batch, frames = (1, 13) if size == 32 else (4, 25)

@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 import scipy.special
 import torch
+from markers import slow_except
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -106,7 +107,7 @@ def test_gaussian_spreads_as_the_heat_kernel(space: int) -> None:
 
 
 @every_scheme
-@pytest.mark.parametrize("space", [(24,), (12, 10), (6, 5, 4)])
+@pytest.mark.parametrize("space", slow_except({(24,), (12, 10)}, [(24,), (12, 10), (6, 5, 4)]))
 def test_reactions_and_diffusion_together_in_fourth_order(scheme: str, space: tuple[int, ...]) -> None:
     u = spots(*space)
     flow = gray_scott(6.0, len(space), scheme=scheme)
@@ -182,7 +183,7 @@ def test_intervals_of_too_many_substeps_are_refused(
 
 
 @every_scheme
-@every_wall
+@pytest.mark.parametrize("boundary", slow_except({"dirichlet"}, WALLS))
 def test_gradient(scheme: str, boundary: str) -> None:
     flow = FlowMap(
         reaction_system("gray_scott"),
@@ -254,6 +255,7 @@ def held(frames: int, substeps: int) -> float:
     return memory.most / (2 * 256 * 8)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_frames_and_as_the_root_of_the_substeps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("physgen.dynamics.flow_map.CHUNK", 2 * 256)
     few, many = held(4, 9), held(12, 9)

@@ -79,6 +79,7 @@ def test_compiles_as_one_graph() -> None:
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.slow
 def test_import_loads_no_compiler() -> None:
     code = "import sys, physgen.ops.frame_mass; print(sorted({'numba', 'triton'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

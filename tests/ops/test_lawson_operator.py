@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from markers import slow_except
 from torch import Tensor
 
 from physgen.dynamics import flow_map
@@ -62,13 +63,14 @@ def test_segments_that_are_recomputed_give_the_same_derivative(monkeypatch: pyte
     assert torch.equal(*products)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("everything_compiled")
 def test_second_derivatives_are_exact() -> None:
     flow = gray_scott("periodic")
     assert torch.autograd.gradgradcheck(lambda u: flow(u, STEPS), frames(2, 3)[:1, :, :1].requires_grad_())
 
 
-@pytest.mark.parametrize("boundary", WALLS)
+@pytest.mark.parametrize("boundary", slow_except({"dirichlet"}, WALLS))
 def test_tangents_approach_differences_in_first_order_and_their_adjoint_is_exact(boundary: str) -> None:
     flow, first, errors = gray_scott(boundary), frames(6, 5)[:1, :, :1], []
     change, nudge = random(*first.shape, seed=2) - 0.5, 1e-6

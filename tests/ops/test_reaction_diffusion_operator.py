@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from markers import slow_except
 from random_systems import random_system
 from torch import Tensor
 
@@ -63,7 +64,7 @@ def test_numba_agrees_in_float64(shape: tuple[int, ...], boundary: str) -> None:
     assert relative(found, gradient) < 1e-13
 
 
-@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("name", slow_except({"gray_scott", "michaelis_menten"}, SYSTEMS))
 def test_numba_agrees_on_every_system_in_float32(name: str) -> None:
     system = reaction_system(name)
     values, grid = SYSTEMS[name].values, Grid((1.3, 0.7), 0.5, "no-flux")
@@ -75,6 +76,7 @@ def test_numba_agrees_on_every_system_in_float32(name: str) -> None:
     assert relative(found, gradient) < 4e-7
 
 
+@pytest.mark.slow
 @settings(max_examples=3, deadline=None)
 @given(st.integers(0, 10**6))
 def test_numba_agrees_on_random_systems(seed: int) -> None:

@@ -24,7 +24,7 @@ from physgen.grid import Grid
 from physgen.ops.phase_order import left_to_right, phase_order_nll
 from physgen.ops.reaction_diffusion import crank_nicolson_residual
 from physgen.stencil import WALLS
-from ptx.emit import HEIGHT, MASS, MIN_OSCILLATION, PHASE_ORDER, REACTION_DIFFUSION, WIDTH, Case
+from ptx.emit import GROUPS, HEIGHT, MASS, PHASE_ORDER, QUICK, REACTION_DIFFUSION, WIDTH, Case
 from ptx.errors import Fault, Refused
 from ptx.machine import launch
 from ptx.memory import GlobalMemory
@@ -75,6 +75,11 @@ def emit(folder: Path, group: str) -> Emitted:
 @pytest.fixture(scope="session")
 def emitted(tmp_path_factory: pytest.TempPathFactory) -> Emitted:
     return emit(tmp_path_factory.mktemp("ptx"), "quick")
+
+
+@pytest.fixture(scope="session")
+def emitted_slowly(tmp_path_factory: pytest.TempPathFactory) -> Emitted:
+    return emit(tmp_path_factory.mktemp("ptx"), "slow")
 
 
 def to_device(values: Tensor, dtype: str) -> NDArray:
@@ -183,18 +188,19 @@ def check_reaction_diffusion(case: Case, emitted: Emitted) -> None:
     assert run.stored == BYTES[case.dtype]
 
 
-@pytest.mark.parametrize("case", REACTION_DIFFUSION, ids=str)
+@pytest.mark.parametrize("case", QUICK, ids=str)
 def test_reaction_diffusion(case: Case, emitted: Emitted) -> None:
     check_reaction_diffusion(case, emitted)
 
 
 @pytest.mark.slow
-def test_reaction_diffusion_of_five_species(tmp_path: Path) -> None:
-    check_reaction_diffusion(MIN_OSCILLATION, emit(tmp_path, "slow"))
+@pytest.mark.parametrize("case", GROUPS["slow"], ids=str)
+def test_reaction_diffusion_of_other_systems(case: Case, emitted_slowly: Emitted) -> None:
+    check_reaction_diffusion(case, emitted_slowly)
 
 
 def test_every_shipped_system_is_executed_in_float32() -> None:
-    cases = [case for case in [*REACTION_DIFFUSION, MIN_OSCILLATION] if case.dtype == "fp32"]
+    cases = [case for case in REACTION_DIFFUSION if case.dtype == "fp32"]
     assert {case.system for case in cases} == set(SYSTEMS)
     assert min(Counter(case.boundary for case in cases)[wall] for wall in WALLS) >= 2
 

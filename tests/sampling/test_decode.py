@@ -9,6 +9,7 @@ from typing import Any
 import diffusers as d
 import pytest
 import torch
+from markers import slow_except
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -60,7 +61,7 @@ AUTOENCODERS: dict[str, tuple[Callable[[], Any], tuple[float, ...]]] = {
 }
 
 
-@pytest.fixture(params=AUTOENCODERS)
+@pytest.fixture
 def case(request: pytest.FixtureRequest) -> tuple[Any, tuple[float, ...]]:
     torch.manual_seed(0)
     make, tiling = AUTOENCODERS[request.param]
@@ -71,6 +72,7 @@ def plain(vae: Any, z: Tensor) -> Tensor:
     return vae.decode(z, return_dict=False)[0]
 
 
+@pytest.mark.parametrize("case", slow_except({"wan", "cogvideox"}, AUTOENCODERS), indirect=True)
 @pytest.mark.parametrize("tiled", [False, True])
 def test_values_and_gradients_are_those_of_diffusers(case: tuple[Any, tuple[float, ...]], tiled: bool) -> None:
     vae, tiling = case
@@ -93,6 +95,7 @@ def test_values_and_gradients_are_those_of_diffusers(case: tuple[Any, tuple[floa
     assert "forward" not in vae.decoder.__dict__
 
 
+@pytest.mark.parametrize("case", slow_except({"wan"}, AUTOENCODERS), indirect=True)
 def test_peak_is_several_times_lower(case: tuple[Any, tuple[float, ...]]) -> None:
     """At these sizes; the more frames, the more."""
     vae, _ = case

@@ -10,6 +10,7 @@ import jaxtyping
 import numpy as np
 import pytest
 import torch
+from markers import slow_except
 from scipy.optimize import curve_fit
 from scipy.special import lambertw
 from torch import Tensor
@@ -209,10 +210,9 @@ FITS: dict[str, tuple[Callable[[], Kinetics], Callable[[], Tensor], dict[str, fl
         {"exchange_left_right": 0.6, "volume_right": 3.0, "initial_right": 1.0},
     ),
 }
-fits = pytest.mark.parametrize("name", FITS)
 
 
-@fits
+@pytest.mark.parametrize("name", slow_except({"logistic", "Michaelis-Menten"}, FITS))
 def test_clean_parameters_are_recovered(name: str) -> None:
     build, means, expected = FITS[name]
     constraint, fields = build(), noisy(means(), 0, 0)
@@ -224,7 +224,7 @@ def test_clean_parameters_are_recovered(name: str) -> None:
     assert constraint.residual(fields, GRID).abs().max() < 1e-4
 
 
-@fits
+@pytest.mark.parametrize("name", slow_except({"exchange"}, FITS))
 def test_noisy_parameters_are_recovered_with_their_errors(name: str) -> None:
     """5 % noise on every mean: the middle of three fits is within a tenth, the errors are those seen."""
     build, means, expected = FITS[name]
@@ -244,6 +244,7 @@ def test_both_constants_of_an_enzyme_from_one_curve() -> None:
     assert estimate.identifiable == [True]
 
 
+@pytest.mark.slow
 def test_fixed_constants_where_the_rate_has_no_derivative() -> None:
     """The derivative of c^n in n at c = 0, and of sqrt(k) at k = 0, do not matter to a fit of another constant."""
     decaying = torch.exp(-0.7 * TIME)
@@ -299,7 +300,10 @@ VIOLATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 @pytest.mark.parametrize(
     ("violation", "start", "samples"),
-    [*((violation, 1.0, 40) for violation in VIOLATIONS), ("leak of a tenth", (0.0, 10.0), 8)],
+    [
+        *((violation, 1.0, 40) for violation in VIOLATIONS),
+        pytest.param("leak of a tenth", (0.0, 10.0), 8, marks=pytest.mark.slow),
+    ],
 )
 def test_violations_are_told_from_truth(violation: str, start: Any, samples: int) -> None:
     """Noisy videos of a pattern that decays: 10 % noise in each pixel, 1 % in each frame."""
@@ -317,6 +321,7 @@ def test_violations_are_told_from_truth(violation: str, start: Any, samples: int
     assert auroc(scores(means), scores(VIOLATIONS[violation](means))) >= 0.99
 
 
+@pytest.mark.slow
 def test_residual_has_no_dimension_and_samples_are_alone() -> None:
     generator = torch.Generator().manual_seed(0)
     fields = torch.rand(2, 1, 5, 2, 2, generator=generator, dtype=torch.float64)
@@ -387,6 +392,7 @@ def test_exchange_of_real_bacteria_after_bleaching_a_pole(shared: Path) -> None:
     assert (equal > 2 * residual).all()
 
 
+@pytest.mark.slow
 def test_exchange_of_single_bacteria(shared: Path) -> None:
     """One normalised half of a cell is noisy: the rate is known to a tenth to a quarter."""
     constraint = frap(1e6)
@@ -399,6 +405,7 @@ def test_exchange_of_single_bacteria(shared: Path) -> None:
     assert 0.1 < np.median(errors / rates) < 0.25
 
 
+@pytest.mark.slow
 def test_import_loads_no_solver() -> None:
     code = "import sys, physgen.constraints; print(sorted({'torchdiffeq', 'scipy', 'numba'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

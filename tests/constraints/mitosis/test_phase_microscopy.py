@@ -109,6 +109,7 @@ def test_mdck_divisions_after_the_hmm(divisions: list[tuple[list[int], int]]) ->
     assert np.median(offset) == 0
 
 
+@pytest.mark.slow
 def test_mdck_divisions_in_another_order_are_less_likely(divisions: list[tuple[list[int], int]]) -> None:
     losses = defaultdict(list)
     for named, _ in divisions:

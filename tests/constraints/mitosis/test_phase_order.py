@@ -99,7 +99,7 @@ def show(title: str, true: Tensor, false: dict[str, Tensor]) -> dict[str, float]
     return found
 
 
-@pytest.mark.parametrize(("noise", "least"), [(0.0, 0.99), (0.1, 0.9)])
+@pytest.mark.parametrize(("noise", "least"), [(0.0, 0.99), pytest.param(0.1, 0.9, marks=pytest.mark.slow)])
 def test_planted_violations_are_told_from_truth(videos: Videos, noise: float, least: float) -> None:
     constraint = PhaseOrder(durations=DURATIONS)
     true = losses(constraint, videos.true, noise)
@@ -110,6 +110,7 @@ def test_planted_violations_are_told_from_truth(videos: Videos, noise: float, le
     assert found["skipped"] >= least
 
 
+@pytest.mark.slow
 def test_order_alone_tells_reversed_and_swapped(videos: Videos) -> None:
     constraint = PhaseOrder()
     true = losses(constraint, videos.true)
@@ -131,6 +132,7 @@ def test_true_videos_satisfy(videos: Videos) -> None:
         assert np.abs(paths - truth).max() == 1
 
 
+@pytest.mark.slow
 def test_clock_runs_forward(videos: Videos) -> None:
     constraint = PhaseOrder(form="clock")
     true, false = losses(constraint, videos.true), losses(constraint, videos.true.flip(2))

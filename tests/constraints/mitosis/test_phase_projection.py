@@ -43,7 +43,10 @@ def test_true_videos_are_left_alone(true: Tensor) -> None:
         assert moved.max() < 3e-3
 
 
-@pytest.mark.parametrize(("corrupted", "cell"), [*((name, None) for name in CORRUPTED), ("frames", 1)])
+@pytest.mark.parametrize(
+    ("corrupted", "cell"),
+    [("frames", None), ("phases", None), pytest.param("reversed", None, marks=pytest.mark.slow), ("frames", 1)],
+)
 def test_corrupted_videos_become_feasible(true: Tensor, corrupted: str, cell: int | None) -> None:
     constraint = PhaseOrder(cell=cell)
     fields = true[:, :, CORRUPTED[corrupted]]

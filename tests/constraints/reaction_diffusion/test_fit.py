@@ -148,6 +148,7 @@ def excited() -> tuple[Tensor, dict[str, float], Grid]:
     return movie(flow, 2 * random(1, 2, 1, 4) - 1, 6, substeps=48), values, grid
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [{}, {"eps": 0.3}])
 def test_flow_map_finds_the_minimum_among_many(start: dict[str, float]) -> None:
     fields, values, grid = excited()
@@ -159,6 +160,7 @@ def test_flow_map_finds_the_minimum_among_many(start: dict[str, float]) -> None:
     assert fit.identifiable
 
 
+@pytest.mark.slow
 def test_constants_that_explain_nothing_are_not_identifiable() -> None:
     fields, values, grid = excited()
     constants = Constants(reaction_system("fitzhugh_nagumo"), {"v": 1.0, "w": 0.0}, values, {"eps": (0.01, 0.03)})
@@ -194,6 +196,7 @@ def test_fast_dynamics_are_not_noise(angle: float) -> None:
         torch.testing.assert_close(without_noise(fields, grid), fields)
 
 
+@pytest.mark.slow
 def test_fast_oscillator_is_fitted() -> None:
     system = ReactionSystem(["x", "y"], ["w"], ["-w*y", "w*x"])
     phase, angle = 2 * torch.pi * random(64), 2 * torch.arange(16, dtype=torch.float64)[:, None]

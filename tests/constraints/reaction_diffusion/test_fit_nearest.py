@@ -20,7 +20,7 @@ def law(family: str) -> ReactionDiffusion:
 
 
 @pytest.mark.parametrize("family", list(NAMES))
-@pytest.mark.parametrize(("noise", "tolerance"), [(0.0, 1e-3), (0.05, 0.1)])
+@pytest.mark.parametrize(("noise", "tolerance"), [(0.0, 1e-3), pytest.param(0.05, 0.1, marks=pytest.mark.slow)])
 def test_constants_are_found_through_noise(family: str, noise: float, tolerance: float) -> None:
     clips = {"dye": dye, "growth": growth}[family].simulate(3, rng=np.random.default_rng(5))
     generator = torch.Generator().manual_seed(0)
@@ -33,6 +33,7 @@ def test_constants_are_found_through_noise(family: str, noise: float, tolerance:
     assert found.identifiable == [True] * 3
 
 
+@pytest.mark.slow
 def test_projection_with_fitted_constants_is_no_further_than_with_any_of_a_grid() -> None:
     """Video of diffusion whose frames jitter in brightness, as generated ones do."""
     clips = dye.simulate(1, rng=np.random.default_rng(3))

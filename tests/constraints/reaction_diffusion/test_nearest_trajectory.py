@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 import torch
+from markers import slow_except
 from torch import Tensor
 
 from physgen.constraints import MassConservation
@@ -61,7 +62,9 @@ def distance(a: Tensor, b: Tensor) -> float:
 
 
 @every_form
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-6)])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, 1e-12), pytest.param(torch.float32, 1e-6, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(
     ("law", "grid", "space"),
     [
@@ -95,7 +98,7 @@ def test_projected_fields_satisfy_the_law(
 
 @every_form
 @pytest.mark.parametrize("law", [HEAT, FISHER, {**GRAY_SCOTT, "wall": {"u": 1.0, "v": 0.0}}])
-@pytest.mark.parametrize("boundary", WALLS)
+@pytest.mark.parametrize("boundary", slow_except({"no-flux"}, WALLS))
 def test_trajectories_stay_what_they_are(form: str, law: dict[str, Any], boundary: str) -> None:
     constraint, grid = ReactionDiffusion(**law, form=form), Grid((1.0, 1.0), 1.0, boundary)
     once = constraint.project(random(1, len(constraint.system.species), 4, 6, 5), grid)
@@ -137,7 +140,7 @@ def test_diffusion_against_linear_least_squares(form: str, boundary: str) -> Non
 
 
 @every_form
-@pytest.mark.parametrize(("law", "dt"), [(FISHER, 1.5), (GRAY_SCOTT, 4.0)])
+@pytest.mark.parametrize(("law", "dt"), [(FISHER, 1.5), pytest.param(GRAY_SCOTT, 4.0, marks=pytest.mark.slow)])
 def test_as_near_as_brute_force(form: str, law: dict[str, Any], dt: float) -> None:
     """A noisy trajectory of 6 cells."""
     constraint, grid = ReactionDiffusion(**law, form=form), Grid((1.0,), dt)

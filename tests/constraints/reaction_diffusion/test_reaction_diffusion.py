@@ -10,6 +10,7 @@ import jaxtyping
 import pytest
 import sympy as sp
 import torch
+from markers import slow_except
 from omegaconf import OmegaConf
 from torch import Tensor
 
@@ -167,7 +168,7 @@ def gray_scott(**changes: Any) -> ReactionDiffusion:
 
 @every_form
 @every_wall
-@every_order
+@pytest.mark.parametrize("order", slow_except({2}, [2, 4]))
 def test_gradient_of_residual_and_loss(form: str, boundary: str, order: int) -> None:
     constraint = gray_scott(form=form, order=order, wall={"u": 0.5, "v": 0.1})
     grid, fields = Grid((1.0, 2.0), 0.5, boundary), random(1, 2, 2, 3, 2).requires_grad_()
@@ -178,7 +179,7 @@ def test_gradient_of_residual_and_loss(form: str, boundary: str, order: int) -> 
 
 
 @every_form
-@pytest.mark.parametrize("space", [(4,), (2, 2, 2)])
+@pytest.mark.parametrize("space", slow_except({(4,)}, [(4,), (2, 2, 2)]))
 def test_gradient_on_lines_and_volumes(form: str, space: tuple[int, ...]) -> None:
     grid, fields = Grid((1.0,) * len(space), 0.5), random(1, 2, 2, *space).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: gray_scott(form=form).residual(x, grid), (fields,))
@@ -200,7 +201,7 @@ def test_gradient_is_the_adjoint_of_the_tangent(form: str) -> None:
 @every_form
 @every_order
 @pytest.mark.parametrize("scale", [None, 0.1])
-@pytest.mark.parametrize("fitted", [(), ("D_u", "F")])
+@pytest.mark.parametrize("fitted", slow_except([()], [(), ("D_u", "F")]))
 def test_loss_is_half_the_squared_norm_and_its_gradient_that_of_a_given_scale(
     form: str, order: int, scale: float | None, fitted: tuple[str, ...]
 ) -> None:

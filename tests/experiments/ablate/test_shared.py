@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tiny_world import SIZES, save_tiny_world
+from tiny_world import SIZES
 
 import physgen
 from physgen.experiments.cli.dispatch import main
@@ -21,11 +21,6 @@ from physgen.experiments.runs.manifest import read_manifest
 
 HOLD = "import sys, time; from pathlib import Path; from physgen.experiments.runs.locks import locked\n"
 HOLD += "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_world(tmp_path_factory.mktemp("tiny"))
 
 
 def command(tiny: Path, runs: Path, *arguments: str) -> list[str]:
@@ -57,6 +52,7 @@ def test_what_is_added_later_extends_the_sweep(tiny: Path, tmp_path: Path) -> No
     assert not (tmp_path / "sweep.json").exists()
 
 
+@pytest.mark.slow
 def test_an_option_that_was_not_varied_at_first(tiny: Path, tmp_path: Path) -> None:
     for arguments in ([], ["steps=2"], ["world.steps=2"]):
         assert main(command(tiny, tmp_path, *arguments)) == 0
@@ -72,6 +68,7 @@ def test_a_sweep_of_another_version_is_kept_aside(tiny: Path, tmp_path: Path) ->
     assert [one["run"] for one in read_manifest(tmp_path / "sweep.json")["runs"]] == list(finished(tmp_path))
 
 
+@pytest.mark.slow
 def test_two_drivers_share_the_work(tiny: Path, tmp_path: Path) -> None:
     folders = unfinished(tiny, tmp_path, 6)
     here, there = (command(tiny, tmp_path, f"seed={seeds}", "name=both") for seeds in ("range(5)", "range(1,6)"))
@@ -144,6 +141,7 @@ def test_prompts_with_commas(tiny: Path, tmp_path: Path) -> None:
     assert captions == {"green dye, spreading", "red dye"}
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_ends_the_sweep_quietly(tiny: Path, tmp_path: Path) -> None:
     arguments = [sys.executable, "-m", "physgen", *command(tiny, tmp_path, "seed=range(50)")]
     pipe = subprocess.PIPE

@@ -6,17 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny_world import SIZES, save_tiny_world
+from markers import slow_except
+from tiny_world import SIZES
 
 from physgen.experiments.ablate.sweep import Sweep
 from physgen.experiments.cli.dispatch import main
 
 EXPERIMENTS = sorted(path.stem for path in (Path(__file__).parents[3] / "conf" / "experiment").glob("*.yaml"))
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_world(tmp_path_factory.mktemp("tiny"))
 
 
 def ablate(tiny: Path, runs: Path, *arguments: str) -> int:
@@ -37,7 +33,9 @@ def cover(jobs: list[list[str]]) -> list[list[str]]:
     return chosen
 
 
-@pytest.mark.parametrize("experiment", [name for name in EXPERIMENTS if name != "tune"])
+@pytest.mark.parametrize(
+    "experiment", slow_except({"how_often", "wrong_constant"}, [name for name in EXPERIMENTS if name != "tune"])
+)
 def test_every_experiment_runs(tiny: Path, tmp_path: Path, experiment: str, monkeypatch: pytest.MonkeyPatch) -> None:
     everything = vars(Sweep)["jobs"].func
     monkeypatch.setattr(Sweep, "jobs", property(lambda self: cover(everything(self))))

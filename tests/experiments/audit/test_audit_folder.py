@@ -97,6 +97,7 @@ def test_a_clip_has_the_residual_that_it_has_alone(folder: Path, audited: Path, 
             assert found == pytest.approx(measured["constraints"]["mass"][name], rel=1e-12)
 
 
+@pytest.mark.slow
 def test_audit_that_was_killed_goes_on(folder: Path, audited: Path, tmp_path: Path) -> None:
     """The last clip is long: every other one is on disk before it is done."""
     long = tmp_path / "long.mp4"
@@ -158,6 +159,7 @@ def test_finished_audit_measures_only_what_changed(tmp_path: Path) -> None:
     assert len(records(out)) == 5
 
 
+@pytest.mark.slow
 def test_an_item_that_kills_its_process_is_the_only_one_lost() -> None:
     items = [int(signal.SIGKILL), 0, 0]
     results = list(in_parallel(Killer, items, processes=1))
@@ -172,6 +174,7 @@ class Killer:
         return True
 
 
+@pytest.mark.slow
 def test_one_constraint_that_fails_leaves_the_others(tmp_path: Path) -> None:
     folder, out = make_folder(tmp_path / "corpus", clips=1), tmp_path / "out"
     options = ["constraint=[mass,gray_scott]", "observable=intensity"]
@@ -180,6 +183,7 @@ def test_one_constraint_that_fails_leaves_the_others(tmp_path: Path) -> None:
     assert load(out / "skipped.json")[0]["reason"].startswith("gray_scott: ")
 
 
+@pytest.mark.slow
 def test_tiff_clips_and_given_levels(tmp_path: Path) -> None:
     video = torch.rand(3, 3, 8, 8, generator=torch.manual_seed(0))
     write_tiff(tmp_path / "a.tif", Video(video, spacing=(2.0, 2.0), dt=0.5))

@@ -15,7 +15,7 @@ import pytest
 import tifffile
 import torch
 from diffusers import EDMEulerScheduler
-from tiny_world import SIZES, save_tiny_world
+from tiny_world import SIZES
 
 from physgen.audit import audit
 from physgen.constraints import MassConservation
@@ -31,11 +31,6 @@ CONSTRAINTS, GUIDANCES = (
     for group in ("constraint", "guidance")
 )
 Run = Callable[..., int]
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_world(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture
@@ -183,8 +178,8 @@ def test_gradient_guidance_with_fitted_bleaching(sample: Run, tmp_path: Path) ->
     ("prompt", "constraint"),
     [
         ("green dye diffusing in water", "diffusion"),
-        ("two colonies of golden bacteria", "fisher_kpp"),
-        ("gray scott pattern of orange spots", "gray_scott"),
+        pytest.param("two colonies of golden bacteria", "fisher_kpp", marks=pytest.mark.slow),
+        pytest.param("gray scott pattern of orange spots", "gray_scott", marks=pytest.mark.slow),
         ("a cell divides by mitosis, blue chromosomes", "phase_order"),
         ("green dye diffusing in water", "continuity"),
         ("green dye diffusing in water", "kinetics"),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_world import SIZES, save_tiny_world
+from tiny_world import SIZES
 
 from physgen.experiments.cli.config import choice
 from physgen.experiments.cli.dispatch import main
@@ -71,11 +71,6 @@ hydra:
       guidance: none,gentle
 """,
 }
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_world(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture
@@ -148,6 +143,7 @@ def test_an_audit_of_a_folder_hands_the_users_law_to_its_processes(own: Path, tm
     assert json.loads(line)["constraints"]["decay"]["residual_rms"] > 0
 
 
+@pytest.mark.slow
 def test_a_sweep_of_the_users_experiment_in_processes_of_their_own(own: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     command = [sys.executable, "-m", "physgen", "ablate", "--config-dir", str(own), "-m", "experiment=decays"]

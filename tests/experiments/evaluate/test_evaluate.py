@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_world import save_tiny_world
 
 from physgen.errors import InvalidArgument
 from physgen.experiments import evaluate
@@ -21,9 +20,8 @@ FRAMES = 5
 
 
 @pytest.fixture(scope="module")
-def spec(tmp_path_factory: pytest.TempPathFactory) -> WorldSpec:
-    folder = save_tiny_world(tmp_path_factory.mktemp("world"))
-    return replace(world_spec("micro"), path=str(folder), num_frames=FRAMES, steps=2, guidance_scale=1.0)
+def spec(tiny: Path) -> WorldSpec:
+    return replace(world_spec("micro"), path=str(tiny), num_frames=FRAMES, steps=2, guidance_scale=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +52,7 @@ def config(suite: str, spec: WorldSpec, judge: str, out: Path, trained: str | No
     return evaluate.EvaluateConfig(suite, spec, 8, 0, 1, trained, judge, str(out))
 
 
+@pytest.mark.slow
 def test_quality_suite_resumes(spec: WorldSpec, judge: str, trained: str, tmp_path: Path):
     out = tmp_path / "quality"
     evaluate.run(config("quality", spec, judge, out, trained))

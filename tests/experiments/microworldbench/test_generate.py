@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from tiny_world import SIZES, save_tiny_world
+from tiny_world import SIZES
 
 from microworldbench.benchdata import small_benchmark
 from physgen.errors import InvalidArgument
@@ -33,11 +33,6 @@ TEXTS = (
     "green dye is injected",
 )
 Generate = Callable[..., int]
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_world(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture

@@ -67,6 +67,7 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen[bytes]) 
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_kill_and_resume_repeats_and_loses_nothing(folder: Folder) -> None:
     """Killed while the server holds its replies back, so that every call is either kept or was never answered."""
     path, total, before = folder(459), 459 * 3, 600
@@ -105,6 +106,7 @@ def test_kill_and_resume_repeats_and_loses_nothing(folder: Folder) -> None:
     assert metrics["tokens"] == {"prompt": 100 * total, "completion": 7 * total}
 
 
+@pytest.mark.slow
 def test_kills_at_any_moment_repeat_only_what_was_in_flight(folder: Folder) -> None:
     path, total, kills = folder(60), 180, (20, 90)
     with serving(lambda request, n: good(request)) as server:

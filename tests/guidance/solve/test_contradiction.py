@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from markers import slow_except
 from torch import Tensor
 
 from physgen.constraints import Equality, Inequality, MassConservation, ReactionDiffusion
@@ -40,7 +41,7 @@ def test_three_that_agree_in_pairs_are_named_together() -> None:
     assert caught.value.got == "one, two, sum"
 
 
-@pytest.mark.parametrize("cls", [Projection, X0Gradient, AugmentedLagrangian])
+@pytest.mark.parametrize("cls", slow_except({Projection, X0Gradient}, [Projection, X0Gradient, AugmentedLagrangian]))
 @pytest.mark.parametrize("decode", [None, lambda z: 0.5 + z / 4])
 def test_it_is_found_at_the_first_correction(cls: type[Projection], decode: Any, fields: Tensor) -> None:
     with pytest.raises(Contradiction, match="little, much"):
@@ -53,7 +54,13 @@ def test_constraints_that_are_not_projected_onto_may_contradict(fields: Tensor) 
 
 
 @pytest.mark.parametrize(
-    "laws", [[LITTLE, LITTLE], [LITTLE, MassConservation()], [HEAT, LITTLE], [LITTLE, Inequality(lambda x: x - 0.9)]]
+    "laws",
+    [
+        [LITTLE, LITTLE],
+        [HEAT, LITTLE],
+        [LITTLE, Inequality(lambda x: x - 0.9)],
+        pytest.param([LITTLE, MassConservation()], marks=pytest.mark.slow),
+    ],
 )
 def test_constraints_that_agree_are_left_alone(laws: list[MassConservation], fields: Tensor) -> None:
     named = {str(index): law for index, law in enumerate(laws)}

@@ -67,6 +67,7 @@ def test_a_step_holds_what_the_allocator_counts(side: int, graph: bool) -> None:
     assert predicted == pytest.approx(peak_bytes(work), rel=0.02)
 
 
+@pytest.mark.slow
 def test_a_decode_holds_what_the_allocator_counts_less_scratch() -> None:
     """oneDNN's convolutions take 20 to 40 MB of scratch here, whatever the size."""
     torch.manual_seed(0)
@@ -76,6 +77,7 @@ def test_a_decode_holds_what_the_allocator_counts_less_scratch() -> None:
     assert 0 < measured - predicted < 45 << 20
 
 
+@pytest.mark.slow
 def test_more_frames_are_extrapolated() -> None:
     """From 3 and 5 latent frames to 11."""
     vae = autoencoder("meta")
@@ -84,6 +86,7 @@ def test_more_frames_are_extrapolated() -> None:
     assert decoding(vae, (16, 11, 4, 4), graph=True).peak == pytest.approx(followed, rel=0.1)
 
 
+@pytest.mark.slow
 def test_tiles_are_extrapolated() -> None:
     vae = autoencoder("meta")
     vae.enable_tiling(64, 64, 48, 48)
