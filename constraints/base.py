@@ -44,6 +44,7 @@ class Constraint(ABC):
         fitted: names of the constants that are fitted to the fields at every call.
         holds: whether a guidance fits them once at each correction and holds them there, averaged over the run.
         noise_floor: norm of the residual that true data have, which guidance leaves alone.
+        tolerates: whether it holds where its residual is below a tolerance; else `satisfied` alone says so.
         projects: whether `project` makes fields satisfy it exactly.
         needs_constant_dt: whether it means nothing where frames are not one interval apart.
 
@@ -64,6 +65,7 @@ class Constraint(ABC):
     holds: ClassVar[bool] = False
     noise_floor: float = 0.0
     projects: ClassVar[bool] = False
+    tolerates: bool = True
     needs_constant_dt: bool = True
 
     @abstractmethod

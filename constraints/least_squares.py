@@ -221,7 +221,7 @@ def why_unmeasured(names: Sequence[str], one: Estimate) -> str | None:
     if math.isnan(one.explained):
         return "nothing moves by more than noise"
     if one.explained < ENOUGH:
-        return f"the law explains {max(one.explained, 0.0):.1%} of the motion"
+        return f"the law explains {100 * max(one.explained, 0.0):.1f} % of the motion"
     if one.chance > CHANCE:
         return "as much would be explained by chance"
     return None

@@ -45,8 +45,8 @@ class Measurement:
 
     Attributes:
         residual_rms, residual_max: dimensionless; an inequality counts only where it is violated.
-        tolerance: that `satisfied` is held against.
-        satisfied: whether `residual_max` is at most the tolerance, in a video that is not degenerate.
+        tolerance: that the residual is held against; None where none applies, see `Constraint.tolerates`.
+        satisfied: whether the law holds, in a video that is not degenerate.
         degenerate: why nothing can be said of the law: ``empty``, ``uniform``, ``frozen``, see
             `physgen.measure.degenerate`, or ``unexplained``: its own constants explain less than half of the motion.
         fit: the constraint's fitted constants.
@@ -55,7 +55,7 @@ class Measurement:
 
     residual_rms: float
     residual_max: float
-    tolerance: float
+    tolerance: float | None
     satisfied: bool
     degenerate: str | None = None
     fit: Fit = field(default_factory=Fit)
@@ -110,11 +110,15 @@ def measure(
     size = residual.clamp(min=0) if constraint.kind == "inequality" else residual.abs()
     largest, fit = size.max().item(), constraint.fit(fields, grid)
     why = nothing or unexplained(fit)
+    if constraint.tolerates:
+        held, limit = largest <= tolerance, tolerance
+    else:
+        held, limit = bool(constraint.satisfied(fields, grid, tolerance).all()), None
     return Measurement(
         residual_rms=size.square().mean().sqrt().item(),
         residual_max=largest,
-        tolerance=tolerance,
-        satisfied=largest <= tolerance and why is None,
+        tolerance=limit,
+        satisfied=held and why is None,
         degenerate=why,
         fit=fit,
         reading=constraint.describe(fields, grid),

@@ -103,6 +103,7 @@ class PhaseOrder(Constraint):
         self.chromatin, self.cell = chromatin, cell
         self.allowed = allowed([exceptions] if isinstance(exceptions, str) else exceptions)
         self.start, self.durations, self.form = start, dict(durations) if durations else None, form
+        self.tolerates = form != "hmm"
         self.noise_floor = NOISE_FLOOR if form == "hmm" else 0.0
 
     def residual(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B N"]:

@@ -18,6 +18,7 @@ from physgen.errors import InvalidArgument
 from physgen.experiments.audit.fields import Fields, check_pace, read_fields
 from physgen.experiments.audit.folder import audit_folder
 from physgen.experiments.audit.instrument import check_options, selection
+from physgen.experiments.audit.words import say
 from physgen.experiments.cli.schema import AuditConfig
 from physgen.experiments.cli.target import build
 from physgen.experiments.draw.rules import chosen
@@ -35,6 +36,7 @@ class Measured:
     path: Path
     read: Fields
     constraints: dict[str, Measurement]
+    words: dict[str, str]
     mass: dict[str, dict[str, Any]]
 
 
@@ -73,13 +75,15 @@ def measure_file(path: Path, config: AuditConfig, constraints: dict[str, Constra
     except InvalidArgument as error:
         raise InvalidArgument(f"{path}: {error.name}", error.got, error.allowed) from error
     nothing = degenerate(read.values, read.observable.least)[0]
+    found = {
+        name: measure(read.values, law, read.grid, tolerance=config.tolerance, nothing=nothing)
+        for name, law in constraints.items()
+    }
     return Measured(
         path,
         read,
-        {
-            name: measure(read.values, law, read.grid, tolerance=config.tolerance, nothing=nothing)
-            for name, law in constraints.items()
-        },
+        found,
+        {name: say(name, law, found[name], read.units) for name, law in constraints.items()},
         fields_mass(read.values, read.observable.species, read.grid, scale=read.counts, times=_times(read, config)),
     )
 
@@ -108,7 +112,6 @@ def quantities(item: Measured) -> list[tuple[str, str]]:
         result += [
             (f"{name} residual, rms", number(report.residual_rms)),
             (f"{name} residual, largest", number(report.residual_max)),
-            (f"{name} satisfied to {report.tolerance:g}", verdict(report)),
         ]
     for species, values in item.mass.items():
         result += [
@@ -116,14 +119,18 @@ def quantities(item: Measured) -> list[tuple[str, str]]:
             (f"{species}: drift, max |m(t) − m(0)| / m(0)", percent(values["drift"])),
             (f"{species}: change, m(T) / m(0) − 1", percent(values["change"])),
             (f"{species}: sd about the fitted exponential", percent(values["detrended_sd"])),
-            (f"{species}: bleaching rate", number(values["bleaching_rate"], f"1/{time}")),
+            (f"{species}: bleaching rate", rate(values["bleaching_rate"], time)),
         ]
     return result
 
 
-def verdict(report: Measurement) -> str:
-    """Whether a law holds, and why not where nothing can be said."""
-    return "yes" if report.satisfied else f"no: {report.degenerate}" if report.degenerate else "no"
+def rate(value: float | None, time: str) -> str:
+    """A rate of bleaching; mass that grows does not bleach.
+
+    >>> rate(-0.1, "s"), rate(0.02, "s")
+    ('none', '0.02 1/s')
+    """
+    return "none" if value is not None and value <= 0 else number(value, f"1/{time}")
 
 
 def compared(columns: list[dict[str, str]]) -> list[list[str]]:
@@ -138,9 +145,10 @@ def compared(columns: list[dict[str, str]]) -> list[list[str]]:
 
 def print_table(console: Console, item: Measured) -> None:
     """Print one file's numbers."""
-    table = RichTable(
-        title=str(item.path), title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False
-    )
+    console.print(str(item.path), style="bold", markup=False)
+    for name, words in item.words.items():
+        console.print(f"{name}: {words}", markup=False)
+    table = RichTable(box=None, show_header=False, pad_edge=False)
     table.add_column()
     table.add_column(justify="right")
     for name, text in quantities(item):
@@ -166,7 +174,9 @@ def write(out: Path, config: AuditConfig, measured: list[Measured]) -> None:
                     "units": m.read.units,
                     "scale": m.read.scale,
                     "notes": m.read.notes,
-                    "constraints": {name: report.as_json() for name, report in m.constraints.items()},
+                    "constraints": {
+                        name: {"verdict": m.words[name], **report.as_json()} for name, report in m.constraints.items()
+                    },
                     "mass": m.mass,
                 }
                 for m in measured
@@ -193,11 +203,7 @@ def make_page(config: AuditConfig, measured: list[Measured], settings: str) -> P
         title="physgen audit",
         subtitle=", ".join(item.path.name for item in measured),
         notes=[f"{item.path.name}: {note}" for item in measured for note in item.read.notes],
-        figures=[
-            (f"{name} residual rms, {item.path.name}", number(report.residual_rms))
-            for item in measured
-            for name, report in item.constraints.items()
-        ],
+        figures=[(f"{name}, {item.path.name}", words) for item in measured for name, words in item.words.items()],
         films=[
             Film(
                 m.path.name,
@@ -208,6 +214,8 @@ def make_page(config: AuditConfig, measured: list[Measured], settings: str) -> P
             for m in measured
         ],
         charts=charts,
-        table=Table(["", *(item.path.name for item in measured)], compared([dict(quantities(m)) for m in measured])),
+        table=Table(
+            ["", *(item.path.name for item in measured)], compared([m.words | dict(quantities(m)) for m in measured])
+        ),
         config=settings,
     )
