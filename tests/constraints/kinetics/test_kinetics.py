@@ -459,10 +459,6 @@ FIXED = {"k": 0.7}
         (lambda: Kinetics(DECAY, FIXED).residual(FIELDS / 0, GRID), "fields='NaN or Inf': allowed: finite values"),
         (lambda: Kinetics(DECAY, FIXED).residual(FIELDS, None), "grid=None: allowed: a Grid"),
         (lambda: Kinetics(DECAY, FIXED).residual(FIELDS, Grid((1, 1), 1, "open")), "boundary='open': allowed: no-flux"),
-        (
-            lambda: Kinetics(ReactionSystem(["u"], [], ["u**2"]), None, {"u": 1.0}).residual(FIELDS, Grid((1, 1), 2)),
-            "parameters={'u': 1.0}: allowed: values at which 5000 steps of dopri5 are enough",
-        ),
     ],
 )
 def test_refuses(monkeypatch: pytest.MonkeyPatch, call: Callable[[], object], message: str) -> None:
