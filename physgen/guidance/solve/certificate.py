@@ -63,8 +63,8 @@ class Certificate:
         rounding, rounding_max: RMS and largest change of the residual when nothing but rounding happens to the exact
             fields.
         tolerance: the larger of 1e-6 and 4 `rounding_max`.
-        satisfied: whether every sample holds it, in the constraint's own sense, is not degenerate, and moves by so much
-            more than rounding that the tolerance is at most `LOOSEST`.
+        satisfied: whether every sample holds it, in the constraint's own sense, is not degenerate, and, of physical fields,
+            moves by so much more than rounding that the tolerance is at most `LOOSEST`.
         degenerate: why the first degenerate sample is one, see `physgen.audit.Measurement`.
         fit: its fitted constants, of each finite sample (those of the delivered fields where none were held).
         reading: what else it reads off the delivered fields, see `Constraint.describe`.
@@ -129,7 +129,7 @@ def certify(
             rounding=rms(change),
             rounding_max=_largest(change),
             tolerance=tolerance,
-            satisfied=held and len(usable) == len(pairs) and why is None and tolerance <= LOOSEST,
+            satisfied=held and len(usable) == len(pairs) and why is None and (least is None or tolerance <= LOOSEST),
             degenerate=why,
             fit=fit,
             reading=_concatenated([p.constraints[name].describe(x, p.grid) for p, x in usable]),

@@ -19,7 +19,7 @@ from physgen.constraints.fit import Fit
 from physgen.constraints.kinetics.compartments import LONG, Compartments
 from physgen.constraints.kinetics.constraint import FLOOR, Kinetics
 from physgen.equations.reaction_system import ReactionSystem
-from physgen.errors import InvalidArgument
+from physgen.errors import InvalidArgument, NoSolution
 from physgen.grid import Grid
 
 FRAMES = 25
@@ -465,3 +465,9 @@ def test_refuses(monkeypatch: pytest.MonkeyPatch, call: Callable[[], object], me
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(InvalidArgument, match=re.escape(message)):
         call()
+
+
+def test_concentrations_that_blow_up_have_no_solution() -> None:
+    law = Kinetics(ReactionSystem(["u"], [], ["u**2"]), None, {"u": 1.0})
+    with pytest.raises(NoSolution, match=r"not solved at \{'u': 1.0\}; needed: values at which 5000 steps"):
+        law.residual(FIELDS, Grid((1, 1), 2))
