@@ -20,3 +20,11 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"{folder} is not there: set PHYSGEN_SHARED")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny world on disk, which no test writes into."""
+    from tiny_world import save_tiny_world
+
+    return save_tiny_world(tmp_path_factory.mktemp("world") / "pipe")

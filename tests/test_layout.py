@@ -99,12 +99,14 @@ def test_every_import_is_declared() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert names == source_files()
 
 
+@pytest.mark.slow
 def test_sdist_has_no_part_of_the_tests(distributions: Path) -> None:
     with tarfile.open(distributions / f"physgen-{physgen.__version__}.tar.gz") as archive:
         assert not [name for name in archive.getnames() if "/tests/" in name]

@@ -21,6 +21,7 @@ def concentrations(system: ReactionSystem, *space: int) -> Tensor:
     return torch.rand(2, len(system.species), *space, generator=generator, dtype=torch.float64)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10**6))
 def test_products_of_random_systems_are_those_of_autograd(seed: int) -> None:

@@ -79,6 +79,7 @@ def mass_left(read: Callable[[Tensor], Tensor], grid: Grid, before: Tensor, afte
         return problem.violations(read(after))["mass"] / problem.violations(read(before))["mass"]
 
 
+@pytest.mark.slow
 def test_the_autoencoder_improves_the_truth_and_a_linear_probe_itself(world: World, drawn: Tensor) -> None:
     observable, grid = world.observable(PROMPT), world.grid(PROMPT)
     exact, probe = Decoder(world.pipe.vae, observable), linear_probe(world, observable)

@@ -1,8 +1,6 @@
 """The Triton kernel of the mass operator on Triton's interpreter; as a script, what runs there."""
 
 import itertools
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,12 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from interpreter import interpret
+
 from physgen.ops.frame_mass import LANES, STEPS, mass
 
 BLOCK = STEPS * LANES
 SHAPES = [(1, 1, 1, 1), (2, 3, 2, 5), (1, 2, 3, 7, 11), (1, 1, 2, 97, 101), (1, 2, 1, 4, 16, 128), (1, 1, 3, BLOCK + 1)]
 DTYPES = [torch.float32, torch.bfloat16, torch.float64]
 
+CASES = list(itertools.product(SHAPES, DTYPES))
 Result = tuple[Tensor, Tensor, Tensor, bool]
 
 
@@ -24,9 +26,9 @@ def fields(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     return (torch.randn(shape, generator=generator, dtype=torch.float64) + 0.5).to(dtype)
 
 
-def interpret() -> list[Result]:
+def run() -> list[Result]:
     results = []
-    for shape, dtype in itertools.product(SHAPES, DTYPES):
+    for shape, dtype in CASES:
         values = fields(shape, dtype).requires_grad_()
         signed, absolute = mass(values, "triton")
         (gradient,) = torch.autograd.grad(signed.square().sum() / 2, values)
@@ -35,21 +37,10 @@ def interpret() -> list[Result]:
     return results
 
 
-@pytest.fixture(scope="module")
-def interpreted(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[tuple[int, ...], torch.dtype], Result]:
-    """Every case, in one other process: Triton reads the variable when it is imported."""
-    pytest.importorskip("triton")
-    out = tmp_path_factory.mktemp("mass") / "results.pt"
-    subprocess.run([sys.executable, __file__, str(out)], check=True, env=os.environ | {"TRITON_INTERPRET": "1"})
-    return dict(zip(itertools.product(SHAPES, DTYPES), torch.load(out), strict=True))
-
-
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_interpreted_kernel_agrees_with_float64(
-    interpreted: dict[tuple[tuple[int, ...], torch.dtype], Result], shape: tuple[int, ...], dtype: torch.dtype
-) -> None:
-    signed, absolute, gradient, repeats = interpreted[shape, dtype]
+def test_interpreted_kernel_agrees_with_float64(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    signed, absolute, gradient, repeats = interpret(__file__, "all")[CASES.index((shape, dtype))]
     exact = fields(shape, dtype).double().flatten(3)
     size = exact.abs().sum(-1)
     tolerance = 1e-14 if dtype == torch.float64 else 1e-7
@@ -63,4 +54,4 @@ def test_interpreted_kernel_agrees_with_float64(
 
 
 if __name__ == "__main__":
-    torch.save(interpret(), Path(sys.argv[1]))
+    torch.save(run(), sys.argv[1])

@@ -1,11 +1,7 @@
 """The Triton kernel on Triton's interpreter against the float64 reference; as a script, what runs there."""
 
 import itertools
-import os
-import subprocess
 import sys
-from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +10,7 @@ import torch
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from interpreter import interpret
 from markers import slow_except
 from random_systems import random_system
 
@@ -68,29 +65,12 @@ def loss_and_gradient(u: Tensor, backend: str, arguments: dict[str, Any]) -> tup
     return loss.detach(), gradient
 
 
-@pytest.fixture(scope="module")
-def interpreted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[Case, tuple[Tensor, Tensor]]]:
-    """Every case of a group, in one other process: Triton reads the variable when it is imported."""
-    pytest.importorskip("triton")
-    folder = tmp_path_factory.mktemp("reaction_diffusion")
-
-    @cache
-    def results(group: str) -> dict[Case, tuple[Tensor, Tensor]]:
-        out = folder / f"{group}.pt"
-        command = [sys.executable, __file__, str(out), group]
-        subprocess.run(command, check=True, env=os.environ | {"TRITON_INTERPRET": "1"})
-        return dict(zip(GROUPS[group], torch.load(out), strict=True))
-
-    return results
-
-
 @pytest.mark.parametrize("case", slow_except(QUICK, CASES), ids=lambda case: "-".join(map(str, case)))
-def test_interpreted_kernel_agrees_with_float64(
-    interpreted: Callable[[str], dict[Case, tuple[Tensor, Tensor]]], case: Case
-) -> None:
+def test_interpreted_kernel_agrees_with_float64(case: Case) -> None:
     u, arguments = problem(case)
     expected, exact = loss_and_gradient(u.double(), "reference", arguments)
-    loss, gradient = interpreted("quick" if case in QUICK else "slow")[case]
+    group = "quick" if case in QUICK else "slow"
+    loss, gradient = interpret(__file__, group)[GROUPS[group].index(case)]
     rounding = 2**-8 if u.dtype == torch.bfloat16 else 4e-7
     assert gradient.dtype == u.dtype
     assert float((loss - expected).norm() / expected.norm()) < 4e-7

@@ -257,6 +257,7 @@ def test_fixed_constants_where_the_rate_has_no_derivative() -> None:
         assert estimate.identifiable == [True]
 
 
+@pytest.mark.slow
 def test_constants_that_the_data_do_not_tell_apart_are_reported() -> None:
     """Far from saturation only Vmax/Km counts; without exchange over equal halves, no volume does."""
     scarce = torch.exp(-0.8 * TIME)

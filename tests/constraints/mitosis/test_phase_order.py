@@ -120,6 +120,7 @@ def test_order_alone_tells_reversed_and_swapped(videos: Videos) -> None:
     assert found["skipped"] >= 0.9
 
 
+@pytest.mark.slow
 def test_true_videos_satisfy(videos: Videos) -> None:
     for constraint in (PhaseOrder(), PhaseOrder(cell=1)):
         loss = losses(constraint, videos.true[:32])

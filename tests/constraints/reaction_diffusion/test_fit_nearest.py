@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from markers import slow_except
 
 from physgen.constraints import ReactionDiffusion
 from physgen.constraints.reaction_diffusion.fit_heat import fit_heat
@@ -19,7 +20,7 @@ def law(family: str) -> ReactionDiffusion:
     return ReactionDiffusion("fisher_kpp", parameters={"K": 1.0}, fitted=["D", "r"], form="flow_map", order=4)
 
 
-@pytest.mark.parametrize("family", list(NAMES))
+@pytest.mark.parametrize("family", slow_except({"dye"}, NAMES))
 @pytest.mark.parametrize(("noise", "tolerance"), [(0.0, 1e-3), pytest.param(0.05, 0.1, marks=pytest.mark.slow)])
 def test_constants_are_found_through_noise(family: str, noise: float, tolerance: float) -> None:
     clips = {"dye": dye, "growth": growth}[family].simulate(3, rng=np.random.default_rng(5))

@@ -147,6 +147,7 @@ def is_running(pid: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_finished_audit_measures_only_what_changed(tmp_path: Path) -> None:
     folder, out = make_folder(tmp_path / "corpus", clips=4), tmp_path / "out"
     (folder / "videos" / "3.mp4").rename(tmp_path / "3.mp4")

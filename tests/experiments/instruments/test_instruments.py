@@ -124,6 +124,7 @@ def test_an_attribute_that_was_not_asked_for_is_seen(domain: str, name: str, wro
         assert examine(filed(video.transpose(0, 1)), Subject(subject.family, subject.kind, asked))[name].p_value < ALPHA
 
 
+@pytest.mark.slow
 def test_another_family_is_not_recognised() -> None:
     _, video = scene("dye.frap")[0]
     for domain in ("growth.wound", "blood.flow"):

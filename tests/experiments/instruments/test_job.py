@@ -67,6 +67,7 @@ def test_a_proof_of_one_scene(world: World, tmp_path: Path) -> None:
     assert [len(table.rows) > 5 for table in tables(found)] == [True, True]
 
 
+@pytest.mark.slow
 def test_arms_are_drawn_once_and_scored(world: World, tmp_path: Path) -> None:
     every = {task.task: task for task in read_tasks(named_tasks("micro")[0])}
     tasks = [next(task for text, task in every.items() if word in text) for word in ("bleached", "capillary")]

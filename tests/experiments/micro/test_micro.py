@@ -52,6 +52,7 @@ def test_every_law_has_a_case_that_its_simulator_obeys() -> None:
         assert bool(satisfied) if law == "phase_order" else residual < 0.01, (law, float(residual))
 
 
+@pytest.mark.slow
 def test_tables_of_many_prompts_are_written(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     records = [

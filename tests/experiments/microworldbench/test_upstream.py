@@ -136,6 +136,7 @@ def test_upstream_is_the_oracle_or_raises_where_it_crashes(results: list[Any]) -
         assert figures(results) == expected
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.lists(sound, min_size=1, max_size=8), rubric_files())
 def test_upstream_is_the_oracle_for_any_rubrics(results: list[Any], rubrics: list[dict[str, Any]]) -> None:

@@ -37,10 +37,12 @@ def results(paper: Path) -> dict[str, Any]:
     return dict(json.loads((paper / "build" / "results.json").read_text(encoding="utf-8")))
 
 
+@pytest.mark.slow
 def test_the_pdf_is_built_from_committed_results(paper: Path) -> None:
     assert (paper / "build" / "paper.pdf").read_bytes().startswith(b"%PDF")
 
 
+@pytest.mark.slow
 def test_every_figure_is_in_the_manuscript_and_has_a_caption(paper: Path, results: dict[str, Any]) -> None:
     text = (paper / "main.typ").read_text(encoding="utf-8")
     for name, one in results["figures"].items():
@@ -50,6 +52,7 @@ def test_every_figure_is_in_the_manuscript_and_has_a_caption(paper: Path, result
         assert one["rows"] or (paper / "build" / f"{name}.svg").read_text().startswith("<?xml")
 
 
+@pytest.mark.slow
 def test_every_number_says_what_it_was_computed_from(results: dict[str, Any]) -> None:
     planned = {
         one["run"]
@@ -69,6 +72,7 @@ def test_no_number_is_typed() -> None:
     assert re.findall(r".{0,20}\d.{0,20}", NAMES.sub("", prose)) == []
 
 
+@pytest.mark.slow
 def test_a_missing_run_stops_the_paper(paper: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     copy = tmp_path / "paper"
     shutil.copytree(paper, copy, ignore=shutil.ignore_patterns("build"))
@@ -84,15 +88,21 @@ def test_a_missing_run_stops_the_paper(paper: Path, tmp_path: Path, capsys: pyte
     assert not (copy / "build" / "paper.pdf").exists()
 
 
-def test_one_figure_alone(paper: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_figure_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
-    assert main(["figures", "only=[steps]", f"paper={paper}", f"out={out}"]) == 0
+    assert main(["figures", "only=[steps]", f"paper={PAPER}", f"out={out}"]) == 0
     assert sorted(path.name for path in out.iterdir()) == ["results.json", "steps.svg"]
-    assert (out / "steps.svg").read_bytes() == (paper / "build" / "steps.svg").read_bytes()
-    assert main(["figures", "only=[stpes]", f"paper={paper}"]) == 2
+    assert main(["figures", "only=[stpes]", f"paper={PAPER}"]) == 2
     assert "did you mean 'steps'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_one_figure_alone_is_that_of_the_paper(paper: Path, tmp_path: Path) -> None:
+    assert main(["figures", "only=[steps]", f"paper={paper}", f"out={tmp_path}"]) == 0
+    assert (tmp_path / "steps.svg").read_bytes() == (paper / "build" / "steps.svg").read_bytes()
+
+
+@pytest.mark.slow
 def test_a_manuscript_that_asks_for_an_unknown_number_is_refused(paper: Path, tmp_path: Path) -> None:
     copy = tmp_path / "paper"
     shutil.copytree(paper, copy)
@@ -101,8 +111,8 @@ def test_a_manuscript_that_asks_for_an_unknown_number_is_refused(paper: Path, tm
         typeset(copy)
 
 
-def test_unknown_functions_and_keys_are_refused(paper: Path, tmp_path: Path) -> None:
-    text = (paper / "figures.yaml").read_text(encoding="utf-8")
+def test_unknown_functions_and_keys_are_refused(tmp_path: Path) -> None:
+    text = (PAPER / "figures.yaml").read_text(encoding="utf-8")
     for old, new, word in (
         ("figure_steps", "figure_setps", "figure_steps"),
         ("caption:", "capton:", "missing.*caption"),

@@ -153,6 +153,7 @@ def test_killing_the_driver_kills_the_workers_and_the_run_resumes(tmp_path: Path
     assert torch.load(checkpoint, weights_only=True)["step"] == 150
 
 
+@pytest.mark.slow
 def test_smaller_models_are_worlds(tmp_path: Path) -> None:
     folder = sizes.train("xs", tmp_path, clips=20, steps=2)
     world = load_world("micro", str(folder))

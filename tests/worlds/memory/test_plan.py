@@ -122,6 +122,7 @@ def test_offloading_needs_less_and_the_error_says_which(folder: Path) -> None:
     assert require_fit(planner, peaks["none"] + RESERVE, "memory").offload == "none"
 
 
+@pytest.mark.slow
 def test_differentiating_the_network_needs_more(folder: Path) -> None:
     spec = replace(world_spec("wan2.1-t2v-1.3b", str(folder)), **SMALL)
     observable, mass = spec.observable(PROMPT), [MassConservation()]
@@ -130,6 +131,7 @@ def test_differentiating_the_network_needs_more(folder: Path) -> None:
     assert {plan.offload for plan in network.alternatives(1 << 40)} == {"none", "sequential"}
 
 
+@pytest.mark.slow
 def test_what_cannot_fit_is_refused_before_anything_is_loaded(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
