@@ -63,8 +63,8 @@ class Certificate:
         rounding, rounding_max: RMS and largest change of the residual when nothing but rounding happens to the exact
             fields.
         tolerance: the larger of 1e-6 and 4 `rounding_max`.
-        satisfied: whether every sample holds it, in the constraint's own sense, is not degenerate, and, of physical fields,
-            moves by so much more than rounding that the tolerance is at most `LOOSEST`.
+        satisfied: whether every sample holds it, in the constraint's own sense, is not degenerate, and, of physical
+            fields, moves by so much more than rounding that the tolerance is at most `LOOSEST`.
         degenerate: why the first degenerate sample is one, see `physgen.audit.Measurement`.
         fit: its fitted constants, of each finite sample (those of the delivered fields where none were held).
         reading: what else it reads off the delivered fields, see `Constraint.describe`.
