@@ -16,6 +16,7 @@ from physgen.guidance import Guidance, GuidanceLog
 from physgen.observables import Observable
 from physgen.sampling.decoding.decoder import Decoder, recomputed
 from physgen.sampling.network import Recorder, recorded, require_resident
+from physgen.sampling.ordinary import make_ordinary
 from physgen.sampling.predictions import require_supported
 from physgen.sampling.session import Session, guided_scheduler, projecting_processor
 from physgen.sampling.species import require_species
@@ -75,7 +76,7 @@ def guide(
             guidance that needs more than one pass per step, new noise in a scheduler with a history, constraints on
             species that the observable does not read, a guidance `through_network` of a transformer that is offloaded
             as a whole or by groups of layers. In use: see `Decoder`, `Recorder` and `Guidance.correction`.
-        ModelFailure: in use, a model that predicts NaN for every sample.
+        ModelFailure: in use, a model that predicts NaN for every sample, or a scheduler that makes them NaN.
 
     Source: flow matching, Lipman et al., arXiv:2210.02747; p and q: `prediction`.
 
@@ -96,6 +97,8 @@ def guide(
     scheduler_class = unguided_class(scheduler)
     require_supported(scheduler)
     _require_one_pass(guidance, scheduler)
+    for thing in (observable, *guidance.constraints.values()):
+        make_ordinary(thing)
     decode = None
     if observable is not None:
         require_species(guidance.constraints.values(), observable, grid)
@@ -106,6 +109,7 @@ def guide(
     projects = guidance.terminal and observable is not None
     with ExitStack() as stack:
         if decode is not None:
+            make_ordinary(decode.vae)
             stack.enter_context(recomputed(decode.vae))
         if guidance.through_network:
             session.recorder = Recorder(session.wants_graph)
@@ -124,5 +128,7 @@ def guide(
             session.open = False
     if pipe.scheduler is not scheduler:
         warnings.warn("the scheduler was replaced inside guide(...): its steps were not guided", stacklevel=3)
+    elif not session.log.steps:
+        warnings.warn("no step was corrected inside guide(...): its window holds none of those that ran", stacklevel=3)
     if projects and session.log.steps and session.log.terminal is None:
         warnings.warn("no video was decoded inside guide(...): the terminal projection did not run", stacklevel=3)

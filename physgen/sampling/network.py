@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from physgen.errors import InvalidArgument
+from physgen.sampling.ordinary import make_ordinary, ordinary
 
 Pull = Callable[[Tensor], Tensor]
 
@@ -59,6 +60,7 @@ class Recorder:
         def recorded(*args: Any, **kwargs: Any) -> Any:
             if not self.wanted():
                 return forward(*args, **kwargs)
+            args, kwargs = ordinary(args), ordinary(kwargs)
             with torch.inference_mode(False), torch.enable_grad():
                 latents = (args[0] if args else kwargs.pop("hidden_states")).detach().clone().requires_grad_()
                 result = forward(latents, *args[1:], **kwargs)
@@ -150,6 +152,7 @@ def recorded(models: list[nn.Module], recorder: Recorder) -> Iterator[None]:
     """Record the models' calls inside; their parameters are not differentiated, which saves their activations."""
     with ExitStack() as stack:
         for model in models:
+            make_ordinary(model)
             stack.enter_context(_frozen(model))
             stack.enter_context(_patched(model, recorder))
         yield

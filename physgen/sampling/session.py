@@ -19,7 +19,7 @@ from physgen.guidance import Guidance, GuidanceLog, StepRecord, TerminalRecord
 from physgen.projected import project_video, terminal_record
 from physgen.sampling.decoding.decoder import Decoder
 from physgen.sampling.network import Recorder
-from physgen.sampling.predictions import Prediction, position, prediction
+from physgen.sampling.predictions import Prediction, first_step, position, prediction
 from physgen.sampling.swap import renamed_subclass
 from physgen.tensors import finite_samples, keep_finite, rms
 
@@ -37,6 +37,7 @@ class Session:
     log: GuidanceLog = field(default_factory=GuidanceLog)
     open: bool = True
     upcoming: tuple[int, int] | None = None
+    skipped: int = 0
 
     def begin(self) -> None:
         """A new schedule: the next step is the first of a run."""
@@ -51,11 +52,12 @@ class Session:
         call = inspect.signature(base.step).bind(scheduler, *args, **kwargs)
         sample, output, timestep = (call.arguments[name] for name in ("sample", "model_output", "timestep"))
         self._require_plain(call.arguments, sample, output)
-        number, total = position(scheduler, timestep)
-        if not bool(finite_samples(output).any()):
-            raise ModelFailure(f"model_output is NaN or infinite in every sample at step {number}")
         if self.upcoming is None:
             self.guidance.reset()
+            self.skipped = first_step(scheduler, timestep)
+        number, total = position(scheduler, timestep, self.skipped)
+        if not bool(finite_samples(output).any()):
+            raise ModelFailure(f"model_output is NaN or infinite in every sample at step {number}")
         self.upcoming = number + 1, total
         at = prediction(scheduler, timestep)
         active = at.q != 0 and at.b > 0 and self.guidance.active(number, total)
@@ -72,6 +74,8 @@ class Session:
             self.recorder.calls.clear()
         result = base.step(*call.args, **call.kwargs)
         latents = result[0] if isinstance(result, tuple) else result.prev_sample
+        if not bool(finite_samples(latents).any()):
+            raise ModelFailure(f"{base.__name__} made every sample NaN or infinite at step {number}")
         latents = self._project_latents(latents, sample.dtype) if terminal else latents.to(sample.dtype)
         if isinstance(result, tuple):
             return (latents, *result[1:])
