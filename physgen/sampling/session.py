@@ -181,13 +181,29 @@ def guided_scheduler(base: Any, session: Session) -> type:
 
 
 def projecting_processor(base: Any, session: Session) -> type:
-    """The class of a video processor that projects what it is given."""
+    """The class of a video processor, or of an image processor, that projects what it is given."""
+    if hasattr(base, "postprocess_video"):
+        return renamed_subclass(base, session, postprocess_video=_projecting(base.postprocess_video, session))
+    return renamed_subclass(base, session, postprocess=_projecting(base.postprocess, session))
 
-    @functools.wraps(base.postprocess_video)
-    def postprocess_video(self: Any, video: Tensor, output_type: str = "np", **kwargs: Any) -> Any:
-        if session.open:
-            video = session.project(video)
-            kwargs["do_denormalize"] = [False] * video.shape[2]
-        return base.postprocess_video(self, video, output_type, **kwargs)
 
-    return renamed_subclass(base, session, postprocess_video=postprocess_video)
+def _projecting(postprocess: Any, session: Session) -> Any:
+    @functools.wraps(postprocess)
+    def projecting(*args: Any, **kwargs: Any) -> Any:
+        call = inspect.signature(postprocess).bind(*args, **kwargs)
+        call.apply_defaults()
+        name = "video" if "video" in call.arguments else "image"
+        if not session.open or call.arguments["output_type"] == "latent":
+            return postprocess(*args, **kwargs)
+        decoded = call.arguments[name]
+        images = decoded.ndim == 4
+        projected = session.project(decoded.unsqueeze(2) if images else decoded)
+        call.arguments[name] = projected.squeeze(2) if images else projected
+        plain = [False] * (len(decoded) if images else decoded.shape[2])
+        if images:
+            call.arguments["do_denormalize"] = plain
+        else:
+            call.arguments["kwargs"] = {**call.arguments["kwargs"], "do_denormalize": plain}
+        return postprocess(*call.args, **call.kwargs)
+
+    return projecting
