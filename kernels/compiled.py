@@ -24,10 +24,11 @@ def njit(**options: Any) -> Callable[[Any], Any]:
         try:
             return numba.njit(cache=True, **options)(function)
         except RuntimeError:  # "no locator available"
-            before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(cache_directory())
+            config: Any = numba.config
+            before, config.CACHE_DIR = config.CACHE_DIR, str(cache_directory())
             try:
                 return numba.njit(cache=True, **options)(function)
             finally:
-                numba.config.CACHE_DIR = before
+                config.CACHE_DIR = before
 
     return compiled

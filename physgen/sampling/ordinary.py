@@ -41,7 +41,8 @@ def _ordinary(value: Any) -> Any:
 def _copy_weights(model: nn.Module) -> None:
     copies: dict[int, Tensor] = {}  # of weights that two layers share, one
     for module in model.modules():
-        for weights in (module._parameters, module._buffers):
+        stores: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
+        for weights in stores:
             for name, weight in weights.items():
                 if weight is not None and weight.is_inference():
                     if id(weight) not in copies:
