@@ -8,6 +8,8 @@ from typing import no_type_check
 import numba
 import numpy as np
 
+from physgen.kernels.compiled import njit
+
 #: most samples side by side in vector registers
 LANES = 32
 #: smallest product of all scales for which nothing is lost
@@ -48,7 +50,7 @@ def exponential(x):
     return y1024 * y1024 * (x >= -700)
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+@njit(nogil=True, error_model="numpy", fastmath={"contract"})
 @no_type_check
 def forward_backward(evidence, nll, posterior, log_initial, first, source, log_weight):
     """Fill -log Z ``[B]`` and posterior ``[B, T, K]`` of evidence ``[B, T, K]``, computed in float64.
@@ -140,7 +142,7 @@ def forward_backward(evidence, nll, posterior, log_initial, first, source, log_w
                 nll[sample] = in_logarithms(evidence[sample], posterior[sample], log_initial, first, source, log_weight)
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True)
 @no_type_check
 def in_logarithms(evidence, posterior, log_initial, first, source, log_weight):
     """Return -log Z of one sample ``[T, K]``, whatever its evidence, and fill its posterior.

@@ -12,12 +12,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.errors import InvalidArgument
+from physgen.errors import InvalidArgument, ModelFailure
 from physgen.grid import Grid
 from physgen.guidance import BestOfN, Guidance, GuidanceLog
 from physgen.observables import Observable
 from physgen.projected import project_video
 from physgen.sampling.diffusers import guide
+from physgen.tensors import finite_samples
 from physgen.worlds import Request, World
 
 #: without guidance; that video projected onto the laws; under guidance
@@ -87,6 +88,7 @@ def draw(
 
     Raises:
         InvalidArgument: an arm that there is not, no samples, and what the world and `guide` refuse.
+        ModelFailure: a video that is NaN or infinite.
 
     Source: the contract of this package.
 
@@ -135,6 +137,11 @@ def _timed(pipe: Any, work: Callable[[int], tuple[Tensor, GuidanceLog]], seeds: 
         began = time.perf_counter()
         drawn = [work(seed) for seed in seeds]
         seconds = time.perf_counter() - began
+    for seed, (video, _) in zip(seeds, drawn, strict=True):
+        if not bool(finite_samples(video).all()):
+            raise ModelFailure(
+                f"the video of seed {seed} is NaN or infinite: {type(pipe.scheduler).__name__} or the model"
+            )
     return Arm(torch.cat([video for video, _ in drawn]), seconds, len(calls), tuple(log for _, log in drawn))
 
 

@@ -92,7 +92,7 @@ def _numba(rows: Tensor) -> tuple[Tensor, Tensor]:
 
 @cache
 def _compiled() -> Callable[..., None]:
-    import numba
+    from physgen.kernels.compiled import njit
 
     def sums(rows, signed, absolute):  # type: ignore[no-untyped-def]
         for row in range(rows.shape[0]):
@@ -104,7 +104,7 @@ def _compiled() -> Callable[..., None]:
             signed[row] = total
             absolute[row] = size
 
-    return numba.njit(nogil=True, cache=True, fastmath={"reassoc", "nsz"})(inspect.unwrap(sums))
+    return njit(nogil=True, fastmath={"reassoc", "nsz"})(inspect.unwrap(sums))
 
 
 def _triton(rows: Tensor) -> tuple[Tensor, Tensor]:

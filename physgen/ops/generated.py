@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import hashlib
-import os
-import shutil
 import sys
 import tempfile
 from functools import cache, lru_cache
@@ -15,6 +12,7 @@ from types import ModuleType
 from typing import Any, Literal
 
 from physgen.equations.reaction_system import ReactionSystem
+from physgen.kernels.cache import cache_directory
 
 #: the loss and gradient in numba or Triton, and the steps of the flow map in numba
 Kernel = Literal["numba", "triton", "lawson"]
@@ -46,28 +44,6 @@ def _template(name: str) -> Any:
 
     text = files("physgen.kernels").joinpath(name).read_text(encoding="utf-8")
     return Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(text)
-
-
-@cache
-def cache_directory() -> Path:
-    """Folder of generated modules: ``$PHYSGEN_CACHE``, else ``physgen`` in the user's cache.
-
-    A folder that others own or may write, or that cannot be written, is not used but a temporary one: what lies in it
-    is run.
-    """
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(os.environ.get("PHYSGEN_CACHE") or Path(home) / "physgen")
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
-            status = folder.stat()
-            if status.st_uid == os.fstat(file.fileno()).st_uid and not status.st_mode & 0o022:
-                return folder
-    except OSError:
-        pass
-    temporary = tempfile.mkdtemp(prefix="physgen-")
-    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
-    return Path(temporary)
 
 
 def load_source(name: str, source: str) -> ModuleType:

@@ -15,7 +15,9 @@ from physgen.grid import Grid
 from physgen.guidance import Guidance, GuidanceLog
 from physgen.observables import Observable
 from physgen.sampling.decoding.decoder import Decoder, recomputed
-from physgen.sampling.network import Recorder, recorded, require_resident
+from physgen.sampling.decoding.layout import axes_of
+from physgen.sampling.network import Recorder, networks, recorded, require_resident
+from physgen.sampling.ordinary import make_ordinary
 from physgen.sampling.predictions import require_supported
 from physgen.sampling.session import Session, guided_scheduler, projecting_processor
 from physgen.sampling.species import require_species
@@ -62,11 +64,12 @@ def guide(
     with p and q of the scheduler's own step (flow matching: 1 and -sigma, so that v* = (x_t - x0*) / sigma), whatever
     the model predicts and however often the scheduler calls it; the guidance sees x_t = (1 - sigma) x0 + sigma noise.
     The arithmetic is in float32. Constraints see the fields [B, S, T, H, W] that `observable` reads from the decoded
-    video in [0, 1], on `grid`; without one they see the latents as the scheduler does: [B, C, T, H, W], CogVideoX's
-    [B, T, C, H, W], LTX's tokens [B, N, C]. A `terminal` guidance also projects the result: the decoded video, which
-    comes back as float32 in [0, 1], or, without an observable, the latents that the last step returns.
-    A guidance that goes `through_network` gets x0_hat as a function of x_t: the transformer runs with its graph, in
-    every branch of classifier-free guidance. `generator` draws the noise of a guidance that re-noises.
+    video in [0, 1], of which an image is one frame, on `grid`; without one they see the latents as the scheduler does:
+    [B, C, T, H, W], CogVideoX's [B, T, C, H, W], LTX's tokens [B, N, C]. A `terminal` guidance also projects the
+    result: the decoded video, which comes back as float32 in [0, 1], or, without an observable, the latents that the
+    last step returns.
+    A guidance that goes `through_network` gets x0_hat as a function of x_t: the transformer or UNet runs with its
+    graph, in every branch of classifier-free guidance. `generator` draws the noise of a guidance that re-noises.
     The pipeline's scheduler and video processor get their classes back on leaving; copies of the scheduler made inside
     are guided inside.
 
@@ -74,8 +77,9 @@ def guide(
         InvalidArgument: a pipeline that is guided already or lacks a component, a scheduler that is not supported, a
             guidance that needs more than one pass per step, new noise in a scheduler with a history, constraints on
             species that the observable does not read, a guidance `through_network` of a transformer that is offloaded
-            as a whole or by groups of layers. In use: see `Decoder`, `Recorder` and `Guidance.correction`.
-        ModelFailure: in use, a model that predicts NaN for every sample.
+            as a whole or by groups of layers, and with an observable, latents that `axes_of` refuses. In use: see
+            `Decoder`, `Recorder` and `Guidance.correction`.
+        ModelFailure: in use, a model that predicts NaN for every sample, or a scheduler that makes them NaN.
 
     Source: flow matching, Lipman et al., arXiv:2210.02747; p and q: `prediction`.
 
@@ -96,25 +100,25 @@ def guide(
     scheduler_class = unguided_class(scheduler)
     require_supported(scheduler)
     _require_one_pass(guidance, scheduler)
+    for thing in (observable, *guidance.constraints.values()):
+        make_ordinary(thing)
     decode = None
     if observable is not None:
         require_species(guidance.constraints.values(), observable, grid)
-        config = getattr(getattr(pipe, "transformer", None), "config", {})
-        padded = (config.get("patch_size_t") or 1) > 1
-        decode = Decoder(_required(pipe, "vae"), observable, padded)
+        decode = Decoder(_required(pipe, "vae"), observable, axes_of(pipe))
     session = Session(guidance, type(pipe).__name__, decode, grid, generator)
     projects = guidance.terminal and observable is not None
     with ExitStack() as stack:
         if decode is not None:
+            make_ordinary(decode.vae)
             stack.enter_context(recomputed(decode.vae))
         if guidance.through_network:
             session.recorder = Recorder(session.wants_graph)
-            models = [_required(pipe, "transformer"), getattr(pipe, "transformer_2", None)]
-            models = [model for model in models if model is not None]
+            models = networks(pipe)
             require_resident(models)
             stack.enter_context(recorded(models, session.recorder))
         if projects:
-            processor = _required(pipe, "video_processor")
+            processor = getattr(pipe, "video_processor", None) or _required(pipe, "image_processor")
             swap = projecting_processor(unguided_class(processor), session)
             stack.enter_context(swapped_class(processor, swap))
         stack.enter_context(swapped_class(scheduler, guided_scheduler(scheduler_class, session)))
@@ -124,5 +128,7 @@ def guide(
             session.open = False
     if pipe.scheduler is not scheduler:
         warnings.warn("the scheduler was replaced inside guide(...): its steps were not guided", stacklevel=3)
+    elif not session.log.steps:
+        warnings.warn("no step was corrected inside guide(...): its window holds none of those that ran", stacklevel=3)
     if projects and session.log.steps and session.log.terminal is None:
         warnings.warn("no video was decoded inside guide(...): the terminal projection did not run", stacklevel=3)

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from physgen.errors import InvalidArgument
+from physgen.sampling.ordinary import make_ordinary, ordinary
 
 Pull = Callable[[Tensor], Tensor]
 
@@ -59,8 +60,14 @@ class Recorder:
         def recorded(*args: Any, **kwargs: Any) -> Any:
             if not self.wanted():
                 return forward(*args, **kwargs)
+            args, kwargs = ordinary(args), ordinary(kwargs)
             with torch.inference_mode(False), torch.enable_grad():
-                latents = (args[0] if args else kwargs.pop("hidden_states")).detach().clone().requires_grad_()
+                latents = (
+                    (args[0] if args else kwargs.pop("sample" if "sample" in kwargs else "hidden_states"))
+                    .detach()
+                    .clone()
+                    .requires_grad_()
+                )
                 result = forward(latents, *args[1:], **kwargs)
             output = result[0]
             self.calls.append((latents, output))
@@ -80,9 +87,9 @@ class Recorder:
             InvalidArgument: no call, or calls that `sample` and `model_output` [B, ...] cannot be told from.
         """
         if not self.calls:
-            raise InvalidArgument("pipe", pipeline, "pipelines that call `transformer` between two steps")
+            raise InvalidArgument("pipe", pipeline, "pipelines that call their network between two steps")
         seen = [part for latents, _ in self.calls for part in latents.split(len(sample))]
-        outputs = [part for _, output in self.calls for part in output.split(len(sample))]
+        outputs = [_leading(part, model_output) for _, output in self.calls for part in output.split(len(sample))]
         factors = [self._factor(pipeline, part.detach(), sample) for part in seen]
         weights = self._weights(pipeline, [part.detach() for part in outputs], model_output)
         with torch.enable_grad():
@@ -92,7 +99,7 @@ class Recorder:
 
         def pull(cotangent: Tensor) -> Tensor:
             gradients = torch.autograd.grad(combined, leaves, cotangent, retain_graph=True)
-            parts = [part for gradient in gradients for part in gradient.split(len(sample))]
+            parts = [_leading(part, sample) for gradient in gradients for part in gradient.split(len(sample))]
             return scale * sum(f * part.to(cotangent.dtype) for f, part in zip(factors, parts, strict=True))
 
         return rejoin(x, model_output, pull)
@@ -100,12 +107,12 @@ class Recorder:
     @staticmethod
     def _factor(pipeline: str, seen: Tensor, sample: Tensor) -> float:
         """How many times the sample the transformer saw: 1, but for schedulers that scale its input."""
-        if seen.shape == sample.shape:
-            seen_, sample_ = seen.double(), sample.double()
+        if seen.ndim == sample.ndim and all(n >= m for n, m in zip(seen.shape, sample.shape, strict=True)):
+            seen_, sample_ = _leading(seen, sample).double(), sample.double()
             factor = float((seen_ * sample_).sum() / sample_.square().sum())
             if _close(seen_, factor * sample_, seen.dtype):
                 return factor
-        raise InvalidArgument("pipe", pipeline, "pipelines whose transformer sees the latents and nothing beside them")
+        raise InvalidArgument("pipe", pipeline, "pipelines whose network sees the latents, other channels behind them")
 
     @staticmethod
     def _weights(pipeline: str, outputs: list[Tensor], model_output: Tensor) -> list[float]:
@@ -133,6 +140,23 @@ def _close(got: Tensor, expected: Tensor, dtype: torch.dtype, amplification: flo
     return not bool((got - expected).norm() > tolerance * expected.norm())
 
 
+def _leading(tensor: Tensor, latents: Tensor) -> Tensor:
+    """The part of a network's input or output that is the latents: behind them are a picture, or variances."""
+    return tensor[tuple(slice(length) for length in latents.shape)]
+
+
+def networks(pipe: Any) -> list[Any]:
+    """What a pipeline denoises with: its transformers, or its UNet.
+
+    Raises:
+        InvalidArgument: a pipeline with neither.
+    """
+    found = [getattr(pipe, name, None) for name in ("transformer", "transformer_2", "unet")]
+    if all(model is None for model in found):
+        raise InvalidArgument("pipe", type(pipe).__name__, "diffusers pipelines with a transformer or a unet")
+    return [model for model in found if model is not None]
+
+
 def require_resident(models: list[nn.Module]) -> None:
     """Refuse models whose weights are taken off the device between a call and the way back through its graph.
 
@@ -150,6 +174,7 @@ def recorded(models: list[nn.Module], recorder: Recorder) -> Iterator[None]:
     """Record the models' calls inside; their parameters are not differentiated, which saves their activations."""
     with ExitStack() as stack:
         for model in models:
+            make_ordinary(model)
             stack.enter_context(_frozen(model))
             stack.enter_context(_patched(model, recorder))
         yield

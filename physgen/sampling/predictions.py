@@ -10,29 +10,44 @@ from torch import Tensor
 
 from physgen.errors import InvalidArgument
 
-_FLOW = (diffusers.FlowMatchEulerDiscreteScheduler, diffusers.FlowMatchHeunDiscreteScheduler)
+_FLOW = (
+    diffusers.FlowMatchEulerDiscreteScheduler,
+    diffusers.FlowMatchHeunDiscreteScheduler,
+    diffusers.FlowMatchLCMScheduler,
+    diffusers.LTXEulerAncestralRFScheduler,
+)
 _VARIANCE_PRESERVING = (
     diffusers.UniPCMultistepScheduler,
     diffusers.DPMSolverMultistepScheduler,
     diffusers.DPMSolverSinglestepScheduler,
     diffusers.DEISMultistepScheduler,
+    diffusers.SASolverScheduler,
 )
+_PRECONDITIONED = (diffusers.EDMEulerScheduler, diffusers.EDMDPMSolverMultistepScheduler)
 _VARIANCE_EXPLODING = (
     diffusers.EulerDiscreteScheduler,
     diffusers.EulerAncestralDiscreteScheduler,
     diffusers.HeunDiscreteScheduler,
     diffusers.LMSDiscreteScheduler,
     diffusers.KDPM2DiscreteScheduler,
+    diffusers.KDPM2AncestralDiscreteScheduler,
 )
 _CUMULATIVE = (
     diffusers.DDIMScheduler,
+    diffusers.DDIMParallelScheduler,
     diffusers.DDPMScheduler,
+    diffusers.DDPMParallelScheduler,
     diffusers.LCMScheduler,
+    diffusers.TCDScheduler,
     diffusers.PNDMScheduler,
     diffusers.CogVideoXDDIMScheduler,
     diffusers.CogVideoXDPMScheduler,
 )
-SUPPORTED = _FLOW + _VARIANCE_PRESERVING + _VARIANCE_EXPLODING + _CUMULATIVE
+_INTERPOLATING = (diffusers.KDPM2DiscreteScheduler, diffusers.KDPM2AncestralDiscreteScheduler)
+SUPPORTED = _FLOW + _VARIANCE_PRESERVING + _VARIANCE_EXPLODING + _PRECONDITIONED + _CUMULATIVE
+
+#: of the model output, in schedulers with preconditioning
+_SIGN = {"epsilon": 1.0, "v_prediction": -1.0}
 
 
 @dataclass(frozen=True)
@@ -78,9 +93,9 @@ def require_supported(scheduler: Any) -> None:
         InvalidArgument: another class, or a flow prediction without flow-matching sigmas, other predictions with them,
             inverted sigmas.
 
-    >>> require_supported(diffusers.EDMEulerScheduler())
+    >>> require_supported(diffusers.DDIMInverseScheduler())
     Traceback (most recent call last):
-    physgen.errors.InvalidArgument: scheduler='EDMEulerScheduler': allowed: ...
+    physgen.errors.InvalidArgument: scheduler='DDIMInverseScheduler': allowed: ...
     """
     name, config = type(scheduler).__name__, getattr(scheduler, "config", {})
     if not isinstance(scheduler, SUPPORTED):
@@ -100,6 +115,7 @@ def prediction(scheduler: Any, timestep: int | float | Tensor) -> Prediction:
     epsilon:     x0_hat = (sample - b e) / a
     v:           x0_hat = a sample / (a^2 + b^2) - b v / sqrt(a^2 + b^2)
     sample:      x0_hat = model output
+    EDM:         x0_hat = s^2 / (sigma^2 + s^2) sample +- sigma s / sqrt(sigma^2 + s^2) model output,  s = sigma_data
     consistency: x0_hat = c_out x0_hat + c_skip sample                of the above
 
     with sigma, or b / a, from `sigmas[step_index]` where the scheduler has them (never from the timestep, which is
@@ -127,36 +143,72 @@ def prediction(scheduler: Any, timestep: int | float | Tensor) -> Prediction:
     return Prediction(out * at.p + skip, out * at.q, at.a, at.b)
 
 
-def position(scheduler: Any, timestep: int | float | Tensor) -> tuple[int, int]:
-    """Which step of how many comes next, from 0; second halves of a step count.
+def position(scheduler: Any, timestep: int | float | Tensor, skipped: int = 0) -> tuple[int, int]:
+    """Which step of how many comes next, from 0, the first ones `skipped`; second halves of a step count.
 
     >>> heun = diffusers.FlowMatchHeunDiscreteScheduler()
     >>> heun.set_timesteps(4)
     >>> position(heun, heun.timesteps[0])
     (0, 7)
     """
-    total = len(scheduler.timesteps)
     if isinstance(scheduler, diffusers.PNDMScheduler):
-        return scheduler.counter, total
+        return scheduler.counter, _total_of_pndm(scheduler, int(timestep))
+    return _index(scheduler, timestep) - skipped, len(scheduler.timesteps) - skipped
+
+
+def first_step(scheduler: Any, timestep: int | float | Tensor) -> int:
+    """Steps of the schedule that a run leaves out, asked before its first: those that `strength` skips.
+
+    >>> ddim = diffusers.DDIMScheduler()
+    >>> ddim.set_timesteps(4)
+    >>> first_step(ddim, ddim.timesteps[1])
+    1
+    """
+    return _index(scheduler, timestep)
+
+
+def _total_of_pndm(scheduler: Any, timestep: int) -> int:
+    """Steps of the run: it counts its steps itself, and its schedule holds timesteps twice.
+
+    Where the run left some out, one too few at the first of two steps of one timestep.
+    """
+    timesteps = scheduler.timesteps.tolist()
+    if timesteps[scheduler.counter] == timestep:
+        return len(timesteps)
+    return scheduler.counter + 1 + timesteps[::-1].index(timestep)
+
+
+def _index(scheduler: Any, timestep: int | float | Tensor) -> int:
     if not hasattr(scheduler, "step_index"):
-        return scheduler.timesteps.tolist().index(int(timestep)), total
+        return scheduler.timesteps.tolist().index(int(timestep))
     if scheduler.step_index is None:
         scheduler._init_step_index(timestep)
-    return scheduler.step_index, total
+    return scheduler.step_index
 
 
 def _sigma(scheduler: Any, timestep: int | float | Tensor) -> float:
-    step, _ = position(scheduler, timestep)
-    if isinstance(scheduler, diffusers.KDPM2DiscreteScheduler) and not scheduler.state_in_first_order:
-        return float(scheduler.sigmas_interpol[step])
+    step = _index(scheduler, timestep)
+    if isinstance(scheduler, _INTERPOLATING) and not scheduler.state_in_first_order:
+        ancestral = isinstance(scheduler, diffusers.KDPM2AncestralDiscreteScheduler)
+        return float(scheduler.sigmas_interpol[step - ancestral])
     return float(scheduler.sigmas[step])
 
 
 def _of_sigma(scheduler: Any, sigma: float) -> Prediction:
     if isinstance(scheduler, _FLOW) or scheduler.config.prediction_type == "flow_prediction":
         return Prediction(1.0, -sigma, 1 - sigma, sigma)
+    if isinstance(scheduler, _PRECONDITIONED):
+        return _preconditioned(scheduler, sigma)
     a = 1.0 if isinstance(scheduler, _VARIANCE_EXPLODING) else (1 + sigma**2) ** -0.5
     return _prediction(scheduler, a, a * sigma)
+
+
+def _preconditioned(scheduler: Any, sigma: float) -> Prediction:
+    data, kind = scheduler.config.sigma_data, scheduler.config.prediction_type
+    variance = sigma**2 + data**2
+    if kind not in _SIGN:
+        raise InvalidArgument("prediction_type", kind, ", ".join(_SIGN))
+    return Prediction(data**2 / variance, _SIGN[kind] * sigma * data / variance**0.5, 1.0, sigma)
 
 
 def _prediction(scheduler: Any, a: float, b: float) -> Prediction:

@@ -19,7 +19,7 @@ from physgen.guidance import Guidance, GuidanceLog, StepRecord, TerminalRecord
 from physgen.projected import project_video, terminal_record
 from physgen.sampling.decoding.decoder import Decoder
 from physgen.sampling.network import Recorder
-from physgen.sampling.predictions import Prediction, position, prediction
+from physgen.sampling.predictions import Prediction, first_step, position, prediction
 from physgen.sampling.swap import renamed_subclass
 from physgen.tensors import finite_samples, keep_finite, rms
 
@@ -37,6 +37,7 @@ class Session:
     log: GuidanceLog = field(default_factory=GuidanceLog)
     open: bool = True
     upcoming: tuple[int, int] | None = None
+    skipped: int = 0
 
     def begin(self) -> None:
         """A new schedule: the next step is the first of a run."""
@@ -51,11 +52,12 @@ class Session:
         call = inspect.signature(base.step).bind(scheduler, *args, **kwargs)
         sample, output, timestep = (call.arguments[name] for name in ("sample", "model_output", "timestep"))
         self._require_plain(call.arguments, sample, output)
-        number, total = position(scheduler, timestep)
-        if not bool(finite_samples(output).any()):
-            raise ModelFailure(f"model_output is NaN or infinite in every sample at step {number}")
         if self.upcoming is None:
             self.guidance.reset()
+            self.skipped = first_step(scheduler, timestep)
+        number, total = position(scheduler, timestep, self.skipped)
+        if not bool(finite_samples(output).any()):
+            raise ModelFailure(f"model_output is NaN or infinite in every sample at step {number}")
         self.upcoming = number + 1, total
         at = prediction(scheduler, timestep)
         active = at.q != 0 and at.b > 0 and self.guidance.active(number, total)
@@ -72,6 +74,8 @@ class Session:
             self.recorder.calls.clear()
         result = base.step(*call.args, **call.kwargs)
         latents = result[0] if isinstance(result, tuple) else result.prev_sample
+        if not bool(finite_samples(latents).any()):
+            raise ModelFailure(f"{base.__name__} made every sample NaN or infinite at step {number}")
         latents = self._project_latents(latents, sample.dtype) if terminal else latents.to(sample.dtype)
         if isinstance(result, tuple):
             return (latents, *result[1:])
@@ -177,13 +181,29 @@ def guided_scheduler(base: Any, session: Session) -> type:
 
 
 def projecting_processor(base: Any, session: Session) -> type:
-    """The class of a video processor that projects what it is given."""
+    """The class of a video processor, or of an image processor, that projects what it is given."""
+    if hasattr(base, "postprocess_video"):
+        return renamed_subclass(base, session, postprocess_video=_projecting(base.postprocess_video, session))
+    return renamed_subclass(base, session, postprocess=_projecting(base.postprocess, session))
 
-    @functools.wraps(base.postprocess_video)
-    def postprocess_video(self: Any, video: Tensor, output_type: str = "np", **kwargs: Any) -> Any:
-        if session.open:
-            video = session.project(video)
-            kwargs["do_denormalize"] = [False] * video.shape[2]
-        return base.postprocess_video(self, video, output_type, **kwargs)
 
-    return renamed_subclass(base, session, postprocess_video=postprocess_video)
+def _projecting(postprocess: Any, session: Session) -> Any:
+    @functools.wraps(postprocess)
+    def projecting(*args: Any, **kwargs: Any) -> Any:
+        call = inspect.signature(postprocess).bind(*args, **kwargs)
+        call.apply_defaults()
+        name = "video" if "video" in call.arguments else "image"
+        if not session.open or call.arguments["output_type"] == "latent":
+            return postprocess(*args, **kwargs)
+        decoded = call.arguments[name]
+        images = decoded.ndim == 4
+        projected = session.project(decoded.unsqueeze(2) if images else decoded)
+        call.arguments[name] = projected.squeeze(2) if images else projected
+        plain = [False] * (len(decoded) if images else decoded.shape[2])
+        if images:
+            call.arguments["do_denormalize"] = plain
+        else:
+            call.arguments["kwargs"] = {**call.arguments["kwargs"], "do_denormalize": plain}
+        return postprocess(*call.args, **call.kwargs)
+
+    return projecting

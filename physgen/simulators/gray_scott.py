@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import no_type_check
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
+from physgen.kernels.compiled import njit
 from physgen.simulators.base import FRAMES, SIZE, Clips, render
 from physgen.simulators.captions import Grammar, Split, draw
 
@@ -50,7 +50,7 @@ GRAMMARS = {
 }
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 @no_type_check
 def _euler(
     u: npt.NDArray[np.float32],

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from physgen.ops.generated import cache_directory, load_source
+from physgen.kernels.cache import cache_directory
+from physgen.ops.generated import load_source
 
 
 @pytest.fixture

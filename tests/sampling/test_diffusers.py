@@ -537,7 +537,7 @@ def test_pipeline_without_scheduler_is_refused() -> None:
 @pytest.mark.parametrize(
     "scheduler",
     [
-        diffusers.EDMEulerScheduler(),
+        diffusers.DDIMInverseScheduler(),
         diffusers.UniPCMultistepScheduler(use_flow_sigmas=True),
         diffusers.UniPCMultistepScheduler(prediction_type="flow_prediction"),
         diffusers.FlowMatchEulerDiscreteScheduler(invert_sigmas=True),

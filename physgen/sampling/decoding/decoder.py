@@ -11,8 +11,8 @@ import diffusers
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.errors import InvalidArgument
 from physgen.observables import Observable, observe
+from physgen.sampling.decoding.layout import OF_PICTURES, arranged
 from physgen.sampling.decoding.recompute import remade
 from physgen.sampling.decoding.wan import decode_unclamped
 
@@ -21,27 +21,27 @@ from physgen.sampling.decoding.wan import decode_unclamped
 class Decoder:
     """From latents, as the scheduler has them, to fields [B, S, T, H, W].
 
-    Latents are [B, C, T, H, W], CogVideoX's [B, T, C, H, W].
+    Attributes:
+        vae: the pipeline's.
+        observable: how fields are read off a video, of which an image is one frame.
+        axes: order of the latents' axes, see `axes_of`.
 
     Raises:
-        InvalidArgument: in use, latents that are packed into tokens (LTX: their frames and rows are not known here) or
-            padded with frames (CogVideoX 1.5); an observable that gives another shape than it says.
+        InvalidArgument: in use, latents that are neither a video's nor an image's; an observable that gives another
+            shape than it says.
     """
 
     vae: Any
     observable: Observable
-    padded: bool = False
+    axes: str = "BCTHW"
 
     def __call__(self, latents: Tensor) -> Tensor:
-        if latents.ndim != 5:
-            raise InvalidArgument("latents", list(latents.shape), "pipelines with latents [B, C, T, H, W]")
-        if self.padded:
-            raise InvalidArgument("pipe", "a transformer with patch_size_t", "pipelines that do not pad the frames")
-        if isinstance(self.vae, diffusers.AutoencoderKLCogVideoX):
-            latents = latents.transpose(1, 2)
+        latents = arranged(latents, self.axes)
         scale = self._channels("latents_std", 1.0, latents) / getattr(self.vae.config, "scaling_factor", 1.0)
-        z = (latents * scale + self._channels("latents_mean", 0.0, latents)).to(self.vae.dtype)
-        return observe(self.observable, (decode(self.vae, z).float() + 1) / 2)
+        z = latents * scale + self._channels("latents_mean", 0.0, latents)
+        if isinstance(self.vae, OF_PICTURES):
+            z = z + (getattr(self.vae.config, "shift_factor", None) or 0.0)
+        return observe(self.observable, (decode(self.vae, z.to(self.vae.dtype)).float() + 1) / 2)
 
     def _channels(self, name: str, default: float, like: Tensor) -> Tensor | float:
         values = getattr(self.vae.config, name, None)
@@ -57,7 +57,15 @@ def decode(vae: Any, z: Float[Tensor, "B C N h w"]) -> Float[Tensor, "B 3 T H W"
         return vae.decode_unclamped(z)
     if isinstance(vae, diffusers.AutoencoderKLWan):
         return decode_unclamped(vae, z)
+    if isinstance(vae, OF_PICTURES):
+        return _decode_frames(vae, z)
     return vae.decode(z, return_dict=False)[0]
+
+
+def _decode_frames(vae: Any, z: Tensor) -> Tensor:
+    of_all = {"num_frames": z.shape[2]} if isinstance(vae, diffusers.AutoencoderKLTemporalDecoder) else {}
+    frames = vae.decode(z.transpose(1, 2).flatten(0, 1), return_dict=False, **of_all)[0]
+    return frames.unflatten(0, (len(z), -1)).transpose(1, 2)
 
 
 @contextmanager

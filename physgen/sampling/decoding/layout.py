@@ -1,0 +1,58 @@
+"""How the latents of a pipeline are laid out: which axes a scheduler's tensors have, and what an autoencoder takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import diffusers
+from jaxtyping import Float
+from torch import Tensor
+
+from physgen.errors import InvalidArgument
+
+#: autoencoders of pictures, which a video goes through frame by frame
+OF_PICTURES = (diffusers.AutoencoderKL, diffusers.AutoencoderKLTemporalDecoder, diffusers.AutoencoderTiny)
+_FRAMES_FIRST = (diffusers.AutoencoderKLCogVideoX, diffusers.AutoencoderKLTemporalDecoder)
+
+
+def axes_of(pipe: Any) -> str:
+    """Order of batch, channels, frames, rows and columns in a pipeline's latents.
+
+    CogVideoX and Stable Video Diffusion: frames before channels; Kandinsky 5: channels last; all others ``BCTHW``.
+
+    Raises:
+        InvalidArgument: latents that are packed into tokens (LTX, Flux: their frames and rows are not known here),
+            padded with frames (CogVideoX 1.5) or normalised frame by frame (Cosmos 1).
+
+    >>> from types import SimpleNamespace
+    >>> axes_of(SimpleNamespace(vae=diffusers.AutoencoderKL(block_out_channels=[32])))
+    'BCTHW'
+    """
+    name, vae = type(pipe).__name__, pipe.vae
+    config = getattr(getattr(pipe, "transformer", None), "config", {})
+    if hasattr(pipe, "_pack_latents"):
+        raise InvalidArgument("pipe", f"{name}, which packs its latents", "an observable of latents [B, C, T, H, W]")
+    if (config.get("patch_size_t") or 1) > 1:
+        raise InvalidArgument("pipe", f"{name} with patch_size_t", "pipelines that do not pad the frames")
+    if isinstance(vae, diffusers.AutoencoderKLCosmos):
+        raise InvalidArgument("pipe", f"{name} with {type(vae).__name__}", "latents that are normalised by channels")
+    if name.startswith("Kandinsky5"):
+        return "BTHWC"
+    return "BTCHW" if isinstance(vae, _FRAMES_FIRST) else "BCTHW"
+
+
+def arranged(latents: Tensor, axes: str) -> Float[Tensor, "B C T h w"]:
+    """Latents in the order of an autoencoder of videos; of an image ``[B, C, H, W]``, those of one frame.
+
+    Raises:
+        InvalidArgument: neither four nor five axes.
+
+    >>> import torch
+    >>> arranged(torch.zeros(1, 2, 3, 4, 5), "BTHWC").shape
+    torch.Size([1, 5, 2, 3, 4])
+    """
+    if latents.ndim == 4:
+        return latents.unsqueeze(2)
+    if latents.ndim != 5:
+        raise InvalidArgument("latents", list(latents.shape), "pipelines with latents [B, C, T, H, W] or [B, C, H, W]")
+    return latents.permute([axes.index(axis) for axis in "BCTHW"])
