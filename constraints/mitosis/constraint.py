@@ -23,9 +23,9 @@ from physgen.ops.phase_order import phase_order_nll, posterior, viterbi
 FORMS = ("hmm", "clock")
 #: residual of the hmm on true simulator videos, where single frames are misnamed (median)
 NOISE_FLOOR = 0.8
-#: nats of forward against reversed, and phases shown, from which a direction is decided: cells of a real movie that do
-#: not divide have up to 14 nats, those that do 30 to 70, simulated divisions in much noise 90
-DECIDED, SHOWN = 20.0, 3
+#: nats of forward against reversed, and phases shown, from which a direction is decided: crops of a real movie that show
+#: no whole division have up to 26 nats, also of the wrong sign; those that show one 30 to 70; simulated ones 90 or more
+DECIDED, SHOWN = 30.0, 3
 #: nats gained by leaps over phases, from which one is missing: true simulator videos gain up to 0.3
 LEAPED = 0.5
 
@@ -41,7 +41,7 @@ class PhaseReading:
         posterior: probability of each phase in each frame given all frames and the order, ``[T][7]``.
         log_ratio: log Z of the video minus log Z of it reversed, nats. Frames that are cut out lower it.
         gap: log Z with leaps over phases allowed minus log Z without, nats: from 0.5 on a phase is missing.
-        order: ``forward`` or ``reversed`` where the log ratio is 20 nats or more and that way three phases are shown,
+        order: ``forward`` or ``reversed`` where the log ratio is 30 nats or more and three phases are shown that way,
             ``undecided`` otherwise; ``nothing`` or ``several cells`` where there is no single cell, see `abstention`.
     """
 

@@ -22,8 +22,6 @@ from physgen.video import Video
 
 #: share of its frames that a cell may touch the edge of the movie in
 AT_EDGE = 0.25
-#: last frames in which daughters are two objects, once a division was seen
-DAUGHTERS = 2
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ def why_unread(cell: Cell) -> str | None:
     """Why nothing is said of a cell: it is cut off by the ``edge``, or shows ``no division``."""
     if cell.at_edge > AT_EDGE:
         return "edge"
-    return None if cell.pieces[0] == 1 and min(cell.pieces[-DAUGHTERS:]) > 1 else "no division"
+    return None if cell.divides else "no division"
 
 
 def write_crops(folder: Path, readings: list[CellReading]) -> None:
@@ -116,12 +114,10 @@ def order_in_words(order: str, log_ratio: float, gap: float) -> str:
     """What is said of the order of phases.
 
     >>> order_in_words("forward", 66.4, 0.3)
-    'divides forward: exp(66.4) times as likely as reversed'
+    'divides forward: log likelihood 66.4 above that of the reversed video'
     """
     if order in ("nothing", "several cells"):
         return f"not measured: {order} shown"
-    if order == "undecided":
-        return f"undecided: forward exp({log_ratio:.1f}) times as likely as reversed"
-    other = {"forward": "reversed", "reversed": "forward"}[order]
+    above = f"log likelihood {abs(log_ratio):.1f} {'above' if log_ratio > 0 else 'below'} that of the reversed video"
     missing = ", a phase is missing" if gap > LEAPED else ""
-    return f"divides {order}: exp({abs(log_ratio):.1f}) times as likely as {other}{missing}"
+    return f"undecided: {above}" if order == "undecided" else f"divides {order}: {above}{missing}"

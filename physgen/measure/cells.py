@@ -22,6 +22,8 @@ APART, REACH = 0.9, 1.5
 SMALLEST = 0.2
 #: frames that daughters are followed together; longer, they are cells of their own
 TOGETHER = 5
+#: frames that show daughters where a division is seen
+DAUGHTERS = 2
 #: distance from a cell up to which its crop shows, and over which it fades, in radii of an object
 MARGIN, FADE = 0.3, 0.1
 #: frames in which objects are counted, and radii that they are counted with: chromosomes of one cell are one object
@@ -48,9 +50,17 @@ class Cell:
     crop: Movie
     at_edge: float
 
+    @property
+    def divides(self) -> bool:
+        """Whether it is one object at one end of the time and several at the other, for two frames or more."""
+        first, last = self.pieces[:DAUGHTERS], self.pieces[-DAUGHTERS:]
+        return (self.pieces[0] == 1 and min(last) > 1) or (min(first) > 1 and self.pieces[-1] == 1)
+
 
 def find_cells(movie: npt.NDArray, least: int = 6) -> list[Cell]:
     """Every bright cell of a movie ``[T, H, W]`` that is followed for at least ``least`` frames; none in noise.
+
+    They are followed forward in time, and those that fuse backward, so that a reversed movie shows the same divisions.
 
     >>> y, x = np.mgrid[:40, :60]
     >>> frame = np.exp(-((y - 20) ** 2 + (x - 15) ** 2) / 50) + np.exp(-((y - 20) ** 2 + (x - 45) ** 2) / 50)
@@ -63,8 +73,14 @@ def find_cells(movie: npt.NDArray, least: int = 6) -> list[Cell]:
         return []
     radius = typical_radius(movie)
     objects = np.stack([segment(frame, radius) for frame in movie])
-    cells = follow(objects, REACH * radius)
-    found = [_cropped(movie, objects, cells == index, cells, radius) for index in range(1, cells.max() + 1)]
+    onward, back = follow(objects, REACH * radius), follow(objects[::-1], REACH * radius)[::-1]
+    found = [_cropped(movie, objects, onward == index, onward, radius) for index in range(1, onward.max() + 1)]
+    divided = [index for index, cell in enumerate(found, start=1) if cell.divides and len(cell.crop) >= least]
+    taken = np.isin(onward, divided)
+    for index in range(1, back.max() + 1):
+        fused = back == index
+        if not (fused & taken).any() and (cell := _cropped(movie, objects, fused, back, radius)).divides:
+            found.append(cell)
     return [cell for cell in found if len(cell.crop) >= least]
 
 
