@@ -23,8 +23,8 @@ from physgen.ops.phase_order import phase_order_nll, posterior, viterbi
 FORMS = ("hmm", "clock")
 #: residual of the hmm on true simulator videos, where single frames are misnamed (median)
 NOISE_FLOOR = 0.8
-#: nats of forward against reversed, and phases shown, from which a direction is decided: crops of a real movie that show
-#: no whole division have up to 26 nats, also of the wrong sign; those that show one 30 to 70; simulated ones 90 or more
+#: nats of forward against reversed, and phases shown, from which a direction is decided: crops of a real movie that
+#: show no whole division have up to 26 nats, also of the wrong sign; those with one 30 to 70, simulated ones 90
 DECIDED, SHOWN = 30.0, 3
 #: nats gained by leaps over phases, from which one is missing: true simulator videos gain up to 0.3
 LEAPED = 0.5

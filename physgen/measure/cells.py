@@ -66,7 +66,7 @@ def find_cells(movie: npt.NDArray, least: int = 6) -> list[Cell]:
     >>> frame = np.exp(-((y - 20) ** 2 + (x - 15) ** 2) / 50) + np.exp(-((y - 20) ** 2 + (x - 45) ** 2) / 50)
     >>> cells = find_cells(np.stack([frame * (1 + t) for t in range(8)]))
     >>> [(cell.start, [round(c) for c in cell.centres[0]], cell.crop.shape, cell.at_edge) for cell in cells]
-    [(0, [20, 15], (8, 25, 25), 0.0), (0, [20, 45], (8, 25, 25), 0.0)]
+    [(0, [20, 15], (8, 29, 29), 0.0), (0, [20, 45], (8, 29, 29), 0.0)]
     """
     movie = np.ascontiguousarray(movie, dtype=np.float64)
     if degenerate(torch.from_numpy(movie)[None, None])[0] in ("empty", "uniform"):
