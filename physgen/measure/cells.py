@@ -155,7 +155,8 @@ def follow(labels: Labels, reach: float) -> Labels:
     """
     cells = np.zeros_like(labels)
     cells[0] = labels[0]
-    newest, divided = int(labels[0].max()), defaultdict(int)
+    newest = int(labels[0].max())
+    divided: dict[int, int] = defaultdict(int)
     for before, now, objects in zip(cells, cells[1:], labels[1:], strict=False):
         pieces: dict[int, list[Labels]] = defaultdict(list)
         for index in range(1, objects.max() + 1):
