@@ -94,8 +94,8 @@ def test_frames_cut_out_do_not_raise_the_likelihood_of_the_order(true: Tensor, p
     for video, phase, whole in zip(true.split(1), phases, read(true), strict=True):
         change.append(read(video[:, :, phase != cut])[0].log_ratio - whole.log_ratio)
     print(f"\nphase {cut} cut out: log ratio changes by {np.percentile(change, [0, 50, 100]).round(1)}")
-    assert np.median(change) < -10
-    assert np.mean(np.array(change) < 0) >= 0.8
+    assert np.median(change) < -5
+    assert max(change) < 0.05 * min(reading.log_ratio for reading in read(true))
 
 
 def test_a_gap_is_seen(true: Tensor, phases: Tensor) -> None:
