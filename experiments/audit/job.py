@@ -15,6 +15,7 @@ from physgen import __version__
 from physgen.audit import Measurement, check_video, fields_mass, measure
 from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
+from physgen.experiments.audit.cells import CellReading, check_cells, read_cells, write_crops
 from physgen.experiments.audit.fields import Fields, check_pace, read_fields
 from physgen.experiments.audit.folder import audit_folder
 from physgen.experiments.audit.instrument import check_options, selection
@@ -38,6 +39,7 @@ class Measured:
     constraints: dict[str, Measurement]
     words: dict[str, str]
     mass: dict[str, dict[str, Any]]
+    cells: list[CellReading]
 
 
 def run(config: AuditConfig) -> None:
@@ -58,6 +60,7 @@ def run(config: AuditConfig) -> None:
         return
     out = check_out(config.out) if config.out else None
     constraints: dict[str, Constraint] = {name: build(Constraint, spec) for name, spec in config.constraint.items()}
+    check_cells(config.cells, constraints)
     measured = [measure_file(Path(file), config, constraints) for file in config.files]
     for item in measured:
         print_table(console, item)
@@ -85,6 +88,7 @@ def measure_file(path: Path, config: AuditConfig, constraints: dict[str, Constra
         found,
         {name: say(name, law, found[name], read.units) for name, law in constraints.items()},
         fields_mass(read.values, read.observable.species, read.grid, scale=read.counts, times=_times(read, config)),
+        read_cells(read.values, constraints, read.grid) if config.cells else [],
     )
 
 
@@ -148,6 +152,8 @@ def print_table(console: Console, item: Measured) -> None:
     console.print(str(item.path), style="bold", markup=False)
     for name, words in item.words.items():
         console.print(f"{name}: {words}", markup=False)
+    for cell in item.cells:
+        console.print(f"  {cell.words}", markup=False)
     table = RichTable(box=None, show_header=False, pad_edge=False)
     table.add_column()
     table.add_column(justify="right")
@@ -162,6 +168,8 @@ def write(out: Path, config: AuditConfig, measured: list[Measured]) -> None:
     """Write ``config.yaml``, ``report.html`` and, last, ``metrics.json``."""
     text = yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True)
     (out / "config.yaml").write_text(text, encoding="utf-8")
+    for item in measured:
+        write_crops(out / "cells" / item.path.stem, item.cells)
     write_report(out / "report.html", make_page(config, measured, text))
     write_json_atomic(
         out / "metrics.json",
@@ -178,6 +186,7 @@ def write(out: Path, config: AuditConfig, measured: list[Measured]) -> None:
                         name: {"verdict": m.words[name], **report.as_json()} for name, report in m.constraints.items()
                     },
                     "mass": m.mass,
+                    "cells": [cell.as_json() for cell in m.cells],
                 }
                 for m in measured
             ],
@@ -212,7 +221,8 @@ def make_page(config: AuditConfig, measured: list[Measured], settings: str) -> P
                 m.read.values.shape[2],
             )
             for m in measured
-        ],
+        ]
+        + [Film(cell.words, cell.film(m.read.grid)) for m in measured for cell in m.cells],
         charts=charts,
         table=Table(
             ["", *(item.path.name for item in measured)], compared([m.words | dict(quantities(m)) for m in measured])

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from physgen.audit import Measurement
 from physgen.constraints import Constraint, MassConservation, PhaseOrder
 from physgen.constraints.fit import Fit
+from physgen.experiments.audit.cells import order_in_words
 from physgen.experiments.pages.report import number, percent
 
 
@@ -24,8 +25,8 @@ def say(name: str, law: Constraint, report: Measurement, units: Mapping[str, str
     if reasons := [reason for reason in fit.reason if reason]:
         return f"not measured: {reasons[0].replace('the law', name)}"
     if isinstance(law, PhaseOrder):
-        steps = report.reading["illegal"][0]
-        return "phases in order" if report.satisfied else f"{len(steps)} steps out of order"
+        order, ratio, gap = (report.reading[key][0] for key in ("order", "log_ratio", "gap"))
+        return "phases in order" if report.satisfied else order_in_words(order, ratio, gap)
     if fit.values:
         return f"explains {percent(fit.explained[0])} of the motion: {_constants(fit, units)}"
     held = "holds" if report.satisfied else "violated"

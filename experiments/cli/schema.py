@@ -53,5 +53,6 @@ class AuditConfig:
     dt: float | None
     boundary: str | None
     tolerance: float
+    cells: str | None
     processes: int
     out: str | None

@@ -4,7 +4,7 @@ import csv
 import gzip
 import itertools
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from physgen.constraints.mitosis.constraint import PhaseOrder
+from physgen.experiments.audit.cells import read_cells
 from physgen.grid import Grid
 from physgen.ops.phase_order import phase_order_nll, viterbi
 
@@ -193,3 +194,18 @@ def test_nuclei_divide_forward(movie: Tensor, name: str) -> None:
     print(f"  frame by frame {reading.named}\n  path {reading.path}")
     assert loss < reversed_loss
     assert going < going_back
+    assert PhaseOrder().describe(window, grid)["order"] == ["forward"]
+    assert PhaseOrder().describe(window.flip(2), grid)["order"] == ["reversed"]
+
+
+def test_one_verdict_a_cell(movie: Tensor) -> None:
+    """Two divisions are seen whole; nothing wrong is said of the others, nor in the reversed movie."""
+    grid, laws = Grid(spacing=(1.0, 1.0), dt=1.0), {"order": PhaseOrder()}
+    forward, back = (read_cells(video, laws, grid) for video in (movie[None, None], movie[None, None].flip(2)))
+    for title, cells, right in (("forward", forward, "forward"), ("reversed", back, "reversed")):
+        said = Counter(cell.order for cell in cells)
+        print(f"\n{title}: {dict(said)}")
+        assert {"forward", "reversed"} & set(said) == {right}
+        assert said[right] == 2
+    assert len(forward) == 22
+    assert all("several cells" not in cell.words for cell in forward)

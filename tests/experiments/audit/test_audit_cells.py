@@ -1,0 +1,35 @@
+"""`physgen audit FILE cells=auto` on a drawn movie."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from physgen.experiments.cli.dispatch import main
+from physgen.simulators.mitosis import simulate
+
+
+def test_one_verdict_a_cell_with_its_crop(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One cell that divides beside one that divides backward."""
+    cells = simulate(2, rng=np.random.default_rng(3)).fields[:, 0]
+    movie = np.concatenate([cells[0], cells[1, ::-1]], -1) + 0.02 * np.random.default_rng(0).standard_normal((128,))
+    file, out = tmp_path / "two.tif", tmp_path / "out"
+    tifffile.imwrite(file, (60_000 * np.clip(movie / 1.2, 0, 1)).astype(np.uint16))
+    assert main(["audit", str(file), "constraint=phase_order", "cells=auto", f"out={out}"]) == 0
+    printed = capsys.readouterr().out
+    found = json.loads((out / "metrics.json").read_text())["files"][0]["cells"]
+    assert sorted(cell["order"] for cell in found if cell["order"] != "no division") == ["forward", "reversed"]
+    assert "cell 1" in printed
+    assert "divides reversed" in printed
+    for cell in found:
+        crop = tifffile.imread(out / "cells" / "two" / f"cell-{cell['cell']}.tif")
+        assert len(crop) == cell["frames"] == len(cell["path"])
+
+
+def test_cells_need_a_law_that_reads_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "empty.tif"
+    tifffile.imwrite(file, np.zeros((5, 16, 16), np.uint16))
+    assert main(["audit", str(file), "constraint=mass", "cells=auto"]) == 2
+    assert "cells='auto'" in capsys.readouterr().err
