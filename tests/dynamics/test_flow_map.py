@@ -134,7 +134,7 @@ def test_two_intervals_are_one_of_twice_the_length(scheme: str) -> None:
     torch.testing.assert_close(once(once(u, 20), 20), twice(u, 40), rtol=0, atol=1e-13)
 
 
-@every_scheme
+@pytest.mark.parametrize("scheme", slow_except({"exponential"}, SCHEMES))
 def test_chosen_substeps_meet_the_tolerance(scheme: str) -> None:
     u, flow = spots(12, 12, frames=2), gray_scott(40.0, scheme=scheme)
     chosen, fine = flow.substeps(u), flow(u, 400)

@@ -167,7 +167,7 @@ def gray_scott(**changes: Any) -> ReactionDiffusion:
 
 
 @every_form
-@every_wall
+@pytest.mark.parametrize("boundary", slow_except({"dirichlet"}, WALLS))
 @pytest.mark.parametrize("order", slow_except({2}, [2, 4]))
 def test_gradient_of_residual_and_loss(form: str, boundary: str, order: int) -> None:
     constraint = gray_scott(form=form, order=order, wall={"u": 0.5, "v": 0.1})

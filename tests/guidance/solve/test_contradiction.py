@@ -42,7 +42,7 @@ def test_three_that_agree_in_pairs_are_named_together() -> None:
 
 
 @pytest.mark.parametrize("cls", slow_except({Projection, X0Gradient}, [Projection, X0Gradient, AugmentedLagrangian]))
-@pytest.mark.parametrize("decode", [None, lambda z: 0.5 + z / 4])
+@pytest.mark.parametrize("decode", [pytest.param(None, marks=pytest.mark.slow), lambda z: 0.5 + z / 4])
 def test_it_is_found_at_the_first_correction(cls: type[Projection], decode: Any, fields: Tensor) -> None:
     with pytest.raises(Contradiction, match="little, much"):
         cls(PAIR, terminal=True).correct(fields, x_t=fields, sigma=0.9, decode=decode, grid=GRID)

@@ -84,6 +84,7 @@ def test_the_network_is_not_differentiated_while_its_weights_are_away(folder: Pa
         pass
 
 
+@pytest.mark.slow
 def test_tiles_are_guided(folder: Path) -> None:
     world = placed(folder, tiling=True)
     world.pipe.vae.enable_tiling(16, 16, 8, 8)
