@@ -100,7 +100,8 @@ class Recorder:
         def pull(cotangent: Tensor) -> Tensor:
             gradients = torch.autograd.grad(combined, leaves, cotangent, retain_graph=True)
             parts = [_leading(part, sample) for gradient in gradients for part in gradient.split(len(sample))]
-            return scale * sum(f * part.to(cotangent.dtype) for f, part in zip(factors, parts, strict=True))
+            pulled = [f * part.to(cotangent.dtype) for f, part in zip(factors, parts, strict=True)]
+            return scale * torch.stack(pulled).sum(0)
 
         return rejoin(x, model_output, pull)
 

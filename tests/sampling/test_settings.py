@@ -38,7 +38,8 @@ def test_inference_mode_around_the_call() -> None:
 )
 def test_inference_mode_around_everything(make: Any, cls: Any) -> None:
     """The same corrections as without it, though every weight was made where autograd is off."""
-    knobs: dict[str, Any] = {TFG: {"recurrence": 1}, ConditionalMean: {"renoise": 0.0}}.get(cls, {})
+    own: dict[Any, dict[str, Any]] = {TFG: {"recurrence": 1}, ConditionalMean: {"renoise": 0.0}}
+    knobs = own.get(cls, {})
 
     def corrected() -> tuple[Tensor, float, Any]:
         torch.manual_seed(0)
