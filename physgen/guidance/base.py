@@ -158,9 +158,10 @@ class Guidance(ABC):
         sigma: float | Float[Tensor, ""],
         decode: Decode | None = None,
         grid: Grid | None = None,
+        position: tuple[int, int] | None = None,
     ) -> Float[Tensor, "B *shape"]:
         """The corrected clean sample: `correction` without the measurements."""
-        return self.correction(x0_hat, x_t=x_t, sigma=sigma, decode=decode, grid=grid).x0
+        return self.correction(x0_hat, x_t=x_t, sigma=sigma, decode=decode, grid=grid, position=position).x0
 
     def correction(
         self,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from physgen.constraints import Equality, Inequality, PhaseOrder, ReactionDiffusion, ReactionSystem
+from physgen.constraints.fit import Fit
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.guidance import (
@@ -142,15 +143,16 @@ def test_windows_inside_a_composition_are_refused_where_the_step_is_unknown() ->
 
 def test_a_fit_that_is_not_finite_counts_for_nothing() -> None:
     class Fitted(Equality):
-        parameters = "fitted"
+        fitted, holds = ("k",), True
         found = iter([[2.0], [float("nan")], [4.0]])
 
-        def estimate(self, fields: Tensor, grid: Grid | None) -> dict[str, Any]:
-            return {"k": next(self.found)}
+        def fit(self, fields: Tensor, grid: Grid | None) -> Fit:
+            return Fit({"k": next(self.found)})
 
-        def fixed(self, values: Any) -> Equality:
-            used.extend(values["k"])
-            return Equality(lambda x: x[:, :1] - values["k"][0])
+        def with_constants(self, constants: Any) -> Equality:
+            (k,) = constants.values["k"]
+            used.append(k)
+            return Equality(lambda x: x[:, :1] - k)
 
     used: list[float] = []
     guidance = X0Gradient([Fitted(lambda x: x)])
@@ -190,9 +192,11 @@ def test_a_composition_is_one_after_the_other_inside_their_windows() -> None:
     composed = Composition([X0Gradient([LINEAR], stop=0.5), Projection([other], start=0.5)])
     x = random(2, N, seed=5)
     assert composed.active(0, 4)
-    torch.testing.assert_close(composed.correct(x, x_t=x, sigma=0.9), X0Gradient([LINEAR]).correct(x, x_t=x, sigma=0.9))
+    early = composed.correct(x, x_t=x, sigma=0.9, position=(0, 4))
+    torch.testing.assert_close(early, X0Gradient([LINEAR]).correct(x, x_t=x, sigma=0.9))
     assert composed.active(3, 4)
-    torch.testing.assert_close(composed.correct(x, x_t=x, sigma=0.2), Projection([other]).correct(x, x_t=x, sigma=0.2))
+    late = composed.correct(x, x_t=x, sigma=0.2, position=(3, 4))
+    torch.testing.assert_close(late, Projection([other]).correct(x, x_t=x, sigma=0.2))
     assert composed.terminal
     assert len(composed.constraints) == 2
     assert "he2024mpgd" in composed.citation()
