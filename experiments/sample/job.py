@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,10 @@ def run(config: SampleConfig) -> None:
     plan_memory(config, guidance, observable, console)
     world = open_world(config.world, config.device)
     if guidance:
-        with guide(world.pipe, guidance, observable=observable, grid=grid):
-            pass  # refuses a pipeline that cannot be guided
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "no step was corrected")
+            with guide(world.pipe, guidance, observable=observable, grid=grid):
+                pass  # refuses a pipeline that cannot be guided
     notes = [*reasons, *remarks(world, config.prompt, config.constraint)]
     for note in notes:
         console.print(note, markup=False)
