@@ -164,5 +164,5 @@ def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
 
 
 def test_missing_weights_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="reaction_train"):
+    with pytest.raises(FileNotFoundError, match=r"posterior\.reaction\.train"):
         load_model(tmp_path / "none.safetensors")
