@@ -15,7 +15,7 @@ def say(name: str, law: Constraint, report: Measurement, units: Mapping[str, str
     """One sentence on a law in one video: whether it holds, its constants with 95 % intervals, or why nothing is said.
 
     >>> say("mass", MassConservation(), Measurement(0.004, 0.016, 0.05, True), {"length": "µm", "time": "s"})
-    'conserved within 1.60 %'
+    'conserved within 1.6 %'
     """
     fit = report.fit
     if report.degenerate in ("empty", "uniform", "frozen"):

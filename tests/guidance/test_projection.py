@@ -27,7 +27,7 @@ def test_through_a_decoder_it_is_the_x0_gradient(hyperplane: Any, x0_hat: Tensor
 
 def test_terminal_projection_conserves_mass_within_bounds() -> None:
     fields = torch.rand(2, 2, 5, 16, 16, generator=torch.Generator().manual_seed(0)) ** 3
-    projected = Projection([MassConservation()]).project(fields, GRID)
+    projected = Projection([MassConservation()]).project(fields, GRID, (0.0, 1.0))
     assert MassConservation().residual(projected, GRID).abs().max() < 1e-6
     assert 0 <= projected.min() <= projected.max() <= 1
 
