@@ -28,6 +28,8 @@ DAUGHTERS = 2
 MARGIN, FADE = 0.3, 0.1
 #: frames in which objects are counted, and radii that they are counted with: chromosomes of one cell are one object
 COUNTED, BROADER = 9, 2.0
+#: part of the brightness of the largest object, below which a piece is a part of a cell
+PIECE = 0.3
 #: quantile of a frame that is its background
 DARK = 0.2
 
@@ -87,6 +89,8 @@ def find_cells(movie: npt.NDArray, least: int = 6) -> list[Cell]:
 def count_objects(movie: Movie) -> list[int]:
     """Number of bright objects that stand apart in at most nine frames of a movie ``[T, H, W]``, equally spaced.
 
+    Pieces with less than `PIECE` of the brightness of the largest object do not count: they are parts of a cell.
+
     >>> y, x = np.mgrid[:40, :60]
     >>> frame = np.exp(-((y - 20) ** 2 + (x - 15) ** 2) / 50) + np.exp(-((y - 20) ** 2 + (x - 45) ** 2) / 50)
     >>> count_objects(np.stack([frame, frame]))
@@ -94,7 +98,13 @@ def count_objects(movie: Movie) -> list[int]:
     """
     taken = np.linspace(0, len(movie) - 1, min(COUNTED, len(movie))).round().astype(int)
     radius = BROADER * typical_radius(movie[taken])
-    return [int(segment(frame, radius).max()) for frame in movie[taken]]
+    return [_count(frame, segment(frame, radius)) for frame in movie[taken]]
+
+
+def _count(frame: Movie, labels: Labels) -> int:
+    above = (frame - frame.min()).ravel()
+    brightness = np.bincount(labels.ravel(), above)[1:]
+    return int((brightness >= PIECE * brightness.max()).sum()) if len(brightness) else 0
 
 
 def typical_radius(movie: Movie) -> float:

