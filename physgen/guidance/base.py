@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from physgen.constraints.names import Laws, name_laws
-from physgen.errors import Contradiction, InvalidArgument, ModelFailure
+from physgen.errors import Contradiction, InvalidArgument, ModelFailure, NoSolution
 from physgen.grid import Grid
 from physgen.guidance.problem import Decode, Problem
 from physgen.guidance.running_fit import RunningFit
@@ -237,10 +237,18 @@ class Guidance(ABC):
 
         Raises:
             Contradiction: equalities that no sample can satisfy together.
+            NoSolution: a finite sample near which nothing satisfies the constraints; `projection` gives the others.
         """
         projected = self.projection(fields, grid, bounds)
         if projected.contradiction:
             raise projected.contradiction
+        without = (finite_samples(fields) & ~finite_samples(projected.fields)).nonzero()[:, 0].tolist()
+        if without:
+            raise NoSolution(
+                f"samples {without}",
+                f"nothing near them satisfies {', '.join(self.constraints)}",
+                "fewer or other laws",
+            )
         return projected.fields
 
     def projection(
@@ -249,7 +257,10 @@ class Guidance(ABC):
         grid: Grid | None = None,
         bounds: tuple[float, float] = UNBOUNDED,
     ) -> ProjectedFields:
-        """`project`, and the constants that were fitted to the fields, once, and that the result obeys."""
+        """`project`, and the constants that were fitted to the fields, once, and that the result obeys.
+
+        Samples that nothing suits are NaN, and where no sample is left, `ProjectedFields.contradiction` says why.
+        """
         laws = {name: law.within(bounds) for name, law in self.constraints.items()}
         problem = Problem(laws, grid=grid)
         problems, projected, refused = [problem] * len(fields), fields.clone(), []

@@ -158,7 +158,10 @@ def _finished(x: Tensor, guidance: Guidance | None, decode: Decode | None, grid:
     """The samples, projected where a terminal guidance acts on them and can."""
     if guidance is None or not guidance.terminal or decode is not None:
         return x
-    return keep_finite(guidance.project(x, grid), x)[0]
+    projected = guidance.projection(x, grid)
+    if projected.contradiction:
+        raise projected.contradiction
+    return keep_finite(projected.fields, x)[0]
 
 
 def _normal(x: Tensor, generator: torch.Generator | None) -> Tensor:
