@@ -99,7 +99,7 @@ class Constraint(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} has no closed-form projection")
 
-    def fit(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Fit:
+    def fit(self, fields: Float[Tensor, "B *shape"], grid: Grid | None) -> Fit:
         """The constants in `fitted`, of each sample; nothing where none are fitted."""
         return Fit()
 
@@ -117,7 +117,7 @@ class Constraint(ABC):
         """The constraint on fields whose values lie within bounds: those that a video can show."""
         return self
 
-    def describe(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> dict[str, Any]:
+    def describe(self, fields: Float[Tensor, "B *shape"], grid: Grid | None) -> dict[str, Any]:
         """What it reads off the fields besides constants, as JSON has it."""
         return {}
 

@@ -3,10 +3,13 @@
 import math
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
-from physgen.constraints import MassConservation
+from physgen.constraints import MassConservation, ReactionDiffusion
+from physgen.equations.reaction_system import ReactionSystem
+from physgen.errors import NoSolution
 from physgen.grid import Grid
 from physgen.guidance import Projection, X0Gradient
 
@@ -38,3 +41,16 @@ def test_terminal_projection_leaves_samples_that_are_not_finite() -> None:
     projected = Projection([MassConservation()]).project(fields, GRID)
     assert torch.equal(projected[1].nan_to_num(), fields[1].nan_to_num())
     assert MassConservation().residual(projected[:1], GRID).abs().max() < 1e-6
+
+
+def test_a_sample_without_a_solution_is_named() -> None:
+    """du/dt = u^2 is infinite at t = 1 / u."""
+    explosion = ReactionDiffusion(ReactionSystem(["u"], [], ["u**2"]), {"u": 0.0}, form="flow_map")
+    fields = torch.tensor([0.01, 1.5], dtype=torch.float64).view(2, 1, 1, 1).expand(2, 1, 6, 4)
+    grid = Grid((1.0,), 0.4)
+    guidance = Projection([explosion])
+    with pytest.raises(NoSolution, match=r"samples \[1\]: nothing near them satisfies reaction_diffusion"):
+        guidance.project(fields, grid)
+    found = guidance.projection(fields, grid).fields
+    assert explosion.residual(found[:1], grid).abs().max() < 1e-9
+    assert found[1].isnan().all()

@@ -8,7 +8,7 @@ from markers import slow_except
 from torch import Tensor
 
 from physgen.constraints import Equality, Inequality, MassConservation, ReactionDiffusion
-from physgen.errors import Contradiction, NoSolution
+from physgen.errors import Contradiction
 from physgen.grid import Grid
 from physgen.guidance import AugmentedLagrangian, Projection, X0Gradient
 from physgen.guidance.solve.contradiction import require_consistent
@@ -78,8 +78,6 @@ def test_one_sample_that_can_be_saves_the_batch() -> None:
     projected = Projection(laws).projection(x)
     assert projected.contradiction is None
     assert projected.fields[1].tolist() == pytest.approx([1.0, 0.0])
-    with pytest.raises(NoSolution, match=r"samples \[0\]: nothing near them satisfies given, shifted"):
-        Projection(laws).project(x)
 
 
 @pytest.mark.parametrize(("sign", "expected"), [(1.0, 1.0), (-1.0, -1.0)])
