@@ -17,7 +17,6 @@ from diffusers import (
     FlowMatchEulerDiscreteScheduler,
     UniPCMultistepScheduler,
     WanPipeline,
-    WanTransformer3DModel,
 )
 from markers import slow_except
 from torch import Tensor, nn
@@ -30,6 +29,7 @@ from physgen.guidance import AugmentedLagrangian, ConditionalMean, PiGDM, Projec
 from physgen.observables import ColourMap
 from physgen.sampling import guide
 from sampling.conftest import LinearSet
+from sampling.test_pipelines import wan
 
 GRID = Grid(spacing=(2.0, 2.0), dt=0.5)
 DYE = ColourMap([(0.05, 0.88, 0.15)], background=(0.04, 0.04, 0.04), species=("dye",))
@@ -67,23 +67,8 @@ class Scripted(X0Gradient):
 @pytest.fixture(scope="module")
 def models() -> dict[str, nn.Module]:
     torch.manual_seed(0)
-    return {
-        "transformer": WanTransformer3DModel(
-            patch_size=(1, 2, 2),
-            num_attention_heads=2,
-            attention_head_dim=12,
-            in_channels=16,
-            out_channels=16,
-            text_dim=32,
-            freq_dim=32,
-            ffn_dim=32,
-            num_layers=1,
-            rope_max_seq_len=32,
-        ).eval(),
-        "vae": AutoencoderKLWan(
-            base_dim=3, z_dim=16, dim_mult=[1, 1, 1, 1], num_res_blocks=1, temperal_downsample=[False, True, True]
-        ).eval(),
-    }
+    pipe = wan().pipe
+    return {"transformer": pipe.transformer, "vae": pipe.vae}
 
 
 @pytest.fixture(params=slow_except({"euler"}, SCHEDULERS))

@@ -117,24 +117,6 @@ def test_a_run_is_left_to_who_makes_it_and_taken_over_when_it_dies(tiny: Path, t
     maker.communicate()
 
 
-@pytest.mark.parametrize(
-    ("argument", "named"),
-    [
-        ("prompt=a cell, dividing", "prompt=\"'a cell, dividing'\", or 2 prompts: prompt=\"'a cell','dividing'\""),
-        ("prompt=dye,'a cell, dividing'", "2 prompts: prompt=\"'dye','a cell, dividing'\""),
-        ("prompt=a cell (green), dividing", "text in two kinds of quotes"),
-        ("name=a/b", "name='a/b': allowed: one name of letters"),
-        ("name=a,b", "name='a,b': allowed: one name of letters"),
-    ],
-)
-def test_bad_usage(tmp_path: Path, argument: str, named: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["ablate", f"runs={tmp_path}", argument]) == 2
-    error = capsys.readouterr().err
-    assert named in error
-    assert len(error.splitlines()) == 1
-    assert not list(tmp_path.iterdir())
-
-
 def test_prompts_with_commas(tiny: Path, tmp_path: Path) -> None:
     assert main(command(tiny, tmp_path, "prompt='green dye, spreading','red dye'")) == 0
     captions = {json.loads(path.read_text("utf-8"))["prompt"] for path in tmp_path.glob("run-*/metrics.json")}

@@ -123,6 +123,11 @@ def test_runs_that_cannot_be(
         ("sead=1", "sead"),
         ("faster", "KEY=VALUE"),
         ("seed=many", "seed='many'"),
+        ("prompt=a cell, dividing", "prompt=\"'a cell, dividing'\", or 2 prompts: prompt=\"'a cell','dividing'\""),
+        ("prompt=dye,'a cell, dividing'", "2 prompts: prompt=\"'dye','a cell, dividing'\""),
+        ("prompt=a cell (green), dividing", "text in two kinds of quotes"),
+        ("name=a/b", "name='a/b': allowed: one name of letters"),
+        ("name=a,b", "name='a,b': allowed: one name of letters"),
     ],
 )
 def test_bad_usage(tmp_path: Path, argument: str, named: str, capsys: pytest.CaptureFixture[str]) -> None:
