@@ -10,7 +10,9 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from physgen.errors import InvalidArgument
-from physgen.sampling.predictions import _FLOW, _VARIANCE_EXPLODING, require_supported
+from physgen.sampling.predictions import _FLOW, _PRECONDITIONED, _VARIANCE_EXPLODING, require_supported
+
+_SAMPLING_ONLY = (diffusers.LCMScheduler, diffusers.TCDScheduler, diffusers.FlowMatchLCMScheduler, *_PRECONDITIONED)
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def noised(scheduler: Any, timesteps: Shaped[Tensor, "B"]) -> Noised:
     variance exploding:  a = 1, b^2 = 1 / alphas_cumprod[timestep] - 1
 
     Raises:
-        InvalidArgument: see `require_supported`; a consistency model's scheduler; timesteps outside its training's.
+        InvalidArgument: see `require_supported`; a distilled or EDM model's scheduler; timesteps outside training's.
 
     Source: Lipman et al., arXiv:2210.02747; Ho et al., arXiv:2006.11239; Karras et al., arXiv:2206.00364; v: Salimans
         and Ho, arXiv:2202.00512.
@@ -66,8 +68,8 @@ def noised(scheduler: Any, timesteps: Shaped[Tensor, "B"]) -> Noised:
     """
     require_supported(scheduler)
     name, last = type(scheduler).__name__, scheduler.config.num_train_timesteps
-    if isinstance(scheduler, diffusers.LCMScheduler):
-        raise InvalidArgument("scheduler", name, "the scheduler that noised the training data, not a distilled model's")
+    if isinstance(scheduler, _SAMPLING_ONLY):
+        raise InvalidArgument("scheduler", name, "one that noises training data: of no distilled or EDM model")
     if not bool(((timesteps >= 0) & (timesteps <= last)).all()):
         raise InvalidArgument("timesteps", timesteps.tolist(), f"0 to {last}, where {name} was trained")
     if isinstance(scheduler, _FLOW) or scheduler.config.prediction_type == "flow_prediction":

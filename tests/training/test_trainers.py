@@ -62,6 +62,7 @@ def test_the_target_of_each_prediction_stands_for_the_clean_sample(name: str) ->
     [
         (d.EDMEulerScheduler(), 5, "scheduler"),
         (d.LCMScheduler(), 5, "scheduler"),
+        (d.TCDScheduler(), 5, "scheduler"),
         (d.DDPMScheduler(), 1001, "timesteps"),
         (d.DDPMScheduler(), -1, "timesteps"),
     ],

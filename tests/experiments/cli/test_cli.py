@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from diffusers import EDMEulerScheduler
+from diffusers import DDIMInverseScheduler
 from tiny_world import SIZES
 
 from physgen.audit import audit
@@ -284,16 +284,16 @@ def test_what_cannot_be_told_is_refused_before_anything_is_loaded(
 def test_a_scheduler_that_is_not_supported_is_refused_before_sampling(tiny: Path, tmp_path: Path) -> None:
     world, out = tmp_path / "world", tmp_path / "out"
     shutil.copytree(tiny, world)
-    EDMEulerScheduler().save_pretrained(world / "scheduler")
+    DDIMInverseScheduler().save_pretrained(world / "scheduler")
     index = json.loads((world / "model_index.json").read_text())
-    index["scheduler"] = ["diffusers", "EDMEulerScheduler"]
+    index["scheduler"] = ["diffusers", "DDIMInverseScheduler"]
     (world / "model_index.json").write_text(json.dumps(index))
     arguments = ["sample", f"world.path={world}", *SIZES, "prompt=dye", "constraint=mass", f"out={out}"]
     # beartype, which a test has and a user has not, refuses it as well
     command = [sys.executable, "-m", "physgen", *arguments]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
-    assert re.search("^physgen: .*EDMEulerScheduler", done.stderr, re.MULTILINE)
+    assert re.search("^physgen: .*DDIMInverseScheduler", done.stderr, re.MULTILINE)
     assert not out.exists()
 
 
