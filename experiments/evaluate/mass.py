@@ -26,12 +26,13 @@ from physgen.experiments.draw.videos import collect, plan, produce
 from physgen.experiments.evaluate import EvaluateConfig
 from physgen.experiments.evaluate.quality import interleave, plain, summary
 from physgen.experiments.measure.distances import Interval, mean_interval
-from physgen.experiments.measure.laws import colour_map, contrast, law, read_fields
+from physgen.experiments.measure.laws import colour_map, law, read_fields
 from physgen.experiments.measure.recognition import distances, features, paired_distances, recognised
 from physgen.experiments.measure.tables import Table, publish
 from physgen.experiments.pages.sheet import write_sheet
 from physgen.experiments.runs.records import git_sha, write_json_atomic
 from physgen.guidance import Guidance
+from physgen.measure import degenerate
 from physgen.sampling.diffusers import guide
 from physgen.simulators import GRAMMARS
 from physgen.worlds import World, WorldSpec
@@ -43,9 +44,7 @@ PROJECTED = {UNGUIDED: AFTERWARDS, GUIDED: BOTH}
 LAWS = {"mass": MassConservation()}
 ARMS = (SIMULATOR, RECONSTRUCTION, UNGUIDED, AFTERWARDS, GUIDED, BOTH)
 #: what no arm is guided on: True where more is better
-OTHER = {"heat_in_range": False, "heat_fitted": False, "off_colour": False, "attributes": True, "failed": False}
-#: a first frame with a smaller range than this is empty or uniform, in units of the largest concentration
-LEAST_CONTRAST = 0.25
+OTHER = {"heat_in_range": False, "heat_fitted": False, "off_colour": False, "attributes": True, "degenerate": False}
 TIMED = 10
 
 
@@ -99,13 +98,14 @@ def evaluate(config: EvaluateConfig, out: Path) -> None:
 
 
 def measure(prompt: Prompt, video: Tensor, truth: Any) -> dict[str, float]:
-    """Laws of the dye, whether the sample is empty or uniform, and how far its colours are from the dye's."""
+    """Laws of the dye, whether the sample is degenerate, and how far its colours are from the dye's."""
     observable = colour_map("dye", prompt.attributes)
+    fields = observable(video[None])
     background = torch.tensor(observable.background).view(1, 3, 1, 1, 1).expand_as(video[None])
-    clean = observable.embed(background, observable(video[None]))
+    clean = observable.embed(background, fields)
     return {
         **law("dye", prompt.attributes, video, truth),
-        "failed": float(contrast(video, prompt.attributes) < LEAST_CONTRAST),
+        "degenerate": float(degenerate(fields, observable.least)[0] is not None),
         "off_colour": float((clean[0] - video).square().mean().sqrt()),
     }
 
@@ -181,7 +181,7 @@ def tables(result: dict[str, Any]) -> list[Table]:
         "frechet": "Frechet",
         "attributes": "attributes",
         "off_colour": "off colour",
-        "failed": "empty or uniform",
+        "degenerate": "degenerate",
     }
 
     def cell(found: dict[str, Any], name: str) -> Any:

@@ -11,12 +11,12 @@ import numpy.typing as npt
 from torch import Tensor
 
 from physgen.experiments.draw.prompts import Prompt
-from physgen.experiments.evaluate.mass import LEAST_CONTRAST
 from physgen.experiments.evaluate.memory import flow_losses, normalise
-from physgen.experiments.measure.laws import contrast, law
+from physgen.experiments.measure.laws import colour_map, law
 from physgen.experiments.measure.recognition import features, phase_order, recognised
 from physgen.experiments.train import latents
 from physgen.experiments.train.data import Shard, Videos
+from physgen.measure import degenerate
 from physgen.worlds import World
 from physgen.worlds.micro.judge import Judge
 
@@ -47,11 +47,15 @@ def measure(model: str, arm: str, seed: int, asked: Sequence[Prompt], videos: Te
     else:
         rows = [law(family, prompt.attributes, video) for prompt, video in zip(asked, videos, strict=True)]
         values = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    if family == "dye":
-        ranges = [contrast(video, prompt.attributes) for prompt, video in zip(asked, videos, strict=True)]
-        values["failed"] = (np.array(ranges) < LEAST_CONTRAST).astype(float)
+        values["degenerate"] = np.array([nothing(p, video) for p, video in zip(asked, videos, strict=True)])
     values |= {name: hits[name] for name in ("family", "attributes")}
     return Measured(model, arm, seed, values, vectors)
+
+
+def nothing(prompt: Prompt, video: Tensor) -> float:
+    """1 where a video ``[3, T, H, W]`` is degenerate, see `physgen.measure.degenerate`."""
+    observable = colour_map(prompt.family, prompt.attributes)
+    return float(degenerate(observable(video[None].double()), observable.least)[0] is not None)
 
 
 def held_out_loss(world: World, model: str, seed: int, root: Path, shards: list[Shard], family: str) -> Measured:

@@ -15,6 +15,7 @@ from physgen.experiments.instruments.devices.objects import Track, follow
 from physgen.experiments.instruments.subject import Subject
 from physgen.experiments.measure.laws import colour_map
 from physgen.grid import Grid
+from physgen.measure import degenerate
 from physgen.observables import ColourMap
 from physgen.simulators import blood, dye, gray_scott, growth, mitosis
 from physgen.simulators.base import FRAMES, SIZE
@@ -30,7 +31,7 @@ GRIDS = {
 }
 #: species of the colour map that objects and masses are read from
 SPECIES = {"gray_scott": 1}
-#: range of that species, in its unit, below which nothing is seen
+#: spread of that species, in its unit, below which nothing is seen
 LEAST_CONTRAST = 0.1
 
 
@@ -100,8 +101,8 @@ class Clip:
     @cached_property
     def seen(self) -> bool:
         """Whether that species is there at all."""
-        low, high = np.quantile(self.field, [0.002, 0.998])
-        return bool(high - low >= LEAST_CONTRAST)
+        field = torch.from_numpy(self.field)[None, None]
+        return degenerate(field, LEAST_CONTRAST)[0] not in ("empty", "uniform")
 
 
 def clips_of(video: Float[Tensor, "T 3 H W"], subject: Subject | None) -> list[Clip]:

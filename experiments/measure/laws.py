@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from scipy.fft import dctn
 from scipy.integrate import simpson
 from scipy.ndimage import gaussian_filter
@@ -240,10 +239,3 @@ def law(
     if truth:
         found["heat_true"] = heat_residual(fields[0], grid, truth["D"])["residual"]
     return found
-
-
-def contrast(video: Tensor, attributes: Mapping[str, str]) -> float:
-    """Range of the dye in the first frame, ``[3, T, H, W]``: the 0.5 % to the 99.5 % quantile."""
-    first = torch.from_numpy(read_fields("dye", attributes, video[:, :1]))
-    low, high = torch.quantile(first.flatten(), torch.tensor([0.005, 0.995], dtype=torch.float64))
-    return float(high - low)

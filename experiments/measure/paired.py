@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy.stats import permutation_test
 
 from physgen.errors import InvalidArgument
@@ -15,6 +16,8 @@ from physgen.experiments.measure.distances import Array, Interval, mean_interval
 
 #: permutations of signs; up to 16 pairs all of them
 SIGNS = 2**16
+#: metrics that say whether a run's video is degenerate, the newer one first
+DEGENERATE = ("degenerate/any", "quality/empty")
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,8 @@ class Difference:
     """One metric of one arm in one group, and what it differs from the baseline's by.
 
     ``n`` seeds that both have, ``unpaired`` those that only one of them has and that are in no figure here; ``p`` from
-    flipping the signs of the differences, ``p_holm`` corrected for all comparisons of the metric.
+    flipping the signs of the differences, ``p_holm`` corrected for all comparisons of the metric; ``degenerate`` the
+    share of the arm's videos, of those n, that show nothing or do not move, NaN where that was not recorded.
     """
 
     metric: str
@@ -36,6 +40,8 @@ class Difference:
     difference: Interval
     p: float
     p_holm: float
+    degenerate: float = np.nan
+    baseline_degenerate: float = np.nan
 
 
 def compare(
@@ -70,8 +76,19 @@ def compare(
             raise InvalidArgument("run", row.get("run"), f"one value of {metric} a seed; two runs differ")
     if not any(baseline in arms for arms in table.values()):
         raise InvalidArgument("baseline", baseline, ", ".join(sorted({arm for arms in table.values() for arm in arms})))
+    shows = degenerate_runs(rows)
+    empty: dict[tuple[str, ...], dict[int, bool]] = defaultdict(dict)
+    for row in chosen:
+        if row.get("run") in shows:
+            empty[(*(str(row[name]) for name in groups), str(row[axis]))][row["seed"]] = shows[row["run"]]
     found = [
-        _difference(metric, dict(zip(groups, key, strict=True)), arm, arms[arm], arms[baseline])
+        _difference(
+            metric,
+            dict(zip(groups, key, strict=True)),
+            arm,
+            (arms[arm], empty[*key, arm]),
+            (arms[baseline], empty[*key, baseline]),
+        )
         for key, arms in table.items()
         if baseline in arms
         for arm in arms
@@ -80,20 +97,44 @@ def compare(
     return corrected(found)
 
 
-def _difference(
-    metric: str, group: dict[str, str], arm: str, mine: Mapping[int, float], theirs: Mapping[int, float]
-) -> Difference:
-    both = sorted(mine.keys() & theirs.keys())
-    x, y = (np.array([values[seed] for seed in both], float) for values in (mine, theirs))
+def degenerate_runs(rows: Sequence[Mapping[str, Any]]) -> dict[Any, bool]:
+    """Whether the video of each run is degenerate, of the runs that say so.
+
+    >>> rows = [{"run": run, "metric": "degenerate/any", "value": run == "a"} for run in "ab"]
+    >>> degenerate_runs(rows)
+    {'a': True, 'b': False}
+    """
+    said = {name: {row["run"]: bool(row["value"]) for row in rows if row["metric"] == name} for name in DEGENERATE}
+    return said[DEGENERATE[1]] | said[DEGENERATE[0]]
+
+
+def without_degenerate(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The rows of the runs whose video is not degenerate.
+
+    >>> rows = [{"run": run, "metric": "degenerate/any", "value": run == "a"} for run in "ab"]
+    >>> [row["run"] for row in without_degenerate(rows)]
+    ['b']
+    """
+    left_out = {run for run, is_one in degenerate_runs(rows).items() if is_one}
+    return [row for row in rows if row.get("run") not in left_out]
+
+
+#: by seed: the values of an arm, and whether its video is degenerate
+Samples = tuple[Mapping[int, float], Mapping[int, bool]]
+
+
+def _difference(metric: str, group: dict[str, str], arm: str, mine: Samples, theirs: Samples) -> Difference:
+    both = np.array(sorted(mine[0].keys() & theirs[0].keys()))
+    x, y = (np.array([values[seed] for seed in both], float) for values, _ in (mine, theirs))
     finite = np.isfinite(x - y)
-    x, y = x[finite], y[finite]
+    both, x, y = both[finite], x[finite], y[finite]
     delta, p = x - y, 1.0
     if len(delta) > 1 and np.any(delta):
         test = permutation_test(
             (delta,), np.mean, permutation_type="samples", n_resamples=SIGNS, vectorized=True, rng=0
         )
         p = float(test.pvalue)
-    unpaired = tuple(sorted(mine.keys() ^ theirs.keys()))
+    unpaired = tuple(sorted(mine[0].keys() ^ theirs[0].keys()))
     return Difference(
         metric,
         group,
@@ -106,7 +147,13 @@ def _difference(
         _interval(delta),
         p,
         p,
+        _share(both, mine[1]),
+        _share(both, theirs[1]),
     )
+
+
+def _share(seeds: npt.NDArray[Any], degenerate: Mapping[int, bool]) -> float:
+    return float(np.mean([degenerate.get(seed, np.nan) for seed in seeds])) if len(seeds) else np.nan
 
 
 def _interval(values: Array) -> Interval:

@@ -15,6 +15,7 @@ COLUMNS = (
     "sampler",
     "violation",
     "p (Holm)",
+    "empty",
     "in order",
     "MMD²",
     "less projected afterwards",
@@ -36,6 +37,7 @@ def make(spec: FigureSpec, store: Store) -> Made:
         figures = (
             one.violation.text,
             p,
+            one.empty.text,
             one.feasible.text,
             one.distance.text,
             excess,

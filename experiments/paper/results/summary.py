@@ -22,7 +22,8 @@ LEAST = 8
 class Summary:
     """One arm under one law; ``distance`` is MMD^2 to simulator videos, ``excess`` that less the free baseline's.
 
-    ``violation`` is a median, ``time`` a median ratio to the unguided run of the same seed.
+    ``violation`` is a median, ``time`` a median ratio to the unguided run of the same seed, ``empty`` the share of
+    videos that show nothing.
     """
 
     law: str
@@ -34,6 +35,7 @@ class Summary:
     attributes: Number
     feasible: Number
     time: Number
+    empty: Number
 
     @property
     def numbers(self) -> dict[str, Number]:
@@ -65,6 +67,7 @@ def summaries(spec: FigureSpec, store: Store) -> list[Summary]:
                 Number.of(mean_interval(sweep.column(arm, "quality/attributes")), arm.runs, n),
                 Number(float(np.mean(sweep.column(arm, f"feasible/{law}"))), arm.runs, n),
                 Number.of(median_interval(ratio), arm.runs + unguided.runs, n),
+                Number(float(np.mean(sweep.column(arm, "quality/empty"))), arm.runs, n),
             )
         )
     return found

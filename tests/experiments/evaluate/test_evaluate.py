@@ -91,7 +91,7 @@ def test_mass_suite(spec: WorldSpec, judge: str, tmp_path: Path):
     for arm in ("afterwards", "guided + projection"):
         assert arms[arm]["mass_drift"]["max"] < 1e-5
     assert arms["unguided"]["mass_drift"]["estimate"] > arms["afterwards"]["mass_drift"]["estimate"]
-    assert arms["simulator"]["failed"]["estimate"] == 0.0
+    assert arms["simulator"]["degenerate"]["estimate"] == 0.0
     assert arms["simulator"]["off_colour"]["max"] < 1e-6 < arms["unguided"]["off_colour"]["estimate"]
     assert found["timing"]["largest_pixel_gap_to_projection_afterwards"] < 1e-6
     assert found["verdict"]
@@ -171,13 +171,6 @@ def test_fields_are_read_off_the_simulator():
         for i, attributes in enumerate(clips.attributes):
             read = laws.read_fields(family, attributes, torch.from_numpy(clips.video[i]))
             assert np.abs(read - clips.fields[i]).max() < 1e-4
-
-
-def test_contrast_tells_empty_from_full():
-    clips = SIMULATORS["dye"](12, rng=np.random.default_rng(0), split="all")
-    for video, attributes in zip(torch.from_numpy(clips.video), clips.attributes, strict=True):
-        assert laws.contrast(video, attributes) > 0.4
-        assert laws.contrast(video.mean((-1, -2), keepdim=True).expand_as(video), attributes) < 1e-6
 
 
 def test_prompts_are_held_out_and_seeded():

@@ -75,6 +75,32 @@ def test_unequal_seeds_are_named_and_not_averaged(tmp_path: Path) -> None:
     assert (found["dps"].n, found["dps"].unpaired) == (SEEDS, ())
 
 
+def test_degenerate_samples_are_counted_and_left_out_beside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Three empty videos of the projection have a violation of 0; without them its mean is what it was."""
+    write_sweep(tmp_path)
+    plain = differences(collect(tmp_path, "sweep").rows)["projection"]
+    for seed in range(SEEDS):
+        for arm in ARMS:
+            path = tmp_path / f"run-{arm}-{seed}" / "metrics.json"
+            metrics = json.loads(path.read_text())
+            metrics["degenerate"] = {"any": arm == "projection" and seed < 3}
+            metrics["violation"]["mass"] *= not metrics["degenerate"]["any"]
+            path.write_text(json.dumps(metrics))
+    options = ["axis=guidance", "baseline=none", "groups=[law]", f"out={tmp_path / 'out'}"]
+    assert main(["results", "sweep=sweep", f"runs={tmp_path}", *options]) == 0
+    with (tmp_path / "out" / "sweep.differences.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["guidance"] == "projection" and "mass" in row["metric"]]
+    every, shown = rows
+    assert (every["samples"], shown["samples"]) == ("all", "without degenerate samples")
+    assert (float(every["degenerate"]), float(every["baseline_degenerate"])) == (3 / SEEDS, 0.0)
+    assert (int(every["n"]), int(shown["n"]), float(shown["degenerate"])) == (SEEDS, SEEDS - 3, 0.0)
+    assert float(every["difference"]) < -2.0
+    assert float(shown["difference"]) == pytest.approx(plain.difference.estimate, abs=0.1)
+    printed = capsys.readouterr().out
+    assert "degenerate" in printed
+    assert max(map(len, printed.splitlines())) <= 80
+
+
 def test_one_pair_has_no_interval_and_what_is_not_finite_no_part() -> None:
     values = {"none": [1.0, 1.0], "projection": [np.nan, 3.0]}
     rows = [
