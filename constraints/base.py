@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
+from physgen.arguments import finite, finite_tensor, floating, instance
 from physgen.constraints.fit import Fit
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
@@ -88,6 +89,7 @@ class Constraint(ABC):
 
         A constraint whose residual is not zero where it holds says here what holding means.
         """
+        tolerance = finite("tolerance", tolerance, "a number >= 0", lambda value: value >= 0)
         residual = self.residual(fields, grid).detach().reshape(len(fields), -1)
         return (residual if self.kind == "inequality" else residual.abs()).amax(1) <= tolerance
 
@@ -122,21 +124,22 @@ class Constraint(ABC):
         return {}
 
 
-def given_values(constants: Fit | Mapping[str, Any], fitted: tuple[str, ...]) -> dict[str, Any]:
+def given_values(constants: Fit | Mapping[str, Any], fitted: tuple[str, ...]) -> dict[str, Float64[Tensor, "..."]]:
     """The values of fitted constants, all of which must be there.
 
     Raises:
-        InvalidArgument: naming the one that is not.
+        InvalidArgument: naming the one that is not, or that has values which are no numbers.
 
     >>> given_values({"D": [1.0]}, ("D", "r"))
     Traceback (most recent call last):
     physgen.errors.InvalidArgument: constants='without r': allowed: a list of values of each of D, r
     """
-    values = constants.values if isinstance(constants, Fit) else constants
+    allowed = f"a list of values of each of {', '.join(fitted)}"
+    values = constants.values if isinstance(constants, Fit) else instance("constants", constants, Mapping, allowed)
     for name in fitted:
         if name not in values:
-            raise InvalidArgument("constants", f"without {name}", f"a list of values of each of {', '.join(fitted)}")
-    return {name: values[name] for name in fitted}
+            raise InvalidArgument("constants", f"without {name}", allowed)
+    return {name: finite_tensor(name, values[name], "finite numbers, of each sample") for name in fitted}
 
 
 def check_fields(fields: Tensor, grid: Grid | None, frames: int = 2, finite: bool = True) -> Grid:
@@ -150,15 +153,15 @@ def check_fields(fields: Tensor, grid: Grid | None, frames: int = 2, finite: boo
     >>> import torch
     >>> check_fields(torch.zeros(1, 1, 5, 4), Grid(spacing=(1.0, 1.0), dt=1.0))
     Traceback (most recent call last):
-    physgen.errors.InvalidArgument: fields='torch.float32 (1, 1, 5, 4)': allowed: ... [B, S, T, H, W]...
+    physgen.errors.InvalidArgument: fields=torch.float32 (1, 1, 5, 4): allowed: ... [B, S, T, H, W]...
     """
-    if grid is None:
-        raise InvalidArgument("grid", grid, "a Grid: spacing, dt and boundary")
+    grid = instance("grid", grid, Grid, "a Grid: spacing, dt and boundary")
+    fields = floating("fields", fields, "[B, S, T, *space]")
     space = ("X", "H, W", "Z, H, W")[len(grid.spacing) - 1]
     wrong_rank = fields.ndim != 3 + len(grid.spacing)
-    if wrong_rank or not fields.is_floating_point() or fields.shape[2] < frames or 0 in fields.shape:
+    if wrong_rank or fields.shape[2] < frames or 0 in fields.shape:
         allowed = f"floating point [B, S, T, {space}] on this grid, at least {frames} frames"
-        raise InvalidArgument("fields", f"{fields.dtype} {tuple(fields.shape)}", allowed)
+        raise InvalidArgument("fields", fields, allowed)
     if finite and not bool(fields.detach().isfinite().all()):
         raise InvalidArgument("fields", "NaN or Inf", "finite values")
     return grid

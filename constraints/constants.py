@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from physgen.arguments import finite_tensor, instance
 from physgen.equations.reaction_system import Bounds, ReactionSystem, Value
 from physgen.equations.systems import reaction_system
 from physgen.errors import InvalidArgument
@@ -95,12 +95,15 @@ class Constants:
         >>> heat.given({"D_c": [3.0, 4.0]}).of_sample(1, 2).complete({})
         ({'c': 4.0}, {})
         """
-        given = self._given | {name: torch.as_tensor(value, dtype=torch.float64) for name, value in values.items()}
+        given = self._given | {
+            name: finite_tensor(name, value, "finite numbers, one of each sample") for name, value in values.items()
+        }
         diffusivity = {species: given[name] for name, species in self.diffusing.items()}
         return Constants(self.system, diffusivity, {name: given[name] for name in self.system.parameters}, ())
 
     def canonical(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Values under the names of `bounds`, those of no constant left out."""
+        instance("constants", values, Mapping, "a mapping from names to values")
         return {self._canonical(name): value for name, value in values.items() if name in {*self._widest, "D"}}
 
     def _canonical(self, name: str) -> str:

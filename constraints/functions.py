@@ -7,6 +7,7 @@ from collections.abc import Callable
 from jaxtyping import Float
 from torch import Tensor
 
+from physgen.arguments import floating, function
 from physgen.constraints.base import Constraint
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
@@ -38,18 +39,16 @@ class Equality(Constraint):
     needs_constant_dt = False
 
     def __init__(self, fn: Function, name: str | None = None) -> None:
-        self.fn = fn
+        self.fn = function("fn", fn, "a function of samples [B, ...]")
         if name is not None:
             self.name = name
 
     def residual(self, fields: Float[Tensor, "B ..."], grid: Grid | None = None) -> Float[Tensor, "B ..."]:
         """``fn(fields)``, at least one value of each sample; ``grid`` plays no part."""
-        values = self.fn(fields)
-        if not values.is_floating_point() or values.ndim < 1 or len(values) != len(fields):
-            got = f"{values.dtype}{list(values.shape)}"
-            raise InvalidArgument(
-                "fn", got, f"floating-point values [{len(fields)}, ...] of samples {list(fields.shape)}"
-            )
+        allowed = f"[{len(fields)}, ...], values of samples {list(fields.shape)}"
+        values = floating("fn", self.fn(fields), allowed)
+        if values.ndim < 1 or len(values) != len(fields):
+            raise InvalidArgument("fn", values, f"floating point {allowed}")
         return values.reshape(len(fields), -1)
 
 

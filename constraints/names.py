@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from physgen.arguments import instance
 from physgen.constraints.base import Constraint
 from physgen.errors import InvalidArgument
 
@@ -29,9 +30,7 @@ def name_laws(laws: Laws) -> dict[str, Constraint]:
     if not pairs:
         raise InvalidArgument("constraints", laws, "one or more constraints")
     for name, law in pairs:
-        if not isinstance(law, Constraint):
-            made = f"; {law.__name__}(...) makes one" if isinstance(law, type) else ""
-            raise InvalidArgument("constraints", law, f"a Constraint as {name}{made}")
+        instance("constraints", law, Constraint, f"a Constraint as {name}")
     named = dict(pairs)
     if len(named) < len(pairs):
         names = [name for name, _ in pairs]

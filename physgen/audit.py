@@ -12,13 +12,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from physgen.arguments import finite, floating
 from physgen.constraints.base import Constraint
 from physgen.constraints.fit import Fit, unexplained
 from physgen.constraints.names import Laws, name_laws
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.measure.degenerate import degenerate
-from physgen.observables import Observable
+from physgen.observables import Observable, observe
 
 #: three times the 1.6 % sd of total intensity about its trend in a real GFP-histone movie
 MICROSCOPY_NOISE = 0.05
@@ -81,8 +82,10 @@ def audit(
     >>> round(found["mass"].residual_max, 6), found["mass"].satisfied
     (0.2, False)
     """
+    if floating("video", video, "[1, 3, T, H, W] in [0, 1]").ndim != 5 or len(video) != 1:
+        raise InvalidArgument("video", video, "one video [1, 3, T, H, W]")
     check_video(video)
-    fields = observable(video.double())
+    fields = observe(observable, video.double())
     nothing = degenerate(fields, observable.least)[0]
     return {
         name: measure(fields, law, grid, tolerance=tolerance, nothing=nothing)
@@ -106,6 +109,7 @@ def measure(
     >>> measure(fading, MassConservation(), grid, tolerance=0.05).satisfied
     False
     """
+    tolerance = finite("tolerance", tolerance, "a number >= 0", lambda value: value >= 0)
     residual = constraint.residual(fields, grid)
     size = residual.clamp(min=0) if constraint.kind == "inequality" else residual.abs()
     largest, fit = size.max().item(), constraint.fit(fields, grid)

@@ -12,9 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from physgen.arguments import instance, whole
 from physgen.errors import InvalidArgument, ModelFailure
 from physgen.grid import Grid
 from physgen.guidance import BestOfN, Guidance, GuidanceLog
+from physgen.guidance.base import read_guidance
 from physgen.observables import Observable
 from physgen.projected import project_video
 from physgen.sampling.diffusers import guide
@@ -100,12 +102,15 @@ def draw(
     >>> list(drawn.arms), drawn.guided.nfe == drawn.unguided.nfe
     (['unguided', 'afterwards', 'guided'], True)
     """
-    if samples < 1:
-        raise InvalidArgument("samples", samples, "1 or more")
+    instance("world", world, World, "a World: load_world(name) loads one")
+    instance("request", request, Request, "a Request(prompt, seed)")
+    if guidance is not None and not isinstance(guidance, BestOfN):
+        read_guidance(guidance)
+    samples = whole("samples", samples)
     possible = [UNGUIDED, *([AFTERWARDS] if isinstance(guidance, Guidance) else []), *([GUIDED] if guidance else [])]
-    wanted = possible if arms is None else list(arms)
-    if not wanted or not set(wanted) <= set(possible):
-        raise InvalidArgument("arms", wanted, f"some of {', '.join(possible)}")
+    wanted = possible if arms is None else arms
+    if not isinstance(wanted, Sequence) or not wanted or not set(wanted) <= set(possible):
+        raise InvalidArgument("arms", wanted, f"a list of some of {', '.join(possible)}")
     observable = world.observable(request.prompt) if observable is None else observable
     grid = world.grid(request.prompt) if grid is None else grid
     seeds = range(request.seed, request.seed + samples)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+#: characters of a value that a message shows
+LONGEST = 200
+
 
 class PhysgenError(Exception):
     """What physgen raises on purpose."""
@@ -10,7 +13,7 @@ class PhysgenError(Exception):
 class InvalidArgument(PhysgenError, ValueError):
     """An argument outside its allowed values.
 
-    Message: `name=got: allowed: allowed`.
+    Message, one line: `name=got: allowed: allowed`, of an array its dtype and shape in place of its values.
 
     >>> raise InvalidArgument("boundary", "wall", "no-flux, periodic")
     Traceback (most recent call last):
@@ -24,7 +27,7 @@ class InvalidArgument(PhysgenError, ValueError):
         self.allowed = allowed
 
     def __str__(self) -> str:
-        return f"{self.name}={self.got!r}: allowed: {self.allowed}"
+        return f"{self.name}={_shown(self.got)}: allowed: {self.allowed}"
 
 
 class Contradiction(InvalidArgument):
@@ -70,3 +73,11 @@ def invalid_argument(error: BaseException | None) -> InvalidArgument | None:
     while error is not None and not isinstance(error, InvalidArgument):
         error = error.__cause__ or error.__context__
     return error
+
+
+def _shown(got: object) -> str:
+    shape, dtype = getattr(got, "shape", None), getattr(got, "dtype", None)
+    if isinstance(shape, tuple) and shape and dtype is not None:
+        return f"{dtype} {tuple(shape)}"
+    text = " ".join(repr(got).split())
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."

@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
+from physgen.arguments import finite
 from physgen.errors import InvalidArgument
 
 BOUNDARIES = ("no-flux", "periodic", "dirichlet", "open")
-
-
-def finite(name: str, got: Any, allowed: str, accept: Callable[[float], bool] = math.isfinite) -> float:
-    """``got`` as a finite float that ``accept`` holds of, else `InvalidArgument`.
-
-    >>> finite("dt", 2, "a number > 0", lambda value: value > 0)
-    2.0
-    """
-    try:
-        value = float(got)
-    except (TypeError, ValueError):
-        value = math.nan
-    if not (math.isfinite(value) and accept(value)):
-        raise InvalidArgument(name, got, allowed)
-    return value
 
 
 @dataclass(frozen=True)

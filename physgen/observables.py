@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from physgen.arguments import finite, floating, instance
 from physgen.errors import InvalidArgument
-from physgen.grid import finite
 
 CONDITION = 1e3
 #: exponent of the binade (0 for values of 1/2 to 1) that the darkest pixels are rounded as if they were in
@@ -61,7 +62,10 @@ class Observable(ABC):
         >>> dye.agreement(video, video.mean(1, keepdim=True))["intensity"]["r2"] > 1 - 1e-9
         True
         """
-        error = (self(video).double() - fields.double()).transpose(0, 1).flatten(1)
+        seen = self(video)
+        if floating("fields", fields, f"{tuple(seen.shape)}").shape != seen.shape:
+            raise InvalidArgument("fields", tuple(fields.shape), f"shape {tuple(seen.shape)}, as the video's")
+        error = (seen.double() - fields.double()).transpose(0, 1).flatten(1)
         truth = fields.double().transpose(0, 1).flatten(1)
         spread = (truth - truth.mean(1, keepdim=True)).square().sum(1)
         r2 = torch.where(spread > 0, 1 - error.square().sum(1) / spread, torch.nan)
@@ -104,6 +108,9 @@ class ColourMap(Observable):
         unit: str = "a.u.",
         maximum: float | int = 1.0,
     ) -> None:
+        for name, given in (("species", species), ("colours", colours)):
+            if not isinstance(given, Sequence) or isinstance(given, str):
+                raise InvalidArgument(name, given, "a list, one of each species")
         if not 1 <= len(species) == len(colours) <= 3:
             raise InvalidArgument("colours", colours, f"one per species, at most 3, for species {tuple(species)}")
         self.colours = tuple(_rgb("colours", colour) for colour in colours)
@@ -166,7 +173,7 @@ class ColourMap(Observable):
         """
         _check_video(video)
         expected = (video.shape[0], len(self.species), *video.shape[2:])
-        if fields.shape != expected:
+        if floating("fields", fields, f"{expected}").shape != expected:
             raise InvalidArgument("fields", tuple(fields.shape), f"shape {expected}, [B, S, T, H, W] as the video")
         frames = zip(video.split(1, dim=2), fields.split(1, dim=2), strict=True)
         return torch.cat([self._embed_frame(frame, field) for frame, field in frames], dim=2)
@@ -200,8 +207,10 @@ class ColourMap(Observable):
         [0.05, 0.88, 0.15]
         """
         _check_video(video)
-        if fields.ndim != 5 or fields.shape[1] != len(species) or fields.shape[2:] != video.shape[2:]:
-            raise InvalidArgument("fields", tuple(fields.shape), f"[B, {len(species)}, T, H, W] as the video")
+        instance("species", species, Sequence, "a list of names")
+        expected = (len(video), len(species), *video.shape[2:])
+        if floating("fields", fields, f"{expected}").shape != expected:
+            raise InvalidArgument("fields", tuple(fields.shape), f"shape {expected}, [B, S, T, H, W] as the video")
         c, rgb = (x.double().transpose(0, 1).flatten(1) for x in (fields, video))
         if not (c.isfinite().all() and rgb.isfinite().all()):
             raise InvalidArgument("fields", "NaN or Inf in fields or video", "finite values")
@@ -265,14 +274,14 @@ class Intensity(ColourMap):
 
 
 def _rgb(name: str, colour: Sequence[float]) -> tuple[float, ...]:
-    if len(colour) != 3:
+    if not isinstance(colour, Sequence) or isinstance(colour, str) or len(colour) != 3:
         raise InvalidArgument(name, colour, "three numbers, rgb")
     return tuple(finite(name, value, "finite numbers, rgb") for value in colour)
 
 
 def _check_video(video: Tensor) -> None:
-    if video.ndim != 5 or video.shape[1] != 3 or not video.is_floating_point():
-        raise InvalidArgument("video", f"{video.dtype} {tuple(video.shape)}", "floating point [B, 3, T, H, W]")
+    if floating("video", video, "[B, 3, T, H, W]").ndim != 5 or video.shape[1] != 3 or 0 in video.shape:
+        raise InvalidArgument("video", video, "floating point [B, 3, T, H, W], none of them 0")
 
 
 def _scaling(on_map: Tensor, off_map: Tensor) -> tuple[Tensor, Tensor]:
@@ -309,8 +318,18 @@ def observe(observable: Observable, video: Float[Tensor, "B C T H W"]) -> Float[
     >>> observe(Intensity(), torch.full((1, 3, 2, 4, 4), 0.5)).shape
     torch.Size([1, 1, 2, 4, 4])
     """
-    fields = observable(video)
+    fields = read_observable(observable)(video)
     expected = (len(video), len(observable.species), *video.shape[2:])
     if fields.shape != expected:
         raise InvalidArgument("observable", f"fields {list(fields.shape)}", f"fields {list(expected)}")
     return fields
+
+
+def read_observable(observable: Any) -> Observable:
+    """The observable, once it is one.
+
+    >>> read_observable(Intensity)
+    Traceback (most recent call last):
+    physgen.errors.InvalidArgument: observable=<class '...Intensity'>: allowed: an Observable; Intensity(...) makes one
+    """
+    return instance("observable", observable, Observable, "an Observable")

@@ -8,8 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from physgen.arguments import floating
 from physgen.grid import Grid
 from physgen.guidance import Guidance, TerminalRecord
+from physgen.guidance.base import read_guidance
 from physgen.guidance.solve.certificate import ProjectedFields, certify
 from physgen.observables import Observable, observe
 from physgen.tensors import keep_finite, rms
@@ -55,6 +57,7 @@ def project_video(
     >>> projected.record.certificate["mass"].satisfied
     True
     """
+    video, guidance = floating("video", video, "[B, 3, T, H, W] in [0, 1]"), read_guidance(guidance)
     with torch.inference_mode(False), torch.no_grad(), torch.autocast(video.device.type, enabled=False):
         video = video.float().clamp(0, 1)
         fields = observe(observable, video.double())

@@ -194,7 +194,7 @@ CONSTANT = torch.ones(1, 1, 2, 4, 4)
     [
         (lambda: ColourMap([(1, 0, 0), (2, 0, 0)], DARK, ("a", "b")), "linearly independent"),
         (lambda: ColourMap([(0, 0, 0)], DARK, ("a",)), "linearly independent"),
-        (lambda: ColourMap([(1, 0, 0)] * 4, DARK, "abcd"), "at most 3"),
+        (lambda: ColourMap([(1, 0, 0)] * 4, DARK, ("a", "b", "c", "d")), "at most 3"),
         (lambda: ColourMap([(1, 0, 0)], DARK, ("a", "b")), "one per species"),
         (lambda: ColourMap([], DARK, ()), "one per species"),
         (lambda: ColourMap([(1, 0)], DARK, ("a",)), "colours=(1, 0): allowed: three numbers, rgb"),
@@ -205,13 +205,13 @@ CONSTANT = torch.ones(1, 1, 2, 4, 4)
         (lambda: Intensity(background=1), "background=1: allowed"),
         (lambda: ONE(GOOD[0]), "allowed: floating point [B, 3, T, H, W]"),
         (lambda: ONE(GOOD[:, :1]), "allowed: floating point [B, 3, T, H, W]"),
-        (lambda: ONE((GOOD * 255).byte()), "video='torch.uint8 (1, 3, 2, 4, 4)': allowed: floating point"),
+        (lambda: ONE((GOOD * 255).byte()), "video=torch.uint8 (1, 3, 2, 4, 4): allowed: floating point"),
         (lambda: ONE.embed(GOOD[0], GOOD[:, :1]), "allowed: floating point [B, 3, T, H, W]"),
         (lambda: ONE.embed(GOOD, GOOD), "fields=(1, 3, 2, 4, 4): allowed: shape (1, 1, 2, 4, 4)"),
-        (lambda: ColourMap.calibrate(GOOD, CONSTANT, species="a"), "vary independently"),
-        (lambda: ColourMap.calibrate(GOOD, GOOD[:, :2] * 0 + GOOD[:, :1], species="ab"), "vary independently"),
-        (lambda: ColourMap.calibrate(GOOD, GOOD, species="a"), "allowed: [B, 1, T, H, W]"),
-        (lambda: ColourMap.calibrate(GOOD, GOOD[:, :1] / 0, species="a"), "allowed: finite values"),
+        (lambda: ColourMap.calibrate(GOOD, CONSTANT, species=("a",)), "vary independently"),
+        (lambda: ColourMap.calibrate(GOOD, GOOD[:, :2] * 0 + GOOD[:, :1], species=("a", "b")), "vary independently"),
+        (lambda: ColourMap.calibrate(GOOD, GOOD, species=("a",)), "allowed: shape (1, 1, 2, 4, 4)"),
+        (lambda: ColourMap.calibrate(GOOD, GOOD[:, :1] / 0, species=("a",)), "allowed: finite values"),
     ],
 )
 def test_refuses(monkeypatch: pytest.MonkeyPatch, call: Callable[[], object], message: str) -> None:

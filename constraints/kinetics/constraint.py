@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from physgen.arguments import finite, instance
 from physgen.constraints.base import Constraint, check_fields, given_values
 from physgen.constraints.constants import read_system
 from physgen.constraints.fit import Fit
@@ -21,7 +22,7 @@ from physgen.constraints.kinetics.unknown import Unknown
 from physgen.constraints.least_squares import Estimate, joined, judged, least_squares
 from physgen.equations.reaction_system import ReactionSystem
 from physgen.errors import InvalidArgument, NoSolution
-from physgen.grid import Grid, finite
+from physgen.grid import Grid
 from physgen.ops.frame_mass import mass
 
 #: a number is fixed, (lowest, highest) is fitted
@@ -95,8 +96,9 @@ class Kinetics(Constraint):
         regions: Float[Tensor, "R *space"] | None = None,
     ) -> None:
         system = read_system(system)
-        species, flows = system.species, [_flow(item, system.species) for item in exchange]
-        injected = [_bolus(item, species) for item in boluses]
+        species = system.species
+        flows = [_flow(item, species) for item in _items("exchange", exchange)]
+        injected = [_bolus(item, species) for item in _items("boluses", boluses)]
         self.compartments = Compartments(system, [pair for pair, _ in flows], injected)
         exchanging = [name for name in species if any(name in pair for pair, _ in flows)]
         self._given = (
@@ -157,8 +159,10 @@ class Kinetics(Constraint):
             return self
         values = given_values(constants, self.fitted)
         law = copy.copy(self)
-        columns = [torch.as_tensor(values[name], dtype=torch.float64) for name in self.fitted]
-        law._held = torch.stack(columns, 1)
+        for name, column in values.items():
+            if column.ndim != 1 or len(column) != len(next(iter(values.values()))):
+                raise InvalidArgument(name, list(column.shape), "a list, one value of each sample")
+        law._held = torch.stack(list(values.values()), 1)
         return law
 
     def _means(self, fields: Tensor, grid: Grid | None) -> tuple[Tensor, Tensor]:
@@ -190,6 +194,8 @@ class Kinetics(Constraint):
         if not self._unknown:
             return [self._point()]
         if self._held is not None:
+            if len(self._held) != len(measured):
+                raise InvalidArgument("constants", f"{len(self._held)} values", f"one of each sample, {len(measured)}")
             return [self._point(values) for values in self._held]
         return [self._point(torch.from_numpy(self._fit(sample, times).value)) for sample in measured]
 
@@ -294,21 +300,31 @@ def _read_all(
     return [_read(name, given[name], lowest, open_ended=what == "initial") for name in names]
 
 
+def _items(name: str, got: Sequence[Any]) -> Sequence[Any]:
+    return instance(name, got, Sequence, "a list of triples")
+
+
+def _is_triple(item: Any) -> bool:
+    return isinstance(item, Sequence) and not isinstance(item, str) and len(item) == 3
+
+
 def _flow(item: Sequence[Any], species: Sequence[str]) -> tuple[tuple[str, str], Any]:
-    if len(item) != 3 or item[0] == item[1] or not {item[0], item[1]} <= set(species):
+    if not _is_triple(item) or item[0] == item[1] or item[0] not in species or item[1] not in species:
         raise InvalidArgument("exchange", item, f"(species, another species, rate) of {', '.join(species)}")
     return (item[0], item[1]), item[2]
 
 
 def _bolus(item: Sequence[Any], species: Sequence[str]) -> tuple[float, str, float]:
     allowed = f"(species, time >= 0 s, amount), species of {', '.join(species)}"
-    if len(item) != 3 or item[0] not in species:
+    if not _is_triple(item) or item[0] not in species:
         raise InvalidArgument("boluses", item, allowed)
     return finite("boluses", item[1], allowed, lambda time: time >= 0), item[0], finite("boluses", item[2], allowed)
 
 
 def _weights(regions: Tensor) -> Tensor:
     """Of a mean over each region: they sum to 1."""
+    if not isinstance(regions, Tensor) or regions.ndim < 2:
+        raise InvalidArgument("regions", regions, "a tensor [R, *space] of weights >= 0")
     weights = regions.double()
     total = weights.flatten(1).sum(1)
     if not bool(weights.isfinite().all()) or bool((weights < 0).any()) or not bool((total > 0).all()):

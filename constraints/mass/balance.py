@@ -108,10 +108,13 @@ class MassBalance:
             slopes = [torch.autograd.grad(frame.sum(), k, retain_graph=True)[0] for frame in frames]
         columns = [self._kept(rate), torch.stack(slopes, -1)][: 1 + lossy]
         jacobian, freedom = torch.stack(columns, -1), mass.shape[-1] - len(columns)
+        length = jacobian.norm(dim=-2)
+        length = torch.where(length > 0, length, 1.0)
+        jacobian = jacobian / length[..., None, :]
         left = (mass - self.at(initial, rate)).square().sum(-1)
         noise = left / freedom if freedom > 0 else torch.full_like(left, math.nan)
         covariance = torch.linalg.pinv(jacobian.mT @ jacobian) * noise[..., None, None]
-        found = covariance.diagonal(dim1=-2, dim2=-1).clamp(min=0).sqrt()
+        found = covariance.diagonal(dim1=-2, dim2=-1).clamp(min=0).sqrt() / length
         return found[..., 0], found[..., -1] if lossy else torch.zeros_like(rate)
 
     def _kept(self, rate: Tensor) -> Tensor:

@@ -11,13 +11,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from physgen.arguments import finite, finite_tensor, interval
 from physgen.constraints.base import Constraint, check_fields, given_values
 from physgen.constraints.fit import Fit
 from physgen.constraints.mass.balance import MassBalance
 from physgen.constraints.mass.capped_simplex import project_capped_simplex
-from physgen.constraints.mass.source import Source, production
+from physgen.constraints.mass.source import Source, production, read_source
 from physgen.errors import InvalidArgument
-from physgen.grid import Grid, finite
+from physgen.grid import Grid
 from physgen.ops.frame_mass import mass
 
 #: m0 and k
@@ -86,7 +87,7 @@ class MassConservation(Constraint):
             else finite("initial_mass", initial_mass, "None or a finite number >= 0", lambda value: value >= 0)
         )
         self.inflow = self._numbers(inflow)
-        self.source = source
+        self.source = None if source is None else read_source(source)
         self.maximum = (
             math.inf
             if maximum is None
@@ -181,7 +182,7 @@ class MassConservation(Constraint):
         1.0
         """
         law = copy.copy(self)
-        law.maximum = min(self.maximum, bounds[1])
+        law.maximum = min(self.maximum, interval("bounds", bounds)[1])
         return law
 
     def with_constants(self, constants: Fit | Mapping[str, Any]) -> MassConservation:
@@ -192,20 +193,15 @@ class MassConservation(Constraint):
         ()
         """
         law = copy.copy(self)
-        law._held = self._held | {
-            name: torch.as_tensor(values, dtype=torch.float64)
-            for name, values in given_values(constants, self.fitted).items()
-        }
+        law._held = self._held | given_values(constants, self.fitted)
         return law
 
     @staticmethod
     def _numbers(inflow: Any) -> Tensor:
-        try:
-            values = torch.as_tensor(inflow, dtype=torch.float64)
-        except (TypeError, ValueError):
-            values = torch.tensor(math.nan)
-        if values.ndim > 2 or not bool(values.isfinite().all()):
-            raise InvalidArgument("inflow", inflow, "finite numbers, mass per second: one, [frame] or [species][frame]")
+        allowed = "finite numbers, mass per second: one, [frame] or [species][frame]"
+        values = finite_tensor("inflow", inflow, allowed)
+        if values.ndim > 2:
+            raise InvalidArgument("inflow", inflow, allowed)
         return values
 
     def _mass(self, fields: Tensor, grid: Grid | None) -> tuple[Tensor, Tensor, Grid]:
@@ -231,6 +227,11 @@ class MassConservation(Constraint):
         return self.bleaching == "exponential"
 
     def _balance(self, fields: Tensor, grid: Grid) -> MassBalance:
+        for name, values in self._held.items():
+            if values.shape != fields.shape[:2]:
+                raise InvalidArgument(
+                    name, list(values.shape), f"one of each sample and species, {list(fields.shape[:2])}"
+                )
         capacity = self.maximum * grid.cell_area * math.prod(fields.shape[3:])
         initial = self._held.get("initial_mass", self.initial_mass)
         return MassBalance(self._supply(fields, grid), grid.dt, capacity, initial, self._held.get("bleaching_rate"))

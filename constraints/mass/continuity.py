@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from physgen.arguments import finite, finite_tensor
 from physgen.constraints.base import Constraint, check_fields
-from physgen.constraints.mass.source import Source, production
+from physgen.constraints.mass.source import Source, production, read_source
 from physgen.errors import InvalidArgument
-from physgen.grid import Grid, finite
+from physgen.grid import Grid
 
 CLOSED = ("no-flux", "periodic")
 #: rate of change that the scale of the residual is at least this part of, if the field changed once in the video
@@ -64,12 +64,12 @@ class Continuity(Constraint):
         source: Source | None = None,
         scale: float | int | None = None,
     ) -> None:
-        self.velocity = _finite_tensor("velocity", velocity, "finite, µm/s: one per axis, or [A, *space] and longer")
+        self.velocity = finite_tensor("velocity", velocity, "finite, µm/s: one per axis, or [A, *space] and longer")
         allowed = "finite numbers >= 0, µm²/s: one, or one of each species"
-        self.diffusivity = _finite_tensor("diffusivity", diffusivity, allowed)
+        self.diffusivity = finite_tensor("diffusivity", diffusivity, allowed)
         if self.diffusivity.ndim > 1 or bool((self.diffusivity < 0).any()):
             raise InvalidArgument("diffusivity", diffusivity, allowed)
-        self.source = source
+        self.source = None if source is None else read_source(source)
         self.scale = None if scale is None else finite("scale", scale, "None or a number > 0", lambda value: value > 0)
 
     def residual(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B S T-1 *space"]:
@@ -136,13 +136,3 @@ class Continuity(Constraint):
 
 def _wrapped(x: Tensor, dim: int) -> Tensor:
     return torch.cat([x.narrow(dim, -1, 1), x, x.narrow(dim, 0, 1)], dim)
-
-
-def _finite_tensor(name: str, got: Any, allowed: str) -> Tensor:
-    try:
-        values = torch.as_tensor(got, dtype=torch.float64)
-    except (TypeError, ValueError):
-        values = torch.tensor(torch.nan)
-    if not bool(values.isfinite().all()):
-        raise InvalidArgument(name, got if values.numel() < 8 else "NaN or Inf", allowed)
-    return values

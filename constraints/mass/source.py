@@ -7,10 +7,16 @@ from collections.abc import Callable
 from jaxtyping import Float
 from torch import Tensor
 
+from physgen.arguments import floating, function
 from physgen.errors import InvalidArgument
 
 #: from fields ``[B, S, T, *space]`` to what is made per second, in their unit, broadcasting to them
 Source = Callable[[Tensor], Tensor]
+
+
+def read_source(source: Source) -> Source:
+    """The source, once it is a function."""
+    return function("source", source, "a function of the fields [B, S, T, *space]")
 
 
 def production(source: Source, fields: Float[Tensor, "B S T *space"]) -> Float[Tensor, "B S T *space"]:
@@ -23,7 +29,7 @@ def production(source: Source, fields: Float[Tensor, "B S T *space"]) -> Float[T
     >>> production(lambda c: 1 - c[:, :1], torch.full((1, 2, 1, 1), 0.25)).flatten().tolist()
     [0.75, 0.75]
     """
-    made = source(fields)
+    made = floating("source", source(fields), f"that broadcasts to {tuple(fields.shape)}")
     broadcasts = made.ndim <= fields.ndim and all(
         size in (1, whole) for size, whole in zip(made.shape[::-1], fields.shape[::-1], strict=False)
     )

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
+from physgen.arguments import whole
 from physgen.constraints.base import Constraint, Violation, check_fields
 from physgen.constraints.mitosis.abstention import abstention
 from physgen.constraints.mitosis.classifier import PHASES, phase_classifier
@@ -113,8 +114,8 @@ class PhaseOrder(Constraint):
         if form == "clock" and (exceptions or start or durations):
             raise InvalidArgument("form", form, "hmm, with exceptions, start or durations")
         for argument, index in (("chromatin", chromatin), ("cell", cell)):
-            if index is not None and (not isinstance(index, int) or index < 0):
-                raise InvalidArgument(argument, index, "index of a species, from 0")
+            if index is not None:
+                whole(argument, index, least=0)
         check_phases(start, durations)
         self.chromatin, self.cell = chromatin, cell
         self.allowed = allowed([exceptions] if isinstance(exceptions, str) else exceptions)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from physgen.arguments import finite, instance
 from physgen.constraints.mitosis.classifier import PHASES
 from physgen.errors import InvalidArgument
-from physgen.grid import finite
 
 #: transitions other than to the next phase, by name; all are refused unless asked for
 EXCEPTIONS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -53,9 +53,10 @@ def allowed(exceptions: Sequence[str] = ()) -> Tensor:
     """
     phases = len(PHASES)
     mask = torch.eye(phases, dtype=torch.bool) | torch.ones(phases - 1, dtype=torch.bool).diag(1)
-    for name in exceptions:
-        if name not in EXCEPTIONS:
-            raise InvalidArgument("exceptions", name, ", ".join(EXCEPTIONS))
+    known = ", ".join(EXCEPTIONS)
+    for name in instance("exceptions", exceptions, Sequence, f"a list of {known}"):
+        if not isinstance(name, str) or name not in EXCEPTIONS:
+            raise InvalidArgument("exceptions", name, known)
         for before, after in EXCEPTIONS[name]:
             mask[PHASES.index(before), PHASES.index(after)] = True
     return mask
@@ -116,6 +117,8 @@ def phase_model(
 
 def check_phases(start: str | None, durations: Mapping[str, float | int] | None) -> None:
     """Raise `InvalidArgument` unless the names are phases and the durations finite and positive."""
+    if durations is not None:
+        instance("durations", durations, Mapping, "a mapping from phases to seconds")
     for argument, names in (("start", [] if start is None else [start]), ("durations", durations or {})):
         for name in names:
             if name not in PHASES:

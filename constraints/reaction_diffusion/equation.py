@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from physgen.arguments import finite, whole
 from physgen.dynamics.crank_nicolson import CrankNicolson
 from physgen.dynamics.flow_map import SCHEMES, FlowMap
 from physgen.equations.reaction_system import ReactionSystem
 from physgen.errors import InvalidArgument
-from physgen.grid import Grid, finite
+from physgen.grid import Grid
 from physgen.stencil import SECOND_DERIVATIVE
 
 #: diffusivity of each species and value of each parameter, of one sample
@@ -66,8 +67,7 @@ class Equation:
         ):
             if got not in choices:
                 raise InvalidArgument(name, got, ", ".join(map(str, choices)))
-        if substeps is not None and (not isinstance(substeps, int) or substeps < 1):
-            raise InvalidArgument("substeps", substeps, "None or a whole number >= 1")
+        substeps = None if substeps is None else whole("substeps", substeps)
         walls = _of_species(system, "wall", wall or 0.0, lambda value: True)
         scales = None if scale is None else _of_species(system, "scale", scale, lambda value: value > 0)
         nothing = None if absent is None else finite("absent", absent, "None or a finite number")

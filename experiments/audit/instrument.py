@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from physgen.arguments import finite
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.schema import AuditConfig
-from physgen.grid import Grid, finite
+from physgen.grid import Grid
 from physgen.observables import Intensity, Observable
 from physgen.video import Selection, Video
 

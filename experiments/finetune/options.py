@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from physgen.arguments import finite
 from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.target import build
 from physgen.experiments.draw.physics import check_fields
 from physgen.experiments.draw.prompts import prompts
 from physgen.experiments.train.loop import Schedule
-from physgen.grid import finite
 from physgen.simulators import SIMULATORS
 from physgen.training import ConstraintLoss, explained
 from physgen.worlds import WorldSpec

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
+from physgen.arguments import finite
 from physgen.errors import InvalidArgument
 from physgen.experiments.instruments.examine import Reading, examine
 from physgen.experiments.instruments.rules import instruments_for
 from physgen.experiments.microworldbench.judges.base import Judge, Reply, Unanswered
 from physgen.experiments.microworldbench.judges.question import Question
 from physgen.experiments.microworldbench.tasks.data import Criterion
-from physgen.grid import finite
 from physgen.video import read_video
 
 #: questions about one video follow each other

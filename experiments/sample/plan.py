@@ -6,9 +6,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from physgen.arguments import finite
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.schema import SampleConfig
-from physgen.grid import finite
 from physgen.guidance import Guidance
 from physgen.observables import Observable
 from physgen.worlds.memory.architecture import TRANSFORMERS, configurations

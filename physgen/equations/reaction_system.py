@@ -54,6 +54,9 @@ class ReactionSystem:
         parameters: Sequence[str] | Mapping[str, Sequence[float | int]],
         rates: Sequence[Any] | Mapping[str, Any],
     ) -> None:
+        for what, given in (("species", species), ("parameters", parameters)):
+            if not isinstance(given, Sequence | Mapping) or isinstance(given, str):
+                raise InvalidArgument(what, given, "a list of names")
         bounds = parameters if isinstance(parameters, Mapping) else dict.fromkeys(parameters, (-math.inf, math.inf))
         names = [*species, *parameters]
         for name in names:

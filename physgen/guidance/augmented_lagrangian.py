@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from physgen.arguments import finite
 from physgen.constraints.names import Laws
-from physgen.errors import InvalidArgument
 from physgen.guidance.base import Guidance, Step, Update
 from physgen.guidance.solve.linearisation import Linearisation
 from physgen.guidance.solve.newton import limited, uncertainty
@@ -47,9 +47,7 @@ class AugmentedLagrangian(Guidance):
 
     def __init__(self, constraints: Laws, *, penalty: float = 10.0, **knobs: Any) -> None:
         super().__init__(constraints, **knobs)
-        if not penalty > 0:
-            raise InvalidArgument("penalty", penalty, "a number > 0")
-        self.penalty = penalty
+        self.penalty = finite("penalty", penalty, "a number > 0", lambda value: value > 0)
         self._multipliers: Tensor | None = None
 
     def reset(self) -> None:

@@ -7,13 +7,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from physgen.arguments import finite, floating, instance, interval, whole
 from physgen.constraints.names import Laws, name_laws
 from physgen.errors import Contradiction, InvalidArgument, ModelFailure, NoSolution
 from physgen.grid import Grid
@@ -124,15 +125,13 @@ class Guidance(ABC):
         terminal: bool = False,
     ) -> None:
         self.constraints = name_laws(constraints)
+        window = "fractions of the schedule, 0 <= start < stop <= 1"
+        self.start, self.stop = (finite("start, stop", fraction, window) for fraction in (start, stop))
         if not 0 <= start < stop <= 1:
-            raise InvalidArgument("start, stop", (start, stop), "0 <= start < stop <= 1")
-        for name, count in {"every": every, "steps": steps}.items():
-            if count < 1:
-                raise InvalidArgument(name, count, "1 or more")
-        if not 0 <= renoise <= 1:
-            raise InvalidArgument("renoise", renoise, "0 to 1")
-        self.start, self.stop, self.every, self.steps = start, stop, every, steps
-        self.renoise, self.terminal = renoise, terminal
+            raise InvalidArgument("start, stop", (start, stop), window)
+        self.every, self.steps = whole("every", every), whole("steps", steps)
+        self.renoise = finite("renoise", renoise, "0 to 1", lambda eta: 0 <= eta <= 1)
+        self.terminal = terminal
         self._fit, self._consistent = RunningFit(), False
 
     @property
@@ -181,21 +180,25 @@ class Guidance(ABC):
         the step, from 0, and of all of them; without it everything acts that has a window.
 
         Raises:
-            InvalidArgument: `sigma` outside [0, 1], `decode` not returning one field per sample, or, for a guidance
+            InvalidArgument: a `sigma` that is not one number in [0, 1], an `x0_hat` that is not floating point, an
+                `x_t` of another shape, `decode` not returning one field per sample, or, for a guidance
                 `through_network`, an `x0_hat` without a graph from `x_t`.
             ModelFailure: an `x0_hat` of which no sample is finite.
             Contradiction: at the first correction of a `terminal` guidance, equalities that cannot hold together.
         """
-        sigma = float(sigma)
-        if not 0 <= sigma <= 1:
-            raise InvalidArgument("sigma", sigma, "noise levels in [0, 1]")
+        sigma = finite("sigma", sigma, "one noise level in [0, 1] for the whole batch", lambda level: 0 <= level <= 1)
+        x0_hat = floating("x0_hat", x0_hat, "samples [B, ...]")
+        if x0_hat.ndim < 1 or not isinstance(x_t, Tensor) or x_t.shape != x0_hat.shape:
+            raise InvalidArgument("x_t", x_t, f"the noisy samples [B, ...] of x0_hat, {list(x0_hat.shape)}")
         if not bool(finite_samples(x0_hat.detach()).any()):
             raise ModelFailure("x0_hat is NaN or infinite in every sample: the model's prediction is not finite")
         if self.through_network and not (x0_hat.requires_grad and x_t.requires_grad):
             raise InvalidArgument("x0_hat", "no graph", "x0_hat computed from x_t, both with requires_grad")
 
         def network_vjp(w: Tensor) -> Tensor:
-            (product,) = torch.autograd.grad(x0_hat, x_t, w.to(x0_hat.dtype), retain_graph=True)
+            (product,) = torch.autograd.grad(x0_hat, x_t, w.to(x0_hat.dtype), retain_graph=True, allow_unused=True)
+            if product is None:
+                raise InvalidArgument("x0_hat", "the graph of something else", "x0_hat computed from x_t")
             return product.to(w.dtype)
 
         with torch.inference_mode(False), torch.enable_grad(), torch.autocast(x0_hat.device.type, enabled=False):
@@ -239,7 +242,7 @@ class Guidance(ABC):
             Contradiction: equalities that no sample can satisfy together.
             NoSolution: a finite sample near which nothing satisfies the constraints; `projection` gives the others.
         """
-        projected = self.projection(fields, grid, bounds)
+        projected = self.projection(floating("fields", fields, "[B, S, T, *space]"), grid, bounds)
         if projected.contradiction:
             raise projected.contradiction
         without = (finite_samples(fields) & ~finite_samples(projected.fields)).nonzero()[:, 0].tolist()
@@ -261,6 +264,7 @@ class Guidance(ABC):
 
         Samples that nothing suits are NaN, and where no sample is left, `ProjectedFields.contradiction` says why.
         """
+        bounds = interval("bounds", bounds)
         laws = {name: law.within(bounds) for name, law in self.constraints.items()}
         problem = Problem(laws, grid=grid)
         problems, projected, refused = [problem] * len(fields), fields.clone(), []
@@ -284,3 +288,13 @@ class Guidance(ABC):
     def citation(self) -> str:
         """BibTeX of the works to cite; empty where there are none."""
         return ""
+
+
+def read_guidance(guidance: Any) -> Guidance:
+    """The guidance, once it is one: a law says what holds, not how a sample gets there.
+
+    >>> read_guidance("mass")
+    Traceback (most recent call last):
+    physgen.errors.InvalidArgument: guidance='mass': allowed: a Guidance, Projection(laws) for one
+    """
+    return instance("guidance", guidance, Guidance, "a Guidance, Projection(laws) for one")

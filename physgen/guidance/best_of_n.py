@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from physgen.arguments import whole
 from physgen.constraints.names import Laws, name_laws
-from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.guidance.problem import Decode, Problem
 
@@ -37,10 +37,8 @@ class BestOfN:
     """
 
     def __init__(self, constraints: Laws, *, n: int) -> None:
-        if n < 2:
-            raise InvalidArgument("n", n, "2 or more")
         self.constraints = name_laws(constraints)
-        self.n = n
+        self.n = whole("n", n, least=2)
 
     def sample(
         self, draw: Callable[[], Tensor], *, decode: Decode | None = None, grid: Grid | None = None

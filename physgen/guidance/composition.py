@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from physgen.arguments import instance
 from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
 from physgen.guidance.base import Guidance, Step, Update
@@ -35,8 +36,10 @@ class Composition(Guidance):
     """
 
     def __init__(self, guidances: Sequence[Guidance]) -> None:
-        if len(guidances) < 2:
-            raise InvalidArgument("guidances", len(guidances), "two or more")
+        if not isinstance(guidances, Sequence) or len(guidances) < 2:
+            raise InvalidArgument("guidances", guidances, "a list of two or more")
+        for guidance in guidances:
+            instance("guidances", guidance, Guidance, "guidances")
         if any(guidance.through_network for guidance in guidances[1:]):
             raise InvalidArgument("guidances", "through_network", "only the first one through the network")
         for name in ("renoise", "recurrence"):

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
+from physgen.arguments import finite
 from physgen.constraints.names import Laws
-from physgen.grid import finite
 from physgen.guidance.base import Guidance, Step, Update
 from physgen.guidance.problem import Problem
 from physgen.guidance.solve.least_norm import least_norm

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from physgen.arguments import floating, function
 from physgen.constraints import Constraint
 from physgen.constraints.base import Violation
 from physgen.constraints.fit import Fit
@@ -41,10 +42,10 @@ class Problem:
         """
         if self.decode is None:
             return x
-        fields = self.decode(x)
-        if fields.ndim < 3 or len(fields) != len(x) or not fields.is_floating_point():
-            got = f"{fields.dtype}{list(fields.shape)}"
-            raise InvalidArgument("decode", got, f"floating-point fields [{len(x)}, S, T, *space]")
+        allowed = f"fields [{len(x)}, S, T, *space]"
+        fields = floating("decode", function("decode", self.decode, f"a function to {allowed}")(x), allowed)
+        if fields.ndim < 3 or len(fields) != len(x):
+            raise InvalidArgument("decode", fields, f"floating point {allowed}")
         return fields
 
     def residuals(self, fields: Tensor) -> dict[str, Float[Tensor, "B M"]]:

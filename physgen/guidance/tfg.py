@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from physgen.arguments import finite, whole
 from physgen.constraints.names import Laws
-from physgen.errors import InvalidArgument
 from physgen.guidance.base import Guidance, Step, Update
 from physgen.guidance.dps import through_network
 from physgen.guidance.solve.newton import Norms, limited, uncertainty
@@ -57,12 +57,9 @@ class TFG(Guidance):
         **knobs: Any,
     ) -> None:
         super().__init__(constraints, **knobs)
-        for name, count in {"recurrence": recurrence, "draws": draws}.items():
-            if count < 1:
-                raise InvalidArgument(name, count, "1 or more")
-        if not smoothing >= 0:
-            raise InvalidArgument("smoothing", smoothing, "a number >= 0")
-        self.recurrence, self.draws, self.smoothing, self.seed = recurrence, draws, smoothing, seed
+        self.recurrence, self.draws = whole("recurrence", recurrence), whole("draws", draws)
+        self.smoothing = finite("smoothing", smoothing, "a number >= 0", lambda gamma: gamma >= 0)
+        self.seed = whole("seed", seed, least=0)
         self.reset()
 
     def reset(self) -> None:

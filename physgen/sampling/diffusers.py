@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 
+from physgen.arguments import instance
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.guidance import Guidance, GuidanceLog
-from physgen.observables import Observable
+from physgen.guidance.base import read_guidance
+from physgen.observables import Observable, read_observable
 from physgen.sampling.decoding.decoder import Decoder, recomputed
 from physgen.sampling.decoding.layout import axes_of
 from physgen.sampling.network import Recorder, networks, recorded, require_resident
@@ -96,6 +98,13 @@ def guide(
     >>> bool((mass[0] - mass[1]).abs() < 1e-5), len(log.steps)
     (True, 2)
     """
+    guidance = read_guidance(guidance)
+    if observable is not None:
+        read_observable(observable)
+    if grid is not None:
+        instance("grid", grid, Grid, "a Grid: spacing, dt and boundary")
+    if generator is not None:
+        instance("generator", generator, torch.Generator, "a torch.Generator")
     scheduler = _required(pipe, "scheduler")
     scheduler_class = unguided_class(scheduler)
     require_supported(scheduler)

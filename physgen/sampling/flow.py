@@ -11,9 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from physgen.arguments import finite, floating, function, instance
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.guidance import Guidance
+from physgen.guidance.base import read_guidance
 from physgen.guidance.problem import Decode
 from physgen.tensors import keep_finite
 
@@ -61,10 +63,14 @@ def sample_flow(
     >>> sample_flow(gaussian, x, torch.linspace(1, 0, 401)).round(decimals=1).tolist()
     [[1.0, -2.0]]
     """
-    eta = max(renoise, guidance.renoise if guidance else 0.0)
-    if not 0 <= eta <= 1:
-        raise InvalidArgument("renoise", renoise, "0 to 1")
-    x = noise
+    guidance = None if guidance is None else read_guidance(guidance)
+    eta = finite("renoise", renoise, "0 to 1", lambda eta: 0 <= eta <= 1)
+    eta = max(eta, guidance.renoise if guidance else 0.0)
+    if callback is not None:
+        function("callback", callback, "a function of step, x and x0*")
+    if generator is not None:
+        instance("generator", generator, torch.Generator, "a torch.Generator")
+    x = floating("noise", noise, "[B, ...]")
     for position, s, following, guided in _schedule(sigmas, guidance):
         where: dict[str, Any] = {"guidance": guided, "decode": decode, "grid": grid, "position": position}
         for visit in range(guided.recurrence if guided else 1):
@@ -102,11 +108,12 @@ def sample_flow_heun(
     >>> sample_flow_heun(gaussian, torch.tensor([[1.0, -2.0]]), torch.linspace(1, 0, 41)).round(decimals=2).tolist()
     [[1.0, -2.0]]
     """
-    if guidance:
+    if guidance is not None:
+        read_guidance(guidance)
         for name, plain in {"renoise": 0.0, "recurrence": 1}.items():
             if (value := getattr(guidance, name)) != plain:
                 raise InvalidArgument(name, value, f"{plain}: Heun's method draws no noise")
-    x = noise
+    x = floating("noise", noise, "[B, ...]")
     for position, s, following, guided in _schedule(sigmas, guidance):
         where: dict[str, Any] = {"guidance": guided, "decode": decode, "grid": grid, "position": position}
         x0 = estimate(velocity, x, s, **where)
@@ -132,21 +139,30 @@ def estimate(
 ) -> Float[Tensor, "B *shape"]:
     """x0* = guidance(x - sigma v(x, sigma)), with the graph of the network where the guidance asks for it."""
     if guidance is None:
-        return x - sigma * velocity(x, sigma)
+        return x - sigma * _velocity(velocity, x, sigma)
     with torch.set_grad_enabled(guidance.through_network):
         x_t = x.detach().requires_grad_(guidance.through_network)
-        x0_hat = x_t - sigma * velocity(x_t, sigma)
+        x0_hat = x_t - sigma * _velocity(velocity, x_t, sigma)
     found = guidance.correction(x0_hat, x_t=x_t, sigma=sigma, decode=decode, grid=grid, position=position)
     return found.x0.detach()
+
+
+def _velocity(velocity: Velocity, x: Tensor, sigma: Tensor) -> Tensor:
+    found = function("velocity", velocity, "a function of x and sigma")(x, sigma)
+    if not isinstance(found, Tensor) or found.shape != x.shape:
+        raise InvalidArgument("velocity", found, f"a tensor like x, {list(x.shape)}")
+    return found
 
 
 def _schedule(
     sigmas: Tensor, guidance: Guidance | None
 ) -> Iterator[tuple[tuple[int, int], Tensor, Tensor, Guidance | None]]:
     """Number of the step and of all, its level, the next one, and the guidance where it is active, of a new run."""
-    ok = sigmas.ndim == 1 and len(sigmas) >= 2
-    if not ok or not bool((sigmas.diff() < 0).all()) or float(sigmas[-1]) != 0 or not float(sigmas[0]) <= 1:
-        raise InvalidArgument("sigmas", sigmas.tolist(), "noise levels that descend from at most 1 to 0")
+    allowed = "noise levels that descend from at most 1 to 0"
+    if not isinstance(sigmas, Tensor) or sigmas.ndim != 1 or len(sigmas) < 2:
+        raise InvalidArgument("sigmas", sigmas, f"a tensor [N] of {allowed}")
+    if not bool((sigmas.diff() < 0).all()) or float(sigmas[-1]) != 0 or not float(sigmas[0]) <= 1:
+        raise InvalidArgument("sigmas", sigmas.tolist(), allowed)
     if guidance:
         guidance.reset()
     for step, (s, following) in enumerate(itertools.pairwise(sigmas)):

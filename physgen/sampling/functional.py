@@ -7,9 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from physgen.arguments import finite_tensor
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.guidance import Guidance
+from physgen.guidance.base import read_guidance
 from physgen.guidance.problem import Decode
 
 
@@ -19,6 +21,7 @@ def begin(guidance: Guidance) -> None:
     Raises:
         InvalidArgument: `start`, `stop`, `every`, `renoise` or `recurrence` other than the one that asks for nothing.
     """
+    read_guidance(guidance)
     for name, plain in {"start": 0.0, "stop": 1.0, "every": 1, "renoise": 0.0, "recurrence": 1}.items():
         for value in {getattr(part, name) for part in guidance.parts} - {plain}:
             raise InvalidArgument(name, value, f"{plain} in a sampler that does not say at which step it is")
@@ -31,9 +34,10 @@ def level(name: str, values: float | Tensor) -> float:
     Raises:
         InvalidArgument: levels that differ or are negative.
     """
-    flat = torch.as_tensor(values).flatten()
+    allowed = "one level >= 0 for the whole batch"
+    flat = finite_tensor(name, values, allowed).flatten()
     if len(flat) == 0 or not bool((flat == flat[0]).all()) or not float(flat[0]) >= 0:
-        raise InvalidArgument(name, flat.tolist(), "one level >= 0 for the whole batch")
+        raise InvalidArgument(name, flat.tolist(), allowed)
     return float(flat[0])
 
 

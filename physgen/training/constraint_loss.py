@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from physgen.arguments import finite
 from physgen.constraints.names import Laws, name_laws
 from physgen.errors import InvalidArgument
-from physgen.grid import Grid, finite
+from physgen.grid import Grid
 from physgen.guidance.problem import Decode, Problem
 from physgen.tensors import finite_samples, of_samples
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from physgen.arguments import finite, whole
 from physgen.errors import InvalidArgument
-from physgen.grid import finite
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Request:
     guidance_scale: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.prompt.strip():
+        if not isinstance(self.prompt, str) or not self.prompt.strip():
             raise InvalidArgument("prompt", self.prompt, "a description of the video")
-        if not 0 <= self.seed < 2**63:
+        if whole("seed", self.seed, least=0) >= 2**63:
             raise InvalidArgument("seed", self.seed, "0 to 2^63 - 1")
-        if self.steps is not None and self.steps < 1:
-            raise InvalidArgument("steps", self.steps, "at least 1")
+        if self.steps is not None:
+            whole("steps", self.steps)
         if self.guidance_scale is not None:
             finite("guidance_scale", self.guidance_scale, "a finite number >= 0", lambda value: value >= 0)

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from physgen.arguments import finite
 from physgen.errors import InvalidArgument
-from physgen.grid import finite
 from physgen.worlds.checkpoints.file import latest, read_tensors
 from physgen.worlds.checkpoints.lora import Layer, Term, layers_of
 from physgen.worlds.checkpoints.names import plain_names, translated

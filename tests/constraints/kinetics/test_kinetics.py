@@ -455,7 +455,7 @@ FIXED = {"k": 0.7}
             "regions=(1, 4, 5): allow",
         ),
         (lambda: Kinetics(INERT).residual(FIELDS, GRID), "fields='1 means': allowed: one of each species, left, right"),
-        (lambda: Kinetics(DECAY, FIXED).residual(FIELDS[0], GRID), "fields='torch.float32 (1, 3, 4, 4)': allowed"),
+        (lambda: Kinetics(DECAY, FIXED).residual(FIELDS[0], GRID), "fields=torch.float32 (1, 3, 4, 4): allowed"),
         (lambda: Kinetics(DECAY, FIXED).residual(FIELDS[:, :, :1], GRID), "at least 2 frames"),
         (lambda: Kinetics(DECAY, FIXED).residual(FIELDS / 0, GRID), "fields='NaN or Inf': allowed: finite values"),
         (lambda: Kinetics(DECAY, FIXED).residual(FIELDS, None), "grid=None: allowed: a Grid"),

@@ -208,7 +208,7 @@ FIELDS, GRID = torch.rand(1, 2, 3, 4, 5), Grid((1.0, 1.0), 1.0)
         (lambda: Continuity(torch.zeros(2, 5, 4)).residual(FIELDS, GRID), "velocity=(2, 5, 4): allowed"),
         (lambda: Continuity([0, 0], [1, 2, 3]).residual(FIELDS, GRID), "diffusivity=[1.0, 2.0, 3.0]: allowed: one"),
         (lambda: Continuity([0, 0], source=lambda c: c[..., :3]).residual(FIELDS, GRID), "source='torch.float32"),
-        (lambda: Continuity([0, 0]).residual(FIELDS[0], GRID), "fields='torch.float32 (2, 3, 4, 5)': allowed"),
+        (lambda: Continuity([0, 0]).residual(FIELDS[0], GRID), "fields=torch.float32 (2, 3, 4, 5): allowed"),
         (lambda: Continuity([0, 0]).residual(FIELDS[:, :, :1], GRID), "at least 2 frames"),
         (lambda: Continuity([0, 0]).residual(FIELDS / 0, GRID), "fields='NaN or Inf': allowed: finite values"),
         (lambda: Continuity([0, 0]).residual(FIELDS, None), "grid=None: allowed: a Grid"),
