@@ -130,12 +130,26 @@ class Kinetics(Constraint):
                 lets mass through, fields or regions that do not match the species, or constants at which the equations
                 take more than `compartments.STEPS` steps.
         """
+        means, model = self.amounts(fields, grid)
+        scale = self._scale(means.detach(), model.detach())[..., None]
+        return ((means - model) / scale).to(torch.promote_types(fields.dtype, torch.float32))
+
+    def amounts(
+        self, fields: Float[Tensor, "B S T *space"], grid: Grid | None
+    ) -> tuple[Float[Tensor, "B R T"], Float[Tensor, "B R T"]]:
+        """Means of each species over space, and those that the law says, ``[B, S, T]`` in ``unit``, float64.
+
+        Raises: InvalidArgument, as `residual`.
+
+        >>> decay = ReactionSystem(["c"], {"k": (0.0, 10.0)}, ["-k*c"])
+        >>> seen, expected = Kinetics(decay, {"k": 1.0}, {"c": 1.0}).amounts(torch.ones(1, 1, 2, 4), Grid((1.0,), 0.5))
+        >>> seen.flatten().tolist(), [round(c, 4) for c in expected.flatten().tolist()]
+        ([1.0, 1.0], [1.0, 0.6065])
+        """
         means, times = self._means(fields, grid)
-        measured = means.detach().cpu()
-        solved = [self.compartments.trajectory(x, times).T for x in self._points(measured, times)]
-        model = torch.stack(solved).expand_as(measured)
-        scale = self._scale(measured, model.detach())[..., None]
-        return ((means - model.to(means)) / scale.to(means)).to(torch.promote_types(fields.dtype, torch.float32))
+        points = self._points(means.detach().cpu(), times)
+        solved = torch.stack([self.compartments.trajectory(x, times).T for x in points])
+        return means, solved.expand_as(means).to(means)
 
     def fit(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Fit:
         """Fitted values with their standard errors, ``condition`` and ``identifiable`` of all of them together.

@@ -233,14 +233,14 @@ class PhaseOrder(Constraint):
         ]
 
     def describe(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> dict[str, Any]:
-        """Most probable allowed ``path`` ``[B][T]``, ``order``, ``log_ratio`` and ``gap``, see `PhaseReading`.
+        """``path`` and ``named`` phases ``[B][T]``, ``order``, ``log_ratio`` and ``gap``, see `PhaseReading`.
 
         >>> noise = torch.rand(1, 1, 5, 64, 64, generator=torch.Generator().manual_seed(0))
         >>> PhaseOrder().describe(noise, Grid(spacing=(0.5, 0.5), dt=100.0))["order"]
         ['nothing']
         """
         readings = self.violations(fields, grid)
-        shown = ("path", "order", "log_ratio", "gap")
+        shown = ("path", "named", "order", "log_ratio", "gap")
         return {name: [getattr(reading, name) for reading in readings] for name in shown}
 
     def _paths(self, log_p: Tensor, grid: Grid | None) -> tuple[Int[Tensor, "B T"], Bool[Tensor, "B"]]:

@@ -22,6 +22,8 @@ from physgen.video import Video
 
 #: share of its frames that a cell may touch the edge of the movie in
 AT_EDGE = 0.25
+#: orders of cells of which nothing is said
+UNREAD = ("edge", "no division", "nothing", "several cells")
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,14 @@ class CellReading:
             "order": self.order,
         }
 
-    def film(self, grid: Grid) -> Video:
-        """The crop, its brightest pixel white."""
+    def film(self, grid: Grid, units: Mapping[str, str]) -> Video:
+        """The crop, its brightest pixel white; without a scale where units are pixels and frames."""
         crop = torch.from_numpy(self.cell.crop / max(self.cell.crop.max(), 1e-12)).float()
-        return Video(crop[:, None].expand(-1, 3, -1, -1), spacing=(grid.spacing[0], grid.spacing[1]), dt=grid.dt)
+        return Video(
+            crop[:, None].expand(-1, 3, -1, -1),
+            spacing=(grid.spacing[0], grid.spacing[1]) if units["length"] == "µm" else None,
+            dt=grid.dt if units["time"] == "s" else None,
+        )
 
 
 def check_cells(cells: str | None, laws: Mapping[str, Constraint]) -> None:

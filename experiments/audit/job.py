@@ -13,9 +13,10 @@ from rich.table import Table as RichTable
 
 from physgen import __version__
 from physgen.audit import Measurement, check_video, fields_mass, measure
-from physgen.constraints import Constraint
+from physgen.constraints import Constraint, PhaseOrder
 from physgen.errors import InvalidArgument
-from physgen.experiments.audit.cells import CellReading, check_cells, read_cells, write_crops
+from physgen.experiments.audit.cells import UNREAD, CellReading, check_cells, read_cells, write_crops
+from physgen.experiments.audit.curves import draw_curve, mass_curve, phase_ribbon
 from physgen.experiments.audit.fields import Fields, check_pace, read_fields
 from physgen.experiments.audit.folder import audit_folder
 from physgen.experiments.audit.instrument import check_options, selection
@@ -23,8 +24,9 @@ from physgen.experiments.audit.words import say
 from physgen.experiments.cli.schema import AuditConfig
 from physgen.experiments.cli.target import build
 from physgen.experiments.draw.rules import chosen
-from physgen.experiments.pages.charts import Chart, Series
+from physgen.experiments.pages.charts import Chart
 from physgen.experiments.pages.report import Film, Page, Table, number, percent, write_report
+from physgen.experiments.pages.ribbon import Ribbon
 from physgen.experiments.runs.records import check_out, git_sha, open_run, write_json_atomic
 from physgen.measure import degenerate
 from physgen.video import is_video_folder, stream_video
@@ -65,7 +67,7 @@ def run(config: AuditConfig) -> None:
     for item in measured:
         print_table(console, item)
     if out:
-        write(open_run(out), config, measured)
+        write(open_run(out), config, measured, constraints)
         console.print(str(out), markup=False)
 
 
@@ -164,13 +166,13 @@ def print_table(console: Console, item: Measured) -> None:
         console.print(f"  {note}", markup=False)
 
 
-def write(out: Path, config: AuditConfig, measured: list[Measured]) -> None:
+def write(out: Path, config: AuditConfig, measured: list[Measured], laws: dict[str, Constraint]) -> None:
     """Write ``config.yaml``, ``report.html`` and, last, ``metrics.json``."""
     text = yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True)
     (out / "config.yaml").write_text(text, encoding="utf-8")
     for item in measured:
         write_crops(out / "cells" / item.path.stem, item.cells)
-    write_report(out / "report.html", make_page(config, measured, text))
+    write_report(out / "report.html", make_page(config, measured, laws, text))
     write_json_atomic(
         out / "metrics.json",
         {
@@ -194,20 +196,25 @@ def write(out: Path, config: AuditConfig, measured: list[Measured]) -> None:
     )
 
 
-def make_page(config: AuditConfig, measured: list[Measured], settings: str) -> Page:
-    """The report of all files."""
-    charts = [
-        Chart(
-            f"Mass in the frame, {item.path.name}",
-            f"time ({item.read.units['time']})",
-            f"mass ({item.read.units['mass']})",
-            [
-                Series(species, [item.read.grid.dt * i for i in range(len(values["mass"]))], values["mass"])
-                for species, values in item.mass.items()
-            ],
-        )
-        for item in measured
+def curves(item: Measured, laws: dict[str, Constraint], config: AuditConfig) -> list[Chart | Ribbon]:
+    """What a file shows over time: the curve of each law, the phases of each cell that divides, and mass."""
+    dt, frames, title = item.read.grid.dt, item.read.values.shape[2], item.path.name
+    times = _times(item.read, config) or [dt * t for t in range(frames)]
+    found = [
+        draw_curve(f"{name}, {title}", law, item.constraints[name], item.read, times) for name, law in laws.items()
     ]
+    for cell in item.cells:
+        law = laws[cell.law]
+        if isinstance(law, PhaseOrder) and cell.order not in UNREAD:
+            ends = times[cell.cell.start : cell.cell.start + len(cell.cell.crop)]
+            found.append(phase_ribbon(f"cell {cell.number}, {title}", law, cell.reading, ends, item.read.units))
+    measured = {name: (law, item.constraints[name]) for name, law in laws.items()}
+    return [one for one in found if one] + [mass_curve(title, measured, item.mass, item.read, times)]
+
+
+def make_page(config: AuditConfig, measured: list[Measured], laws: dict[str, Constraint], settings: str) -> Page:
+    """The report of all files."""
+    drawn = [curve for item in measured for curve in curves(item, laws, config)]
     return Page(
         title="physgen audit",
         subtitle=", ".join(item.path.name for item in measured),
@@ -222,8 +229,9 @@ def make_page(config: AuditConfig, measured: list[Measured], settings: str) -> P
             )
             for m in measured
         ]
-        + [Film(cell.words, cell.film(m.read.grid)) for m in measured for cell in m.cells],
-        charts=charts,
+        + [Film(cell.words, cell.film(m.read.grid, m.read.units)) for m in measured for cell in m.cells],
+        charts=[curve for curve in drawn if isinstance(curve, Chart)],
+        ribbons=[curve for curve in drawn if isinstance(curve, Ribbon)],
         table=Table(
             ["", *(item.path.name for item in measured)], compared([m.words | dict(quantities(m)) for m in measured])
         ),

@@ -26,7 +26,8 @@ def say(name: str, law: Constraint, report: Measurement, units: Mapping[str, str
         return f"not measured: {reasons[0].replace('the law', name)}"
     if isinstance(law, PhaseOrder):
         order, ratio, gap = (report.reading[key][0] for key in ("order", "log_ratio", "gap"))
-        return "phases in order" if report.satisfied else order_in_words(order, ratio, gap)
+        in_order = report.satisfied and order != "several cells"
+        return "phases in order" if in_order else order_in_words(order, ratio, gap)
     if fit.values:
         return f"explains {percent(fit.explained[0])} of the motion: {_constants(fit, units)}"
     held = "holds" if report.satisfied else "violated"

@@ -112,6 +112,7 @@ def typed(config: DictConfig, schema: type[Schema]) -> Schema:
 
     Raises: InvalidArgument.
     """
+    _check_given(config)
     try:
         result = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), config))
     except OmegaConfBaseException as error:
@@ -125,6 +126,25 @@ def typed(config: DictConfig, schema: type[Schema]) -> Schema:
         raise InvalidArgument(key, OmegaConf.select(config, key), allowed) from error
     assert isinstance(result, schema)
     return result
+
+
+def needed(group: str, name: str) -> dict[str, str]:
+    """What a choice cannot do without, ``key: ???`` in its file, and the comment there, which ends in an example.
+
+    >>> needed("constraint", "continuity")
+    {'velocity': 'µm/s along y and x; for example constraint.continuity.velocity=[0.5,0.0]'}
+    """
+    text = config_file(f"{group}/{name}.yaml").read_text(encoding="utf-8")
+    return dict(re.findall(r"^(\w+): \?\?\? *(?:# *(.*))?$", text, re.MULTILINE))
+
+
+def _check_given(config: DictConfig) -> None:
+    """Refuse a choice without what it needs."""
+    for key in sorted(OmegaConf.missing_keys(config)):
+        place, _, name = key.rpartition(".")
+        group, _, chosen = place.partition(".")
+        known = needed(group, chosen) if chosen in choices(group) else {}
+        raise InvalidArgument(key, "missing", known.get(name) or f"{key}=VALUE")
 
 
 def _parse(text: str) -> Override:

@@ -7,7 +7,7 @@ from typing import Any
 
 from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
-from physgen.experiments.cli.config import choice, choices, configure, hydra_errors, typed
+from physgen.experiments.cli.config import choice, choices, configure, hydra_errors, needed, typed
 from physgen.experiments.cli.search import config_file
 from physgen.experiments.cli.target import find_class
 from physgen.worlds import MissingWeights, WorldSpec
@@ -39,16 +39,16 @@ def presence(spec: WorldSpec) -> str:
 
 
 def constraints() -> None:
-    """Print every constraint, its kind, whether it can be projected onto, and what it says."""
-    print(f"{'constraint':<18} {'kind':<10} {'projects':<8} what it says")
+    """Print every constraint, its kind, whether it can be projected onto, options it needs, and what it says."""
+    print(f"{'constraint':<18} {'kind':<10} {'projects':<8} {'needs':<18} what it says")
     for name in choices("constraint"):
-        kind, projects = "", ""
+        kind, projects, needs = "", "", ", ".join(needed("constraint", name))
         with hydra_errors("sample", [f"constraint={name}"]):
             target = choice("constraint", name).get("_target_")
         if target:
             law: Any = find_class(Constraint, str(target))
             kind, projects = law.kind, "yes" if law.projects else "no"
-        print(f"{name:<18} {kind:<10} {projects:<8} {meaning('constraint', name)}")
+        print(f"{name:<18} {kind:<10} {projects:<8} {needs:<18} {meaning('constraint', name)}")
 
 
 def meaning(group: str, name: str) -> str:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup, escape
+from markupsafe import Markup
+
+from physgen.experiments.pages.axes import Axes, ticks
 
 #: Okabe and Ito's colours, told apart with every kind of colour vision, and a dash pattern for print
 PALETTE = (
@@ -18,27 +20,28 @@ PALETTE = (
     ("#e69f00", "12 4"),
     ("#56b4e9", "4 2"),
 )
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 480, 240, 84, 10, 12, 46
 
 
 @dataclass(frozen=True)
 class Series:
-    """A line with a name."""
+    """A line with a name, or, what was measured beside what a law says, ``dots``."""
 
     label: str
     x: Sequence[float | int]
     y: Sequence[float | int]
+    dots: bool = False
 
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines over common axes, whose labels carry the units."""
+    """Lines over common axes, whose labels carry the units; the axis of amounts begins ``from_zero``."""
 
     title: str
     x_label: str
     y_label: str
     series: Sequence[Series]
     log: bool = False
+    from_zero: bool = False
 
     def limits(self) -> tuple[float, float]:
         """Range of y: decades, or at least 10 % of the largest value so that rounding does not look like a trend."""
@@ -49,6 +52,10 @@ class Chart:
         low, high = float(y.min()), float(y.max())
         if self.log:
             return 10 ** np.floor(np.log10(low)), 10 ** np.ceil(np.log10(high) + 1e-9)
+        if self.from_zero:
+            low, high = min(low, 0.0), max(high, 0.0)
+            pad = 0.05 * (high - low) or 0.5
+            return low - pad * (low < 0), high + pad
         pad = max(0.08 * (high - low), (0.1 * max(abs(low), abs(high)) - (high - low)) / 2) or 0.5
         return low - pad, high + pad
 
@@ -56,73 +63,57 @@ class Chart:
         """Draw on matplotlib axes."""
         for index, line in enumerate(self.series):
             colour, dash = PALETTE[index % len(PALETTE)]
-            axes.plot(line.x, line.y, color=colour, linestyle=_mpl_dash(dash), linewidth=2, label=line.label)
+            style: dict[str, Any] = (
+                {"marker": "o", "markersize": 3, "linestyle": ""} if line.dots else {"linestyle": _mpl_dash(dash)}
+            )
+            axes.plot(line.x, line.y, color=colour, linewidth=2, label=line.label, **style)
         axes.set(xlabel=self.x_label, ylabel=self.y_label, ylim=self.limits(), yscale="log" if self.log else "linear")
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
 
+    @property
+    def key(self) -> list[tuple[Markup, str]]:
+        """What each line looks like, 26 x 8 pixels, and its name."""
+        x = {True: (4.0, 13.0, 22.0), False: (0.0, 26.0)}
+        return [
+            (Markup(_line(line, index, [(at, 4.0) for at in x[line.dots]])), line.label)
+            for index, line in enumerate(self.series)
+        ]
+
     def svg(self) -> Markup:
-        """Inline SVG in the page's own colours (CSS classes ``grid``, ``axis``, ``s0`` …)."""
+        """Inline SVG in the page's own colours (CSS classes ``s0`` …)."""
         low, high = self.limits()
         x = np.concatenate([np.asarray(line.x, float) for line in self.series])
         whole = bool(np.all(x == np.round(x)))
         first, last = float(x.min()), float(x.max()) if np.ptp(x) else float(x.min()) + 1
-
-        def across(value: float | int) -> float:
-            return LEFT + (value - first) / (last - first) * (WIDTH - LEFT - RIGHT)
-
-        def down(value: float | int) -> float:
-            part = np.log(value / low) / np.log(high / low) if self.log else (value - low) / (high - low)
-            return float(TOP + (1 - part) * (HEIGHT - TOP - BOTTOM))
-
-        def text(kind: str, x: float | int, y: float | int, anchor: str, content: str, turn: str = "") -> str:
-            place = f'transform="translate({x:.1f} {y:.1f}){turn}"'
-            return f'<text class="{kind}" {place} text-anchor="{anchor}">{escape(content)}</text>'
-
-        bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
-        parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(self.title)}">']
-        for tick in _ticks(low, high, log=self.log):
-            parts.append(f'<path class="grid" d="M{LEFT} {down(tick):.1f}H{right}"/>')
-            parts.append(text("tick", LEFT - 8, down(tick) + 4, "end", _label(tick)))
-        parts += [
-            text("tick", across(tick), bottom + 18, "middle", _label(tick)) for tick in _ticks(first, last, whole=whole)
-        ]
-        parts.append(f'<path class="axis" d="M{LEFT} {bottom}H{right}"/>')
-        parts.append(text("label", (LEFT + right) / 2, HEIGHT - 6, "middle", self.x_label))
-        parts.append(text("label", 14, (TOP + bottom) / 2, "middle", self.y_label, " rotate(-90)"))
+        axes = Axes(
+            title=self.title,
+            x=(first, last),
+            y=(low, high),
+            x_label=self.x_label,
+            y_label=self.y_label,
+            x_ticks=ticks(first, last, whole=whole),
+            y_ticks=ticks(low, high, log=self.log),
+            log=self.log,
+        )
+        body = []
         for index, line in enumerate(self.series):
-            points = " ".join(
-                f"{across(a):.1f},{down(b):.1f}"
+            points = [
+                (axes.across(a), axes.down(b))
                 for a, b in zip(line.x, line.y, strict=True)
                 if np.isfinite(b) and (b > 0 or not self.log)
-            )
-            dash = PALETTE[index % len(PALETTE)][1]
-            parts.append(f'<polyline class="s{index % len(PALETTE)}" stroke-dasharray="{dash}" points="{points}"/>')
-        return Markup("".join(parts) + "</svg>")
+            ]
+            body.append(_line(line, index, points))
+        return axes.svg(body)
 
 
-def _ticks(low: float, high: float, *, log: bool = False, whole: bool = False) -> list[float]:
-    from matplotlib.ticker import MaxNLocator
-
-    if log:
-        low, high = np.log10(low), np.log10(high)
-    locator = MaxNLocator(6, integer=log or whole, steps=[1, 2, 2.5, 5, 10])
-    ticks = [t for t in locator.tick_values(low, high) if low - 1e-9 <= t <= high + 1e-9]
-    return [float(10**t if log else t) for t in ticks]
-
-
-def _label(value: float) -> str:
-    """Short number, powers of ten where it is far from 1.
-
-    >>> _label(0.25), _label(1e-8), _label(-12000.0)
-    ('0.25', '10⁻⁸', '−12000')
-    """
-    if value and not 1e-3 <= abs(value) < 1e5:
-        mantissa, exponent = f"{value:.2e}".split("e")
-        power = "10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-        digits = mantissa.rstrip("0").rstrip(".")
-        return (power if digits == "1" else f"{digits}·{power}").replace("-", "−")
-    return f"{0.0 if abs(value) < 1e-12 else value:.6g}".replace("-", "−")
+def _line(line: Series, index: int, points: Sequence[tuple[float, float]]) -> str:
+    """Points in pixels, joined or each for itself."""
+    colour = index % len(PALETTE)
+    if line.dots:
+        return "".join(f'<circle class="s{colour}" cx="{x:.1f}" cy="{y:.1f}" r="2.4"/>' for x, y in points)
+    places = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return f'<polyline class="s{colour}" stroke-dasharray="{PALETTE[colour][1]}" points="{places}"/>'
 
 
 def _mpl_dash(dash: str) -> Any:

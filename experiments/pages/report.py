@@ -12,6 +12,7 @@ from jinja2 import Environment, StrictUndefined
 
 from physgen import __version__
 from physgen.experiments.pages.charts import PALETTE, Chart
+from physgen.experiments.pages.ribbon import Ribbon
 from physgen.experiments.pages.strip import strip_png
 from physgen.video import Video
 
@@ -61,6 +62,7 @@ class Page:
     films: Sequence[Film]
     charts: Sequence[Chart]
     table: Table
+    ribbons: Sequence[Ribbon] = ()
     config: str = ""
     version: str = field(default=__version__)
 

@@ -30,6 +30,8 @@ CONSTRAINTS, GUIDANCES = (
     sorted(path.stem for path in (Path(__file__).parents[3] / "conf" / group).glob("*.yaml"))
     for group in ("constraint", "guidance")
 )
+DECAY = ["constraint.kinetics.system={species:[c],parameters:[k],rates:[-k*c]}", "constraint.kinetics.parameters.k=0.1"]
+NEEDED = {"continuity": ["constraint.continuity.velocity=[0.0,0.0]"], "kinetics": DECAY}
 Run = Callable[..., int]
 
 
@@ -188,6 +190,7 @@ def test_gradient_guidance_with_fitted_bleaching(sample: Run, tmp_path: Path) ->
 )
 def test_every_law_guides_and_measures(sample: Run, tmp_path: Path, prompt: str, constraint: str) -> None:
     options = [f"constraint={constraint}", "guidance=x0_gradient", "guidance.start=0.0", f"out={tmp_path / 'a'}"]
+    options += NEEDED.get(constraint, [])
     assert sample(f"prompt={prompt}", *options) == 0
     metrics = json.loads((tmp_path / "a" / "metrics.json").read_text("utf-8"))
     assert metrics["dropped"] == 0
@@ -235,6 +238,10 @@ def test_a_law_that_the_family_does_not_obey_is_noted(
         (["sample", "prompt=x", "extra"], "KEY=VALUE"),
         (["sample", "prompt=x", "+new=1"], "option='new'"),
         (["sample", "prompt=x", "--fast"], "KEY=VALUE"),
+        (["sample", "prompt=x", "constraint=kinetics"], "constraint.kinetics.system='missing'"),
+        (["audit", "x.tif", "constraint=continuity"], "for example constraint.continuity.velocity=[0.5,0.0]"),
+        (["audit", "x.tif", "constraint=[mass,kinetics]"], "constraint.kinetics.parameters.k=[0.0,1.0]"),
+        (["ablate", "-m", "constraint=mass,continuity"], "constraint.continuity.velocity='missing'"),
         (["worlds", "x"], "none"),
         (["audit"], "physgen audit FILE"),
         (["audit", "nowhere.mp4"], "nowhere.mp4"),
@@ -262,6 +269,7 @@ def test_bad_usage_is_one_line(
             [
                 "prompt=green dye",
                 "constraint=[mass,kinetics]",
+                *DECAY,
                 "constraint.kinetics.boluses=[[c,0.5,0.4]]",
             ],
             "constraints='mass, kinetics'",
@@ -341,6 +349,8 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert "micro" in text
     assert "fisher_kpp" in text
+    assert re.search(r"^continuity .* velocity ", text, re.MULTILINE)
+    assert re.search(r"^kinetics .* system ", text, re.MULTILINE)
 
 
 def test_help_imports_nothing_heavy() -> None:
