@@ -6,6 +6,7 @@ from physgen.constraints.kinetics.constraint import Kinetics
 from physgen.constraints.mass.conservation import MassConservation
 from physgen.constraints.mass.continuity import Continuity
 from physgen.constraints.mitosis.constraint import PhaseOrder
+from physgen.constraints.observed import Observed
 from physgen.constraints.reaction_diffusion.constraint import ReactionDiffusion
 from physgen.equations.reaction_system import ReactionSystem
 from physgen.equations.systems import SYSTEMS, reaction_system
@@ -18,6 +19,7 @@ __all__ = [
     "Inequality",
     "Kinetics",
     "MassConservation",
+    "Observed",
     "PhaseOrder",
     "ReactionDiffusion",
     "ReactionSystem",

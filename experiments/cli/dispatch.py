@@ -20,7 +20,8 @@ class Job:
 
     ``verbatim`` options are taken as they are typed, commas and brackets included; ``words`` is the option that
     collects what is not ``key=value``. The function of a ``raw`` job gets its arguments as they are and returns the
-    exit code. An option in ``implied`` brings its override along, unless that is given as well.
+    exit code. An option in ``implied`` brings its override along, unless that is given as well. KEY=PATH of an option
+    in ``files`` is its ``file``.
     """
 
     summary: str
@@ -30,6 +31,7 @@ class Job:
     verbatim: tuple[str, ...] = ()
     raw: bool = False
     words: str = ""
+    files: tuple[str, ...] = ()
     implied: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -39,6 +41,7 @@ JOBS = {
         "physgen.experiments.sample.job:run",
         "physgen.experiments.cli.schema:SampleConfig",
         verbatim=("prompt", "out"),
+        files=("observed",),
         implied={"pipeline": "world=other"},
     ),
     "audit": Job(
@@ -200,6 +203,7 @@ def read_options(name: str, job: Job, arguments: list[str]) -> Any:
     from physgen.experiments.cli.config import configure, typed
 
     verbatim: dict[str, Any] = {}
+    paths: dict[str, str] = {}
     overrides = []
     for argument in arguments:
         key, equals, value = argument.partition("=")
@@ -208,13 +212,19 @@ def read_options(name: str, job: Job, arguments: list[str]) -> Any:
         elif key in job.verbatim and value != "null":
             quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
             verbatim[key] = value[1:-1] if quoted else value
+        elif key in job.files and equals:
+            paths[key] = value
         else:
             overrides.append(argument)
     given = {override.partition("=")[0] for override in overrides}
     implied = [job.implied[key] for key in given & job.implied.keys()]
     overrides += [override for override in implied if override.partition("=")[0] not in given]
     config = configure(name, overrides)
-    return replace(typed(config, load(job.schema)), **verbatim) if job.schema else config
+    if not job.schema:
+        return config
+    options = typed(config, load(job.schema))
+    chosen = {key: replace(getattr(options, key), file=path) for key, path in paths.items()}
+    return replace(options, **verbatim, **chosen)
 
 
 def overview() -> str:

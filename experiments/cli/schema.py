@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from physgen.experiments.draw.observed import ObservedConfig
 from physgen.worlds import WorldSpec
 
 
@@ -19,6 +20,7 @@ class SampleConfig:
     alpha: float
     trust_pickle: bool
     constraint: dict[str, Any]
+    observed: ObservedConfig
     guidance: dict[str, Any]
     observable: dict[str, Any]
     seed: int

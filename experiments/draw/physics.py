@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,22 +13,27 @@ from physgen.constraints import Constraint
 from physgen.drawn import Request
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.target import build
+from physgen.experiments.draw.observed import ObservedConfig, read_observed
 from physgen.grid import Grid
-from physgen.guidance import Guidance
+from physgen.guidance import DPS, Composition, Guidance
 from physgen.guidance.solve.contradiction import require_consistent
 from physgen.observables import Observable
 from physgen.worlds import World, WorldSpec
 from physgen.worlds.loading import load
 
+#: what an observation is called among the laws
+OBSERVED = "observed"
+
 
 @dataclass(frozen=True)
 class Physics:
-    """Laws by name, how a video is read for them, and the guidance that imposes them, if any."""
+    """Laws by name, how a video is read for them, the guidance that imposes them, if any, and what was guessed."""
 
     constraints: dict[str, Constraint]
     guidance: Guidance | None
     observable: Observable
     grid: Grid
+    notes: list[str] = field(default_factory=list)
 
 
 def open_world(spec: WorldSpec, device: str | None) -> World:
@@ -45,10 +50,12 @@ def physics_of(
     constraint: dict[str, Any],
     guidance: dict[str, Any],
     observable: dict[str, Any] | None = None,
+    observed: ObservedConfig | None = None,
 ) -> Physics:
     """Constraints and guidance from their entries in ``conf/``, with the scale that the prompt has in the world.
 
-    Without constraints there is no guidance.
+    Without constraints there is no guidance. What was observed is kept to by `DPS` at every step, before the laws are
+    imposed by the guidance that was chosen.
 
     Raises:
         InvalidArgument: an entry that cannot be built, a constraint that refuses the world's boundary, species or
@@ -68,7 +75,14 @@ def physics_of(
         size = (1, len(read.species), spec.num_frames, spec.height, spec.width)
         faint = torch.rand(size, generator=torch.Generator().manual_seed(request.seed))
         require_consistent(imposed.problem(grid), 0.4 + 0.2 * faint)
-    return Physics(constraints, imposed, read, grid)
+    if observed is None or observed.file is None:
+        return Physics(constraints, imposed, read, grid)
+    seen, notes = read_observed(observed, spec, read, grid)
+    jacobian = "backward" if spec.name == "micro" else "forward"
+    keeping = DPS({OBSERVED: seen}, renoise=imposed.renoise if imposed else 0.0, jacobian=jacobian)
+    return Physics(
+        {OBSERVED: seen, **constraints}, Composition([keeping, imposed]) if imposed else keeping, read, grid, notes
+    )
 
 
 def check_fields(constraints: Iterable[Constraint], observable: Observable, grid: Grid, frames: int) -> None:

@@ -44,7 +44,7 @@ def run(config: SampleConfig) -> None:
     settings = asdict(config)
     name = run_name("sample", {key: value for key, value in settings.items() if key not in ("out", "memory", "plan")})
     out = check_out(config.out or Path("runs") / name)
-    physics = physics_of(config.world, request, config.constraint, config.guidance, config.observable)
+    physics = physics_of(config.world, request, config.constraint, config.guidance, config.observable, config.observed)
     guidance, observable, grid = physics.guidance, physics.observable, physics.grid
     console = Console(soft_wrap=True, highlight=False)
     if config.plan:
@@ -52,7 +52,7 @@ def run(config: SampleConfig) -> None:
         return
     check(config.world)
     if config.compare and guidance is None:
-        raise InvalidArgument("compare", True, "true only with both a constraint and a guidance")
+        raise InvalidArgument("compare", True, "true only with an observation, or a constraint and a guidance")
 
     plan_memory(config, guidance, observable, console)
     world = open_world(config.world, config.device)
@@ -61,7 +61,7 @@ def run(config: SampleConfig) -> None:
             warnings.filterwarnings("ignore", "no step was corrected")
             with guide(world.pipe, guidance, observable=observable, grid=grid):
                 pass  # refuses a pipeline that cannot be guided
-    notes = [*reasons, *remarks(world, config.prompt, config.constraint)]
+    notes = [*reasons, *physics.notes, *remarks(world, config.prompt, config.constraint)]
     for note in notes:
         console.print(note, markup=False)
     open_run(out)

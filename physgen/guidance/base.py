@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from physgen.arguments import finite, floating, instance, interval, whole
+from physgen.constraints import Constraint
 from physgen.constraints.names import Laws, name_laws
 from physgen.errors import Contradiction, InvalidArgument, ModelFailure, NoSolution
 from physgen.grid import Grid
@@ -23,7 +24,11 @@ from physgen.guidance.running_fit import RunningFit
 from physgen.guidance.solve.certificate import ProjectedFields
 from physgen.guidance.solve.contradiction import require_consistent
 from physgen.guidance.solve.feasible import UNBOUNDED, feasible
+from physgen.guidance.solve.forward_difference import forward_difference
 from physgen.tensors import finite_samples, keep_finite, rms
+
+#: from noisy samples to estimates of the clean ones, at one noise level
+Predict = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,8 @@ class Guidance(ABC):
     Attributes:
         constraints: by name.
         derivatives: through the decoder that `update` takes: 0, 1, or 2 (products with the Jacobian both ways).
-        through_network: whether x0_hat must come with its graph from x_t.
+        through_network: whether it multiplies with the network's Jacobian.
+        jacobian: how, see `Differentiated`.
         recurrence: how often each noise level is visited; more than once only in `sample_flow`.
 
     Raises:
@@ -111,6 +117,7 @@ class Guidance(ABC):
 
     derivatives: int = 1
     through_network: ClassVar[bool] = False
+    jacobian: str = "backward"
     recurrence: int = 1
 
     def __init__(
@@ -143,6 +150,16 @@ class Guidance(ABC):
         """Forget what the last run left behind. Samplers call it before the first step of each."""
         self._fit, self._consistent = RunningFit(), False
 
+    @property
+    def final(self) -> dict[str, Constraint]:
+        """The constraints that a finished video is projected onto."""
+        return self.constraints
+
+    @property
+    def needs_graph(self) -> bool:
+        """Whether x0_hat must come with its graph from x_t."""
+        return self.through_network and self.jacobian == "backward"
+
     def active(self, step: int, total: int) -> bool:
         """Whether step `step` (from 0) of `total` is corrected: at least one is, however short the schedule."""
         window = [i for i in range(total) if self.start <= i / total < self.stop]
@@ -158,9 +175,12 @@ class Guidance(ABC):
         decode: Decode | None = None,
         grid: Grid | None = None,
         position: tuple[int, int] | None = None,
+        predict: Predict | None = None,
     ) -> Float[Tensor, "B *shape"]:
         """The corrected clean sample: `correction` without the measurements."""
-        return self.correction(x0_hat, x_t=x_t, sigma=sigma, decode=decode, grid=grid, position=position).x0
+        return self.correction(
+            x0_hat, x_t=x_t, sigma=sigma, decode=decode, grid=grid, position=position, predict=predict
+        ).x0
 
     def correction(
         self,
@@ -171,18 +191,20 @@ class Guidance(ABC):
         decode: Decode | None = None,
         grid: Grid | None = None,
         position: tuple[int, int] | None = None,
+        predict: Predict | None = None,
     ) -> Correction:
         """Correct the estimate `x0_hat = x_t - sigma v` of the clean sample, each sample of the batch by itself.
 
         `sigma` in [0, 1] is the flow-matching noise level. `decode` maps samples to fields [B, S, T, *space]; without
         it the constraints act on the sample itself. Works in float32 or better and under `no_grad`, `inference_mode`
         and `autocast`; only the sample gets gradients, never the parameters of `decode`. `position` is the number of
-        the step, from 0, and of all of them; without it everything acts that has a window.
+        the step, from 0, and of all of them; without it everything acts that has a window. `predict` maps x_t to x0_hat
+        at this noise level, for a guidance with ``jacobian="forward"``.
 
         Raises:
             InvalidArgument: a `sigma` that is not one number in [0, 1], an `x0_hat` that is not floating point, an
                 `x_t` of another shape, `decode` not returning one field per sample, or, for a guidance
-                `through_network`, an `x0_hat` without a graph from `x_t`.
+                `through_network`, an `x0_hat` without a graph from `x_t`, or no `predict`.
             ModelFailure: an `x0_hat` of which no sample is finite.
             Contradiction: at the first correction of a `terminal` guidance, equalities that cannot hold together.
         """
@@ -192,10 +214,15 @@ class Guidance(ABC):
             raise InvalidArgument("x_t", x_t, f"the noisy samples [B, ...] of x0_hat, {list(x0_hat.shape)}")
         if not bool(finite_samples(x0_hat.detach()).any()):
             raise ModelFailure("x0_hat is NaN or infinite in every sample: the model's prediction is not finite")
-        if self.through_network and not (x0_hat.requires_grad and x_t.requires_grad):
+        if self.needs_graph and not (x0_hat.requires_grad and x_t.requires_grad):
             raise InvalidArgument("x0_hat", "no graph", "x0_hat computed from x_t, both with requires_grad")
+        if self.through_network and not self.needs_graph and predict is None:
+            raise InvalidArgument("predict", None, 'a function of x_t that gives x0_hat, for jacobian="forward"')
 
         def network_vjp(w: Tensor) -> Tensor:
+            if predict is not None and not self.needs_graph:
+                with torch.no_grad():
+                    return forward_difference(predict, x_t.detach(), x0_hat, w)
             (product,) = torch.autograd.grad(x0_hat, x_t, w.to(x0_hat.dtype), retain_graph=True, allow_unused=True)
             if product is None:
                 raise InvalidArgument("x0_hat", "the graph of something else", "x0_hat computed from x_t")
@@ -205,7 +232,7 @@ class Guidance(ABC):
             x0 = x0_hat.detach().to(torch.promote_types(x0_hat.dtype, torch.float32), copy=True)
             problem = self.problem(grid, decode)
             if self.terminal and not self._consistent:
-                require_consistent(problem, x0)
+                require_consistent(problem.only(list(self.final)), x0)
                 self._consistent = True
             z, fields = self.decoded(problem, x0)
             problem = self._fit.hold(problem, fields.detach())
@@ -249,7 +276,7 @@ class Guidance(ABC):
         if without:
             raise NoSolution(
                 f"samples {without}",
-                f"nothing near them satisfies {', '.join(self.constraints)}",
+                f"nothing near them satisfies {', '.join(self.final)}",
                 "fewer or other laws",
             )
         return projected.fields
@@ -265,7 +292,7 @@ class Guidance(ABC):
         Samples that nothing suits are NaN, and where no sample is left, `ProjectedFields.contradiction` says why.
         """
         bounds = interval("bounds", bounds)
-        laws = {name: law.within(bounds) for name, law in self.constraints.items()}
+        laws = {name: law.within(bounds) for name, law in self.final.items()}
         problem = Problem(laws, grid=grid)
         problems, projected, refused = [problem] * len(fields), fields.clone(), []
         chosen = finite_samples(fields).nonzero()[:, 0]

@@ -16,7 +16,7 @@ class Composition(Guidance):
 
     x0* = G_n(... G_1(x0_hat))
 
-    Constraints of all of them are projected onto at the end where any of them is `terminal`.
+    The finished video is projected onto the constraints of those that are `terminal`, all together.
 
     Args:
         guidances: what is composed; no two `through_network`, since the second would have lost the graph.
@@ -51,12 +51,17 @@ class Composition(Guidance):
         )
         self.guidances = tuple(guidances)
         self.through_network = guidances[0].through_network  # type: ignore[misc]
+        self.jacobian = guidances[0].jacobian
         self.recurrence = guidances[0].recurrence
         self.derivatives = max(guidance.derivatives for guidance in guidances)
 
     @property
     def parts(self) -> tuple[Guidance, ...]:
         return self.guidances
+
+    @property
+    def final(self) -> dict[str, Constraint]:
+        return _joined([guidance for guidance in self.guidances if guidance.terminal]) or self.constraints
 
     def reset(self) -> None:
         super().reset()

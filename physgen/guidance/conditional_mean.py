@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physgen.constraints.names import Laws
-from physgen.guidance.base import Guidance, Step, Update
+from physgen.guidance.base import Step, Update
+from physgen.guidance.differentiated import Differentiated
 from physgen.guidance.pigdm import BLIND, effort
 from physgen.guidance.solve.least_norm import least_norm
 from physgen.guidance.solve.linearisation import Linearisation
@@ -61,7 +62,7 @@ def conditional_move(
     return move
 
 
-class ConditionalMean(Guidance):
+class ConditionalMean(Differentiated):
     """PiGDM with the covariance that the network itself states: no variance of the data is assumed.
 
     x0* = x0_hat + C J^T (J C J^T)^-1 (-h),  C = Cov[x_0 | x_t] = sigma^2 / (1 - sigma) d x0_hat / d x_t
@@ -90,7 +91,6 @@ class ConditionalMean(Guidance):
     """
 
     derivatives = 2
-    through_network = True
 
     def __init__(
         self,

@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.guidance.base import Guidance, Step, Update
+from physgen.guidance.base import Step, Update
+from physgen.guidance.differentiated import Differentiated
 from physgen.guidance.solve.newton import Norms, limited, uncertainty
 from physgen.tensors import of_samples
 
@@ -22,7 +23,7 @@ def through_network(move: Float[Tensor, "B *shape"], step: Step) -> Float[Tensor
     return torch.where(of_samples(along > 0, move), of_samples(gain, move) * through, move)
 
 
-class DPS(Guidance):
+class DPS(Differentiated):
     """Gradients of the residual norms with respect to x_t, through the network.
 
     x0* = x0_hat - zeta (d x0_hat / d x_t)^T g,  g = d rho / d x0_hat
@@ -40,8 +41,6 @@ class DPS(Guidance):
     >>> [round(x, 4) for x in guidance.correct(0.5 * x_t, x_t=x_t, sigma=0.5)[0].tolist()]
     [0.6, 0.4]
     """
-
-    through_network = True
 
     def update(self, step: Step) -> Update:
         norms = Norms(step.problem, step.x0, step.fields)

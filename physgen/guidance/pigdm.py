@@ -8,7 +8,8 @@ import torch
 
 from physgen.arguments import finite
 from physgen.constraints.names import Laws
-from physgen.guidance.base import Guidance, Step, Update
+from physgen.guidance.base import Step, Update
+from physgen.guidance.differentiated import Differentiated
 from physgen.guidance.problem import Problem
 from physgen.guidance.solve.least_norm import least_norm
 from physgen.guidance.solve.linearisation import Linearisation
@@ -27,7 +28,7 @@ def effort(problem: Problem) -> dict[str, Any]:
     return {"steps": 200, "tolerance": 1e-10} if problem.decode is None else {"steps": 4, "tolerance": 1e-2}
 
 
-class PiGDM(Guidance):
+class PiGDM(Differentiated):
     """Pseudo-inverse guidance: the posterior score of the constraints, for Gaussian p(x0 | x_t), through the network.
 
     g = (d x0_hat / d x_t)^T J^T (r^2 J J^T + e^2)^-1 (-h),  r^2 = sigma^2 / (sigma^2 + (1 - sigma)^2)
@@ -58,7 +59,6 @@ class PiGDM(Guidance):
     """
 
     derivatives = 2
-    through_network = True
 
     def __init__(self, constraints: Laws, *, noise: float = 0.0, terminal: bool = True, **knobs: Any) -> None:
         super().__init__(constraints, terminal=terminal, **knobs)

@@ -9,12 +9,13 @@ from torch import Tensor
 
 from physgen.arguments import finite, whole
 from physgen.constraints.names import Laws
-from physgen.guidance.base import Guidance, Step, Update
+from physgen.guidance.base import Step, Update
+from physgen.guidance.differentiated import Differentiated
 from physgen.guidance.dps import through_network
 from physgen.guidance.solve.newton import Norms, limited, uncertainty
 
 
-class TFG(Guidance):
+class TFG(Differentiated):
     """Training-free guidance, which has DPS, LGD, FreeDoM, MPGD and UGD as special cases.
 
     variance guidance:  x0 <- x0 + the step of `DPS`, through the network
@@ -43,8 +44,6 @@ class TFG(Guidance):
     >>> [round(x, 4) for x in guidance.correct(0.5 * x_t, x_t=x_t, sigma=0.5)[0].tolist()]
     [0.6, 0.4]
     """
-
-    through_network = True
 
     def __init__(
         self,

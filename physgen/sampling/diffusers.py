@@ -71,14 +71,15 @@ def guide(
     result: the decoded video, which comes back as float32 in [0, 1], or, without an observable, the latents that the
     last step returns.
     A guidance that goes `through_network` gets x0_hat as a function of x_t: the transformer or UNet runs with its
-    graph, in every branch of classifier-free guidance. `generator` draws the noise of a guidance that re-noises.
+    graph, or with ``jacobian="forward"`` once more, in every branch of classifier-free guidance. `generator` draws the
+    noise of a guidance that re-noises.
     The pipeline's scheduler and video processor get their classes back on leaving; copies of the scheduler made inside
     are guided inside.
 
     Raises:
         InvalidArgument: a pipeline that is guided already or lacks a component, a scheduler that is not supported, a
             guidance that needs more than one pass per step, new noise in a scheduler with a history, constraints on
-            species that the observable does not read, a guidance `through_network` of a transformer that is offloaded
+            species that the observable does not read, a guidance that `needs_graph` of a transformer that is offloaded
             as a whole or by groups of layers, and with an observable, latents that `axes_of` refuses. In use: see
             `Decoder`, `Recorder` and `Guidance.correction`.
         ModelFailure: in use, a model that predicts NaN for every sample, or a scheduler that makes them NaN.
@@ -122,9 +123,10 @@ def guide(
             make_ordinary(decode.vae)
             stack.enter_context(recomputed(decode.vae))
         if guidance.through_network:
-            session.recorder = Recorder(session.wants_graph)
+            session.recorder = Recorder(session.wants_calls, guidance.needs_graph)
             models = networks(pipe)
-            require_resident(models)
+            if guidance.needs_graph:
+                require_resident(models)
             stack.enter_context(recorded(models, session.recorder))
         if projects:
             processor = getattr(pipe, "video_processor", None) or _required(pipe, "image_processor")

@@ -140,10 +140,16 @@ def estimate(
     """x0* = guidance(x - sigma v(x, sigma)), with the graph of the network where the guidance asks for it."""
     if guidance is None:
         return x - sigma * _velocity(velocity, x, sigma)
-    with torch.set_grad_enabled(guidance.through_network):
-        x_t = x.detach().requires_grad_(guidance.through_network)
-        x0_hat = x_t - sigma * _velocity(velocity, x_t, sigma)
-    found = guidance.correction(x0_hat, x_t=x_t, sigma=sigma, decode=decode, grid=grid, position=position)
+
+    def predict(x_t: Tensor) -> Tensor:
+        return x_t - sigma * _velocity(velocity, x_t, sigma)
+
+    with torch.set_grad_enabled(guidance.needs_graph):
+        x_t = x.detach().requires_grad_(guidance.needs_graph)
+        x0_hat = predict(x_t)
+    found = guidance.correction(
+        x0_hat, x_t=x_t, sigma=sigma, decode=decode, grid=grid, position=position, predict=predict
+    )
     return found.x0.detach()
 
 

@@ -50,9 +50,9 @@ def predicted_and_corrected(
     grid: Grid | None,
 ) -> tuple[Tensor, Tensor]:
     """x0_hat = predict(x_t), x_t = (1 - sigma) x0 + sigma noise, and x0*."""
-    if not guidance.through_network:
+    if not guidance.needs_graph:
         x0_hat = predict(x_t)
-        return x0_hat, guidance.correction(x0_hat, x_t=x_t, sigma=sigma, decode=decode, grid=grid).x0
+        return x0_hat, guidance.correction(x0_hat, x_t=x_t, sigma=sigma, decode=decode, grid=grid, predict=predict).x0
     with torch.inference_mode(False), torch.enable_grad():
         x_t = x_t.detach().clone().requires_grad_()
         x0_hat = predict(x_t)

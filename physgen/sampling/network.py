@@ -1,4 +1,4 @@
-"""The derivative of a pipeline's model output by its latents, through the transformer."""
+"""A pipeline's model output as a function of its latents: with the transformer's graph, or by calling it again."""
 
 from __future__ import annotations
 
@@ -42,35 +42,42 @@ def rejoin(x: Float[Tensor, "*shape"], value: Float[Tensor, "*out"], pull: Pull)
     return joined
 
 
+@dataclass(frozen=True)
+class Call:
+    """What the network saw first and what it gave, with its graph where there is one; and the same call of others."""
+
+    latents: Tensor
+    output: Tensor
+    again: Callable[[Tensor], Tensor]
+
+
 @dataclass
 class Recorder:
-    """The transformer's calls of one step, each with its graph.
+    """The transformer's calls of one step, with their graph where `graph` says so.
 
     The model output that the scheduler gets is u + sum_i w_i (c_i - u) of what the calls gave for the same latents:
     classifier-free guidance, whether it calls twice or with a batch of both. The weights are solved for, and checked.
     """
 
     wanted: Callable[[], bool]
-    calls: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    graph: bool
+    calls: list[Call] = field(default_factory=list)
+    repeating: bool = False
 
-    def wrap(self, forward: Callable[..., Any]) -> Callable[..., Any]:
-        """`forward`, with the graph from its first argument kept where it is `wanted`."""
+    def wrap(self, model: Callable[..., Any], forward: Callable[..., Any]) -> Callable[..., Any]:
+        """`forward` of a model, recorded where it is `wanted`."""
 
         @functools.wraps(forward)
         def recorded(*args: Any, **kwargs: Any) -> Any:
-            if not self.wanted():
+            if self.repeating or not self.wanted():
                 return forward(*args, **kwargs)
             args, kwargs = ordinary(args), ordinary(kwargs)
-            with torch.inference_mode(False), torch.enable_grad():
-                latents = (
-                    (args[0] if args else kwargs.pop("sample" if "sample" in kwargs else "hidden_states"))
-                    .detach()
-                    .clone()
-                    .requires_grad_()
-                )
+            latents = args[0] if args else kwargs.pop("sample" if "sample" in kwargs else "hidden_states")
+            with torch.inference_mode(False), torch.set_grad_enabled(self.graph):
+                latents = latents.detach().clone().requires_grad_(self.graph)
                 result = forward(latents, *args[1:], **kwargs)
             output = result[0]
-            self.calls.append((latents, output))
+            self.calls.append(Call(latents, output, lambda other: model(other, *args[1:], **kwargs)[0]))
             if isinstance(result, tuple):
                 return (output.detach(), *result[1:])
             result.sample = output.detach()
@@ -86,16 +93,10 @@ class Recorder:
         Raises:
             InvalidArgument: no call, or calls that `sample` and `model_output` [B, ...] cannot be told from.
         """
-        if not self.calls:
-            raise InvalidArgument("pipe", pipeline, "pipelines that call their network between two steps")
-        seen = [part for latents, _ in self.calls for part in latents.split(len(sample))]
-        outputs = [_leading(part, model_output) for _, output in self.calls for part in output.split(len(sample))]
-        factors = [self._factor(pipeline, part.detach(), sample) for part in seen]
-        weights = self._weights(pipeline, [part.detach() for part in outputs], model_output)
+        factors, weights = self._factors_and_weights(pipeline, sample, model_output)
         with torch.enable_grad():
-            terms = [weight * part.to(model_output.dtype) for weight, part in zip(weights, outputs, strict=True)]
-            combined = torch.stack(terms).sum(0)
-        leaves = [latents for latents, _ in self.calls]
+            combined = _combined([call.output for call in self.calls], weights, model_output)
+        leaves = [call.latents for call in self.calls]
 
         def pull(cotangent: Tensor) -> Tensor:
             gradients = torch.autograd.grad(combined, leaves, cotangent, retain_graph=True)
@@ -104,6 +105,43 @@ class Recorder:
             return scale * torch.stack(pulled).sum(0)
 
         return rejoin(x, model_output, pull)
+
+    def again(self, pipeline: str, sample: Float[Tensor, "B *shape"], model_output: Tensor) -> Pull:
+        """The model output of other samples at the same noise level, by the same calls with other latents.
+
+        Raises:
+            InvalidArgument: see `rejoined`.
+        """
+        factors, weights = self._factors_and_weights(pipeline, sample, model_output)
+        calls = list(self.calls)
+
+        def model_output_of(other: Tensor) -> Tensor:
+            left, outputs = iter(factors), []
+            self.repeating = True
+            try:
+                for call in calls:
+                    latents = call.latents.clone()
+                    for part in latents.split(len(sample)):
+                        _leading(part, sample).copy_(next(left) * other)
+                    outputs.append(call.again(latents))
+            finally:
+                self.repeating = False
+            return _combined(outputs, weights, model_output)
+
+        return model_output_of
+
+    def _factors_and_weights(
+        self, pipeline: str, sample: Tensor, model_output: Tensor
+    ) -> tuple[list[float], list[float]]:
+        """Times the sample that each call saw it, and times its output that the model output has it."""
+        if not self.calls:
+            raise InvalidArgument("pipe", pipeline, "pipelines that call their network between two steps")
+        seen = [part for call in self.calls for part in call.latents.detach().split(len(sample))]
+        outputs = [
+            _leading(part, model_output) for call in self.calls for part in call.output.detach().split(len(sample))
+        ]
+        factors = [self._factor(pipeline, part, sample) for part in seen]
+        return factors, self._weights(pipeline, outputs, model_output)
 
     @staticmethod
     def _factor(pipeline: str, seen: Tensor, sample: Tensor) -> float:
@@ -139,6 +177,12 @@ def _close(got: Tensor, expected: Tensor, dtype: torch.dtype, amplification: flo
     """Equal to 1e-4, or to the rounding of `dtype`, in the norm; what is not finite is nobody's mistake here."""
     tolerance = max(1e-4, 2 * torch.finfo(dtype).eps * amplification)
     return not bool((got - expected).norm() > tolerance * expected.norm())
+
+
+def _combined(outputs: list[Tensor], weights: list[float], like: Tensor) -> Tensor:
+    """The model output that outputs of the network add up to."""
+    parts = [_leading(part, like) for output in outputs for part in output.split(len(like))]
+    return torch.stack([weight * part.to(like.dtype) for weight, part in zip(weights, parts, strict=True)]).sum(0)
 
 
 def _leading(tensor: Tensor, latents: Tensor) -> Tensor:
@@ -196,7 +240,7 @@ def _frozen(model: nn.Module) -> Iterator[None]:
 @contextmanager
 def _patched(model: Any, recorder: Recorder) -> Iterator[None]:
     own = model.__dict__.get("forward")  # offloading hooks put one on the instance
-    model.forward = recorder.wrap(model.forward)
+    model.forward = recorder.wrap(model, model.forward)
     try:
         yield
     finally:

@@ -24,8 +24,8 @@ class PhysicsNeMoGuidance:
 
     with x = alpha x0 + sigma_t noise [B, ...], t [B] the same for the whole batch. The guidance sees x / (alpha +
     sigma_t) at the flow-matching level sigma_t / (alpha + sigma_t). `alpha` and `sigma` are the noise scheduler's
-    methods; without them alpha = 1 and sigma_t = t, as in its EDM scheduler. Where the guidance goes `through_network`,
-    x must require gradients and x_0 be a function of it, which `DPSScorePredictor` sees to.
+    methods; without them alpha = 1 and sigma_t = t, as in its EDM scheduler. Where the guidance `needs_graph`, x must
+    require gradients and x_0 be a function of it, which `DPSScorePredictor` sees to; a forward Jacobian is refused.
 
     Raises:
         InvalidArgument: a guidance with a window, new noise or recurrence: the sampler does not say where it is. In
@@ -62,7 +62,7 @@ class PhysicsNeMoGuidance:
         x_t, x0_hat = x.detach() / (a + b), x_0.detach()
         if b == 0:
             return torch.zeros_like(x0_hat)
-        if self.guidance.through_network:
+        if self.guidance.needs_graph:
             if not (x.requires_grad and x_0.requires_grad):
                 raise InvalidArgument("x_0", "a tensor without a graph", "a function of x, which requires gradients")
 

@@ -43,8 +43,8 @@ class Session:
         """A new schedule: the next step is the first of a run."""
         self.upcoming = None
 
-    def wants_graph(self) -> bool:
-        """Whether the transformer's next output will be differentiated: unknown before the first step, so yes."""
+    def wants_calls(self) -> bool:
+        """Whether the network's next call is needed for its Jacobian: unknown before the first step, so yes."""
         return self.upcoming is None or self.guidance.active(*self.upcoming)
 
     def step(self, base: Any, scheduler: Any, *args: Any, **kwargs: Any) -> Any:
@@ -110,13 +110,20 @@ class Session:
         started = time.perf_counter()
         x_t = (sample / at.scale).detach()
         x0_hat = at.x0(sample, output)
-        if self.recorder is not None:
+        predict = None
+        if self.recorder is not None and self.guidance.needs_graph:
             with torch.inference_mode(False), torch.enable_grad():
                 x_t = x_t.clone().requires_grad_()
                 joined = self.recorder.rejoined(self.pipeline, x_t, at.scale, sample, output)
                 x0_hat = at.x0(at.scale * x_t, joined)
+        elif self.recorder is not None:
+            again = self.recorder.again(self.pipeline, sample, output)
+
+            def predict(x: Tensor) -> Tensor:
+                return at.x0(at.scale * x, again(at.scale * x))
+
         correction = self.guidance.correction(
-            x0_hat, x_t=x_t, sigma=at.sigma, decode=self.decode, grid=self.grid, position=position
+            x0_hat, x_t=x_t, sigma=at.sigma, decode=self.decode, grid=self.grid, position=position, predict=predict
         )
         self.log.dropped += correction.dropped
         self.log.steps.append(

@@ -182,6 +182,7 @@ def test_diffusivity_and_rate_of_growth(noise: float, tolerance: float) -> None:
 
 @noises
 @pytest.mark.parametrize("size", [32, pytest.param(64, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_all_constants_of_gray_scott(size: int, noise: float, tolerance: float) -> None:
     batch, frames = (1, 13) if size == 32 else (4, 25)
     clips = gray_scott.simulate(batch, frames=frames, size=size, rng=np.random.default_rng(1))

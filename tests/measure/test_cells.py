@@ -77,6 +77,7 @@ def test_a_cell_too_far_away_is_a_new_one() -> None:
     assert follow(labels, reach=8.0)[1, 0, 8] == 1
 
 
+@pytest.mark.slow
 def test_the_count_of_nuclei_agrees_with_given_labels(shared: Path) -> None:
     folder = shared / "microscopy"
     movie: npt.NDArray[np.float64] = tifffile.imread(folder / "cancer_nuclei_48x130x130_u16.tif").astype(np.float64)

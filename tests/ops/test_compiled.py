@@ -6,12 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import physgen
 
 CHECK = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import torch
+import pytest
+
 import physgen
 assert physgen.__file__.startswith(sys.argv[1]), physgen.__file__
 from physgen.constraints import ReactionDiffusion
@@ -27,6 +31,7 @@ print(ReactionDiffusion("diffusion", {"c": 0.1}).residual(fields, grid).isfinite
 """
 
 
+@pytest.mark.slow
 def test_a_read_only_package_and_no_home(tmp_path: Path) -> None:
     """numba finds no place beside a source whose ``__pycache__`` is a file, nor in a home that is none."""
     package = tmp_path / "packages" / "physgen"

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from physgen.constraints import Constraint, MassConservation
+from physgen.constraints import Constraint, MassConservation, Observed
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
-from physgen.guidance import Correction, Projection, X0Gradient
+from physgen.guidance import DPS, Correction, Projection, X0Gradient
 from physgen.observables import ColourMap
 from physgen.sampling import as_callback, guide
 
@@ -232,6 +232,26 @@ class ThroughNetwork(X0Gradient):
         return Correction(x0_hat.detach(), {}, 0.0, 0)
 
 
+class CalledAgain(X0Gradient):
+    """Compares what the network predicts when it is called again with what the pipeline made of its first call."""
+
+    through_network = True
+    jacobian = "forward"
+
+    def __init__(self, constraint: Constraint) -> None:
+        super().__init__([constraint])
+        self.seen: list[tuple[Tensor, float, float]] = []
+
+    def correction(self, x0_hat: Tensor, **arguments: Any) -> Correction:
+        predict, x_t, step = arguments["predict"], arguments["x_t"], 1e-2
+        assert not x_t.requires_grad
+        same = float((predict(x_t) - x0_hat).abs().max() / x0_hat.abs().max())
+        along = embeds(*x_t.shape)
+        difference = (predict(x_t + step * along) - predict(x_t - step * along)) / (2 * step)
+        self.seen.append((x_t, same, float((difference * cotangent(x_t)).sum())))
+        return Correction(x0_hat, {}, 0.0, 0)
+
+
 def cotangent(like: Tensor) -> Tensor:
     return torch.randn(like.shape, generator=torch.Generator().manual_seed(11))
 
@@ -392,6 +412,48 @@ def test_derivative_where_the_scheduler_scales_the_input(linear_set: Linear) -> 
         v = world.pipe.transformer(sample / length, world.arguments["prompt_embeds"], t.expand(1), return_dict=False)[0]
         (expected,) = torch.autograd.grad(sample / length**2 - k / length * v, x_t, cotangent(x_t))
         assert (product - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+@pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")
+@pytest.mark.parametrize("name", ["wan", "cogvideox-ddim", "cogvideox-euler"])
+def test_the_network_called_again_predicts_the_same_and_has_the_derivative_of_the_graph(
+    name: str, linear_set: Linear
+) -> None:
+    """<w, J u> by a central difference of calls is <J^T w, u> by reverse mode, whether J is symmetric or not."""
+    torch.manual_seed(0)
+    world = WORLDS["wan" if name == "wan" else "cogvideox-ddim"]()
+    if name == "cogvideox-euler":
+        world.pipe.scheduler = d.EulerDiscreteScheduler(prediction_type="v_prediction")
+    again, graph = CalledAgain(linear_set(world.latents)), ThroughNetwork(linear_set(world.latents))
+    options = {"use_dynamic_cfg": False} if name == "cogvideox-euler" else {}
+    with guide(world.pipe, again):
+        latents = world.sample(**options)
+    with guide(world.pipe, graph):
+        assert torch.equal(world.sample(**options), latents)
+    assert len(again.seen) == len(graph.seen) == 4
+    for (x_t, same, product), (_, _, _, exact) in zip(again.seen, graph.seen, strict=True):
+        assert same <= 1e-5
+        expected = float((exact * embeds(*x_t.shape)).sum())
+        size = float(exact.norm() * embeds(*x_t.shape).norm())
+        assert product == pytest.approx(expected, abs=1e-3 * size)
+
+
+def test_observed_latents_cost_one_more_evaluation_a_step() -> None:
+    torch.manual_seed(0)
+    world = wan()
+    calls: list[None] = []
+    world.pipe.transformer.register_forward_pre_hook(lambda *_: calls.append(None))
+    plain = world.sample()
+    free = len(calls)
+    values = plain[0] + embeds(*world.latents)
+    mask = torch.zeros(world.latents, dtype=torch.bool)
+    mask[:, 0] = True
+    with guide(world.pipe, DPS(Observed(values, mask, 0.5), jacobian="forward")) as log:
+        found = world.sample()
+    assert len(calls) - free == 2 * free
+    assert all(entry.correction_norm > 0 for entry in log.steps)
+    deviations = [Observed(values, mask, 0.5).describe(x, None)["deviation"][0] for x in (plain, found)]
+    assert deviations[1] < deviations[0]
 
 
 def test_a_batch_has_its_own_derivatives(linear_set: Linear) -> None:

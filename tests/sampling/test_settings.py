@@ -5,6 +5,7 @@ from typing import Any
 import diffusers as d
 import pytest
 import torch
+from markers import slow_except
 from torch import Tensor
 
 from physgen import guide, load_world
@@ -32,7 +33,7 @@ def test_inference_mode_around_the_call() -> None:
     assert log.terminal.residual_after["mass"] <= 1e-6
 
 
-@pytest.mark.parametrize("make", [wan, hunyuan, lambda: cogvideox(d.CogVideoXDDIMScheduler)])
+@pytest.mark.parametrize("make", slow_except({wan}, [wan, hunyuan, lambda: cogvideox(d.CogVideoXDDIMScheduler)]))
 @pytest.mark.parametrize(
     "cls", [Projection, X0Gradient, Afterwards, AugmentedLagrangian, PiGDM, ConditionalMean, DPS, TFG]
 )

@@ -91,7 +91,7 @@ class Planner:
 
     def alternatives(self, memory: int) -> Iterator[MemoryPlan]:
         """Plans that fit, the fastest offloading first."""
-        network = self.guidance is not None and self.guidance.through_network
+        network = self.guidance is not None and self.guidance.needs_graph
         for offload in OFFLOAD:
             if network and offload in ("model", "group"):
                 continue
@@ -102,7 +102,7 @@ class Planner:
     def _trace(self, tiling: bool) -> dict[str, int]:
         vae, spec = self.models["vae"], self.spec
         vae.use_tiling = tiling
-        guided, network = self.guidance is not None, self.guidance is not None and self.guidance.through_network
+        guided, network = self.guidance is not None, self.guidance is not None and self.guidance.needs_graph
         video = (3, spec.num_frames, spec.height, spec.width)
         frame = 3 * spec.num_frames * spec.height * spec.width * vae.dtype.itemsize
         canvas = 2 * frame if tiling else 0  # rows of tiles, and their sum

@@ -198,6 +198,7 @@ def test_nuclei_divide_forward(movie: Tensor, name: str) -> None:
     assert PhaseOrder().describe(window.flip(2), grid)["order"] == ["reversed"]
 
 
+@pytest.mark.slow
 def test_one_verdict_a_cell(movie: Tensor) -> None:
     """Two divisions are seen whole; nothing wrong is said of the others, nor in the reversed movie."""
     grid, laws = Grid(spacing=(1.0, 1.0), dt=1.0), {"order": PhaseOrder()}

@@ -46,6 +46,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     return Results(read[0], read[1], **read[2], printed=done.stdout, complained=done.stderr)
 
 
+@pytest.mark.slow
 def test_every_target_is_reported(results: Results) -> None:
     assert [row["target"] for row in results.frugal] == list(TARGETS)
     assert [row for row in results.both if row["kernel"] == "running_sum"] == results.frugal

@@ -81,6 +81,7 @@ def test_quality_suite_resumes(spec: WorldSpec, judge: str, trained: str, tmp_pa
         evaluate.run(config("mass", spec, judge, out))
 
 
+@pytest.mark.slow
 def test_mass_suite(spec: WorldSpec, judge: str, tmp_path: Path):
     out = tmp_path / "mass"
     evaluate.run(config("mass", spec, judge, out))

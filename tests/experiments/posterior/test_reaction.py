@@ -100,6 +100,7 @@ def test_metric_projection_is_the_mean_of_a_gaussian_given_linear_laws():
     torch.testing.assert_close(guidance.correct(x, x_t=x, sigma=sigma), expected, atol=2e-2, rtol=0)
 
 
+@pytest.mark.slow
 def test_unguided_samples_resemble_the_data(model):
     with torch.no_grad():
         u = to_fields(sample_flow(model, noise(7, 64), torch.linspace(1, 0, 26)))
@@ -152,6 +153,7 @@ def test_a_tiny_table_is_resumed(tmp_path):
     assert np.isfinite([one["mmse"] for one in records]).all()
 
 
+@pytest.mark.slow
 def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(reaction_train, "LAWS", 2)
     monkeypatch.setattr(reaction_train, "EACH", 4)

@@ -110,6 +110,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_pipeline("wan2.1-t2v-1.3b", tmp_path_factory.mktemp("plan") / "wan")
 
 
+@pytest.mark.slow
 def test_offloading_needs_less_and_the_error_says_which(folder: Path) -> None:
     spec = replace(world_spec("wan2.1-t2v-1.3b", str(folder)), tiling=False, **SMALL)
     planner = Planner(spec, Projection([MassConservation()]), spec.observable(PROMPT))

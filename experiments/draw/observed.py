@@ -1,0 +1,130 @@
+"""From a file to what was observed of the video that is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from physgen.arguments import finite
+from physgen.constraints import Observed
+from physgen.errors import InvalidArgument
+from physgen.grid import Grid
+from physgen.measure import noise_level
+from physgen.observables import Observable
+from physgen.video import read_video
+from physgen.worlds import WorldSpec
+
+AUTO = "auto"
+
+
+@dataclass
+class ObservedConfig:
+    """Options of `physgen sample` that start with ``observed.``, see ``conf/sample.yaml``."""
+
+    file: str | None
+    frames: list[int] | None
+    mask: str | None
+    noise: Any
+    resize: bool
+
+
+def read_observed(
+    config: ObservedConfig, spec: WorldSpec, observable: Observable, grid: Grid
+) -> tuple[Observed, list[str]]:
+    """The observation in a file as a constraint on a world's fields, and what was guessed and changed on the way.
+
+    Raises:
+        InvalidArgument: a file that cannot be read, another number of frames than was named, frames outside the video,
+            another size without ``resize``, a grey picture of several species, and what `Observed` refuses.
+    """
+    assert config.file is not None
+    path = Path(config.file)
+    video = read_video(path)
+    notes = [f"{path.name}: {note}" for note in video.notes]
+    if video.spacing and any(abs(a / b - 1) > 0.01 for a, b in zip(video.spacing, grid.spacing, strict=True)):
+        dy, dx = video.spacing
+        notes.append(
+            f"{path.name}: {dy:g} x {dx:g} µm a pixel, which is taken as the {grid.spacing[0]:g} µm of {spec.name}"
+        )
+    frames = _frames(config, len(video.frames), spec)
+    pictures, change = _fitted(video.frames.float(), config, spec)
+    notes += [f"{path.name}: {change}"] if change else []
+    fields, reading = _fields(pictures, video.grey, observable)
+    notes += [f"{path.name}: {reading}"] if reading else []
+    noise = _noise(config, fields)
+    values = torch.full((fields.shape[0], spec.num_frames, spec.height, spec.width), torch.nan)
+    values[:, frames] = fields
+    mask = values.isfinite() & _mask(config, video.frames.shape[-2:], spec)
+    seen = Observed(values, mask, noise)
+    share = 100 * float(mask.double().mean())
+    how = f"noise {noise:.3g} {observable.unit}" if noise else "without noise"
+    shown = ", ".join(map(str, frames if len(frames) < 6 else [*frames[:2], "...", frames[-1]]))
+    return seen, [*notes, f"observed: frames {shown} of 0 to {spec.num_frames - 1}, {share:.2g} % of all values, {how}"]
+
+
+def _frames(config: ObservedConfig, count: int, spec: WorldSpec) -> list[int]:
+    frames = list(range(count)) if config.frames is None else list(config.frames)
+    if len(frames) != count or len(set(frames)) != count:
+        raise InvalidArgument("observed.frames", frames, f"{count} different frames, one of each in {config.file}")
+    if min(frames) < 0 or max(frames) >= spec.num_frames:
+        raise InvalidArgument("observed.frames", frames, f"0 to {spec.num_frames - 1}, the frames of {spec.name}")
+    return frames
+
+
+def _fitted(
+    pictures: Float[Tensor, "T C H W"], config: ObservedConfig, spec: WorldSpec
+) -> tuple[Float[Tensor, "T C h w"], str | None]:
+    """Pictures of the world's size: the middle of the same shape, averaged or interpolated."""
+    height, width = pictures.shape[-2:]
+    if (height, width) == (spec.height, spec.width):
+        return pictures, None
+    if not config.resize:
+        raise InvalidArgument(
+            "observed",
+            f"{height} x {width} pixels",
+            f"{spec.height} x {spec.width} pixels of {spec.name}, or observed.resize=true to crop and scale",
+        )
+    ratio = min(height / spec.height, width / spec.width)
+    tall, wide = round(ratio * spec.height), round(ratio * spec.width)
+    top, left = (height - tall) // 2, (width - wide) // 2
+    part = pictures[..., top : top + tall, left : left + wide]
+    scaled = F.interpolate(part, (spec.height, spec.width), mode="area" if ratio > 1 else "bilinear")
+    return scaled, f"rows {top} to {top + tall}, columns {left} to {left + wide}, {ratio:.3g} pixels become one"
+
+
+def _fields(
+    pictures: Float[Tensor, "T 3 H W"], grey: bool, observable: Observable
+) -> tuple[Float[Tensor, "S T H W"], str | None]:
+    """Colours are read as the world's are; of grey pictures brightness is the one species."""
+    low, high = observable.bounds
+    if not grey or high == torch.inf:
+        return observable(pictures.transpose(0, 1)[None])[0], None
+    if len(observable.species) > 1:
+        names = ", ".join(observable.species)
+        raise InvalidArgument("observed", "a grey picture", f"a colour picture, to tell {names} apart")
+    species = f"{observable.species[0]} from {low:g} to {high:g} {observable.unit}"
+    said = f"a grey picture: its brightness from 0 to 1 is {species}"
+    return low + (high - low) * pictures[:, :1].transpose(0, 1), said
+
+
+def _mask(config: ObservedConfig, size: torch.Size, spec: WorldSpec) -> Bool[Tensor, "H W"]:
+    if config.mask is None:
+        return torch.ones(spec.height, spec.width, dtype=torch.bool)
+    shown = read_video(config.mask).frames
+    if shown.shape[-2:] != size or len(shown) != 1:
+        got = f"{len(shown)} of {shown.shape[-2]} x {shown.shape[-1]} pixels"
+        raise InvalidArgument("observed.mask", got, f"one picture of {size[0]} x {size[1]} pixels, as {config.file}")
+    seen = (shown.amax(1, keepdim=True) > 0).float()
+    return _fitted(seen, config, spec)[0][0, 0] == 1
+
+
+def _noise(config: ObservedConfig, fields: Float[Tensor, "S T H W"]) -> float:
+    if config.noise == AUTO:
+        return float(noise_level(fields).max())
+    return finite("observed.noise", config.noise, f"a number >= 0, or {AUTO}", lambda value: value >= 0)

@@ -1,0 +1,36 @@
+"""What guidances share that need the network's Jacobian."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from physgen.constraints.names import Laws
+from physgen.errors import InvalidArgument
+from physgen.guidance.base import Guidance
+
+JACOBIANS = ("backward", "forward")
+
+
+class Differentiated(Guidance):
+    """A guidance that multiplies with the network's Jacobian, d x0_hat / d x_t.
+
+    - ``backward``: by reverse mode, exactly; the memory of the network's graph, and of two evaluations the time;
+    - ``forward``: by one more evaluation, see `forward_difference`; the memory of unguided sampling, so that it fits
+      wherever the network does, offloaded ones too.
+
+    Args:
+        constraints: see `Guidance`.
+        jacobian: ``backward`` or ``forward``.
+        knobs: see `Guidance`.
+
+    Raises:
+        InvalidArgument: see `Guidance`; another Jacobian.
+    """
+
+    through_network: ClassVar[bool] = True
+
+    def __init__(self, constraints: Laws, *, jacobian: str = "backward", **knobs: Any) -> None:
+        super().__init__(constraints, **knobs)
+        if jacobian not in JACOBIANS:
+            raise InvalidArgument("jacobian", jacobian, ", ".join(JACOBIANS))
+        self.jacobian = jacobian

@@ -1,0 +1,84 @@
+"""What was observed, from a file: met by the sample, said aloud, and refused in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from tiny_world import SIZES
+
+from physgen.experiments.cli.dispatch import main
+
+PROMPT = "one drop of green dye diffusing slowly in water"
+RNG = np.random.default_rng(0)
+
+
+def grey(path: Path, *shape: int) -> Path:
+    tifffile.imwrite(path, (255 * RNG.random(shape)).astype(np.uint8), photometric="minisblack")
+    return path
+
+
+def run(tiny: Path, *arguments: str) -> int:
+    return main(["sample", f"world.path={tiny}", *SIZES, f"prompt={PROMPT}", *arguments])
+
+
+def test_a_sample_keeps_to_a_frame_and_obeys_its_law(tiny: Path, tmp_path: Path) -> None:
+    frame, out = grey(tmp_path / "frame.tif", 32, 32), tmp_path / "out"
+    arguments = [f"observed={frame}", "observed.noise=0.2", "constraint=mass", "compare=true", f"out={out}"]
+    assert run(tiny, *arguments) == 0
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert any("observed: frames 0 of 0 to" in note and "noise 0.2" in note for note in metrics["notes"])
+    assert any("grey picture: its brightness" in note for note in metrics["notes"])
+    assert set(metrics["constraints"]) >= {"observed", "mass"}
+    steps = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert all("observed" in step["residual"] for step in steps)
+    assert metrics["constraints"]["mass"]["residual_max"] <= 1e-5
+
+
+def test_several_frames_a_mask_and_another_size(tiny: Path, tmp_path: Path) -> None:
+    movie, out = grey(tmp_path / "movie.tif", 2, 40, 48), tmp_path / "out"
+    mask = np.zeros((40, 48), np.uint8)
+    mask[:, 24:] = 255
+    tifffile.imwrite(tmp_path / "mask.tif", mask)
+    options = [f"observed={movie}", f"observed.mask={tmp_path / 'mask.tif'}", "observed.frames=[0,4]"]
+    assert run(tiny, *options, "observed.resize=true", f"out={out}") == 0
+    notes = json.loads((out / "metrics.json").read_text())["notes"]
+    assert any("rows 0 to 40, columns 4 to 44, 1.25 pixels become one" in note for note in notes)
+    assert any("frames 0, 4 of" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "message"),
+    [
+        ((32, 32), ["observed.frames=[99]"], "observed.frames=[99]: allowed: 0 to"),
+        ((32, 32), ["observed.frames=[0,1]"], "observed.frames=[0, 1]: allowed: 1 different frames"),
+        ((36, 32), [], "observed='36 x 32 pixels': allowed: 32 x 32 pixels"),
+        ((32, 32), ["observed.noise=-1"], "observed.noise=-1: allowed: a number >= 0, or auto"),
+        ((32, 32), ["observed.mask=SELF3"], "observed.mask='3 of 32 x 32 pixels': allowed: one picture of 32 x 32"),
+        ((32, 32), ["observed.mask=BLACK"], "mask='False everywhere'"),
+    ],
+)
+def test_bad_observations_are_one_line_before_anything_is_loaded(
+    shape: tuple[int, ...],
+    options: list[str],
+    message: str,
+    tmp_path: Path,
+    tiny: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("diffusers.DiffusionPipeline.from_pretrained", lambda *_, **__: pytest.fail("loaded"))
+    frame = grey(tmp_path / "frame.tif", *shape)
+    masks = {"SELF3": grey(tmp_path / "three.tif", 3, 32, 32), "BLACK": tmp_path / "black.tif"}
+    tifffile.imwrite(masks["BLACK"], np.zeros((32, 32), np.uint8))
+    for name, path in masks.items():
+        options = [option.replace(name, str(path)) for option in options]
+    out = tmp_path / "out"
+    assert run(tiny, f"observed={frame}", *options, f"out={out}") == 2
+    captured = capsys.readouterr().err
+    assert message in captured
+    assert len(captured.splitlines()) == 1
+    assert not out.exists()
