@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.constraints import Constraint
+from physgen.constraints import Constraint, ReactionDiffusion
 from physgen.errors import InvalidArgument
 from physgen.experiments.audit.instrument import background_counts, choose_observable, physical_scale, selection
 from physgen.experiments.cli.schema import AuditConfig
@@ -25,6 +25,8 @@ from physgen.video import Extent, Video, measure_extent, stream_video
 GIB = 2**30
 #: bytes a pixel and frame of one species (its field in float64, twice that for what a law holds), and of each other
 BYTES, MORE = 24, 16
+#: the same of a law that fits its constants, as measured: of diffusion alone (144), and with reactions (370)
+HEAT, REACTIONS = 150, 400
 #: frames of a file that its page shows
 SHOWN = 9
 #: share of the brightness that a background must have before it is worth a word
@@ -65,21 +67,27 @@ class Fields:
         }
 
 
-def read_fields(path: Path, config: AuditConfig, prompt: str | None, reads_dye: Callable[[str | None], bool]) -> Fields:
-    """Read a file's fields in the memory of their own.
+def read_fields(
+    path: Path,
+    config: AuditConfig,
+    prompt: str | None,
+    reads_dye: Callable[[str | None], bool],
+    laws: Collection[Constraint],
+) -> Fields:
+    """Read a file's fields in the memory of their own, where there is enough for the laws as well.
 
     ``reads_dye`` says, of the prompt of the options or else of the file, whether the world's colour map is meant.
 
     Raises: InvalidArgument for what does not fit into the memory, and as `stream_video`.
     """
     extent = measure_extent(path, **selection(config))
-    require_memory(path, config, extent, species=1)
+    require_memory(path, config, extent, bytes_held(laws, species=1))
     parts = stream_video(path, **selection(config))
     first = next(parts)
     prompt = prompt or first.prompt
     dye = reads_dye(prompt)
     observable, counts = choose_observable(first, config, prompt, dye)
-    require_memory(path, config, extent, len(observable.species))
+    require_memory(path, config, extent, bytes_held(laws, len(observable.species)))
     shown: list[Tensor] = []
     values = _observe(chain([first], parts), observable, extent, shown)
     grid, units, notes = physical_scale(first, config, prompt if dye else None)
@@ -101,13 +109,25 @@ def check_pace(path: Path, fields: Fields, config: AuditConfig, laws: dict[str, 
         raise InvalidArgument(f"{path}: dt", got, f"dt=s, to have {', '.join(names)} measured as if there were one")
 
 
-def require_memory(path: Path, config: AuditConfig, extent: Extent, species: int) -> None:
-    """Refuse what would not fit, with what would.
+def bytes_held(laws: Collection[Constraint], species: int) -> int:
+    """Bytes a pixel and frame that reading and measuring hold at most.
+
+    >>> from physgen.constraints import MassConservation, ReactionDiffusion
+    >>> heat = ReactionDiffusion("diffusion", fitted="D")
+    >>> bytes_held([MassConservation()], species=1), bytes_held([MassConservation(), heat], species=1)
+    (24, 150)
+    """
+    fits = [law for law in laws if isinstance(law, ReactionDiffusion) and law.fitted]
+    held = [species * (REACTIONS if any(law.system.rates) else HEAT) for law in fits]
+    return max(BYTES + MORE * (species - 1), *held, 0)
+
+
+def require_memory(path: Path, config: AuditConfig, extent: Extent, pixel: int) -> None:
+    """Refuse what would not fit at so many bytes a pixel and frame, with what would.
 
     Raises: InvalidArgument.
     """
     available = (config.memory or psutil.virtual_memory().available / GIB) * GIB
-    pixel = BYTES + MORE * (species - 1)
     need = pixel * extent.frames * extent.height * extent.width
     if need <= available:
         return

@@ -73,7 +73,7 @@ def run(config: AuditConfig) -> None:
 
 def measure_file(path: Path, config: AuditConfig, constraints: dict[str, Constraint]) -> Measured:
     """Read one file and measure it."""
-    read = read_fields(path, config, config.prompt, partial(_reads_dye, path, config))
+    read = read_fields(path, config, config.prompt, partial(_reads_dye, path, config), constraints.values())
     check_pace(path, read, config, constraints)
     try:
         check_video(read.values)

@@ -38,7 +38,7 @@ class Meter:
         return found
 
     def _measure(self, clip: Clip, prompt: str | None, found: dict[str, Any]) -> None:
-        read = read_fields(clip.path, self.config, prompt, self._reads_dye)
+        read = read_fields(clip.path, self.config, prompt, self._reads_dye, self.constraints.values())
         fields, grid = read.values, read.grid
         check_video(fields)
         found |= {"frames": list(fields.shape[2:]), "units": read.units, "scale": read.scale, "notes": read.notes}
