@@ -38,6 +38,7 @@ class Estimate:
         groups: of residuals that are independent of each other: degrees of freedom, and P.
         explained: the part of the data's power that they explain, NaN where nobody asked.
         chance: probability of explaining as much where the parameters do nothing, see `judged`.
+        coarse: errors that steps of time make of the parameters, at most, as parts of their standard errors.
         interval: 95 % interval of each ``[P, 2]``, where it is not value +- t error.
     """
 
@@ -49,6 +50,7 @@ class Estimate:
     groups: int
     explained: float = math.nan
     chance: float = 1.0
+    coarse: float = 0.0
     interval: Float64[np.ndarray, "P 2"] | None = None
 
     @property
@@ -117,9 +119,8 @@ def fitted(
 ) -> Estimate:
     """The estimate at its parameters, with the covariance, condition and verdict of `least_squares`.
 
-    Residuals of one group may depend on each other. Where ``groups`` says which belong together, variances are at least
-
-    (J^T J)^-1 (sum_g J_g^T r_g r_g^T J_g) (J^T J)^-1 G / (G - 1)
+    Residuals of one group may depend on each other. Where ``groups`` says which belong together, variances are
+    `widened`.
 
     Source: cluster-robust variance, Liang and Zeger (1986), Biometrika 73:13.
 
@@ -130,10 +131,33 @@ def fitted(
     count = len(residual)
     if groups is not None:
         count = int(groups.max()) + 1
-        covariance = _widened(covariance, residual, jacobian, groups)
+        scores = np.zeros((count, len(value)))
+        np.add.at(scores, groups, jacobian * residual[:, None])
+        if np.isfinite(covariance).all():
+            covariance = widened(covariance, np.linalg.inv(jacobian.T @ jacobian), scores)
     determined = bool((np.diag(covariance) < (high - low) ** 2).all())
     identifiable = determined and condition <= IDENTIFIABLE
     return Estimate(value, covariance, condition, identifiable, np.stack([low, high]), count)
+
+
+def widened(
+    covariance: Float64[np.ndarray, "P P"], inverse: Float64[np.ndarray, "P P"], scores: Float64[np.ndarray, "G P"]
+) -> Float64[np.ndarray, "P P"]:
+    """Variances of residuals that depend on each other within groups, where they are larger; correlations stay.
+
+    (J^T J)^-1 (sum_g s_g s_g^T) (J^T J)^-1 G / (G - 1),  s_g = J_g^T r_g
+
+    >>> widened(np.eye(1), np.eye(1), np.array([[2.0], [-2.0]])).tolist()
+    [[16.0]]
+    """
+    count = len(scores)
+    if count < 2:
+        return covariance
+    robust = inverse @ (scores.T @ scores) @ inverse * count / (count - 1)
+    variance = np.diag(covariance)
+    ratio = np.divide(np.diag(robust), variance, out=np.ones_like(variance), where=variance > 0)
+    factor = np.sqrt(ratio.clip(min=1.0))
+    return covariance * np.outer(factor, factor)
 
 
 def explained_part(left: float, power: float, noise: float = 0.0) -> float:
@@ -225,19 +249,6 @@ def why_unmeasured(names: Sequence[str], one: Estimate) -> str | None:
     if one.chance > CHANCE:
         return "as much would be explained by chance"
     return None
-
-
-def _widened(covariance: np.ndarray, residual: np.ndarray, jacobian: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Variances of residuals that depend on each other within groups, where they are larger; correlations stay."""
-    count = int(groups.max()) + 1
-    if not np.isfinite(covariance).all() or count < 2:
-        return covariance
-    scores = np.zeros((count, jacobian.shape[1]))
-    np.add.at(scores, groups, jacobian * residual[:, None])
-    inverse = np.linalg.inv(jacobian.T @ jacobian)
-    robust = inverse @ (scores.T @ scores) @ inverse * count / (count - 1)
-    factor = np.sqrt(np.maximum(np.diag(robust) / np.diag(covariance), 1.0))
-    return covariance * np.outer(factor, factor)
 
 
 def _errors(residual: np.ndarray, jacobian: np.ndarray) -> tuple[np.ndarray, float]:

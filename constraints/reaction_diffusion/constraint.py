@@ -15,7 +15,7 @@ from physgen.constraints.constants import Constants, read_system
 from physgen.constraints.fit import Fit
 from physgen.constraints.least_squares import joined
 from physgen.constraints.reaction_diffusion.equation import Equation, OfSpecies, Values
-from physgen.constraints.reaction_diffusion.fit_constants import fit_constants
+from physgen.constraints.reaction_diffusion.fit_constants import constants_of_law, constants_of_residual
 from physgen.constraints.reaction_diffusion.projection import nearest_video
 from physgen.constraints.reaction_diffusion.residual import fused_violation, scaled_residual
 from physgen.equations.reaction_system import ReactionSystem, Value
@@ -37,11 +37,12 @@ class ReactionDiffusion(Constraint):
     scale[b, s] is the root mean square of the larger of the two changes from frame to frame, the video's and the
     predicted one; at least 1/1000 of the field's; and 1 for a field that is zero.
 
-    Constants are fitted to each sample, under bounds: those of the least residual `without_noise` (``differential``) or
-    of the nearest trajectory, whatever its first frame (``flow_map``: `fit_heat`, `nearest_constants`). They and the
-    scale are detached: for given values of them the gradient of the loss is exact. (At the minimum of the residual the
-    loss does not change with the constants to first order: envelope theorem.) Noise of the frame that a flow starts
-    from is in the residual of ``flow_map`` twice, but not in its constants.
+    Constants are fitted to each sample, under bounds. Those of `residual` and `project` are the ones of the least
+    residual, `without_noise` (``differential``), or of the nearest trajectory, whatever its first frame (``flow_map``).
+    `fit` measures: its constants are of the law itself, which neither noise nor steps of time move.
+    Constants and the scale are detached: for given values of them the gradient of the loss is exact. (At the minimum
+    of the residual the loss does not change with the constants to first order: envelope theorem.) Noise of the frame
+    that a flow starts from is in the residual of ``flow_map`` twice, but not in its constants.
 
     Args:
         system: name of a shipped system, a `ReactionSystem`, or its arguments ``species``, ``parameters``, ``rates``.
@@ -138,10 +139,10 @@ class ReactionDiffusion(Constraint):
 
         (Phi^t(u))_t,  u = argmin sum_t |Phi^t(u) - fields[t]|^2,  see `nearest_trajectory`
 
-        Phi is the flow map, or the Crank-Nicolson step whose residual is zero. Constants are those of `residual`, and
-        kept: ``law.with_constants(law.fit(fields, grid))`` has the residual zero, a new fit nearly. Sub-steps are those
-        that the flow map chooses for the trajectory. Computed in float64: what is left is rounding to the fields'
-        dtype (and that of a residual in float32 itself: 7e-6 of the field after 71 sub-steps of Gray-Scott).
+        Phi is the flow map, or the Crank-Nicolson step whose residual is zero. Constants are those of `residual`, which
+        fits the same ones to the result, or nearly (``flow_map``). Sub-steps are those that the flow map chooses for
+        the trajectory. Computed in float64: what is left is rounding to the fields' dtype (and that of a residual in
+        float32 itself: 7e-6 of the field after 71 sub-steps of Gray-Scott).
 
         Only the first frame is bounded (`lowest_values`), and nothing is clipped later: the law keeps what is positive
         so, but for rounding and for the fourth order Laplacian's undershoots. Values above 1 stay.
@@ -167,6 +168,8 @@ class ReactionDiffusion(Constraint):
     def fit(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Fit:
         """Fitted constants with their standard errors, ``condition`` and ``identifiable`` of all of them together.
 
+        They are those of the law, in either form: see `constants_of_law`.
+
         >>> t = torch.arange(4.0).view(1, 1, 4, 1)
         >>> decaying = torch.exp(-0.1 * t) * torch.cos(torch.pi * (torch.arange(16) + 0.5) / 16)
         >>> heat = ReactionDiffusion("diffusion", fitted=["D"])
@@ -177,7 +180,7 @@ class ReactionDiffusion(Constraint):
         if not self.fitted:
             return Fit()
         fields, grid = self._checked(fields, grid)
-        return joined(self.fitted, fit_constants(self.equation, self._samples(fields), fields, grid))
+        return joined(self.fitted, constants_of_law(self.equation, self._samples(fields), fields, grid))
 
     def with_constants(self, constants: Fit | Mapping[str, Any]) -> ReactionDiffusion:
         """The law with its fitted constants given; ``D`` may stand for the diffusivity of a single species.
@@ -208,7 +211,7 @@ class ReactionDiffusion(Constraint):
         samples = self._samples(fields)
         if not self.fitted:
             return [sample.complete({}) for sample in samples]
-        estimates = fit_constants(self.equation, samples, fields, grid)
+        estimates = constants_of_residual(self.equation, samples, fields, grid)
         found = [dict(zip(self.fitted, one.value.tolist(), strict=True)) for one in estimates]
         return [sample.complete(values) for sample, values in zip(samples, found, strict=True)]
 

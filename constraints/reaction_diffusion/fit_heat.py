@@ -23,7 +23,7 @@ NORMAL, DOUBLINGS = 1.96, 12
 
 
 def fit_heat(
-    fields: Float64[Tensor, "1 S T *space"],
+    fields: Float64[Tensor, "1 1 T *space"],
     modes: Float64[Tensor, "*space"],
     bases: Sequence[Tensor],
     dt: float,
@@ -35,7 +35,7 @@ def fit_heat(
     argmin_{low <= D <= high} sum_k |a_k - P_k a_k|^2,  P_k = d_k d_k^T / |d_k|^2,  d_k = (e^{D lambda_k dt t})_t
 
     ``modes`` are the eigenvalues lambda_k <= 0 of the Laplacian, 1/µm², ``bases`` its eigenvectors along each axis and
-    a_k(t) the amplitudes of the video, of all species. The start of each mode is eliminated, so noise of the first
+    a_k(t) the amplitudes of the video. The start of each mode is eliminated, so noise of the first
     frame does not look like diffusion.
 
     Source: variable projection, Golub and Pereyra (1973), SIAM J. Numer. Anal. 10:413.
@@ -51,19 +51,19 @@ def fit_heat(
     """
     import scipy.optimize
 
-    seen = transform(fields, [basis.mT for basis in bases])[0].flatten(2).cpu().numpy()
+    seen = transform(fields, [basis.mT for basis in bases])[0, 0].flatten(1).cpu().numpy()
     rates = modes.flatten().cpu().numpy()
-    exponent = dt * np.arange(seen.shape[1])[:, None] * rates
+    exponent = dt * np.arange(len(seen))[:, None] * rates
 
     def solution(diffusivity: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         decay = np.exp(diffusivity * exponent)
         size = np.square(decay).sum(0)
-        return decay, size, decay * ((decay * seen).sum(1) / size)[:, None]
+        return decay, size, decay * ((decay * seen).sum(0) / size)
 
     def misfit(diffusivity: float) -> float:
         return float(np.square(solution(diffusivity)[2] - seen).sum())
 
-    span = dt * (seen.shape[1] - 1)
+    span = dt * (len(seen) - 1)
     moving = np.abs(rates[rates < -1e-9 * np.abs(rates).max()])
     tried = np.geomspace(SLOWEST / (moving.max() * span), FASTEST / (moving.min() * span), TRIED)
     points = np.unique(np.clip([0.0, *tried], low, high))
@@ -76,11 +76,11 @@ def fit_heat(
         value = min((value, between.x), key=misfit)
     decay, size, near = solution(value)
     slope = exponent * near
-    slope = slope - decay * ((decay * slope).sum(1) / size)[:, None]
+    slope = slope - decay * ((decay * slope).sum(0) / size)
     groups = np.tile(np.arange(near[0].size), len(near))
     bounds = np.array([low]), np.array([high])
     found = fitted(np.array([value]), (near - seen).ravel(), slope.reshape(-1, 1), *bounds, groups)
-    noise = float(noise_level(fields[0]).square().sum()) * near[1:, 0].size * near.shape[-1]
+    noise = float(noise_level(fields[0]).square().sum()) * near[1:].size
     found = judged(found, misfit(value), misfit(0.0), noise)
     return replace(found, interval=_profile(misfit, value, float(found.error[0]), low, high)[None])
 
@@ -97,6 +97,8 @@ def _profile(misfit: Callable[[float], float], value: float, error: float, low: 
         return np.array([low, high])
     nearby = [x for x in (value - error, value + error) if low <= x <= high]
     unit = max(misfit(x) for x in nearby) - misfit(value) if nearby else 0.0
+    if unit <= 0:
+        return np.array([low, high])
     limit = misfit(value) + NORMAL**2 * unit
 
     def end(bound: float, direction: int) -> float:
@@ -106,7 +108,7 @@ def _profile(misfit: Callable[[float], float], value: float, error: float, low: 
             if not low <= x <= high:
                 return bound
             if misfit(x) >= limit:
-                return float(scipy.optimize.brentq(lambda x: misfit(x) - limit, value, x))
+                return float(scipy.optimize.brentq(lambda x: misfit(x) - limit, value, x, xtol=PRECISION * reach))
             reach *= 2
         return bound
 

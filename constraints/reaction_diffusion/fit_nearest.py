@@ -10,6 +10,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from physgen.constraints.least_squares import Estimate, fitted, judged
+from physgen.constraints.reaction_diffusion.blocks import blocks_of
 from physgen.constraints.reaction_diffusion.fit import UNEXPLAINED
 from physgen.constraints.reaction_diffusion.nearest_trajectory import (
     LENGTHS,
@@ -29,8 +30,6 @@ STEPS = 12
 NUDGE = 1e-3
 #: what bounds are apart at least, in units of a constant
 TINY = 1e-9
-#: cells along each axis whose residuals may depend on each other
-BLOCK = 4
 
 
 def nearest_constants(
@@ -91,24 +90,16 @@ def nearest_constants(
         theta, law, path = values, law_at(values), tried
         if energy(path[:, :, :: law.parts] - fields) > (1 - 1 / fields.numel()) * distance:
             break
-    fit = fitted(theta, left, jacobian / size, low, high, _blocks(fields))
+    fit = fitted(
+        theta, left, jacobian / size, low, high, np.tile(blocks_of(fields.shape[3:]), fields.shape[1] * frames)
+    )
     missed, motion = energy(path[:, :, :: law.parts] - fields), energy(fields - fields.mean(2, keepdim=True))
-    identifiable = fit.identifiable and missed <= UNEXPLAINED * motion
     noise = float(noise_level(fields[0]).square().sum()) * fields[0, 0, 1:].numel()
-    return judged(replace(fit, identifiable=identifiable), missed, motion, noise)
+    fit = judged(fit, missed, motion, noise)
+    return replace(fit, identifiable=fit.identifiable and fit.explained >= 1 - UNEXPLAINED)
 
 
 def _outside(tangent: Tangent, free: Tensor, frames: Tensor) -> tuple[Tensor, np.ndarray]:
     """The change of the first frame that comes nearest to a change of all frames, and what it leaves of that."""
     change = solution(tangent, -tangent.adjoint(frames), free)
     return change, (frames - tangent(change)).flatten().double().numpy()
-
-
-def _blocks(fields: Float[Tensor, "1 S T *space"]) -> np.ndarray:
-    """Which block of space, with all its frames and species, each value of flat fields belongs to."""
-    labels = np.zeros(fields.shape[3:], dtype=np.int64)
-    for axis, cells in enumerate(fields.shape[3:]):
-        blocks = -(-cells // BLOCK)
-        index = (np.arange(cells) // BLOCK).reshape([-1 if a == axis else 1 for a in range(labels.ndim)])
-        labels = labels * blocks + index
-    return np.broadcast_to(labels, fields.shape).reshape(-1)

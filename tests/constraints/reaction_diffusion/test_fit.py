@@ -9,7 +9,8 @@ from torch import Tensor
 from physgen.constraints.constants import Constants
 from physgen.constraints.reaction_diffusion.constraint import ReactionDiffusion
 from physgen.constraints.reaction_diffusion.denoise import without_noise
-from physgen.constraints.reaction_diffusion.fit import fit_differential, fit_flow_map
+from physgen.constraints.reaction_diffusion.fit import fit_flow_map
+from physgen.constraints.reaction_diffusion.fit_linear import fit_differential, fit_integral
 from physgen.dynamics.flow_map import FlowMap
 from physgen.dynamics.spectral import eigenbasis, transform
 from physgen.equations.reaction_system import ReactionSystem
@@ -234,6 +235,54 @@ def test_constants_that_cannot_be(arguments: dict, message: str) -> None:
 def test_a_uniform_field_says_nothing_of_diffusion() -> None:
     generator = torch.Generator().manual_seed(0)
     level = torch.rand(1, 1, 6, 1, 1, generator=generator) + 1e-7 * torch.rand(1, 1, 6, 8, 8, generator=generator)
-    report = ReactionDiffusion("diffusion", fitted=["D"]).fit(level, Grid((1.0, 1.0), 0.1))
-    assert report.values["D_c"] == [0.0]
-    assert report.identifiable == [False]
+    assert ReactionDiffusion("diffusion", fitted=["D"]).fit(level, Grid((1.0, 1.0), 0.1)).measured == [False]
+
+
+GROWTH = ReactionDiffusion("fisher_kpp", parameters={"K": 1.0}, fitted=["D_u", "r"])
+
+
+def front() -> tuple[Tensor, Grid]:
+    """A front that grows and spreads, D = 0.4 and r = 0.25."""
+    y, x = torch.meshgrid(*2 * [torch.arange(24, dtype=torch.float64)], indexing="ij")
+    start = torch.sigmoid(8 + 2 * torch.sin(y / 4) - x)[None, None, None]
+    grid = Grid((1.0, 1.0), 1.0)
+    return movie(FlowMap(GROWTH.system, {"u": 0.4}, {"r": 0.25, "K": 1.0}, grid), start, 13, substeps=8), grid
+
+
+@pytest.mark.parametrize("form", ["differential", pytest.param("flow_map", marks=pytest.mark.slow)])
+def test_constants_of_a_clean_front_are_within_their_errors(form: str) -> None:
+    """Steps of time that are not small are in the error of the closed form; the flow map has none."""
+    law = ReactionDiffusion("fisher_kpp", parameters={"K": 1.0}, fitted=["D_u", "r"], form=form)
+    found = law.fit(*front())
+    for name, true in (("D_u", 0.4), ("r", 0.25)):
+        assert abs(found.values[name][0] - true) < 3 * found.errors[name][0] + 1e-5
+        assert found.values[name][0] == pytest.approx(true, rel=5e-3)
+
+
+@pytest.mark.parametrize("names", [("D_c",), ("D_u", "r")])
+def test_noise_moves_constants_by_no_more_than_their_errors(names: tuple[str, ...]) -> None:
+    """The mean of 24 estimates is within 3 of its standard errors, and their spread is that of the errors or less."""
+    fields, grid = front()
+    law, true = GROWTH, {"D_u": 0.4, "r": 0.25, "D_c": 0.4}
+    if names == ("D_c",):
+        law = ReactionDiffusion("diffusion", fitted=["D"])
+        fields = movie(FlowMap(law.system, {"c": 0.4}, {}, grid), fields[:, :, :1], 13, substeps=1)
+    noise = torch.randn(24, *fields.shape[1:], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = law.fit(fields + 0.03 * noise, grid)
+    assert found.measured == [True] * 24
+    for name in names:
+        value, error = (np.array(x[name]) for x in (found.values, found.errors))
+        score = (value - true[name]) / error
+        assert abs(score.mean()) < 3 / 24**0.5
+        assert 0.4 < score.std() < 1.4
+        inside = [low <= true[name] <= high for low, high in found.intervals[name]]
+        assert sum(inside) >= 21
+
+
+def test_integrals_agree_with_the_whole_design() -> None:
+    """Two species and a bound, against sums of rates by hand: straight lines between two frames."""
+    fields, names = random(1, 2, 2, 5, 6), ["D_v", "a", "D_u", "b"]
+    constants = Constants(SCHNAKENBERG, {}, {"gamma": 1.5}, dict.fromkeys(names, (-9.0, 0.05)))
+    weight = torch.tensor([2.0, 0.5], dtype=torch.float64)
+    fits = [fit(fields, constants, GRID, weight) for fit in (fit_differential, fit_integral)]
+    np.testing.assert_allclose(fits[0].value, fits[1].value, rtol=1e-9)

@@ -217,13 +217,15 @@ def test_fitted_constants_minimise_the_loss() -> None:
     """Envelope theorem: on fields without noise the loss, at a given scale, is least at the estimate."""
     grid = Grid((1.0, 1.0), 0.5)
     y, x = torch.meshgrid(*2 * [torch.arange(16, dtype=torch.float64) - 8], indexing="ij")
-    spread = torch.exp(-(x**2 + y**2) / (2 * torch.linspace(6, 9, 5, dtype=torch.float64).view(-1, 1, 1)))[None, None]
-    found = torch.tensor(ReactionDiffusion("diffusion", fitted=["D"]).fit(spread, grid).values["D_c"])
+    size = torch.linspace(6, 10, 5, dtype=torch.float64).view(-1, 1, 1)
+    spread = (torch.exp(-(x**2 + y**2) / (2 * size)) / size)[None, None]
+    fitted = float(ReactionDiffusion("diffusion", fitted=["D"], scale=1.0).loss(spread, grid))
     losses = [
-        float(ReactionDiffusion("diffusion", {"c": factor * found}, scale=1.0).loss(spread, grid))
-        for factor in (0.999, 1.0, 1.001)
+        float(ReactionDiffusion("diffusion", {"c": given}, scale=1.0).loss(spread, grid))
+        for given in torch.linspace(0.5, 1.5, 201).tolist()
     ]
-    assert losses[1] < min(losses[0], losses[2])
+    assert fitted <= min(losses) < 1.01 * fitted
+    assert fitted < 0.5 * min(losses[0], losses[-1])
 
 
 @every_form
