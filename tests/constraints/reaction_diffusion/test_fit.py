@@ -259,24 +259,25 @@ def test_constants_of_a_clean_front_are_within_their_errors(form: str) -> None:
         assert found.values[name][0] == pytest.approx(true, rel=5e-3)
 
 
+@pytest.mark.parametrize("videos", [12, pytest.param(60, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("names", [("D_c",), ("D_u", "r")])
-def test_noise_moves_constants_by_no_more_than_their_errors(names: tuple[str, ...]) -> None:
-    """The mean of 24 estimates is within 3 of its standard errors, and their spread is that of the errors or less."""
+def test_noise_moves_constants_by_no_more_than_their_errors(names: tuple[str, ...], videos: int) -> None:
+    """They are off by half an error or less in the mean, and spread as the errors say, or less."""
     fields, grid = front()
     law, true = GROWTH, {"D_u": 0.4, "r": 0.25, "D_c": 0.4}
     if names == ("D_c",):
         law = ReactionDiffusion("diffusion", fitted=["D"])
         fields = movie(FlowMap(law.system, {"c": 0.4}, {}, grid), fields[:, :, :1], 13, substeps=1)
-    noise = torch.randn(24, *fields.shape[1:], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    noise = torch.randn(videos, *fields.shape[1:], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     found = law.fit(fields + 0.03 * noise, grid)
-    assert found.measured == [True] * 24
+    assert found.measured == [True] * videos
     for name in names:
         value, error = (np.array(x[name]) for x in (found.values, found.errors))
         score = (value - true[name]) / error
-        assert abs(score.mean()) < 3 / 24**0.5
-        assert 0.4 < score.std() < 1.4
+        assert abs(score.mean()) < 0.5 + 1.5 / videos**0.5
+        assert 0.4 < score.std() < 1.5
         inside = [low <= true[name] <= high for low, high in found.intervals[name]]
-        assert sum(inside) >= 21
+        assert sum(inside) >= 0.9 * videos - 1
 
 
 def test_integrals_agree_with_the_whole_design() -> None:
