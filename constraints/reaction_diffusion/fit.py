@@ -13,6 +13,7 @@ from torch import Tensor
 from physgen.constraints.constants import Constants
 from physgen.constraints.least_squares import Estimate, judged, least_squares
 from physgen.constraints.reaction_diffusion.fit_linear import fit_differential
+from physgen.constraints.reaction_diffusion.natural import natural_units
 from physgen.dynamics.flow_map import MOST, FlowMap
 from physgen.errors import InvalidArgument, NoSolution
 from physgen.grid import Grid
@@ -94,7 +95,8 @@ def fit_flow_map(
                 taken *= 2
 
     def search(start: np.ndarray, length: int) -> Estimate:
-        size, taken = np.where(start > 0, start, 1.0), stable(start, length)
+        units = natural_units(fields, constants, start, grid)
+        size, taken = np.where(start > 0, start, units), stable(start, length)
 
         def model(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             at = residual(x * size, taken, length)

@@ -19,6 +19,7 @@ from physgen.constraints.reaction_diffusion.fit import fit_flow_map
 from physgen.constraints.reaction_diffusion.fit_heat import fit_heat
 from physgen.constraints.reaction_diffusion.fit_linear import fit_differential, fit_integral
 from physgen.constraints.reaction_diffusion.fit_nearest import nearest_constants
+from physgen.constraints.reaction_diffusion.natural import natural_units
 from physgen.constraints.reaction_diffusion.nearest_trajectory import Box, lowest_values
 from physgen.constraints.reaction_diffusion.projection import box_of, law_of, searched
 from physgen.constraints.reaction_diffusion.residual import rms_change, scale_of
@@ -115,8 +116,8 @@ def _fit_nearest(equation: Equation, video: Tensor, constants: Constants, start:
     Those are left as they are, and not identifiable, where the law blows up near the video.
     """
     low, high = np.array(list(constants.bounds.values())).T
-    unit = [grid.cell_area if name in constants.diffusing else 1.0 for name in constants.bounds]
-    theta = np.clip(np.maximum(start.value, LEAST * np.array(unit) / grid.dt), low, high)
+    least = LEAST * natural_units(video, constants, start.value, grid)
+    theta = np.clip(np.maximum(start.value, least), low, high)
 
     def flow(theta: np.ndarray) -> FlowMap:
         values = constants.complete(dict(zip(constants.bounds, theta.tolist(), strict=True)))

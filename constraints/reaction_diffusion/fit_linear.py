@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from physgen.constraints.bounded import bounded_least_squares
 from physgen.constraints.constants import Constants
 from physgen.constraints.least_squares import IDENTIFIABLE, Estimate, judged, widened
 from physgen.constraints.reaction_diffusion.blocks import blocks_of
@@ -214,8 +215,6 @@ def _bounded(
 
     Columns shorter than ``least`` are rounding. ``count`` is that of the rows, ``noise`` the power of it in y.
     """
-    from scipy.optimize import lsq_linear
-
     gram, moment, square = products[:-1, :-1].sum(2), products[:-1, -1].sum(1), float(products[-1, -1].sum())
     size = np.sqrt(np.diag(gram))
     silent = size <= least
@@ -224,7 +223,7 @@ def _bounded(
     values = values.clip(min=1e-16)
     root = np.sqrt(values)
     factor, target = root[:, None] * vectors.T, vectors.T @ (moment / size) / root
-    theta = lsq_linear(factor, target, (low * size, high * size), method="bvls").x / size
+    theta = bounded_least_squares(factor, target, low * size, high * size) / size
     left = max(0.0, square - 2 * float(moment @ theta) + float(theta @ gram @ theta))
     inverse = (vectors / values) @ vectors.T / np.outer(size, size)
     scores = (products[:-1, -1] - np.einsum("pqg,q->pg", products[:-1, :-1], theta)).T

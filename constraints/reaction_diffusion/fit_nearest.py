@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from physgen.constraints.bounded import bounded_least_squares
 from physgen.constraints.least_squares import Estimate, fitted, judged
 from physgen.constraints.reaction_diffusion.blocks import blocks_of
 from physgen.constraints.reaction_diffusion.fit import UNEXPLAINED
@@ -55,13 +56,11 @@ def nearest_constants(
 
     Source: variable projection, Golub and Pereyra (1973), SIAM J. Numer. Anal. 10:413.
     """
-    import scipy.optimize
-
     theta, law, frames = start, law_at(start), fields.shape[2]
     path = law.roll(nearest_trajectory(fields, law, box), frames)
     if not bool(path.isfinite().all()):
         raise NoSolution("fields", "no trajectory nearby", "fields near which the law does not blow up")
-    size = np.where(start > 0, start, 1.0)
+    size = np.where(start != 0, np.abs(start), 1.0)
     for _ in range(STEPS):
         shown, first = path[:, :, :: law.parts], path[:, :, :1]
         misfit, tangent = shown - fields, Tangent(law, path)
@@ -78,10 +77,10 @@ def nearest_constants(
         rest, left = _outside(tangent, free, -misfit)
         jacobian = np.stack(columns, 1)
         bounds = (low - theta) / size - TINY, (high - theta) / size + TINY
-        found = scipy.optimize.lsq_linear(jacobian, left, bounds, "bvls")
-        move = rest - sum(float(part) * change for part, change in zip(found.x, changes, strict=True))
+        moved = bounded_least_squares(jacobian, left, *bounds)
+        move = rest - sum(float(part) * change for part, change in zip(moved, changes, strict=True))
         for length in LENGTHS:
-            values = np.clip(theta + length * found.x * size, low, high)
+            values = np.clip(theta + length * moved * size, low, high)
             tried = law_at(values).roll(box.nearest(first + length * move), frames)
             if energy(tried[:, :, :: law.parts] - fields) < distance:
                 break

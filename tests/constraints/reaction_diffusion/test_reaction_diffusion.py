@@ -383,7 +383,7 @@ def test_arguments_that_cannot_be(monkeypatch: pytest.MonkeyPatch, arguments: di
 @pytest.mark.parametrize(
     ("fields", "grid", "message"),
     [
-        (FIELDS[:, :, 0], GRID, r"fields='torch.float64 \(1, 2, 4, 4\)'"),
+        (FIELDS[:, :, 0], GRID, r"fields=torch.float64 \(1, 2, 4, 4\)"),
         (FIELDS, Grid((1.0,), 0.5), "fields="),
         (FIELDS[:, :1], GRID, "fields='1 species': allowed: one of each species, u, v"),
         (FIELDS[:, :, :1], GRID, "at least 2 frames"),
