@@ -65,7 +65,7 @@ class Constraint(ABC):
     fitted: tuple[str, ...] = ()
     holds: ClassVar[bool] = False
     noise_floor: float = 0.0
-    projects: ClassVar[bool] = False
+    projects: bool = False
     tolerates: bool = True
     needs_constant_dt: bool = True
 

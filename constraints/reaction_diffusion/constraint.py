@@ -18,6 +18,7 @@ from physgen.constraints.reaction_diffusion.equation import Equation, OfSpecies,
 from physgen.constraints.reaction_diffusion.fit_constants import constants_of_law, constants_of_residual
 from physgen.constraints.reaction_diffusion.projection import nearest_video
 from physgen.constraints.reaction_diffusion.residual import fused_violation, scaled_residual
+from physgen.constraints.reaction_diffusion.weighted import weighted_nearest
 from physgen.equations.reaction_system import ReactionSystem, Value
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
@@ -163,6 +164,25 @@ class ReactionDiffusion(Constraint):
         exact, grid = self._checked(fields, grid)
         samples = zip(exact.split(1), self._constants(exact, grid), strict=True)
         return torch.cat([nearest_video(self.equation, values, video, grid, fields.dtype) for video, values in samples])
+
+    @torch.no_grad()
+    def nearest(
+        self, fields: Float[Tensor, "1 S T *space"], weight: Float[Tensor, "1 S T *space"], grid: Grid | None
+    ) -> tuple[Float[Tensor, "1 S T *space"], dict[str, Any]]:
+        """The trajectory nearest to one sample where some values count more, and the constants found with it.
+
+        sum weight |Phi^t(u) - fields[t]|^2 is least over first frames u and the constants in `fitted`, see
+        `weighted_nearest`
+
+        Raises:
+            InvalidArgument: as `residual`.
+            NoSolution: as `project`.
+        """
+        exact, grid = self._checked(fields, grid)
+        (sample,) = self._samples(exact)
+        start = {name: values[0] for name, values in self.fit(exact, grid).values.items()}
+        found, constants = weighted_nearest(self.equation, sample, start, exact.double(), weight, grid)
+        return found.to(fields.dtype), {name: [value] for name, value in constants.items()}
 
     @torch.no_grad()
     def fit(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Fit:

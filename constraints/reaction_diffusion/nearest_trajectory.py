@@ -17,8 +17,8 @@ from physgen.ops.lawson import Linearised
 
 Step = Callable[[Tensor], Tensor]
 
-#: steps of Gauss-Newton with all frames, and of conjugate gradients in each
-OUTER, INNER = 3, 5
+#: steps of Gauss-Newton with all frames, and of conjugate gradients in each, without weights and with them
+OUTER, INNER, INNER_WEIGHTED = 3, 5, 30
 #: decrease of the squared distance, and of the squared residual of a linear problem, as a part of it, to stop at
 ENOUGH, SOLVED = 1e-5, 1e-28
 #: parts of a step that are tried
@@ -119,10 +119,12 @@ class Box:
         return torch.where(slope < 0, rises, falls).to(slope)
 
 
-def nearest_trajectory(fields: Float[Tensor, "1 S T *space"], law: Law, box: Box) -> Float[Tensor, "1 S 1 *space"]:
+def nearest_trajectory(
+    fields: Float[Tensor, "1 S T *space"], law: Law, box: Box, weight: Float[Tensor, "1 S T *space"] | None = None
+) -> Float[Tensor, "1 S 1 *space"]:
     """First frame of the trajectory that is nearest to a video, approximately.
 
-    argmin_{u in box} sum_t |Phi^t(u) - fields[t]|^2
+    argmin_{u in box} sum_t |Phi^t(u) - fields[t]|^2,  each square times its weight, where there are weights
 
     by Gauss and Newton, from the first frame of the video on: one step with 2, 3, 5, 9, ... of the frames (none where
     the law is linear), and at most 3 with all of them. Their linear problem is solved by 5 steps of conjugate gradients
@@ -131,6 +133,8 @@ def nearest_trajectory(fields: Float[Tensor, "1 S T *space"], law: Law, box: Box
 
     u(k) = sum_t e^{D lambda_k t} fields(k, t) / sum_t e^{2 D lambda_k t} for each mode k
 
+    With weights it is not, and there are up to 30 conjugate gradients.
+
     Source: incremental 4D-Var, Courtier, Thepaut and Hollingsworth (1994), Q. J. R. Meteorol. Soc. 120:1367; growing
         horizons: Pires, Vautard and Talagrand (1996), Tellus A 48:96; bounds: Bertsekas (1982), SIAM J. Control Optim.
         20:221.
@@ -138,20 +142,22 @@ def nearest_trajectory(fields: Float[Tensor, "1 S T *space"], law: Law, box: Box
     first, frames = box.nearest(fields[:, :, :1]), fields.shape[2]
     horizons = [] if law.linear else [1 + 2**power for power in range((frames - 2).bit_length())]
     path = first
+    root = None if weight is None else (weight / weight.mean()).sqrt().to(fields)
     for horizon in [*horizons, *[frames] * OUTER]:
         seen, path = fields[:, :, :horizon], law.roll(path, horizon)
-        misfit = path[:, :, :: law.parts] - seen
+        part = 1.0 if root is None else root[:, :, :horizon]
+        misfit = part * (path[:, :, :: law.parts] - seen)
         distance = energy(misfit)
-        if not distance > law.accuracy**2 * energy(seen):
+        if not distance > law.accuracy**2 * energy(part * seen):
             continue
         tangent = Tangent(law, path)
-        slope = tangent.adjoint(misfit)
-        change = solution(tangent, slope, box.free(path[:, :, :1], slope))
+        slope = tangent.adjoint(part * misfit)
+        change = solution(tangent, slope, box.free(path[:, :, :1], slope), part)
         if not -float((slope * change).sum()) > (SOLVED if law.linear else ENOUGH) * distance:
             continue
         for length in LENGTHS:
             tried = law.roll(box.nearest(path[:, :, :1] + length * change), horizon)
-            if energy(tried[:, :, :: law.parts] - seen) < distance:
+            if energy(part * (tried[:, :, :: law.parts] - seen)) < distance:
                 path = tried
                 break
     return path[:, :, :1]
@@ -221,16 +227,16 @@ class Tangent:
         return transform(modes * factor[None, :, None], self._law.bases)
 
 
-def solution(tangent: Tangent, slope: Tensor, free: Tensor) -> Tensor:
-    """Of M^T M x = -slope where x is free, 0 elsewhere."""
+def solution(tangent: Tangent, slope: Tensor, free: Tensor, root: Tensor | float = 1.0) -> Tensor:
+    """Of M^T W M x = -slope where x is free, 0 elsewhere; W = root^2."""
     x, left = torch.zeros_like(slope), -slope * free
     scaled = tangent.inverse(left) * free
     direction, square = scaled, float((left * scaled).sum())
     smallest = SOLVED * square
-    for _ in range(INNER):
+    for _ in range(INNER if isinstance(root, float) else INNER_WEIGHTED):
         if not square > smallest:
             break
-        curved = tangent.adjoint(tangent(direction)) * free
+        curved = tangent.adjoint(root**2 * tangent(direction)) * free
         length = square / float((direction * curved).sum())
         x, left = x + length * direction, left - length * curved
         scaled = tangent.inverse(left) * free

@@ -33,9 +33,14 @@ ROUGH = 1e-6
 
 
 def nearest_video(
-    equation: Equation, constants: Values, fields: Float[Tensor, "1 S T *space"], grid: Grid, dtype: torch.dtype
+    equation: Equation,
+    constants: Values,
+    fields: Float[Tensor, "1 S T *space"],
+    grid: Grid,
+    dtype: torch.dtype,
+    weight: Float[Tensor, "1 S T *space"] | None = None,
 ) -> Float[Tensor, "1 S T *space"]:
-    """The trajectory nearest to one video, in ``dtype``.
+    """The trajectory nearest to one video, in ``dtype``; ``weight`` is that of each squared difference.
 
     Raises:
         NoSolution: see `ReactionDiffusion.project`.
@@ -43,7 +48,7 @@ def nearest_video(
     video, frames = fields.double(), fields.shape[2]
     box, flow = box_of(equation, video, constants[1]), equation.flow(constants, grid)
     if equation.form == "flow_map":
-        first = _nearest_first(equation, video, box, flow)
+        first = _nearest_first(equation, video, box, flow, weight)
         return flow.trajectory(first, frames, equation.substeps, dtype)[0].to(dtype)
     step, rough = equation.implicit_step(constants, grid), equation.implicit_step(constants, grid, tolerance=ROUGH)
     exponent, bases = _exponent(equation, video, flow)
@@ -52,11 +57,12 @@ def nearest_video(
     exact, found = replace(law, step=step), None
     if not law.linear and flow.compiled(video):
         with suppress(InvalidArgument, NoSolution):
-            found = _nearest_first(equation, video, box, flow)
-    starts = [nearest_trajectory(video, law, box)] if found is None else [box.nearest(video[:, :, :1]), found]
+            found = _nearest_first(equation, video, box, flow, weight)
+    starts = [nearest_trajectory(video, law, box, weight)] if found is None else [box.nearest(video[:, :, :1]), found]
+    part = 1.0 if weight is None else weight.sqrt()
     near = min(
         (exact.roll(start, frames) for start in starts),
-        key=lambda path: float((path - video).norm().nan_to_num(math.inf)),
+        key=lambda path: float((part * (path - video)).norm().nan_to_num(math.inf)),
     )
     if not bool(near.isfinite().all()):
         needed = "fields near which the law does not blow up, and so close in time that its step is found"
@@ -92,10 +98,10 @@ def law_of(equation: Equation, video: Tensor, flow: FlowMap, steps: int) -> Law:
     return replace(law, linearised=flow.linearised(first, parts), accuracy=10 * ROUGH)
 
 
-def _nearest_first(equation: Equation, video: Tensor, box: Box, flow: FlowMap) -> Tensor:
+def _nearest_first(equation: Equation, video: Tensor, box: Box, flow: FlowMap, weight: Tensor | None) -> Tensor:
     """First frame of the flow map's trajectory that is nearest to one video."""
     video, steps = searched(equation, video, box, flow)
-    return nearest_trajectory(video, law_of(equation, video, flow, steps), box).double()
+    return nearest_trajectory(video, law_of(equation, video, flow, steps), box, weight).double()
 
 
 def _exponent(equation: Equation, video: Tensor, flow: FlowMap) -> tuple[Tensor, list[Tensor]]:

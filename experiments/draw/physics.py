@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
-from physgen.constraints import Constraint
+from physgen.constraints import Constraint, Observed, ReactionDiffusion
 from physgen.drawn import Request
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.target import build
 from physgen.experiments.draw.observed import ObservedConfig, read_observed
 from physgen.grid import Grid
-from physgen.guidance import DPS, Composition, Guidance
+from physgen.guidance import DPS, Assimilation, Composition, Guidance
 from physgen.guidance.solve.contradiction import require_consistent
 from physgen.observables import Observable
 from physgen.worlds import World, WorldSpec
@@ -23,6 +23,8 @@ from physgen.worlds.loading import load
 
 #: what an observation is called among the laws
 OBSERVED = "observed"
+#: the world that is small enough for the network's graph, and whose scheduler takes new noise; how much of it
+SMALL, RENOISE = "micro", 0.9
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,8 @@ def physics_of(
 ) -> Physics:
     """Constraints and guidance from their entries in ``conf/``, with the scale that the prompt has in the world.
 
-    Without constraints there is no guidance. What was observed is kept to by `DPS` at every step, before the laws are
-    imposed by the guidance that was chosen.
+    Without constraints there is no guidance. What was observed is kept to by `DPS` at every step. One law of reaction
+    and diffusion is joined with it at the end (`Assimilation`); others are imposed by the guidance that was chosen.
 
     Raises:
         InvalidArgument: an entry that cannot be built, a constraint that refuses the world's boundary, species or
@@ -78,11 +80,24 @@ def physics_of(
     if observed is None or observed.file is None:
         return Physics(constraints, imposed, read, grid)
     seen, notes = read_observed(observed, spec, read, grid)
-    jacobian = "backward" if spec.name == "micro" else "forward"
-    keeping = DPS({OBSERVED: seen}, renoise=imposed.renoise if imposed else 0.0, jacobian=jacobian)
-    return Physics(
-        {OBSERVED: seen, **constraints}, Composition([keeping, imposed]) if imposed else keeping, read, grid, notes
-    )
+    return Physics({OBSERVED: seen, **constraints}, _keeping(seen, constraints, spec, guidance), read, grid, notes)
+
+
+def _keeping(seen: Observed, constraints: dict[str, Constraint], spec: WorldSpec, guidance: dict[str, Any]) -> Guidance:
+    """What keeps to an observation, and imposes the laws."""
+    small = spec.name == SMALL
+    options: dict[str, Any] = {
+        "renoise": guidance.get("renoise") or (RENOISE if small else 0.0),
+        "jacobian": "backward" if small else "forward",
+    }
+    laws = list(constraints.values())
+    if len(laws) == 1 and isinstance(laws[0], ReactionDiffusion):
+        return Assimilation({OBSERVED: seen, **constraints}, **options)
+    keeping = DPS({OBSERVED: seen}, **options)
+    if not constraints or not guidance["_target_"]:
+        return keeping
+    imposing = build(Guidance, {**guidance, "renoise": options["renoise"]}, constraints)
+    return Composition([keeping, imposing])
 
 
 def check_fields(constraints: Iterable[Constraint], observable: Observable, grid: Grid, frames: int) -> None:

@@ -1,6 +1,7 @@
 """Algorithms that turn constraints into a corrected estimate of the clean sample."""
 
 from physgen.guidance.afterwards import Afterwards
+from physgen.guidance.assimilation import Assimilation
 from physgen.guidance.augmented_lagrangian import AugmentedLagrangian
 from physgen.guidance.base import Correction, Guidance, Step, Update
 from physgen.guidance.best_of_n import BestOfN
@@ -18,6 +19,7 @@ __all__ = [
     "DPS",
     "TFG",
     "Afterwards",
+    "Assimilation",
     "AugmentedLagrangian",
     "BestOfN",
     "Certificate",

@@ -1,0 +1,115 @@
+"""Model, law and observation joined: guidance keeps to what was seen, and the law has the last word on the rest."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from physgen.arguments import finite
+from physgen.constraints import Constraint, Observed, ReactionDiffusion
+from physgen.constraints.fit import Fit
+from physgen.constraints.names import Laws
+from physgen.errors import InvalidArgument, NoSolution
+from physgen.grid import Grid
+from physgen.guidance.base import Step, Update
+from physgen.guidance.dps import DPS
+from physgen.guidance.problem import Problem
+from physgen.guidance.solve.certificate import ProjectedFields
+from physgen.guidance.solve.feasible import UNBOUNDED
+from physgen.tensors import finite_samples
+
+Law = TypeVar("Law", bound=Constraint)
+
+
+class Assimilation(DPS):
+    """The trajectory of a law that is nearest to what was observed and, weakly, to what the model made of the rest.
+
+    on the way:  the step of `DPS` towards the observation
+    at the end:  argmin over first frame and constants of  sum_seen |Phi - values|^2 + w sum_hidden |Phi - x0|^2
+
+    where x0 is the guided sample, the background of a weather forecast. The law alone does not know what the
+    observation leaves open (where a colony is, that no frame shows); the model does, but its motion obeys no law.
+
+    Args:
+        constraints: one `Observed`, of the fields themselves (without a reading), and one `ReactionDiffusion`, whose
+            constants are given or fitted.
+        weight: w, what a hidden value counts in units of a seen one.
+        renoise: see `Guidance`. Much new noise lets a sample that started wrong change its mind.
+        jacobian: see `Differentiated`.
+        knobs: see `Guidance`.
+
+    Raises:
+        InvalidArgument: see `Guidance`; an observation with a reading, other laws, a weight that is not positive.
+
+    Source: background term: Courtier, Thepaut and Hollingsworth (1994), Q. J. R. Meteorol. Soc. 120:1367.
+
+    >>> grid = Grid(spacing=(1.0, 1.0), dt=1.0)
+    >>> values = torch.rand(1, 3, 8, 8, generator=torch.manual_seed(0))
+    >>> heat = ReactionDiffusion("diffusion", fitted=["D"], form="flow_map")
+    >>> joined = Assimilation([Observed(values), heat])
+    >>> fields = joined.projection(values[None], grid).fields
+    >>> bool(heat.with_constants(heat.fit(fields.double(), grid)).residual(fields, grid).abs().max() < 1e-3)
+    True
+    """
+
+    def __init__(
+        self,
+        constraints: Laws,
+        *,
+        weight: float | int = 0.01,
+        renoise: float | int = 0.9,
+        jacobian: str = "backward",
+        **knobs: Any,
+    ) -> None:
+        super().__init__(constraints, renoise=renoise, jacobian=jacobian, terminal=True, **knobs)
+        self._seen, self.seen = self._only(Observed)
+        self._law, self.law = self._only(ReactionDiffusion)
+        if len(self.constraints) != 2:
+            raise InvalidArgument("constraints", ", ".join(self.constraints), "one Observed and one ReactionDiffusion")
+        if self.seen.reading is not None:
+            raise InvalidArgument("constraints", "a reading", "an observation of the fields themselves")
+        self.weight = finite("weight", weight, "a finite number > 0", lambda value: value > 0)
+
+    def _only(self, kind: type[Law]) -> tuple[str, Law]:
+        found = [(name, law) for name, law in self.constraints.items() if isinstance(law, kind)]
+        if len(found) != 1:
+            raise InvalidArgument("constraints", ", ".join(self.constraints), "one Observed and one ReactionDiffusion")
+        return found[0]
+
+    @property
+    def final(self) -> dict[str, Constraint]:
+        return {self._law: self.law}
+
+    def update(self, step: Step) -> Update:
+        return super().update(Step(**{**vars(step), "problem": step.problem.only([self._seen])}))
+
+    def projection(
+        self,
+        fields: Float[Tensor, "B *shape"],
+        grid: Grid | None = None,
+        bounds: tuple[float, float] = UNBOUNDED,
+    ) -> ProjectedFields:
+        """The joined fields of each sample, NaN where there are none, and the law with the constants found."""
+        found, problems = fields.clone(), [Problem(self.final, grid=grid)] * len(fields)
+        for i in finite_samples(fields).nonzero()[:, 0].tolist():
+            try:
+                target, weight = self._joined(fields[i : i + 1].double(), i)
+                joined, constants = self.law.nearest(target, weight, grid)
+                problems[i] = Problem(self.final, grid=grid).holding({self._law: Fit(constants)})
+                found[i] = joined[0].to(fields.dtype)
+            except NoSolution:
+                found[i] = math.nan
+        return ProjectedFields(found, tuple(problems))
+
+    def _joined(self, background: Tensor, index: int) -> tuple[Tensor, Tensor]:
+        """What was seen, and the background where nothing was; and the weight of each."""
+        seen = self.seen.values[index % len(self.seen.values)].to(background)[None]
+        mask = self.seen.mask.to(background.device)
+        weight = torch.full_like(background, self.weight)
+        noise = self.seen.noise.to(background)
+        weight[:, mask] = 1.0 if self.seen.hard else noise.square().mean() / noise.square()
+        return torch.where(mask, seen, background), weight

@@ -1,0 +1,103 @@
+"""Model, law and observation joined, on heat whose truth is known."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from physgen.constraints import Constraint, MassConservation, Observed, ReactionDiffusion
+from physgen.errors import InvalidArgument
+from physgen.grid import Grid
+from physgen.guidance import Assimilation
+from physgen.sampling import sample_flow
+
+GRID = Grid(spacing=(1.0, 1.0), dt=1.0)
+D = 0.4
+
+
+def heat(**constants: float) -> ReactionDiffusion:
+    return ReactionDiffusion("diffusion", constants, fitted=() if constants else ["D"], form="flow_map")
+
+
+def blobs(seed: int) -> Tensor:
+    """A first frame of two blobs."""
+    generator = torch.Generator().manual_seed(seed)
+    places = 4 + 12 * torch.rand(2, 2, 1, 1, generator=generator, dtype=torch.float64)
+    y, x = torch.meshgrid(torch.arange(20.0), torch.arange(20.0), indexing="ij")
+    return torch.exp(-((y - places[:, 0]) ** 2 + (x - places[:, 1]) ** 2) / 8).sum(0)
+
+
+TRUTH = heat(c=D).project(blobs(0).expand(1, 1, 9, 20, 20).clone(), GRID)
+FRAMES = torch.arange(9.0, dtype=torch.float64).view(9, 1, 1)
+MASK = torch.zeros(1, 9, 20, 20, dtype=torch.bool)
+MASK[:, 0, :, :10] = True
+MASK[:, 6, :, 10:] = True
+SEEN = Observed(TRUTH[0], MASK)
+
+
+def model(seed: int = 1) -> Tensor:
+    """What a model might draw: nearly right, but no heat: wrong by a smooth field that comes and goes."""
+    return TRUTH + 0.1 * (blobs(seed) - 0.3) * torch.sin(FRAMES)
+
+
+def error(fields: Tensor) -> float:
+    return float((fields - TRUTH)[0][~MASK].square().mean().sqrt())
+
+
+def test_truth_is_given_back() -> None:
+    assert error(Assimilation([SEEN, heat(c=D)]).projection(TRUTH, GRID).fields) < 1e-6
+
+
+def test_joined_is_nearer_than_model_and_law_and_finds_the_constant() -> None:
+    background = model()
+    afterwards = heat().project(torch.where(MASK, TRUTH, background), GRID)
+    found = Assimilation([SEEN, heat()]).projection(background, GRID)
+    assert error(found.fields) < 0.6 * min(error(background), error(afterwards))
+    assert found.problems[0].fits["reaction_diffusion"].values["D_c"][0] == pytest.approx(D, rel=0.05)
+    held = found.problems[0].constraints["reaction_diffusion"]
+    assert held.satisfied(found.fields, GRID, 1e-6).all()
+
+
+def test_a_small_weight_leaves_what_was_seen_to_itself() -> None:
+    """Deviations where something was seen fall with the weight of what was not."""
+    deviations = []
+    for weight in (1.0, 0.01):
+        fields = Assimilation([SEEN, heat(c=D)], weight=weight).projection(model(), GRID).fields
+        deviations.append(SEEN.describe(fields, GRID)["deviation"][0])
+    assert deviations[1] < 0.2 * deviations[0]
+
+
+def test_each_sample_is_joined_by_itself_and_one_that_is_not_finite_stays() -> None:
+    batch = torch.cat([model(1), model(2)])
+    batch[1, 0, 3, 2, 2] = torch.nan
+    found = Assimilation([SEEN, heat(c=D)]).projection(batch, GRID).fields
+    torch.testing.assert_close(found[:1], Assimilation([SEEN, heat(c=D)]).projection(batch[:1], GRID).fields)
+    assert torch.equal(found[1].isnan(), batch[1].isnan())
+
+
+def test_a_flow_keeps_to_the_observation_and_ends_on_the_law() -> None:
+    def velocity(x: Tensor, s: Tensor) -> Tensor:
+        """A model whose samples vary around a wrong video with a standard deviation of 0.3."""
+        mean = model()
+        gain = (1 - s) * 0.09 / ((1 - s) ** 2 * 0.09 + s**2)
+        return (x - (mean + gain * (x - (1 - s) * mean))) / s
+
+    noise = torch.randn(TRUTH.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    sigmas, generator = torch.linspace(1, 0, 13, dtype=torch.float64), torch.Generator().manual_seed(4)
+    guidance = Assimilation([SEEN, heat()])
+    found = sample_flow(velocity, noise, sigmas, guidance=guidance, grid=GRID, generator=generator)
+    assert SEEN.describe(found, GRID)["deviation"][0] < 0.1
+    fitted = heat().fit(found, GRID)
+    assert fitted.explained[0] > 0.999
+
+
+def test_bad_input() -> None:
+    sets: list[list[Constraint]] = [[heat()], [SEEN], [SEEN, heat(), MassConservation()]]
+    for laws in sets:
+        with pytest.raises(InvalidArgument, match="one Observed and one ReactionDiffusion"):
+            Assimilation(laws)
+    with pytest.raises(InvalidArgument, match="weight=0"):
+        Assimilation([SEEN, heat()], weight=0)
+    with pytest.raises(InvalidArgument, match="a reading"):
+        Assimilation([Observed(TRUTH[0], MASK, reading=lambda fields: fields), heat()])
