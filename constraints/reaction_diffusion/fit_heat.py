@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float64
 from torch import Tensor
 
-from physgen.constraints.least_squares import Estimate, fitted, judged
+from physgen.constraints.least_squares import Estimate, judged, widened
 from physgen.dynamics.spectral import transform
 from physgen.measure import noise_level
 
@@ -20,6 +20,8 @@ TRIED, PRECISION = 24, 1e-7
 SLOWEST, FASTEST = 1e-3, 10.0
 #: quantile of a normal distribution for 95 %, and times that the reach of an interval is doubled
 NORMAL, DOUBLINGS = 1.96, 12
+#: values that are looked at at once
+PART = 2**18
 
 
 def fit_heat(
@@ -53,15 +55,17 @@ def fit_heat(
 
     seen = transform(fields, [basis.mT for basis in bases])[0, 0].flatten(1).cpu().numpy()
     rates = modes.flatten().cpu().numpy()
-    exponent = dt * np.arange(len(seen))[:, None] * rates
-
-    def solution(diffusivity: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        decay = np.exp(diffusivity * exponent)
-        size = np.square(decay).sum(0)
-        return decay, size, decay * ((decay * seen).sum(0) / size)
+    times = dt * np.arange(len(seen))[:, None]
+    parts = np.array_split(np.arange(len(rates)), max(1, seen.size // PART))
 
     def misfit(diffusivity: float) -> float:
-        return float(np.square(solution(diffusivity)[2] - seen).sum())
+        return sum(float(np.square(near - seen[:, part]).sum()) for part, _, near in solutions(diffusivity))
+
+    def solutions(diffusivity: float) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Some modes, how they decay, and the nearest that do so."""
+        for part in parts:
+            decay = np.exp(diffusivity * times * rates[part])
+            yield part, decay, decay * ((decay * seen[:, part]).sum(0) / np.square(decay).sum(0))
 
     span = dt * (len(seen) - 1)
     moving = np.abs(rates[rates < -1e-9 * np.abs(rates).max()])
@@ -74,15 +78,27 @@ def fit_heat(
         fine = {"xatol": PRECISION * ends[1]}
         between = scipy.optimize.minimize_scalar(misfit, bounds=ends, method="bounded", options=fine)
         value = min((value, between.x), key=misfit)
-    decay, size, near = solution(value)
-    slope = exponent * near
-    slope = slope - decay * ((decay * slope).sum(0) / size)
-    groups = np.tile(np.arange(near[0].size), len(near))
-    bounds = np.array([low]), np.array([high])
-    found = fitted(np.array([value]), (near - seen).ravel(), slope.reshape(-1, 1), *bounds, groups)
-    noise = float(noise_level(fields[0]).square().sum()) * near[1:].size
-    found = judged(found, misfit(value), misfit(0.0), noise)
+    scores, square = np.zeros(len(rates)), 0.0
+    for part, decay, near in solutions(value):
+        slope = times * rates[part] * near
+        slope -= decay * ((decay * slope).sum(0) / np.square(decay).sum(0))
+        scores[part] = (slope * (near - seen[:, part])).sum(0)
+        square += float(np.square(slope).sum())
+    least = misfit(value)
+    found = _estimate(value, least / (seen.size - 1), square, scores, low, high)
+    noise = float(noise_level(fields[0]).square().sum()) * (seen.size - len(rates))
+    found = judged(found, least, misfit(0.0), noise)
     return replace(found, interval=_profile(misfit, value, float(found.error[0]), low, high)[None])
+
+
+def _estimate(value: float, variance: float, square: float, scores: np.ndarray, low: float, high: float) -> Estimate:
+    """Of slopes whose sum of squares is known, and of each mode that of their products with the residuals."""
+    bounds = np.array([[low], [high]])
+    if not square > 0:
+        return Estimate(np.array([value]), np.full((1, 1), np.inf), math.inf, False, bounds, len(scores))
+    covariance = widened(np.array([[variance / square]]), np.array([[1 / square]]), scores[:, None])
+    identifiable = bool(covariance[0, 0] < (high - low) ** 2)
+    return Estimate(np.array([value]), covariance, 1.0, identifiable, bounds, len(scores))
 
 
 def _profile(misfit: Callable[[float], float], value: float, error: float, low: float, high: float) -> np.ndarray:
