@@ -112,6 +112,6 @@ def test_the_reading_of_an_audit(true: Tensor) -> None:
     measured = partial(audit, observable=Intensity(), constraints=PhaseOrder(), grid=GRID, tolerance=0.05)
     found = measured(true[:1].expand(-1, 3, -1, -1, -1))["phase_order"]
     assert found.satisfied
-    assert set(found.reading) == {"path", "order", "log_ratio", "gap"}
+    assert set(found.reading) == {"path", "named", "order", "log_ratio", "gap"}
     assert found.reading["order"] == ["forward"]
     assert not measured(noise(1, 1, 20, 64, 64).expand(-1, 3, -1, -1, -1))["phase_order"].satisfied
