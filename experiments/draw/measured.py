@@ -107,6 +107,6 @@ def verdict(entry: Certificate | Mapping[str, Any] | None) -> str:
     word = "satisfied" if known["satisfied"] else "NOT satisfied"
     if known.get("degenerate"):
         return f"{word}: {known['degenerate']}"
-    if known["satisfied"] and known["residual_max"] > known["tolerance"]:
+    if known["tolerance"] is None or (known["satisfied"] and known["residual_max"] > known["tolerance"]):
         return word
     return f"{word}: {number(known['residual_max'])} of {number(known['tolerance'])}"

@@ -62,7 +62,8 @@ class Certificate:
         residual_rms, residual_max: dimensionless (positive parts, of an inequality).
         rounding, rounding_max: RMS and largest change of the residual when nothing but rounding happens to the exact
             fields.
-        tolerance: the larger of 1e-6 and 4 `rounding_max`.
+        tolerance: the larger of 1e-6 and 4 `rounding_max`; None of constraints that hold without one, see
+            `Constraint.tolerates`.
         satisfied: whether every sample holds it, in the constraint's own sense, is not degenerate, and, of physical
             fields, moves by so much more than rounding that the tolerance is at most `LOOSEST`.
         degenerate: why the first degenerate sample is one, see `physgen.audit.Measurement`.
@@ -75,7 +76,7 @@ class Certificate:
     residual_max: float
     rounding: float
     rounding_max: float
-    tolerance: float
+    tolerance: float | None
     satisfied: bool
     degenerate: str | None = None
     fit: Fit = field(default_factory=Fit)
@@ -117,19 +118,21 @@ def certify(
     nothing = [] if least is None else [why for _, x in usable if (why := degenerate(x, least)[0])]
     found = {}
     for name, residual in delivered.items():
+        constraint = projected.problems[0].constraints[name]
         change = inexact[name] - exact[name]
         tolerance = max(TOLERANCE, ROUNDINGS * _largest(change))
         fit = _joined([_fit(p, name, x) for p, x in usable])
         why = next(iter(nothing), None) or unexplained(fit)
+        exact_enough = not constraint.tolerates or tolerance <= LOOSEST
         held = all(p.only([name]).satisfied(x, tolerance) for p, x in usable)
         found[name] = Certificate(
-            kind=projected.problems[0].constraints[name].kind,
+            kind=constraint.kind,
             residual_rms=rms(residual),
             residual_max=_largest(residual),
             rounding=rms(change),
             rounding_max=_largest(change),
-            tolerance=tolerance,
-            satisfied=held and len(usable) == len(pairs) and why is None and (least is None or tolerance <= LOOSEST),
+            tolerance=tolerance if constraint.tolerates else None,
+            satisfied=held and len(usable) == len(pairs) and why is None and (least is None or exact_enough),
             degenerate=why,
             fit=fit,
             reading=_concatenated([p.constraints[name].describe(x, p.grid) for p, x in usable]),

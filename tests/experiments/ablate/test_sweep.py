@@ -33,9 +33,7 @@ def cover(jobs: list[list[str]]) -> list[list[str]]:
     return chosen
 
 
-@pytest.mark.parametrize(
-    "experiment", slow_except({"how_often"}, [name for name in EXPERIMENTS if name != "tune"])
-)
+@pytest.mark.parametrize("experiment", slow_except({"how_often"}, [name for name in EXPERIMENTS if name != "tune"]))
 def test_every_experiment_runs(tiny: Path, tmp_path: Path, experiment: str, monkeypatch: pytest.MonkeyPatch) -> None:
     everything = vars(Sweep)["jobs"].func
     monkeypatch.setattr(Sweep, "jobs", property(lambda self: cover(everything(self))))

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from physgen.constraints import Constraint, Inequality, MassConservation, ReactionDiffusion
+from physgen.constraints import Constraint, Inequality, MassConservation, Observed, ReactionDiffusion
+from physgen.experiments.draw.measured import verdict
 from physgen.grid import Grid
 from physgen.guidance import Projection
 from physgen.guidance.solve.certificate import Certificate, certify
@@ -64,6 +65,7 @@ def test_a_number_out_of_place_is_not_certified(constraint: Constraint) -> None:
     assert certified([constraint], videos())[constraint.name].satisfied is True
     report = certified([constraint], videos(), change=0.01)[constraint.name]
     assert report.satisfied is False
+    assert report.tolerance is not None
     assert report.residual_max > report.tolerance
 
 
@@ -94,3 +96,12 @@ def test_a_constraint_says_itself_what_holding_means() -> None:
     assert report.satisfied is True
     assert report.residual_rms == pytest.approx(0.8)
     assert certified([Held()], 2 * videos(), change=1.0)["order"].satisfied is False
+
+
+def test_a_law_without_a_tolerance_is_certified_without_one() -> None:
+    fields = videos()
+    noisy = Observed(fields[0] + 0.1 * torch.ones_like(fields[0]), noise=0.1)
+    report = certified([noisy], fields[:1])["observed"]
+    assert report.tolerance is None
+    assert report.satisfied
+    assert verdict(report) == "satisfied"
