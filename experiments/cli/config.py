@@ -112,8 +112,8 @@ def typed(config: DictConfig, schema: type[Schema]) -> Schema:
 
     Raises: InvalidArgument.
     """
-    _check_given(config)
     try:
+        _check_given(config)
         result = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), config))
     except OmegaConfBaseException as error:
         if cause := invalid_argument(error):

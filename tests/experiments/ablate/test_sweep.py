@@ -95,7 +95,7 @@ def test_failures_are_listed_with_their_commands(
     assert ablate(tiny, tmp_path, "law=mass", "guidance=projection", "guidance.start=0.5,2.0", "seed=0") == 1
     error = capsys.readouterr().err
     assert "1 of 2 runs failed" in error
-    assert "start, stop=(2.0, 1.0): allowed: 0 <= start < stop <= 1" in error
+    assert "start, stop=(2.0, 1.0): allowed: fractions of the schedule, 0 <= start < stop <= 1" in error
     assert "guidance.start=2.0" in error.splitlines()[-1]
     assert error.splitlines()[-1].strip().startswith("physgen ablate ")
     assert len(finished(tmp_path)) == 1
