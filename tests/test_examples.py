@@ -13,14 +13,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from markers import slow_except
 from PIL import Image
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 HELPERS = {"picture", "leaky_model"}
 SCRIPTS = sorted(path.stem for path in EXAMPLES.glob("*.py") if path.stem not in HELPERS)
+SLOW = {"own_world", "keep_to_observations"}
 NEEDS = {"plug_k_diffusion": "k_diffusion", "plug_diffsynth": "diffsynth"}
 #: the largest part of the unguided line's height that the guided line may have; a soft guidance does what it can
-FLATNESS = {"own_guidance": 0.6}
+FLATNESS = {"own_guidance": 0.6, "keep_to_observations": 0.9}
 DPI, STRIP, PLOT = 100, 1.25, 2.8
 BLUE, ORANGE = (31, 119, 180), (255, 127, 14)
 
@@ -63,7 +65,7 @@ def height_of_line(picture: Pixels, colour: tuple[int, int, int]) -> int:
     return int(rows[-1] - rows[0])
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("script", slow_except(set(SCRIPTS) - SLOW, SCRIPTS))
 def test_its_picture_shows_what_it_is_about(script: str, run: Callable[[str], Pixels]) -> None:
     if script in NEEDS and find_spec(NEEDS[script]) is None:
         pytest.skip(f"{NEEDS[script]} is not installed")
@@ -78,7 +80,7 @@ def test_its_picture_shows_what_it_is_about(script: str, run: Callable[[str], Pi
 
 
 def test_every_script_is_shown_on_a_page() -> None:
-    pages = "".join(path.read_text(encoding="utf-8") for path in (EXAMPLES.parent / "docs").glob("*.md"))
+    pages = "".join(path.read_text(encoding="utf-8") for path in (EXAMPLES.parent / "docs").rglob("*.md"))
     assert [script for script in SCRIPTS if f'``` {{ .python }}\n--8<-- "examples/{script}.py"' not in pages] == []
 
 
