@@ -91,6 +91,7 @@ def test_scripts_are_short() -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_script_runs_by_itself_and_says_where_its_picture_is(tmp_path: Path) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     program = [sys.executable, str(EXAMPLES / "own_sampler.py")]

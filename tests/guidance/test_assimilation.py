@@ -76,6 +76,7 @@ def test_each_sample_is_joined_by_itself_and_one_that_is_not_finite_stays() -> N
     assert torch.equal(found[1].isnan(), batch[1].isnan())
 
 
+@pytest.mark.slow
 def test_a_flow_keeps_to_the_observation_and_ends_on_the_law() -> None:
     def velocity(x: Tensor, s: Tensor) -> Tensor:
         """A model whose samples vary around a wrong video with a standard deviation of 0.3."""

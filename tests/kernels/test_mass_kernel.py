@@ -39,6 +39,7 @@ def run() -> list[Result]:
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.slow
 def test_interpreted_kernel_agrees_with_float64(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     signed, absolute, gradient, repeats = interpret(__file__, "all")[CASES.index((shape, dtype))]
     exact = fields(shape, dtype).double().flatten(3)

@@ -112,6 +112,7 @@ def test_line_and_volume() -> None:
         assert TRUTH["logistic"][0]().residual(fields, grid).abs().max() < 1e-6
 
 
+@pytest.mark.slow
 def test_regions_are_compartments() -> None:
     """One dye, two halves of a cell that exchange, and a background that belongs to neither."""
     left, right = exchanging()

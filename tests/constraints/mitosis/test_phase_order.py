@@ -100,6 +100,7 @@ def show(title: str, true: Tensor, false: dict[str, Tensor]) -> dict[str, float]
 
 
 @pytest.mark.parametrize(("noise", "least"), [(0.0, 0.99), pytest.param(0.1, 0.9, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_planted_violations_are_told_from_truth(videos: Videos, noise: float, least: float) -> None:
     constraint = PhaseOrder(durations=DURATIONS)
     true = losses(constraint, videos.true, noise)

@@ -16,6 +16,7 @@ from physgen.observables import ColourMap
 from physgen.simulators.mitosis import BACKGROUND, COLOURS, GRID, simulate
 
 VIDEOS = 3
+MORE_CORRUPTED = [("phases", None), ("reversed", None), ("frames", 1)]
 CORRUPTED = {
     "frames": [*range(6), 12, *range(7, 12), 6, *range(13, 25)],
     "phases": [*range(7), *range(14, 18), *range(11, 14), *range(7, 11), *range(18, 25)],
@@ -45,7 +46,7 @@ def test_true_videos_are_left_alone(true: Tensor) -> None:
 
 @pytest.mark.parametrize(
     ("corrupted", "cell"),
-    [("frames", None), ("phases", None), pytest.param("reversed", None, marks=pytest.mark.slow), ("frames", 1)],
+    [("frames", None), *(pytest.param(*case, marks=pytest.mark.slow) for case in MORE_CORRUPTED)],
 )
 def test_corrupted_videos_become_feasible(true: Tensor, corrupted: str, cell: int | None) -> None:
     constraint = PhaseOrder(cell=cell)

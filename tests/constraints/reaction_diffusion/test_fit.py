@@ -113,6 +113,7 @@ def test_what_data_do_not_tell_is_flagged() -> None:
         assert np.isinf(fitted.error[0]) or fitted.error[0] > 1e3
 
 
+@pytest.mark.slow
 def test_flow_map_recovers_what_made_the_video() -> None:
     system, true = reaction_system("gray_scott"), {"D_u": 0.36, "D_v": 0.18, "F": 0.03, "k": 0.062}
     constants = Constants(system, {}, {}, list(true))

@@ -80,6 +80,7 @@ def test_run_directory_is_complete(tiny: Path, tmp_path: Path) -> None:
     assert len((folder / "log.jsonl").read_text("utf-8").splitlines()) == 3
 
 
+@pytest.mark.slow
 def test_arms_are_paired(tiny: Path, tmp_path: Path) -> None:
     assert ablate(tiny, tmp_path, "law=mass", "guidance=none,projection", "seed=4,5") == 0
     prompts: dict[int, set[str]] = {}

@@ -289,6 +289,7 @@ def test_what_cannot_be_told_is_refused_before_anything_is_loaded(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_is_not_supported_is_refused_before_sampling(tiny: Path, tmp_path: Path) -> None:
     world, out = tmp_path / "world", tmp_path / "out"
     shutil.copytree(tiny, world)

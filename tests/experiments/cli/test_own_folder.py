@@ -193,6 +193,7 @@ def test_a_key_is_added_with_a_plus_and_names_without(own: Path, tmp_path: Path)
     assert "k: 0.5" in (tmp_path / "b" / "config.yaml").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_a_constant_that_is_given_is_not_fitted(own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     start = ["sample", "prompt=green dye", "world=mine", "steps=1", "guidance=none", f"--config-dir={own}"]
     given = ["constraint=[mass,fisher_kpp]", "constraint.fisher_kpp.diffusivity.u=5"]

@@ -33,6 +33,9 @@ class Results:
     complained: str
 
 
+pytestmark = pytest.mark.slow  # `make kernels` is the same
+
+
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     out = tmp_path_factory.mktemp("aot")
@@ -46,7 +49,6 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     return Results(read[0], read[1], **read[2], printed=done.stdout, complained=done.stderr)
 
 
-@pytest.mark.slow
 def test_every_target_is_reported(results: Results) -> None:
     assert [row["target"] for row in results.frugal] == list(TARGETS)
     assert [row for row in results.both if row["kernel"] == "running_sum"] == results.frugal

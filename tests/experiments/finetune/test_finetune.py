@@ -49,6 +49,7 @@ def output(pipe: Any) -> Tensor:
     return pipe.transformer(latents, torch.tensor([500]), text, return_dict=False)[0]
 
 
+@pytest.mark.slow
 def test_both_arms_have_the_same_start_and_data_and_the_files_load(tiny: Path, tmp_path: Path) -> None:
     assert main(["finetune", *options(tiny, f"out={tmp_path}")]) == 0
     plain, physical = Arm(tmp_path, "without", 0), Arm(tmp_path, "with", 0)

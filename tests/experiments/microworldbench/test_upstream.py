@@ -126,6 +126,7 @@ def figures(results: Any, rubrics: Any = RUBRICS, tasks: Any = TASKS) -> dict[st
 
 @settings(max_examples=400, deadline=None)
 @given(results)
+@pytest.mark.slow
 def test_upstream_is_the_oracle_or_raises_where_it_crashes(results: list[Any]) -> None:
     try:
         expected = oracle(results, RUBRICS, TASKS)

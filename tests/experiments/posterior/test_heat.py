@@ -211,6 +211,7 @@ def options(out: Path, steps: int = 10) -> list[str]:
     return ["benchmark-guidance", "n=32", "seeds=[7]", f"steps={steps}", f"out={out}"]
 
 
+@pytest.mark.slow
 def test_command_writes_results_and_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "run"
     assert main(options(out)) == 0
