@@ -203,7 +203,7 @@ def read_options(name: str, job: Job, arguments: list[str]) -> Any:
     from physgen.experiments.cli.config import configure, typed
 
     verbatim: dict[str, Any] = {}
-    paths: dict[str, str] = {}
+    paths: dict[str, str | None] = {}
     overrides = []
     for argument in arguments:
         key, equals, value = argument.partition("=")
@@ -213,7 +213,7 @@ def read_options(name: str, job: Job, arguments: list[str]) -> Any:
             quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
             verbatim[key] = value[1:-1] if quoted else value
         elif key in job.files and equals:
-            paths[key] = value
+            paths[key] = None if value == "null" else value
         else:
             overrides.append(argument)
     given = {override.partition("=")[0] for override in overrides}

@@ -15,9 +15,8 @@ from physgen.constraints.fit import Fit
 from physgen.constraints.names import Laws
 from physgen.errors import InvalidArgument, NoSolution
 from physgen.grid import Grid
-from physgen.guidance.base import Step, Update
 from physgen.guidance.dps import DPS
-from physgen.guidance.problem import Problem
+from physgen.guidance.problem import Decode, Problem
 from physgen.guidance.solve.certificate import ProjectedFields
 from physgen.guidance.solve.feasible import UNBOUNDED
 from physgen.tensors import finite_samples
@@ -84,8 +83,9 @@ class Assimilation(DPS):
     def final(self) -> dict[str, Constraint]:
         return {self._law: self.law}
 
-    def update(self, step: Step) -> Update:
-        return super().update(Step(**{**vars(step), "problem": step.problem.only([self._seen])}))
+    def problem(self, grid: Grid | None = None, decode: Decode | None = None) -> Problem:
+        """On the way the observation alone: the law is neither fitted nor imposed before the end."""
+        return Problem({self._seen: self.seen}, decode, grid)
 
     def projection(
         self,
@@ -94,6 +94,7 @@ class Assimilation(DPS):
         bounds: tuple[float, float] = UNBOUNDED,
     ) -> ProjectedFields:
         """The joined fields of each sample, NaN where there are none, and the law with the constants found."""
+        self.seen.residual(fields)  # refuses another shape
         found, problems = fields.clone(), [Problem(self.final, grid=grid)] * len(fields)
         for i in finite_samples(fields).nonzero()[:, 0].tolist():
             try:

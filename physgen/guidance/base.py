@@ -232,7 +232,7 @@ class Guidance(ABC):
             x0 = x0_hat.detach().to(torch.promote_types(x0_hat.dtype, torch.float32), copy=True)
             problem = self.problem(grid, decode)
             if self.terminal and not self._consistent:
-                require_consistent(problem.only(list(self.final)), x0)
+                require_consistent(Problem(self.final, decode, grid), x0)
                 self._consistent = True
             z, fields = self.decoded(problem, x0)
             problem = self._fit.hold(problem, fields.detach())

@@ -76,6 +76,15 @@ def test_each_sample_is_joined_by_itself_and_one_that_is_not_finite_stays() -> N
     assert torch.equal(found[1].isnan(), batch[1].isnan())
 
 
+def test_the_law_is_not_fitted_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    law = heat()
+    monkeypatch.setattr(law, "fit", lambda *_: pytest.fail("fitted"))
+    x_t = TRUTH.clone().requires_grad_()
+    correction = Assimilation([SEEN, law]).correction(0.5 * x_t, x_t=x_t, sigma=0.5, grid=GRID)
+    assert correction.norm > 0
+    assert list(correction.residuals) == ["observed"]
+
+
 @pytest.mark.slow
 def test_a_flow_keeps_to_the_observation_and_ends_on_the_law() -> None:
     def velocity(x: Tensor, s: Tensor) -> Tensor:
@@ -98,6 +107,8 @@ def test_bad_input() -> None:
     for laws in sets:
         with pytest.raises(InvalidArgument, match="one Observed and one ReactionDiffusion"):
             Assimilation(laws)
+    with pytest.raises(InvalidArgument, match="the shape of the observed values"):
+        Assimilation([SEEN, heat()]).projection(TRUTH[..., :10], GRID)
     with pytest.raises(InvalidArgument, match="weight=0"):
         Assimilation([SEEN, heat()], weight=0)
     with pytest.raises(InvalidArgument, match="a reading"):
