@@ -125,6 +125,11 @@ def _mask(config: ObservedConfig, size: torch.Size, spec: WorldSpec) -> Bool[Ten
 
 
 def _noise(config: ObservedConfig, fields: Float[Tensor, "S T H W"]) -> float:
+    finite_share = float(fields.isfinite().double().mean())
+    if finite_share == 0:
+        raise InvalidArgument("observed", f"{config.file}, NaN or Inf everywhere", "at least one finite pixel")
+    if config.noise == AUTO and finite_share <= 0.5:
+        raise InvalidArgument("observed.noise", AUTO, f"a number: {100 * finite_share:.2g} % of the pixels are finite")
     if config.noise == AUTO:
-        return float(noise_level(fields).max())
+        return float(noise_level(fields.where(fields.isfinite(), fields.nanmedian())).max())
     return finite("observed.noise", config.noise, f"a number >= 0, or {AUTO}", lambda value: value >= 0)

@@ -50,6 +50,23 @@ def test_several_frames_a_mask_and_another_size(tiny: Path, tmp_path: Path) -> N
     assert any("frames 0, 4 of" in note for note in notes)
 
 
+def test_a_picture_with_gaps(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = RNG.random((1, 32, 32)).astype(np.float32)
+    frame[:, :4] = np.nan
+    np.save(tmp_path / "gaps.npy", frame)
+    assert run(tiny, f"observed={tmp_path / 'gaps.npy'}", f"out={tmp_path / 'out'}") == 0
+    notes = json.loads((tmp_path / "out" / "metrics.json").read_text())["notes"]
+    assert any("9.7 % of all values" in note and "noise 0." in note for note in notes)  # 28 of 32 rows of 1 in 9 frames
+    for missing, message in (
+        (slice(None, 20), "38 % of the pixels are finite"),
+        (slice(None), "NaN or Inf everywhere"),
+    ):
+        frame[:, missing] = np.nan
+        np.save(tmp_path / "gaps.npy", frame)
+        assert run(tiny, f"observed={tmp_path / 'gaps.npy'}", f"out={tmp_path / 'other'}") == 2
+        assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("shape", "options", "message"),
     [
