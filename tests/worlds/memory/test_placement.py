@@ -15,7 +15,7 @@ from torch import Tensor
 from physgen import guide
 from physgen.constraints import MassConservation
 from physgen.errors import InvalidArgument
-from physgen.guidance import DPS, Projection
+from physgen.guidance import DPS, Guidance, Projection
 from physgen.worlds import World, load_world, world_spec
 from physgen.worlds.loading import load
 from physgen.worlds.memory.placement import check_placement, place
@@ -36,9 +36,9 @@ def placed(folder: Path, **options: Any) -> World:
     return world
 
 
-def guided(world: World) -> Tensor:
+def guided(world: World, guidance: Guidance | None = None) -> Tensor:
     mass, observable, grid = MassConservation(), world.observable("a cell"), world.grid("a cell")
-    with guide(world.pipe, Projection([mass]), observable=observable, grid=grid) as log:
+    with guide(world.pipe, guidance or Projection([mass]), observable=observable, grid=grid) as log:
         video = world.sample("a cell divides", seed=0)
     assert log.steps
     assert log.dropped == 0
@@ -82,6 +82,14 @@ def test_the_network_is_not_differentiated_while_its_weights_are_away(folder: Pa
         guide(world.pipe, DPS([MassConservation()]), observable=world.observable("a"), grid=world.grid("a")),
     ):
         pass
+
+
+@pytest.mark.parametrize("offload", ["model", "group"])
+def test_the_network_is_called_again_while_its_weights_come_and_go(folder: Path, offload: str) -> None:
+    """The same video as without offloading."""
+    guidance = DPS([MassConservation()], jacobian="forward", terminal=True)
+    videos = [guided(placed(folder, offload=how), guidance) for how in ("none", offload)]
+    torch.testing.assert_close(videos[1], videos[0])
 
 
 @pytest.mark.slow
