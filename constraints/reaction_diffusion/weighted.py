@@ -9,12 +9,13 @@ from torch import Tensor
 
 from physgen.constraints.constants import Constants
 from physgen.constraints.reaction_diffusion.equation import Equation
-from physgen.constraints.reaction_diffusion.projection import nearest_video
-from physgen.errors import InvalidArgument, NoSolution
+from physgen.constraints.reaction_diffusion.fit_nearest import nearest_with_constants
+from physgen.constraints.reaction_diffusion.projection import box_of, law_of, nearest_video, searched
+from physgen.dynamics.flow_map import FlowMap
 from physgen.grid import Grid
 
-#: relative difference by which constants are varied, and evaluations of the slope
-DIFFERENCE, EVALUATIONS = 0.05, 8
+#: decrease of the weighted square that the last step makes, as a part of it
+ENOUGH = 1e-4
 #: of a constant per frame interval, below which it starts from there
 LEAST = 1e-6
 
@@ -31,38 +32,26 @@ def weighted_nearest(
 
     argmin over u, theta of sum weight |Phi_theta^t(u) - fields|^2
 
-    by variable projection: for given constants `nearest_trajectory` finds the first frame; their logarithms are found
-    by Gauss and Newton with differences of 5 %, from ``start`` on. Constants stay positive.
+    by `nearest_with_constants` of the flow map, from ``start`` on; the trajectory is then that of the law's own form.
 
     Raises:
         NoSolution: see `ReactionDiffusion.project`, at ``start``.
 
-    Source: 4D-Var with a background, Courtier, Thepaut and Hollingsworth (1994), Q. J. R. Meteorol. Soc. 120:1367;
-        variable projection: Golub and Pereyra (1973), SIAM J. Numer. Anal. 10:413.
+    Source: 4D-Var with a background, Courtier, Thepaut and Hollingsworth (1994), Q. J. R. Meteorol. Soc. 120:1367.
     """
-    import scipy.optimize
-
     weight = weight.double()
-    root = (weight / weight.mean()).sqrt()
-    first = np.log([max(value, LEAST / grid.dt) for value in start.values()])
+    found = {}
+    if start:
+        low, high = np.array([sample.bounds[name] for name in start]).T
+        theta = np.clip([max(value, LEAST / grid.dt) for value in start.values()], low, high)
 
-    def constants(logs: np.ndarray) -> dict[str, float]:
-        return dict(zip(start, np.exp(logs).tolist(), strict=True))
+        def flow(theta: np.ndarray) -> FlowMap:
+            return equation.flow(sample.complete(dict(zip(start, theta.tolist(), strict=True))), grid)
 
-    def near(logs: np.ndarray) -> Tensor:
-        return nearest_video(equation, sample.complete(constants(logs)), fields, grid, torch.float64, weight)
-
-    if not start:
-        return near(first), {}
-
-    def misfit(logs: np.ndarray) -> np.ndarray:
-        try:
-            return (root * (near(logs) - fields)).flatten().numpy()
-        except (InvalidArgument, NoSolution):
-            return np.full(fields.numel(), 1e3 * float(fields.abs().max()))
-
-    near(first)
-    found = scipy.optimize.least_squares(
-        misfit, first, diff_step=DIFFERENCE, max_nfev=EVALUATIONS, xtol=1e-3, ftol=1e-4
-    )
-    return near(found.x), constants(found.x)
+        box = box_of(equation, fields, flow(theta).parameters)
+        seen, steps = searched(equation, fields, box, flow(theta))
+        near = nearest_with_constants(
+            seen, lambda x: law_of(equation, seen, flow(x), steps), theta, low, high, box, weight, ENOUGH
+        )
+        found = dict(zip(start, near.theta.tolist(), strict=True))
+    return nearest_video(equation, sample.complete(found), fields, grid, torch.float64, weight), found
