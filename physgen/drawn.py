@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,18 +14,22 @@ from torch import Tensor
 from physgen.arguments import instance, whole
 from physgen.errors import InvalidArgument, ModelFailure
 from physgen.grid import Grid
-from physgen.guidance import BestOfN, Guidance, GuidanceLog
+from physgen.guidance import BestOfN, Guidance, GuidanceLog, Particles
 from physgen.guidance.base import read_guidance
 from physgen.observables import Observable
 from physgen.projected import project_video
 from physgen.sampling.diffusers import guide
+from physgen.sampling.network import networks
+from physgen.sampling.rows import LivingRows, called_with
 from physgen.tensors import finite_samples
 from physgen.worlds import Request, World
 
 #: without guidance; that video projected onto the laws; under guidance
 ARMS = UNGUIDED, AFTERWARDS, GUIDED = ("unguided", "afterwards", "guided")
-#: between the seeds of the further draws of `BestOfN` and those of the first
+#: between the seeds of the further draws of `BestOfN`, or the further `Particles`, and those of the first
 ANOTHER = 1_000_000
+#: between the seed of a video and that of the noise that its guidance draws anew
+NEW_NOISE = 1_000_000_000_000
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Arm:
     Attributes:
         video: ``[N, 3, T, H, W]`` in [0, 1], one of each seed.
         seconds: that drawing them took.
-        nfe: evaluations of the network, those of classifier-free guidance counted one by one.
+        nfe: evaluations of the network, sample by sample, those of classifier-free guidance counted one by one.
         logs: what guidance did, for each video.
     """
 
@@ -82,14 +85,16 @@ def draw(
         world: where they are drawn.
         request: what of.
         guidance: what corrects the guided arm, and what the finished videos of ``afterwards`` are projected onto; the
-            best of several draws has no projection. Without it there is the unguided arm alone.
+            best of several draws has no projection, nor has what knows no law. Without it there is the unguided arm
+            alone. `Particles` begin from the noise of as many draws of `BestOfN`, and the best of them is the video.
         observable: how fields are read off a video; the world's for the prompt where None.
         grid: of the fields, likewise.
         samples: videos of each arm, from the seeds ``seed, seed + 1, ...``
         arms: which of `ARMS`; all that there are where None.
 
     Raises:
-        InvalidArgument: an arm that there is not, no samples, and what the world and `guide` refuse.
+        InvalidArgument: an arm that there is not, no samples, particles of which none is
+            selected, and what the world and `guide` refuse.
         ModelFailure: a video that is NaN or infinite.
 
     Source: the contract of this package.
@@ -106,8 +111,11 @@ def draw(
     instance("request", request, Request, "a Request(prompt, seed)")
     if guidance is not None and not isinstance(guidance, BestOfN):
         read_guidance(guidance)
+    if isinstance(guidance, Particles) and not guidance.select:
+        raise InvalidArgument("guidance", "Particles with select=False", "select=True: one video of each seed")
     samples = whole("samples", samples)
-    possible = [UNGUIDED, *([AFTERWARDS] if isinstance(guidance, Guidance) else []), *([GUIDED] if guidance else [])]
+    projects = isinstance(guidance, Guidance) and bool(guidance.final)
+    possible = [UNGUIDED, *([AFTERWARDS] if projects else []), *([GUIDED] if guidance else [])]
     wanted = possible if arms is None else arms
     if not isinstance(wanted, Sequence) or not wanted or not set(wanted) <= set(possible):
         raise InvalidArgument("arms", wanted, f"a list of some of {', '.join(possible)}")
@@ -115,16 +123,18 @@ def draw(
     grid = world.grid(request.prompt) if grid is None else grid
     seeds = range(request.seed, request.seed + samples)
 
-    def sample(seed: int) -> Tensor:
-        return world.sample(request.prompt, seed=seed, steps=request.steps, guidance_scale=request.guidance_scale)
+    def sample(seed: int, *also: int) -> Tensor:
+        options: dict[str, Any] = {"steps": request.steps, "guidance_scale": request.guidance_scale, "also": also}
+        return world.sample(request.prompt, seed=seed, **options)
 
     def guided(seed: int) -> tuple[Tensor, GuidanceLog]:
         if isinstance(guidance, BestOfN):
             draws = iter(range(seed, seed + ANOTHER * guidance.n, ANOTHER))
             return guidance.sample(lambda: sample(next(draws)), decode=observable, grid=grid), GuidanceLog()
         assert guidance is not None
-        with guide(world.pipe, guidance, observable=observable, grid=grid) as log:
-            return sample(seed), log
+        generator = torch.Generator().manual_seed(seed + NEW_NOISE)
+        with guide(world.pipe, guidance, observable=observable, grid=grid, generator=generator) as log:
+            return sample(*range(seed, seed + ANOTHER * guidance.particles, ANOTHER)), log
 
     found: dict[str, Arm] = {}
     if UNGUIDED in wanted or AFTERWARDS in wanted:
@@ -138,7 +148,8 @@ def draw(
 
 
 def _timed(pipe: Any, work: Callable[[int], tuple[Tensor, GuidanceLog]], seeds: Sequence[int]) -> Arm:
-    with counted_calls(pipe) as calls:
+    counted = LivingRows()
+    with called_with(counted, networks(pipe)):
         began = time.perf_counter()
         drawn = [work(seed) for seed in seeds]
         seconds = time.perf_counter() - began
@@ -147,7 +158,7 @@ def _timed(pipe: Any, work: Callable[[int], tuple[Tensor, GuidanceLog]], seeds: 
             raise ModelFailure(
                 f"the video of seed {seed} is NaN or infinite: {type(pipe.scheduler).__name__} or the model"
             )
-    return Arm(torch.cat([video for video, _ in drawn]), seconds, len(calls), tuple(log for _, log in drawn))
+    return Arm(torch.cat([video for video, _ in drawn]), seconds, counted.evaluations, tuple(log for _, log in drawn))
 
 
 def _projected(free: Arm, guidance: Guidance, observable: Observable, grid: Grid) -> Arm:
@@ -157,16 +168,3 @@ def _projected(free: Arm, guidance: Guidance, observable: Observable, grid: Grid
     seconds = free.seconds + time.perf_counter() - began
     logs = tuple(GuidanceLog(terminal=one.record, dropped=one.record.dropped) for one in found)
     return Arm(torch.cat([one.video for one in found]), seconds, free.nfe, logs)
-
-
-@contextmanager
-def counted_calls(pipe: Any) -> Iterator[list[None]]:
-    """A list that grows by one with every evaluation of the pipeline's transformers."""
-    calls: list[None] = []
-    networks = [getattr(pipe, name, None) for name in ("transformer", "transformer_2")]
-    hooks = [net.register_forward_pre_hook(lambda *_: calls.append(None)) for net in networks if net is not None]
-    try:
-        yield calls
-    finally:
-        for hook in hooks:
-            hook.remove()

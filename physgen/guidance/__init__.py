@@ -8,7 +8,8 @@ from physgen.guidance.best_of_n import BestOfN
 from physgen.guidance.composition import Composition
 from physgen.guidance.conditional_mean import ConditionalMean
 from physgen.guidance.dps import DPS
-from physgen.guidance.log import GuidanceLog, StepRecord, TerminalRecord
+from physgen.guidance.log import GuidanceLog, ParticlesLog, Resampling, StepRecord, TerminalRecord
+from physgen.guidance.particles import Particles
 from physgen.guidance.pigdm import PiGDM
 from physgen.guidance.projection import Projection
 from physgen.guidance.solve.certificate import Certificate
@@ -28,8 +29,11 @@ __all__ = [
     "Correction",
     "Guidance",
     "GuidanceLog",
+    "Particles",
+    "ParticlesLog",
     "PiGDM",
     "Projection",
+    "Resampling",
     "Step",
     "StepRecord",
     "TerminalRecord",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from jaxtyping import Int64
 from torch import Tensor
 
 from physgen.arguments import finite
@@ -53,6 +54,11 @@ class AugmentedLagrangian(Guidance):
     def reset(self) -> None:
         super().reset()
         self._multipliers = None
+
+    def follow(self, ancestors: Int64[Tensor, "B"]) -> None:
+        super().follow(ancestors)
+        if self._multipliers is not None:
+            self._multipliers = self._multipliers[ancestors.to(self._multipliers.device)]
 
     def update(self, step: Step) -> Update:
         at = Linearisation(step.problem, step.x0, step.fields)

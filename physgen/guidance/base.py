@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -109,6 +109,7 @@ class Guidance(ABC):
         through_network: whether it multiplies with the network's Jacobian.
         jacobian: how, see `Differentiated`.
         recurrence: how often each noise level is visited; more than once only in `sample_flow`.
+        particles: how many neighbours in a batch compete; more than one only in `Particles`.
 
     Raises:
         InvalidArgument: no constraints, two of one name, an empty or reversed window, fewer than one step, renoise
@@ -119,6 +120,7 @@ class Guidance(ABC):
     through_network: ClassVar[bool] = False
     jacobian: str = "backward"
     recurrence: int = 1
+    particles: int = 1
 
     def __init__(
         self,
@@ -149,6 +151,10 @@ class Guidance(ABC):
     def reset(self) -> None:
         """Forget what the last run left behind. Samplers call it before the first step of each."""
         self._fit, self._consistent = RunningFit(), False
+
+    def follow(self, ancestors: Int64[Tensor, "B"]) -> None:
+        """The samples of the batch are now those rows of it: what is remembered of a sample goes with it."""
+        self._fit.follow(ancestors.tolist())
 
     @property
     def final(self) -> dict[str, Constraint]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from jaxtyping import Int64
+from torch import Tensor
+
 from physgen.arguments import instance
 from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
@@ -40,6 +43,8 @@ class Composition(Guidance):
             raise InvalidArgument("guidances", guidances, "a list of two or more")
         for guidance in guidances:
             instance("guidances", guidance, Guidance, "guidances")
+            if guidance.particles > 1:
+                raise InvalidArgument("guidances", type(guidance).__name__, "Particles(..., inside=Composition(...))")
         if any(guidance.through_network for guidance in guidances[1:]):
             raise InvalidArgument("guidances", "through_network", "only the first one through the network")
         for name in ("renoise", "recurrence"):
@@ -67,6 +72,11 @@ class Composition(Guidance):
         super().reset()
         for guidance in self.guidances:
             guidance.reset()
+
+    def follow(self, ancestors: Int64[Tensor, "B"]) -> None:
+        super().follow(ancestors)
+        for guidance in self.guidances:
+            guidance.follow(ancestors)
 
     def active(self, step: int, total: int) -> bool:
         return any(guidance.active(step, total) for guidance in self.guidances)

@@ -64,6 +64,57 @@ class TerminalRecord:
         return {key: value for key, value in asdict(self).items() if key != "certificate"}
 
 
+@dataclass(frozen=True)
+class Resampling:
+    """One level at which `Particles` were resampled.
+
+    Attributes:
+        step: its number, from 0.
+        sigma: noise level in [0, 1].
+        rewards: of each particle, by name, -inf where there is none; group after group.
+        weights: of each particle, of sum 1 in a group.
+        ancestors: of each particle that is left, its place among those before.
+        seconds: that rewards and resampling took.
+    """
+
+    step: int
+    sigma: float
+    rewards: Mapping[str, list[float]]
+    weights: list[float]
+    ancestors: list[int]
+    seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The record as a line of ``log.jsonl``."""
+        return asdict(self)
+
+
+@dataclass
+class ParticlesLog:
+    """What `Particles` did in one run.
+
+    Attributes:
+        resamplings: level after level.
+        rewards: of each finished sample, by name; group after group.
+        weights: of each finished sample, of sum 1 in a group.
+        selected: of each group, the place of the best among the finished samples.
+        founders: of each group, the place of the noise that the best began from, among those of the whole batch.
+        evaluations: of the network, sample by sample, those of classifier-free guidance counted one by one.
+    """
+
+    resamplings: list[Resampling] = field(default_factory=list)
+    rewards: Mapping[str, list[float]] = field(default_factory=dict)
+    weights: list[float] = field(default_factory=list)
+    selected: list[int] = field(default_factory=list)
+    founders: list[int] = field(default_factory=list)
+    evaluations: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The log without the resamplings, which are lines of ``log.jsonl``, but for how many were left."""
+        left = [len(one.ancestors) for one in self.resamplings]
+        return {key: value for key, value in asdict(self).items() if key != "resamplings"} | {"left": left}
+
+
 @dataclass
 class GuidanceLog:
     """What guidance did in the pipeline calls inside one `with guide(...)`.
@@ -72,11 +123,13 @@ class GuidanceLog:
         steps: the corrected steps of all calls.
         terminal: the projection at the end of the last call, None where there was none.
         dropped: samples whose correction was not finite, summed.
+        particles: what `Particles` did in the last call, None where there were none.
     """
 
     steps: list[StepRecord] = field(default_factory=list)
     terminal: TerminalRecord | None = None
     dropped: int = 0
+    particles: ParticlesLog | None = None
 
     @property
     def certificate(self) -> Mapping[str, Certificate]:

@@ -44,6 +44,13 @@ class RunningFit:
                 self._averages[name] = _averaged(self._averages.get(name, {}), found)
         return problem.holding({name: Fit(self._averages[name]) for name in names if name in self._averages})
 
+    def follow(self, ancestors: list[int]) -> None:
+        """The averages of the samples that are now the batch, by their rows in it before."""
+        self._averages = {
+            law: {name: [values[row] for row in ancestors] for name, values in found.items()}
+            for law, found in self._averages.items()
+        }
+
 
 def _averaged(old: Mapping[str, Values], found: Mapping[str, Values]) -> dict[str, Values]:
     averages = {}

@@ -13,14 +13,16 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from physgen.arguments import instance
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
-from physgen.guidance import Guidance, GuidanceLog
+from physgen.guidance import Guidance, GuidanceLog, Particles
 from physgen.guidance.base import read_guidance
 from physgen.observables import Observable, read_observable
+from physgen.sampling.competition import Competition, require_renewable
 from physgen.sampling.decoding.decoder import Decoder, recomputed
 from physgen.sampling.decoding.layout import axes_of
 from physgen.sampling.network import Recorder, networks, recorded, require_resident
 from physgen.sampling.ordinary import make_ordinary
 from physgen.sampling.predictions import require_supported
+from physgen.sampling.rows import LivingRows, called_with
 from physgen.sampling.session import Session, guided_scheduler, projecting_processor
 from physgen.sampling.species import require_species
 from physgen.sampling.swap import swapped_class, unguided_class
@@ -48,6 +50,8 @@ def _require_one_pass(guidance: Guidance, scheduler: Any) -> None:
             "other schedulers keep a history that new noise contradicts, or draw noise themselves"
         )
         raise InvalidArgument("guidance", f"{name} with renoise={eta}", allowed)
+    if isinstance(guidance, Particles):
+        require_renewable(guidance, scheduler)
 
 
 @contextmanager
@@ -72,7 +76,8 @@ def guide(
     last step returns.
     A guidance that goes `through_network` gets x0_hat as a function of x_t: the transformer or UNet runs with its
     graph, or with ``jacobian="forward"`` once more, in every branch of classifier-free guidance. `generator` draws the
-    noise of a guidance that re-noises.
+    noise of a guidance that re-noises. `Particles` compete in groups of ``num_videos_per_prompt`` neighbours; the last
+    step returns one of each group, so that only that one is decoded. Schedulers that keep a history take it along.
     The pipeline's scheduler and video processor get their classes back on leaving; copies of the scheduler made inside
     are guided inside.
 
@@ -128,6 +133,9 @@ def guide(
             if guidance.needs_graph:
                 require_resident(models)
             stack.enter_context(recorded(models, session.recorder))
+        if isinstance(guidance, Particles):
+            session.competition = Competition(guidance, decode, grid, LivingRows())
+            stack.enter_context(called_with(session.competition.living, networks(pipe)))
         if projects:
             processor = getattr(pipe, "video_processor", None) or _required(pipe, "image_processor")
             swap = projecting_processor(unguided_class(processor), session)
@@ -139,7 +147,7 @@ def guide(
             session.open = False
     if pipe.scheduler is not scheduler:
         warnings.warn("the scheduler was replaced inside guide(...): its steps were not guided", stacklevel=3)
-    elif not session.log.steps:
+    elif not session.log.steps and session.log.particles is None:
         warnings.warn("no step was corrected inside guide(...): its window holds none of those that ran", stacklevel=3)
-    if projects and session.log.steps and session.log.terminal is None:
+    if projects and (session.log.steps or session.log.particles) and session.log.terminal is None:
         warnings.warn("no video was decoded inside guide(...): the terminal projection did not run", stacklevel=3)

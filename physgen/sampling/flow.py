@@ -14,7 +14,7 @@ from torch import Tensor
 from physgen.arguments import finite, floating, function, instance
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
-from physgen.guidance import Guidance
+from physgen.guidance import Guidance, Particles
 from physgen.guidance.base import read_guidance
 from physgen.guidance.problem import Decode
 from physgen.tensors import keep_finite
@@ -34,12 +34,13 @@ def sample_flow(
     renoise: float = 0.0,
     generator: torch.Generator | None = None,
     callback: Callback | None = None,
-) -> Float[Tensor, "B *shape"]:
+) -> Float[Tensor, "_ *shape"]:
     """Euler's method on the flow, every estimate of the clean sample guided.
 
     x0_hat = x - s v(x, s),  e = (x - (1 - s) x0*) / s,  x <- (1 - s') x0* + s' (sqrt(1 - eta) e + sqrt(eta) xi)
 
-    Guidances with a `recurrence` visit each level so often: x goes from s' back to s with fresh noise.
+    Guidances with a `recurrence` visit each level so often: x goes from s' back to s with fresh noise. `Particles`
+    compete in groups of n neighbours, and one of each group is returned.
 
     Args:
         velocity: v(x, sigma) = noise - x0 of diffusers' convention, with sigma a 0-d tensor in [0, 1].
@@ -71,19 +72,52 @@ def sample_flow(
     if generator is not None:
         instance("generator", generator, torch.Generator, "a torch.Generator")
     x = floating("noise", noise, "[B, ...]")
+    particles = guidance if isinstance(guidance, Particles) else None
+    network = velocity if particles is None else _counted(velocity, particles)
     for position, s, following, guided in _schedule(sigmas, guidance):
         where: dict[str, Any] = {"guidance": guided, "decode": decode, "grid": grid, "position": position}
-        for visit in range(guided.recurrence if guided else 1):
+        visits = guided.recurrence if guided else 1
+        for visit in range(visits):
             if visit:
                 x = _noised(x, float(following), float(s), generator)
-            before, x0 = x, estimate(velocity, x, s, **where)
+            before, x0 = x, estimate(network, x, s, **where)
             e = (x - (1 - s) * x0) / s
+            if particles and visit == visits - 1:
+                before, x0, e = _survivors(particles, before, x0, e, float(s), generator, where)
             if eta and following > 0:
                 e = math.sqrt(1 - eta) * e + math.sqrt(eta) * _normal(x, generator)
             x = (1 - following) * x0 + following * e
         if callback:
             callback(position[0], before, x0)
+    if particles:
+        x = x[particles.finish(x, decode=decode, grid=grid).to(x.device)]
     return _finished(x, guidance, decode, grid)
+
+
+def _counted(velocity: Velocity, particles: Particles) -> Velocity:
+    def counted(x: Tensor, sigma: Tensor) -> Tensor:
+        particles.log.evaluations += len(x)
+        return velocity(x, sigma)
+
+    return counted
+
+
+def _survivors(
+    particles: Particles,
+    x: Tensor,
+    x0: Tensor,
+    e: Tensor,
+    sigma: float,
+    generator: torch.Generator | None,
+    where: dict[str, Any],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """x, x0* and the noise of the particles that live on."""
+    seen = {"position": where["position"], "decode": where["decode"], "grid": where["grid"]}
+    found = particles.offspring(x0, sigma=sigma, generator=generator, **seen)
+    if found is None:
+        return x, x0, e
+    x, x0, e = (part[found.ancestors.to(part.device)] for part in (x, x0, e))
+    return x, x0, particles.renewed(e, _normal(e, generator), found.fresh) if bool(found.fresh.any()) else e
 
 
 def sample_flow_heun(
@@ -110,7 +144,7 @@ def sample_flow_heun(
     """
     if guidance is not None:
         read_guidance(guidance)
-        for name, plain in {"renoise": 0.0, "recurrence": 1}.items():
+        for name, plain in {"renoise": 0.0, "recurrence": 1, "particles": 1}.items():
             if (value := getattr(guidance, name)) != plain:
                 raise InvalidArgument(name, value, f"{plain}: Heun's method draws no noise")
     x = floating("noise", noise, "[B, ...]")

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from physgen.errors import InvalidArgument
 from physgen.sampling.ordinary import make_ordinary, ordinary
+from physgen.sampling.rows import patched_forward
 
 Pull = Callable[[Tensor], Tensor]
 
@@ -206,10 +207,11 @@ def require_resident(models: list[nn.Module]) -> None:
     """Refuse models whose weights are taken off the device between a call and the way back through its graph.
 
     Raises:
-        InvalidArgument: a model that diffusers offloads as a whole or by groups of layers.
+        InvalidArgument: a model that diffusers offloads as a whole or by groups of layers, or DiffSynth manages.
     """
     for model in models:
-        if isinstance(getattr(model, "_hf_hook", None), CpuOffload) or _is_group_offload_enabled(model):
+        managed = getattr(model, "vram_management_enabled", False)
+        if managed or isinstance(getattr(model, "_hf_hook", None), CpuOffload) or _is_group_offload_enabled(model):
             allowed = "pipelines without model or group offloading, for a guidance that differentiates the network"
             raise InvalidArgument("pipe", f"an offloaded {type(model).__name__}", allowed)
 
@@ -221,7 +223,7 @@ def recorded(models: list[nn.Module], recorder: Recorder) -> Iterator[None]:
         for model in models:
             make_ordinary(model)
             stack.enter_context(_frozen(model))
-            stack.enter_context(_patched(model, recorder))
+            stack.enter_context(patched_forward(model, functools.partial(recorder.wrap, model)))
         yield
 
 
@@ -235,16 +237,3 @@ def _frozen(model: nn.Module) -> Iterator[None]:
     finally:
         for parameter in trainable:
             parameter.requires_grad_()
-
-
-@contextmanager
-def _patched(model: Any, recorder: Recorder) -> Iterator[None]:
-    own = model.__dict__.get("forward")  # offloading hooks put one on the instance
-    model.forward = recorder.wrap(model, model.forward)
-    try:
-        yield
-    finally:
-        if own is None:
-            del model.forward
-        else:
-            model.forward = own

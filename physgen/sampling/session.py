@@ -17,6 +17,7 @@ from physgen.errors import InvalidArgument, ModelFailure
 from physgen.grid import Grid
 from physgen.guidance import Guidance, GuidanceLog, StepRecord, TerminalRecord
 from physgen.projected import project_video, terminal_record
+from physgen.sampling.competition import Competition
 from physgen.sampling.decoding.decoder import Decoder
 from physgen.sampling.network import Recorder
 from physgen.sampling.predictions import Prediction, first_step, position, prediction
@@ -34,6 +35,7 @@ class Session:
     grid: Grid | None
     generator: torch.Generator | None = None
     recorder: Recorder | None = None
+    competition: Competition | None = None
     log: GuidanceLog = field(default_factory=GuidanceLog)
     open: bool = True
     upcoming: tuple[int, int] | None = None
@@ -42,6 +44,8 @@ class Session:
     def begin(self) -> None:
         """A new schedule: the next step is the first of a run."""
         self.upcoming = None
+        if self.competition:
+            self.competition.living.begin()
 
     def wants_calls(self) -> bool:
         """Whether the network's next call is needed for its Jacobian: unknown before the first step, so yes."""
@@ -54,28 +58,39 @@ class Session:
         self._require_plain(call.arguments, sample, output)
         if self.upcoming is None:
             self.guidance.reset()
+            if self.competition:
+                self.log.particles = self.competition.particles.log
             self.skipped = first_step(scheduler, timestep)
         number, total = position(scheduler, timestep, self.skipped)
         if not bool(finite_samples(output).any()):
             raise ModelFailure(f"model_output is NaN or infinite in every sample at step {number}")
         self.upcoming = number + 1, total
         at = prediction(scheduler, timestep)
-        active = at.q != 0 and at.b > 0 and self.guidance.active(number, total)
+        meaningful = at.q != 0 and at.b > 0
+        active = meaningful and self.guidance.active(number, total)
         terminal = self.decode is None and self.guidance.terminal and number == total - 1
         dtype = torch.promote_types(sample.dtype, torch.float32)
-        if active or sample.dtype != dtype:  # every step: multistep schedulers cannot mix dtypes
+        if active or self.competition or sample.dtype != dtype:  # every step: multistep schedulers cannot mix dtypes
             call.arguments["sample"], output = sample.to(dtype), output.to(dtype)
             if active:
                 output = self._corrected(
                     (number, total), scheduler, at, call.arguments["sample"], output, call.arguments
                 )
             call.arguments["model_output"] = output
+        generator, new = self.generator or call.arguments.get("generator"), None
+        if self.competition and meaningful:
+            new = self.competition.resample((number, total), at, scheduler, call.arguments, generator)
         if self.recorder is not None:
             self.recorder.calls.clear()
         result = base.step(*call.args, **call.kwargs)
         latents = result[0] if isinstance(result, tuple) else result.prev_sample
         if not bool(finite_samples(latents).any()):
             raise ModelFailure(f"{base.__name__} made every sample NaN or infinite at step {number}")
+        if self.competition and new:
+            following = scheduler.timesteps[number + 1 + self.skipped]
+            latents = self.competition.renew(latents, new, scheduler, following, generator)
+        if self.competition and number == total - 1:
+            latents = self.competition.delivered(latents)
         latents = self._project_latents(latents, sample.dtype) if terminal else latents.to(sample.dtype)
         if isinstance(result, tuple):
             return (latents, *result[1:])
@@ -108,6 +123,8 @@ class Session:
         arguments: dict[str, Any],
     ) -> Tensor:
         started = time.perf_counter()
+        if self.competition:
+            sample, output = map(self.competition.living.of, (sample, output))
         x_t = (sample / at.scale).detach()
         x0_hat = at.x0(sample, output)
         predict = None
@@ -141,7 +158,7 @@ class Session:
         corrected = at.corrected(output, move)
         if eta := self.guidance.renoise:
             corrected = self._renoised(eta, scheduler, at, x_t.detach(), corrected, arguments.get("generator"))
-        return corrected
+        return self.competition.living.whole(corrected) if self.competition else corrected
 
     def _renoised(self, eta: float, scheduler: Any, at: Prediction, x_t: Tensor, v: Tensor, generator: Any) -> Tensor:
         """The velocity to x_s' = (1 - s') x0* + s' (sqrt(1 - eta) e* + sqrt(eta) xi)."""

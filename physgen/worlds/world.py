@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -52,9 +53,17 @@ class World:
         return list(dict.fromkeys(self.pipe.known(prompt)[1]))
 
     def sample(
-        self, prompt: str, *, seed: int, steps: int | None = None, guidance_scale: float | None = None
-    ) -> Float[Tensor, "1 3 T H W"]:
+        self,
+        prompt: str,
+        *,
+        seed: int,
+        steps: int | None = None,
+        guidance_scale: float | None = None,
+        also: Sequence[int] = (),
+    ) -> Float[Tensor, "N 3 T H W"]:
         """Draw one video in [0, 1]; the noise depends on ``seed`` alone, on every device.
+
+        Beside it, in one batch, those of the seeds in ``also``.
 
         Raises: as `Request`.
         """
@@ -70,6 +79,9 @@ class World:
         for option in ("max_sequence_length", "negative_prompt"):
             if (value := getattr(self.spec, option)) is not None:
                 options[option] = value
-        generator = torch.Generator("cpu").manual_seed(asked.seed)
-        frames = self.pipe(asked.prompt, generator=generator, output_type="pt", **options).frames
+        generators = [torch.Generator("cpu").manual_seed(one) for one in (asked.seed, *also)]
+        batch: dict[str, Any] = {"prompt": asked.prompt, "generator": generators[0]}
+        if also:
+            batch = {"prompt": [asked.prompt] * len(generators), "generator": generators}
+        frames = self.pipe(**batch, output_type="pt", **options).frames
         return frames.to("cpu", torch.float32).permute(0, 2, 1, 3, 4).contiguous()

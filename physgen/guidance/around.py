@@ -1,0 +1,103 @@
+"""What a guidance is that leaves each single sample to another one inside it, or to nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from physgen.constraints import Constraint
+from physgen.grid import Grid
+from physgen.guidance.base import Correction, Guidance, Predict, Step, Update
+from physgen.guidance.problem import Decode, Problem
+from physgen.guidance.solve.certificate import ProjectedFields
+from physgen.guidance.solve.feasible import UNBOUNDED
+
+
+class Around(Guidance):
+    """Corrects nothing by itself: every sample is corrected, and projected at the end, by the guidance inside.
+
+    Args:
+        laws: its own, by name, which it only measures; there may be none.
+        inside: what corrects samples; None where nothing does.
+
+    Source: the contract of this package.
+
+    >>> import torch
+    >>> from physgen.constraints import Equality
+    >>> from physgen.guidance import Projection
+    >>> x = torch.ones(1, 2)
+    >>> Around({}, Projection(Equality(lambda x: x.sum(1) - 1.0))).correct(x, x_t=x, sigma=0.5).tolist()
+    [[0.5, 0.5]]
+    >>> Around({}, None).active(0, 1)
+    False
+    """
+
+    derivatives = 0
+
+    def __init__(self, laws: Mapping[str, Constraint], inside: Guidance | None) -> None:
+        self.laws, self.inside = dict(laws), inside
+        self.constraints = {**self.laws, **(inside.constraints if inside else {})}
+        self.imposes = bool(self.constraints)  # type: ignore[misc]
+        self.start, self.stop, self.every, self.steps = 0.0, 1.0, 1, 1
+        self.renoise, self.terminal = (inside.renoise, inside.terminal) if inside else (0.0, False)
+        if inside:
+            self.derivatives, self.recurrence, self.jacobian = inside.derivatives, inside.recurrence, inside.jacobian
+            self.through_network = inside.through_network  # type: ignore[misc]
+        super().reset()
+
+    @property
+    def parts(self) -> tuple[Guidance, ...]:
+        return (self, *self.inside.parts) if self.inside else (self,)
+
+    def reset(self) -> None:
+        super().reset()
+        if self.inside:
+            self.inside.reset()
+
+    def follow(self, ancestors: Int64[Tensor, "B"]) -> None:
+        super().follow(ancestors)
+        if self.inside:
+            self.inside.follow(ancestors)
+
+    @property
+    def final(self) -> dict[str, Constraint]:
+        return self.inside.final if self.inside else self.laws
+
+    @property
+    def needs_graph(self) -> bool:
+        return self.inside is not None and self.inside.needs_graph
+
+    def active(self, step: int, total: int) -> bool:
+        return self.inside is not None and self.inside.active(step, total)
+
+    def problem(self, grid: Grid | None = None, decode: Decode | None = None) -> Problem:
+        return self.inside.problem(grid, decode) if self.inside else Problem(self.laws, decode, grid)
+
+    def projection(
+        self,
+        fields: Float[Tensor, "B *shape"],
+        grid: Grid | None = None,
+        bounds: tuple[float, float] = UNBOUNDED,
+    ) -> ProjectedFields:
+        if self.inside:
+            return self.inside.projection(fields, grid, bounds)
+        return super().projection(fields, grid, bounds)
+
+    def correction(
+        self,
+        x0_hat: Float[Tensor, "B *shape"],
+        *,
+        x_t: Float[Tensor, "B *shape"],
+        sigma: float | Float[Tensor, ""],
+        decode: Decode | None = None,
+        grid: Grid | None = None,
+        position: tuple[int, int] | None = None,
+        predict: Predict | None = None,
+    ) -> Correction:
+        correct = self.inside.correction if self.inside else super().correction
+        return correct(x0_hat, x_t=x_t, sigma=sigma, decode=decode, grid=grid, position=position, predict=predict)
+
+    def update(self, step: Step) -> Update:
+        return Update(step.x0, {})

@@ -1,0 +1,94 @@
+"""Rewards of finished or half-finished videos: laws, and functions of the fields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from physgen.constraints import Constraint
+from physgen.errors import InvalidArgument
+from physgen.grid import Grid
+from physgen.guidance.problem import Problem
+from physgen.tensors import finite_samples
+
+#: a law, whose reward is -log of its RMS residual, or a function from fields [B, S, T, *space] to [B], more is better
+Reward = Constraint | Callable[[Tensor], Tensor]
+#: by name, in a list, or a single one
+Rewards = Mapping[str, Reward] | Iterable[Reward] | Reward
+
+#: residual below which a law counts as met, so that its reward is finite
+MET = 1e-6
+
+
+def name_rewards(rewards: Rewards) -> dict[str, Reward]:
+    """Rewards by the names that they are given, or by their own.
+
+    Raises:
+        InvalidArgument: no reward, something else than a law or a function, or two of the same name.
+
+    >>> from physgen.constraints import MassConservation
+    >>> def brightness(fields):
+    ...     return fields.flatten(1).mean(1)
+    >>> list(name_rewards([MassConservation(), brightness]))
+    ['mass', 'brightness']
+    """
+    pairs = _pairs(rewards)
+    if not pairs:
+        raise InvalidArgument("rewards", rewards, "one or more laws or functions of the fields")
+    named: dict[str, Reward] = {}
+    for name, reward in pairs:
+        if not isinstance(reward, Constraint) and (isinstance(reward, type) or not callable(reward)):
+            made = f", {reward.__name__}(...) makes one" if isinstance(reward, type) else ""
+            raise InvalidArgument("rewards", reward, f"a Constraint or a function of the fields as {name}{made}")
+        if name in named:
+            raise InvalidArgument("rewards", f"two of the name {name}", f'names that differ: {{"{name}": ..., ...}}')
+        named[name] = reward
+    return named
+
+
+def evaluate(
+    rewards: Mapping[str, Reward], fields: Float[Tensor, "B *shape"], grid: Grid | None
+) -> dict[str, Float64[Tensor, "B"]]:
+    """Each reward of each sample, on the CPU: of a law -log max(rms residual, 1e-6); -inf where there is none.
+
+    Samples whose fields are not finite have -inf of everything.
+
+    Raises:
+        InvalidArgument: a function that does not return one number of each sample, or NaN for all of them.
+    """
+    laws = {name: reward for name, reward in rewards.items() if isinstance(reward, Constraint)}
+    usable = finite_samples(fields)
+    with torch.no_grad():
+        found = {name: -v.rms.clamp(min=MET).log() for name, v in Problem(laws, grid=grid).violation(fields).items()}
+        for name in rewards.keys() - laws.keys():
+            values = _of_function(name, rewards[name], fields)
+            if bool(values.isnan().all()) and bool(usable.any()):
+                raise InvalidArgument("rewards", f"NaN for every sample as {name}", "a number of at least one sample")
+            found[name] = torch.where(usable, values, -torch.inf)
+    return {
+        name: found[name].double().cpu().nan_to_num(-torch.inf, posinf=1e100, neginf=-torch.inf) for name in rewards
+    }
+
+
+def _of_function(name: str, reward: Any, fields: Tensor) -> Tensor:
+    values = reward(fields)
+    allowed = f"a tensor of {len(fields)} numbers, one of each sample, as {name}"
+    if not isinstance(values, Tensor) or values.shape != (len(fields),) or values.is_complex():
+        raise InvalidArgument("rewards", values, allowed)
+    return values.detach()
+
+
+def _pairs(rewards: Any) -> list[tuple[str, Any]]:
+    if isinstance(rewards, Mapping):
+        return [(str(name), reward) for name, reward in rewards.items()]
+    if isinstance(rewards, Iterable) and not isinstance(rewards, str):
+        return [(_name(reward), reward) for reward in rewards]
+    return [(_name(rewards), rewards)]
+
+
+def _name(reward: Any) -> str:
+    return str(getattr(reward, "name", getattr(reward, "__name__", type(reward).__name__)))

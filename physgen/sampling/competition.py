@@ -1,0 +1,125 @@
+"""Particles inside a scheduler's step: its samples, model outputs and history change places, copies get new noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import diffusers
+import torch
+from diffusers.utils.torch_utils import randn_tensor
+from jaxtyping import Bool
+from torch import Tensor
+
+from physgen.errors import InvalidArgument
+from physgen.grid import Grid
+from physgen.guidance import Particles
+from physgen.guidance.problem import Decode
+from physgen.sampling.predictions import Prediction, prediction
+from physgen.sampling.rows import LivingRows
+
+#: schedulers that draw no noise and go from a x0 + b e to a' x0 + b' e, by what they keep nothing or can do without
+_RENEWABLE = (
+    diffusers.FlowMatchEulerDiscreteScheduler,
+    diffusers.DDIMScheduler,
+    diffusers.DDIMParallelScheduler,
+    diffusers.CogVideoXDDIMScheduler,
+    diffusers.EulerDiscreteScheduler,
+    diffusers.EDMEulerScheduler,
+    diffusers.UniPCMultistepScheduler,
+    diffusers.DPMSolverMultistepScheduler,
+    diffusers.DEISMultistepScheduler,
+    diffusers.EDMDPMSolverMultistepScheduler,
+)
+
+
+def require_renewable(particles: Particles, scheduler: Any) -> None:
+    """Refuse new noise in schedulers that draw it themselves, or whose steps belong together.
+
+    Raises:
+        InvalidArgument: naming those that take it.
+
+    >>> require_renewable(Particles(2, lambda fields: fields[:, 0]), diffusers.CogVideoXDPMScheduler())
+    Traceback (most recent call last):
+    physgen.errors.InvalidArgument: guidance='Particles with renoise=0.6': allowed: renoise=0, or ...
+    """
+    config = scheduler.config
+    draws = config.get("stochastic_sampling") or str(config.get("algorithm_type")).startswith("sde")
+    if particles.new_noise and (draws or not isinstance(scheduler, _RENEWABLE)):
+        names = ", ".join(cls.__name__ for cls in _RENEWABLE)
+        allowed = f"renoise=0, or a scheduler that draws no noise itself and can begin anew: {names}"
+        raise InvalidArgument("guidance", f"Particles with renoise={particles.new_noise:g}", allowed)
+
+
+@dataclass(frozen=True)
+class NewNoise:
+    """What copies lack after the step: the noise ``e`` of the batch before it, and which rows get another one."""
+
+    e: Tensor
+    fresh: Bool[Tensor, "B"]
+
+
+@dataclass
+class Competition:
+    """The particles of one pipeline call.
+
+    Attributes:
+        decode: from latents to fields, one sample at a time, for the memory of one.
+    """
+
+    particles: Particles
+    decode: Decode | None
+    grid: Grid | None
+    living: LivingRows
+
+    def resample(
+        self, position: tuple[int, int], at: Prediction, scheduler: Any, arguments: dict[str, Any], generator: Any
+    ) -> NewNoise | None:
+        """Put those that live on in the place of the others, in a step's arguments and in the scheduler's history."""
+        sample, output = arguments["sample"], arguments["model_output"]
+        x0 = at.x0(self.living.of(sample), self.living.of(output))
+        one = generator[0] if isinstance(generator, list) else generator
+        found = self.particles.offspring(
+            x0, position=position, sigma=at.sigma, decode=self._fields, grid=self.grid, generator=one
+        )
+        if found is None:
+            return None
+        batch, groups = len(sample), len(sample) // self.particles.particles
+        before = torch.arange(batch) if self.living.rows is None else self.living.rows
+        self.living.keep(batch, groups, len(found.ancestors) // groups)
+        order = self.living.whole(before[found.ancestors])
+
+        def reordered(value: Any) -> Any:
+            if isinstance(value, list):
+                return [reordered(one) for one in value]
+            alike = isinstance(value, Tensor) and value.shape == sample.shape
+            return value[order.to(value.device)] if alike else value
+
+        for store in (arguments, vars(scheduler)):
+            store.update({name: reordered(value) for name, value in store.items()})
+        fresh = self.living.whole(found.fresh)
+        if not self.particles.new_noise or not bool(fresh.any()):
+            return None
+        sample = arguments["sample"]
+        return NewNoise((sample - at.a * at.x0(sample, arguments["model_output"])) / at.b, fresh)
+
+    def renew(self, latents: Tensor, new: NewNoise, scheduler: Any, timestep: Any, generator: Any) -> Tensor:
+        """The latents after the step with the copies' noise drawn anew; the scheduler forgets what contradicts it."""
+        xi = randn_tensor(new.e.shape, generator=generator, device=new.e.device, dtype=new.e.dtype)
+        change = self.particles.renewed(new.e, xi, new.fresh) - new.e
+        if hasattr(scheduler, "lower_order_nums"):
+            scheduler.lower_order_nums = 0
+            scheduler.model_outputs = [None] * len(scheduler.model_outputs)
+            if hasattr(scheduler, "last_sample"):
+                scheduler.last_sample = None
+        return latents + (prediction(scheduler, timestep).b * change).to(latents.dtype)
+
+    def delivered(self, latents: Tensor) -> Tensor:
+        """The finished latents that come out."""
+        latents = self.living.of(latents)
+        rows = self.particles.finish(latents, decode=self._fields, grid=self.grid)
+        self.particles.log.evaluations = self.living.evaluations
+        return latents[rows.to(latents.device)]
+
+    def _fields(self, latents: Tensor) -> Tensor:
+        return latents if self.decode is None else torch.cat([self.decode(one) for one in latents.split(1)])
