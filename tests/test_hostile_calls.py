@@ -24,7 +24,7 @@ from physgen.constraints import (
 from physgen.drawn import draw
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
-from physgen.guidance import DPS, TFG, BestOfN, Composition, ConditionalMean, Projection, X0Gradient
+from physgen.guidance import DPS, TFG, BestOfN, Composition, ConditionalMean, Particles, Projection, X0Gradient
 from physgen.observables import ColourMap, Intensity
 from physgen.projected import project_video
 from physgen.sampling import PhysicsNeMoGuidance, guide, guided_denoiser, sample_flow
@@ -83,6 +83,11 @@ CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "products": (lambda: ConditionalMean(LAW, steps=2.5), "a whole number"),
     "visits": (lambda: TFG(LAW, recurrence=1.5), "a whole number"),
     "draws": (lambda: BestOfN(LAW, n=2.5), "a whole number"),
+    "particles": (lambda: Particles(2.5, LAW), "a whole number"),
+    "a number for a reward": (lambda: Particles(2, {"mass": 3}), "a Constraint or a function"),
+    "a class for a reward": (lambda: Particles(2, [MassConservation]), r"MassConservation\(\.\.\.\) makes one"),
+    "levels that are a number": (lambda: Particles(2, LAW, resample=0.5), "a list of fractions"),
+    "a law inside": (lambda: Particles(2, LAW, inside=LAW), "a Guidance"),
     "sub-steps": (lambda: ReactionDiffusion("diffusion", {"c": 1.0}, substeps=1.5), "a whole number"),
     "a species": (lambda: PhaseOrder(chromatin=0.5), "a whole number"),
     "steps of a request": (lambda: Request("dye", seed=0, steps=1.5), "a whole number"),

@@ -16,6 +16,7 @@ from physgen.errors import InvalidArgument
 from physgen.experiments.ablate.options import AblateConfig
 from physgen.experiments.ablate.subject import Subject
 from physgen.experiments.cli.target import build
+from physgen.experiments.draw.default_guidance import build_guidance
 from physgen.experiments.draw.references import RECONSTRUCTION, SIMULATOR, reconstruct, simulate
 from physgen.guidance import BestOfN, Guidance, GuidanceLog
 from physgen.worlds import World, WorldSpec
@@ -46,8 +47,9 @@ def algorithm_of(options: AblateConfig, subject: Subject) -> Guidance | BestOfN 
     """The guidance, or the choice among several draws; none without a law to impose."""
     if not options.guidance["_target_"] or not subject.imposed:
         return None
-    kind = BestOfN if options.guidance["_target_"] == "physgen.guidance.BestOfN" else Guidance
-    algorithm: Guidance | BestOfN = build(kind, options.guidance, subject.imposed)
+    if options.guidance["_target_"] != "physgen.guidance.BestOfN":
+        return build_guidance(options.guidance, subject.imposed)
+    algorithm: BestOfN = build(BestOfN, options.guidance, subject.imposed)
     return algorithm
 
 

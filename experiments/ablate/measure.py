@@ -52,6 +52,7 @@ def measure(options: AblateConfig, subject: Subject, drawn: Arm) -> dict[str, An
         "moved_rms": drawn.log.terminal.moved_rms if drawn.log.terminal else None,
         "dropped": drawn.log.dropped,
         "conflicts": drawn.log.conflicts,
+        "particles": drawn.log.particles.as_json() if drawn.log.particles else None,
         "quality": quality(subject, drawn.video, fields) if judged(options, subject) else {},
         "features": features(judge(), drawn.video)[0].tolist() if judged(options, subject) else [],
     }

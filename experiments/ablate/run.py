@@ -57,7 +57,7 @@ def make(options: AblateConfig) -> dict[str, Any]:
     (out / "config.yaml").write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), encoding="utf-8")
     drawn = draw_run(options, subject)
     with JsonlWriter(out / "log.jsonl") as steps:
-        for record in drawn.log.steps:
+        for record in drawn.log.records:
             steps.write(record.as_json())
     dy, dx = subject.grid.spacing
     video = Video(drawn.video[0].transpose(0, 1), spacing=(dy, dx), dt=subject.grid.dt, prompt=subject.prompt.caption)

@@ -1,11 +1,14 @@
-"""The guidance of the command line, for the jobs that measure it."""
+"""The guidance of the command line, from its entry in ``conf/guidance``."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from physgen.constraints.names import Laws
-from physgen.experiments.cli.config import choice
-from physgen.experiments.cli.target import build
-from physgen.guidance import Guidance
+from physgen.experiments.cli.config import choice, choices, one_of
+from physgen.experiments.cli.target import build, find_class
+from physgen.guidance import Guidance, Particles
 
 
 def default_guidance(name: str, constraints: Laws) -> Guidance:
@@ -15,5 +18,32 @@ def default_guidance(name: str, constraints: Laws) -> Guidance:
     >>> default_guidance("projection", [MassConservation()]).terminal
     True
     """
-    guidance: Guidance = build(Guidance, choice("guidance", name), constraints)
-    return guidance
+    return build_guidance(choice("guidance", name), constraints)
+
+
+def build_guidance(entry: Mapping[str, Any], constraints: Laws) -> Guidance:
+    """The guidance of an entry. Of `Particles` the constraints are the rewards, and `inside` names another entry.
+
+    Raises:
+        InvalidArgument: see `build`; an `inside` that is no choice of ``guidance``.
+
+    >>> from physgen.constraints import MassConservation
+    >>> particles = build_guidance(choice("guidance", "particles") | {"inside": "afterwards"}, [MassConservation()])
+    >>> particles.particles, particles.terminal
+    (4, True)
+    """
+    if not is_particles(entry):
+        guidance: Guidance = build(Guidance, entry, constraints)
+        return guidance
+    inside = entry.get("inside")
+    if isinstance(inside, str):
+        if inside not in choices("guidance"):
+            raise one_of("guidance.inside", inside, choices("guidance"))
+        inside = build_guidance(choice("guidance", inside), constraints)
+    particles: Particles = build(Particles, {**entry, "inside": inside, "rewards": constraints})
+    return particles
+
+
+def is_particles(entry: Mapping[str, Any]) -> bool:
+    """Whether an entry describes `Particles`."""
+    return issubclass(find_class(Guidance, str(entry["_target_"])), Particles)

@@ -77,6 +77,7 @@ def outcome(result: Measured, free: Measured | None) -> dict[str, Any]:
         "conflicts": log.conflicts,
         "terminal": log.terminal.as_json() if log.terminal else None,
         "dropped": log.dropped,
+        "particles": log.particles.as_json() if log.particles else None,
     }
 
 
@@ -88,6 +89,16 @@ def warnings_of(log: GuidanceLog) -> list[str]:
     if log.terminal and log.terminal.contradiction:
         notes.append(f"not projected: {log.terminal.contradiction}")
     return notes
+
+
+def describe_particles(log: GuidanceLog) -> list[str]:
+    """Which particle the video is, what it was rewarded for, and what all of them cost; nothing without particles."""
+    if log.particles is None:
+        return []
+    found, place = log.particles, log.particles.selected[0]
+    rewards = ", ".join(f"{name} {values[place]:.3g}" for name, values in found.rewards.items())
+    which = f"particle {place} of {len(found.weights)}, which began from noise {found.founders[0]}"
+    return [f"the video is {which}: reward {rewards}; {found.evaluations} network evaluations for all particles"]
 
 
 def describe_certificate(log: GuidanceLog) -> str:

@@ -13,6 +13,7 @@ from physgen.constraints import Constraint, Observed, ReactionDiffusion
 from physgen.drawn import Request
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.target import build
+from physgen.experiments.draw.default_guidance import build_guidance, is_particles
 from physgen.experiments.draw.observed import ObservedConfig, read_observed
 from physgen.grid import Grid
 from physgen.guidance import DPS, Assimilation, Composition, Guidance
@@ -72,7 +73,7 @@ def physics_of(
         raise InvalidArgument(
             "guidance", "BestOfN", "a guidance: the best of several draws is an arm of `physgen ablate`"
         )
-    imposed = build(Guidance, guidance, constraints) if constraints and guidance["_target_"] else None
+    imposed = build_guidance(guidance, constraints) if constraints and guidance["_target_"] else None
     if imposed and imposed.terminal:
         size = (1, len(read.species), spec.num_frames, spec.height, spec.width)
         faint = torch.rand(size, generator=torch.Generator().manual_seed(request.seed))
@@ -96,7 +97,13 @@ def _keeping(seen: Observed, constraints: dict[str, Constraint], spec: WorldSpec
     keeping = DPS({OBSERVED: seen}, **options)
     if not constraints or not guidance["_target_"]:
         return keeping
-    imposing = build(Guidance, {**guidance, "renoise": options["renoise"]}, constraints)
+    if is_particles(guidance):
+        if guidance.get("inside") is not None:
+            raise InvalidArgument(
+                "guidance.inside", guidance["inside"], "null: what keeps to the observation is inside"
+            )
+        return build_guidance({**guidance, "inside": keeping}, constraints)
+    imposing = build_guidance({**guidance, "renoise": options["renoise"]}, constraints)
     return Composition([keeping, imposing])
 
 

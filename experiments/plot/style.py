@@ -49,6 +49,7 @@ ARMS = {
     "none": Look("unguided", BLACK, "o", ":"),
     "afterwards": Look("projected afterwards", GREY, "s", "--"),
     "best_of_4": Look("best of 4", ORANGE, "D", "-."),
+    "particles": Look("4 particles", PURPLE, "*", "--"),
     "x0_gradient": Look("x0-gradient (soft)", SKY, "^"),
     "projection": Look("projection", BLUE, "v", "--"),
     "augmented_lagrangian": Look("augmented Lagrangian", GREEN, "P", "-."),

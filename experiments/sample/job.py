@@ -14,7 +14,14 @@ from physgen import __version__
 from physgen.drawn import GUIDED, UNGUIDED, Request, draw
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.schema import SampleConfig
-from physgen.experiments.draw.measured import Measured, describe_certificate, measure, outcome, warnings_of
+from physgen.experiments.draw.measured import (
+    Measured,
+    describe_certificate,
+    describe_particles,
+    measure,
+    outcome,
+    warnings_of,
+)
 from physgen.experiments.draw.physics import open_world, physics_of, remarks
 from physgen.experiments.draw.rules import chosen
 from physgen.experiments.pages.report import write_report
@@ -78,7 +85,7 @@ def run(config: SampleConfig) -> None:
     }
     log = drawn[main].arm.log
     with JsonlWriter(out / "log.jsonl") as lines:
-        for record in log.steps:
+        for record in log.records:
             lines.write(record.as_json())
 
     dy, dx = grid.spacing
@@ -90,7 +97,7 @@ def run(config: SampleConfig) -> None:
         stem = out / ("video" if label == main else label)
         write_tiff(stem.with_suffix(".tif"), video)
         write_mp4(stem.with_suffix(".mp4"), video, world.fps)
-    notes = [*notes, *warnings_of(log)]
+    notes = [*notes, *describe_particles(log), *warnings_of(log)]
     metrics = summary(config, world, drawn, main, notes)
     page = make_page(config, drawn, main, videos, notes, out, observable)
     write_preview(out / "preview.png", videos, page.charts[0], config.prompt)
@@ -98,7 +105,7 @@ def run(config: SampleConfig) -> None:
     write_json_atomic(out / "metrics.json", metrics)
     for first, *cells in (page.table.columns, *page.table.rows):
         console.print(f"{first:<46}" + "".join(f"{cell:>14}" for cell in cells), markup=False)
-    for note in (*warnings_of(log), describe_certificate(log)):
+    for note in (*describe_particles(log), *warnings_of(log), describe_certificate(log)):
         console.print(note, markup=False)
     console.print(str(out), markup=False)
 

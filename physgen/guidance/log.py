@@ -132,6 +132,12 @@ class GuidanceLog:
     particles: ParticlesLog | None = None
 
     @property
+    def records(self) -> list[StepRecord | Resampling]:
+        """Corrections and resamplings, step by step; the resampling of a step comes after its correction."""
+        resamplings = self.particles.resamplings if self.particles else []
+        return sorted([*self.steps, *resamplings], key=lambda record: record.step)
+
+    @property
     def certificate(self) -> Mapping[str, Certificate]:
         """That of the last call, by constraint; empty where nothing was projected."""
         return self.terminal.certificate if self.terminal else {}

@@ -80,7 +80,7 @@ class Competition:
         x0 = at.x0(self.living.of(sample), self.living.of(output))
         one = generator[0] if isinstance(generator, list) else generator
         found = self.particles.offspring(
-            x0, position=position, sigma=at.sigma, decode=self._fields, grid=self.grid, generator=one
+            x0, position=position, sigma=at.sigma, decode=self._decode, grid=self.grid, generator=one
         )
         if found is None:
             return None
@@ -117,9 +117,11 @@ class Competition:
     def delivered(self, latents: Tensor) -> Tensor:
         """The finished latents that come out."""
         latents = self.living.of(latents)
-        rows = self.particles.finish(latents, decode=self._fields, grid=self.grid)
+        rows = self.particles.finish(latents, decode=self._decode, grid=self.grid)
         self.particles.log.evaluations = self.living.evaluations
         return latents[rows.to(latents.device)]
 
-    def _fields(self, latents: Tensor) -> Tensor:
-        return latents if self.decode is None else torch.cat([self.decode(one) for one in latents.split(1)])
+    @property
+    def _decode(self) -> Decode | None:
+        decode = self.decode
+        return decode and (lambda latents: torch.cat([decode(one) for one in latents.split(1)]))

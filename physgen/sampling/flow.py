@@ -85,7 +85,7 @@ def sample_flow(
             if particles and visit == visits - 1:
                 before, x0, e = _survivors(particles, before, x0, e, float(s), generator, where)
             if eta and following > 0:
-                e = math.sqrt(1 - eta) * e + math.sqrt(eta) * _normal(x, generator)
+                e = math.sqrt(1 - eta) * e + math.sqrt(eta) * _normal(e, generator)
             x = (1 - following) * x0 + following * e
         if callback:
             callback(position[0], before, x0)

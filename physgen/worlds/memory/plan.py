@@ -106,11 +106,14 @@ class Planner:
         video = (3, spec.num_frames, spec.height, spec.width)
         frame = 3 * spec.num_frames * spec.height * spec.width * vae.dtype.itemsize
         canvas = 2 * frame if tiling else 0  # rows of tiles, and their sum
-        phases = {"prompt": 0, "step": self._step(graph=network)}
+        particles = self.guidance.particles if self.guidance is not None else 1
+        phases = {"prompt": 0, "step": particles * self._step(graph=network)}
         if self.guidance is not None and self.observable is not None:
             read = reading(self.observable, video, vae.dtype).peak
             kept = phases["step"] if network else 0
-            phases["guidance"] = decoding(vae, self.latents, graph=True).peak + canvas + read + kept
+            decoded = decoding(vae, self.latents, graph=True).peak + canvas + read
+            together = particles if self.guidance.derivatives else 1  # rewards are measured sample by sample
+            phases["guidance"] = together * decoded + kept
         phases["decode"] = decoding(vae, self.latents, graph=False).peak + canvas
         if guided and self.guidance.terminal:  # type: ignore[union-attr]
             phases["projection"] = PROJECTION * spec.num_frames * spec.height * spec.width
