@@ -12,6 +12,7 @@ from physgen.guidance.log import GuidanceLog, ParticlesLog, Resampling, StepReco
 from physgen.guidance.particles import Particles
 from physgen.guidance.pigdm import PiGDM
 from physgen.guidance.projection import Projection
+from physgen.guidance.replacement import Replacement
 from physgen.guidance.solve.certificate import Certificate
 from physgen.guidance.tfg import TFG
 from physgen.guidance.x0_gradient import X0Gradient
@@ -33,6 +34,7 @@ __all__ = [
     "ParticlesLog",
     "PiGDM",
     "Projection",
+    "Replacement",
     "Resampling",
     "Step",
     "StepRecord",

@@ -108,6 +108,7 @@ class Guidance(ABC):
         derivatives: through the decoder that `update` takes: 0, 1, or 2 (products with the Jacobian both ways).
         through_network: whether it multiplies with the network's Jacobian.
         jacobian: how, see `Differentiated`.
+        imposes: whether it has constraints: all but `Replacement`.
         recurrence: how often each noise level is visited; more than once only in `sample_flow`.
         particles: how many neighbours in a batch compete; more than one only in `Particles`.
 
@@ -118,6 +119,7 @@ class Guidance(ABC):
 
     derivatives: int = 1
     through_network: ClassVar[bool] = False
+    imposes: ClassVar[bool] = True
     jacobian: str = "backward"
     recurrence: int = 1
     particles: int = 1
@@ -133,7 +135,7 @@ class Guidance(ABC):
         renoise: float = 0.0,
         terminal: bool = False,
     ) -> None:
-        self.constraints = name_laws(constraints)
+        self.constraints = name_laws(constraints) if self.imposes else {}
         window = "fractions of the schedule, 0 <= start < stop <= 1"
         self.start, self.stop = (finite("start, stop", fraction, window) for fraction in (start, stop))
         if not 0 <= start < stop <= 1:
@@ -171,6 +173,14 @@ class Guidance(ABC):
         window = [i for i in range(total) if self.start <= i / total < self.stop]
         window = window or [math.ceil(self.stop * total) - 1]
         return step in window and (window[-1] - step) % self.every == 0
+
+    def measures(self, position: tuple[int, int] | None) -> bool:
+        """Whether it needs the fields at this step: always, but for a `Replacement`."""
+        return True
+
+    def settled(self, x0: Float[Tensor, "B *shape"], position: tuple[int, int] | None) -> Float[Tensor, "B *shape"]:
+        """The sample with what is known of it in its place: as it is, but for a `Replacement`."""
+        return x0
 
     def correct(
         self,
@@ -234,17 +244,24 @@ class Guidance(ABC):
                 raise InvalidArgument("x0_hat", "the graph of something else", "x0_hat computed from x_t")
             return product.to(w.dtype)
 
+        def seen(z: Tensor) -> Tensor:
+            assert decode is not None
+            return decode(self.settled(z, position))
+
         with torch.inference_mode(False), torch.enable_grad(), torch.autocast(x0_hat.device.type, enabled=False):
             x0 = x0_hat.detach().to(torch.promote_types(x0_hat.dtype, torch.float32), copy=True)
-            problem = self.problem(grid, decode)
-            if self.terminal and not self._consistent:
-                require_consistent(Problem(self.final, decode, grid), x0)
-                self._consistent = True
-            z, fields = self.decoded(problem, x0)
-            problem = self._fit.hold(problem, fields.detach())
-            step = Step(z, fields, x_t.detach().to(x0.dtype), sigma, problem, network_vjp, position)
-            update = self.update(step)
+            update = Update(x0, {})
+            if self.measures(position):
+                problem = self.problem(grid, seen if callable(decode) else decode)
+                if self.terminal and not self._consistent:
+                    require_consistent(Problem(self.final, decode, grid), x0)
+                    self._consistent = True
+                z, fields = self.decoded(problem, x0)
+                problem = self._fit.hold(problem, fields.detach())
+                step = Step(z, fields, x_t.detach().to(x0.dtype), sigma, problem, network_vjp, position)
+                update = self.update(step)
             x0_star, dropped = keep_finite(update.x0.detach(), x0)
+            x0_star = self.settled(x0_star, position)
         norm = rms((x0_star - x0).nan_to_num())
         return Correction(x0_star.to(x0_hat.dtype), update.residuals, norm, dropped, update.cosines)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from physgen.arguments import instance
 from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
 from physgen.guidance.base import Guidance, Step, Update
+from physgen.guidance.replacement import Replacement
 
 
 class Composition(Guidance):
@@ -19,14 +20,15 @@ class Composition(Guidance):
 
     x0* = G_n(... G_1(x0_hat))
 
-    The finished video is projected onto the constraints of those that are `terminal`, all together.
+    The finished video is projected onto the constraints of those that are `terminal`, all together. What a
+    `Replacement` knows is seen by all the others, wherever it stands, and moved by none.
 
     Args:
         guidances: what is composed; no two `through_network`, since the second would have lost the graph.
 
     Raises:
         InvalidArgument: fewer than two, two laws of one name, more than one `through_network`, or that one not the
-            first; a `recurrence` or a `renoise` that differ.
+            first but for a `Replacement`; a `recurrence` or a `renoise` that differ.
 
     Source: the contract of this package.
 
@@ -45,7 +47,8 @@ class Composition(Guidance):
             instance("guidances", guidance, Guidance, "guidances")
             if guidance.particles > 1:
                 raise InvalidArgument("guidances", type(guidance).__name__, "Particles(..., inside=Composition(...))")
-        if any(guidance.through_network for guidance in guidances[1:]):
+        others = [guidance for guidance in guidances if not isinstance(guidance, Replacement)]
+        if any(guidance.through_network for guidance in others[1:]):
             raise InvalidArgument("guidances", "through_network", "only the first one through the network")
         for name in ("renoise", "recurrence"):
             values = {getattr(guidance, name) for guidance in guidances}
@@ -55,8 +58,9 @@ class Composition(Guidance):
             _joined(guidances), renoise=guidances[0].renoise, terminal=any(guidance.terminal for guidance in guidances)
         )
         self.guidances = tuple(guidances)
-        self.through_network = guidances[0].through_network  # type: ignore[misc]
-        self.jacobian = guidances[0].jacobian
+        first = others[0] if others else guidances[0]
+        self.through_network = first.through_network  # type: ignore[misc]
+        self.jacobian = first.jacobian
         self.recurrence = guidances[0].recurrence
         self.derivatives = max(guidance.derivatives for guidance in guidances)
 
@@ -81,8 +85,19 @@ class Composition(Guidance):
     def active(self, step: int, total: int) -> bool:
         return any(guidance.active(step, total) for guidance in self.guidances)
 
+    def measures(self, position: tuple[int, int] | None) -> bool:
+        return any(one.measures(position) for one in self._acting(position))
+
+    def settled(self, x0: Float[Tensor, "B *shape"], position: tuple[int, int] | None) -> Float[Tensor, "B *shape"]:
+        for guidance in self._acting(position):
+            x0 = guidance.settled(x0, position)
+        return x0
+
+    def _acting(self, position: tuple[int, int] | None) -> list[Guidance]:
+        return [one for one in self.guidances if position is None or one.active(*position)]
+
     def update(self, step: Step) -> Update:
-        acting = [one for one in self.guidances if step.position is None or one.active(*step.position)]
+        acting = [one for one in self._acting(step.position) if one.measures(step.position)]
         found: Update | None = None
         for guidance in acting:
             part = replace(step, problem=step.problem.only(list(guidance.constraints)))

@@ -1,6 +1,7 @@
 """Guidance inside samplers: diffusers pipelines, denoisers, velocities, PhysicsNeMo, and a flow of our own."""
 
 from physgen.sampling.callback import as_callback
+from physgen.sampling.decoding.encoder import encode_frames
 from physgen.sampling.denoiser import guided_denoiser
 from physgen.sampling.diffusers import guide
 from physgen.sampling.flow import sample_flow, sample_flow_heun
@@ -10,6 +11,7 @@ from physgen.sampling.velocity import guided_velocity
 __all__ = [
     "PhysicsNeMoGuidance",
     "as_callback",
+    "encode_frames",
     "guide",
     "guided_denoiser",
     "guided_velocity",

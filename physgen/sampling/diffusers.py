@@ -1,4 +1,4 @@
-"""Guidance inside any diffusers pipeline, which stays unmodified."""
+"""Guidance inside any pipeline of diffusers, or DiffSynth's of Wan, which stays unmodified."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from physgen.observables import Observable, read_observable
 from physgen.sampling.competition import Competition, require_renewable
 from physgen.sampling.decoding.decoder import Decoder, recomputed
 from physgen.sampling.decoding.layout import axes_of
+from physgen.sampling.diffsynth import DiffSynthPipeline, euler, seen_as_diffusers
 from physgen.sampling.network import Recorder, networks, recorded, require_resident
 from physgen.sampling.ordinary import make_ordinary
 from physgen.sampling.predictions import require_supported
@@ -63,7 +64,7 @@ def guide(
     grid: Grid | None = None,
     generator: torch.Generator | None = None,
 ) -> Iterator[GuidanceLog]:
-    """Guide every call of a diffusers pipeline inside the `with` block.
+    """Guide every call of a pipeline of diffusers, or of DiffSynth's `WanVideoPipeline`, inside the `with` block.
 
     x0_hat = p sample + q model_output;  x0* = guidance(x0_hat);  model_output + (x0* - x0_hat) / q goes into the step
 
@@ -113,15 +114,20 @@ def guide(
         instance("generator", generator, torch.Generator, "a torch.Generator")
     scheduler = _required(pipe, "scheduler")
     scheduler_class = unguided_class(scheduler)
-    require_supported(scheduler)
-    _require_one_pass(guidance, scheduler)
+    seen = seen_as_diffusers(pipe)
+    schedule = euler if isinstance(seen, DiffSynthPipeline) else None
+    if schedule and isinstance(guidance, Particles):
+        raise InvalidArgument("guidance", "Particles", "another one: a pipeline of DiffSynth draws one video at a time")
+    steps = schedule(scheduler, None) if schedule else scheduler
+    require_supported(steps)
+    _require_one_pass(guidance, steps)
     for thing in (observable, *guidance.constraints.values()):
         make_ordinary(thing)
     decode = None
     if observable is not None:
         require_species(guidance.constraints.values(), observable, grid)
-        decode = Decoder(_required(pipe, "vae"), observable, axes_of(pipe))
-    session = Session(guidance, type(pipe).__name__, decode, grid, generator)
+        decode = Decoder(_required(seen, "vae"), observable, axes_of(seen))
+    session = Session(guidance, type(pipe).__name__, decode, grid, generator, schedule=schedule)
     projects = guidance.terminal and observable is not None
     with ExitStack() as stack:
         if decode is not None:
@@ -129,14 +135,18 @@ def guide(
             stack.enter_context(recomputed(decode.vae))
         if guidance.through_network:
             session.recorder = Recorder(session.wants_calls, guidance.needs_graph)
-            models = networks(pipe)
+            models = networks(seen)
             if guidance.needs_graph:
                 require_resident(models)
             stack.enter_context(recorded(models, session.recorder))
+            if isinstance(seen, DiffSynthPipeline):
+                stack.enter_context(seen.routed())
         if isinstance(guidance, Particles):
             session.competition = Competition(guidance, decode, grid, LivingRows())
             stack.enter_context(called_with(session.competition.living, networks(pipe)))
-        if projects:
+        if projects and isinstance(seen, DiffSynthPipeline):
+            stack.enter_context(seen.projecting(session.project))
+        elif projects:
             processor = getattr(pipe, "video_processor", None) or _required(pipe, "image_processor")
             swap = projecting_processor(unguided_class(processor), session)
             stack.enter_context(swapped_class(processor, swap))

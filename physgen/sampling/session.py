@@ -6,6 +6,7 @@ import functools
 import inspect
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +28,10 @@ from physgen.tensors import finite_samples, keep_finite, rms
 
 @dataclass
 class Session:
-    """One `with guide(...)`; `open` until it is left, for copies of the scheduler that outlive it."""
+    """One `with guide(...)`; `open` until it is left, for copies of the scheduler that outlive it.
+
+    `schedule` makes of a scheduler without a history, that is not one of diffusers', the one that makes the same steps.
+    """
 
     guidance: Guidance
     pipeline: str
@@ -36,6 +40,7 @@ class Session:
     generator: torch.Generator | None = None
     recorder: Recorder | None = None
     competition: Competition | None = None
+    schedule: Callable[[Any, Any], Any] | None = None
     log: GuidanceLog = field(default_factory=GuidanceLog)
     open: bool = True
     upcoming: tuple[int, int] | None = None
@@ -56,34 +61,37 @@ class Session:
         call = inspect.signature(base.step).bind(scheduler, *args, **kwargs)
         sample, output, timestep = (call.arguments[name] for name in ("sample", "model_output", "timestep"))
         self._require_plain(call.arguments, sample, output)
+        schedule = scheduler if self.schedule is None else self.schedule(scheduler, timestep)
         if self.upcoming is None:
             self.guidance.reset()
             if self.competition:
                 self.log.particles = self.competition.particles.log
-            self.skipped = first_step(scheduler, timestep)
-        number, total = position(scheduler, timestep, self.skipped)
+            self.skipped = first_step(schedule, timestep)
+        number, total = position(schedule, timestep, self.skipped)
         if not bool(finite_samples(output).any()):
             raise ModelFailure(f"model_output is NaN or infinite in every sample at step {number}")
         self.upcoming = number + 1, total
-        at = prediction(scheduler, timestep)
+        at = prediction(schedule, timestep)
         meaningful = at.q != 0 and at.b > 0
         active = meaningful and self.guidance.active(number, total)
         terminal = self.decode is None and self.guidance.terminal and number == total - 1
         dtype = torch.promote_types(sample.dtype, torch.float32)
-        if active or self.competition or sample.dtype != dtype:  # every step: multistep schedulers cannot mix dtypes
-            call.arguments["sample"], output = sample.to(dtype), output.to(dtype)
+        mixed = sample.dtype != dtype and self.schedule is None  # multistep schedulers cannot mix dtypes
+        if active or mixed or self.competition:
+            x, predicted = sample.to(dtype), output.to(dtype)
+            guided = predicted
             if active:
-                output = self._corrected(
-                    (number, total), scheduler, at, call.arguments["sample"], output, call.arguments
-                )
-            call.arguments["model_output"] = output
+                guided = self._corrected((number, total), schedule, at, x, predicted, call.arguments)
+            if mixed or self.competition or not torch.equal(guided, predicted):
+                call.arguments |= {"sample": x, "model_output": guided}
         generator, new = self.generator or call.arguments.get("generator"), None
         if self.competition and meaningful:
             new = self.competition.resample((number, total), at, scheduler, call.arguments, generator)
         if self.recorder is not None:
             self.recorder.calls.clear()
         result = base.step(*call.args, **call.kwargs)
-        latents = result[0] if isinstance(result, tuple) else result.prev_sample
+        alone = isinstance(result, Tensor)
+        latents = result if alone else result[0] if isinstance(result, tuple) else result.prev_sample
         if not bool(finite_samples(latents).any()):
             raise ModelFailure(f"{base.__name__} made every sample NaN or infinite at step {number}")
         if self.competition and new:
@@ -92,6 +100,8 @@ class Session:
         if self.competition and number == total - 1:
             latents = self.competition.delivered(latents)
         latents = self._project_latents(latents, sample.dtype) if terminal else latents.to(sample.dtype)
+        if alone:
+            return latents
         if isinstance(result, tuple):
             return (latents, *result[1:])
         result.prev_sample = latents

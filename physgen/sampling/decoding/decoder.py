@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physgen.observables import Observable, observe
-from physgen.sampling.decoding.layout import OF_PICTURES, arranged
+from physgen.sampling.decoding.layout import OF_PICTURES, arranged, of_channels
 from physgen.sampling.decoding.recompute import remade
 from physgen.sampling.decoding.wan import decode_unclamped
 
@@ -37,15 +37,11 @@ class Decoder:
 
     def __call__(self, latents: Tensor) -> Tensor:
         latents = arranged(latents, self.axes)
-        scale = self._channels("latents_std", 1.0, latents) / getattr(self.vae.config, "scaling_factor", 1.0)
-        z = latents * scale + self._channels("latents_mean", 0.0, latents)
+        scale = of_channels(self.vae, "latents_std", 1.0, latents) / getattr(self.vae.config, "scaling_factor", 1.0)
+        z = latents * scale + of_channels(self.vae, "latents_mean", 0.0, latents)
         if isinstance(self.vae, OF_PICTURES):
             z = z + (getattr(self.vae.config, "shift_factor", None) or 0.0)
         return observe(self.observable, (decode(self.vae, z.to(self.vae.dtype)).float() + 1) / 2)
-
-    def _channels(self, name: str, default: float, like: Tensor) -> Tensor | float:
-        values = getattr(self.vae.config, name, None)
-        return default if values is None else like.new_tensor(values).view(1, -1, 1, 1, 1)
 
 
 def decode(vae: Any, z: Float[Tensor, "B C N h w"]) -> Float[Tensor, "B 3 T H W"]:

@@ -56,3 +56,16 @@ def arranged(latents: Tensor, axes: str) -> Float[Tensor, "B C T h w"]:
     if latents.ndim != 5:
         raise InvalidArgument("latents", list(latents.shape), "pipelines with latents [B, C, T, H, W] or [B, C, H, W]")
     return latents.permute([axes.index(axis) for axis in "BCTHW"])
+
+
+def of_channels(vae: Any, name: str, default: float, like: Tensor) -> Float[Tensor, "1 C 1 1 1"] | float:
+    """A number of each latent channel in an autoencoder's configuration, ``latents_mean`` or ``latents_std``.
+
+    >>> import torch
+    >>> from types import SimpleNamespace
+    >>> vae = SimpleNamespace(config=SimpleNamespace(latents_mean=[1.0, 2.0]))
+    >>> of_channels(vae, "latents_mean", 0.0, torch.zeros(1)).flatten().tolist()
+    [1.0, 2.0]
+    """
+    values = getattr(vae.config, name, None)
+    return default if values is None else like.new_tensor(values).view(1, -1, 1, 1, 1)
