@@ -1,0 +1,91 @@
+"""Movies that no motion can be measured in: too few frames, saturated, or with a camera that jumps."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Movie = npt.NDArray[np.float64]
+
+#: part of the bright pixels that may have the largest value: more is a flat top
+FLAT = 0.5
+#: pixels of a side at which frames are compared, and standard deviations of what is kept of them, px
+SIDE, KEPT = 256, (1.0, 8.0)
+#: pixels that a jump is at least, and median absolute deviations of the shifts of other frames
+JUMP, DEVIATIONS = 3.0, 8.0
+#: gain of the correlation of two frames, as a part of what it lacks, that a shift needs to be one of the whole frame
+GAIN = 0.25
+
+
+def why_unusable(movie: Movie, fewest: int = 3) -> str | None:
+    """Why nothing that moves can be measured in a movie ``[T, H, W]``; None where it may be.
+
+    >>> why_unusable(np.zeros((2, 32, 32)))
+    '2 frames, at least 3 are needed'
+    """
+    if len(movie) < fewest:
+        return f"{len(movie)} frame{'s' * (len(movie) != 1)}, at least {fewest} are needed"
+    if (part := saturated(movie)) > FLAT:
+        return f"saturated: {100 * part:.0f} % of the bright pixels have the largest value"
+    if (frame := find_jump(movie)) is not None:
+        return f"the camera jumps between frames {frame} and {frame + 1}"
+    return None
+
+
+def saturated(movie: Movie) -> float:
+    """Part of the bright pixels, above the middle of median and largest, that have the largest value.
+
+    >>> x = np.arange(64.0)
+    >>> ramp = np.sin(x / 3)[None, None]
+    >>> round(saturated(ramp), 2), saturated(np.minimum(ramp, 0.3)) > 0.8
+    (0.04, True)
+    """
+    largest, middle = float(movie.max()), float(np.median(movie))
+    bright = int((movie > (largest + middle) / 2).sum())
+    return float((movie >= largest).sum()) / bright if bright else 0.0
+
+
+def find_jump(movie: Movie) -> int | None:
+    """The frame after which the whole picture is suddenly shifted; None of a camera that stands or drifts.
+
+    Frames are compared by phase correlation. A shift counts that is not like those of other frames, and after which two
+    frames agree much better.
+
+    Source: Kuglin and Hines (1975), Proc. IEEE Int. Conf. Cybernetics and Society, 163.
+
+    >>> rng = np.random.default_rng(0)
+    >>> frame = np.kron(rng.random((24, 24)), np.ones((4, 4)))
+    >>> find_jump(np.stack([np.roll(frame, 0 if t < 4 else 9, axis=1) for t in range(8)]))
+    3
+    """
+    from scipy.ndimage import gaussian_filter
+    from skimage.registration import phase_cross_correlation
+
+    if len(movie) < 5:
+        return None
+    block = max(1, -(-max(movie.shape[1:]) // SIDE))
+    height, width = (size // block * block for size in movie.shape[1:])
+    small = movie[:, :height, :width].reshape(len(movie), height // block, block, width // block, block).mean((2, 4))
+    shown = np.stack([gaussian_filter(frame, KEPT[0]) - gaussian_filter(frame, KEPT[1]) for frame in small])
+    shifts = np.array([
+        phase_cross_correlation(b, a, normalization=None)[0] for a, b in zip(shown, shown[1:], strict=False)
+    ])  # fmt: skip
+    away = np.hypot(*(shifts - np.median(shifts, 0)).T)
+    for t in np.flatnonzero(away > max(JUMP / block, DEVIATIONS * float(np.median(away)), 1.0)):
+        before, after = shown[t], shown[t + 1]
+        still = _agreement(before, after, (0, 0))
+        moved = _agreement(before, after, (int(shifts[t, 0]), int(shifts[t, 1])))
+        if moved - still > GAIN * (1 - still):
+            return int(t)
+    return None
+
+
+def _agreement(before: Movie, after: Movie, shift: tuple[int, int]) -> float:
+    """Correlation of what two frames share when the first is shifted."""
+    parts = []
+    for frame, sign in ((before, -1), (after, 1)):
+        rows, columns = (slice(max(0, sign * s), n + min(0, sign * s)) for s, n in zip(shift, frame.shape, strict=True))
+        parts.append(frame[rows, columns].ravel())
+    if parts[0].size < 64 or min(part.std() for part in parts) == 0:
+        return 0.0
+    return float(np.corrcoef(*parts)[0, 1])
