@@ -8,6 +8,7 @@ from physgen.constraints.mass.continuity import Continuity
 from physgen.constraints.mitosis.constraint import PhaseOrder
 from physgen.constraints.observed import Observed
 from physgen.constraints.reaction_diffusion.constraint import ReactionDiffusion
+from physgen.constraints.transport.constraint import Transport
 from physgen.equations.reaction_system import ReactionSystem
 from physgen.equations.systems import SYSTEMS, reaction_system
 
@@ -23,5 +24,6 @@ __all__ = [
     "PhaseOrder",
     "ReactionDiffusion",
     "ReactionSystem",
+    "Transport",
     "reaction_system",
 ]

@@ -1,0 +1,1 @@
+"""What is seen is carried by a flow that is fitted."""

@@ -1,0 +1,139 @@
+"""The speed of every row: at which it repeats itself best over all frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor
+
+#: candidates of speed in a pixel per frame, and rows to each side that are asked with a row
+PER_PIXEL, WINDOW = 20, 3
+#: steps of Newton's method that sharpen a speed
+SHARPEN = 8
+#: power of a carried mode that a still one leaves, below which the two are one
+APART = 1e-6
+#: unexplained part of a row's motion, below which it is carried already
+CARRIED = 1e-6
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Fourier modes of rows along one axis.
+
+    Attributes:
+        modes: of each row and species at every frame ``[B, K, R, S, T]``, K waves along the row but the mean and the
+            highest.
+        waves: wave numbers ``[K]``, radians per pixel.
+    """
+
+    modes: Complex[Tensor, "B K R S T"]
+    waves: Float[Tensor, "K"]
+
+    @property
+    def moving(self) -> Float[Tensor, "B R"]:
+        """Power of each row about its mean over time."""
+        return (self.modes - self.modes.mean(-1, keepdim=True)).abs().square().sum((1, 3, 4))
+
+    def explained(self, speed: Float[Tensor, "B R C"]) -> Float[Tensor, "B R C"]:
+        """Power about the mean over time that a pattern carried at a speed, over a still one, explains.
+
+        |<m', F>|² / |m'|² summed over waves and species,  m' = m - mean m,  m = exp(-i k v t)
+        """
+        frames = self.modes.shape[-1]
+        time = torch.arange(frames, dtype=speed.dtype, device=speed.device)
+        total = torch.zeros_like(speed)
+        for k in range(len(self.waves)):
+            phase = -self.waves[k] * speed[..., None] * time
+            carried = _unit(torch.polar(torch.ones_like(phase), phase))
+            found = torch.einsum("brst,brct->brsc", self.modes[:, k], carried.conj())
+            total = total + found.abs().square().sum(2)
+        return total
+
+
+def rows_of(fields: Float[Tensor, "B S T R N"]) -> Rows:
+    """Modes of rows, their wave numbers from that of the whole row up to the last one below Nyquist's."""
+    length = fields.shape[-1]
+    modes = torch.fft.rfft(fields, dim=-1, norm="ortho")[..., 1 : (length + 1) // 2]
+    waves = 2 * torch.pi * torch.arange(1, (length + 1) // 2, dtype=fields.dtype, device=fields.device) / length
+    return Rows(modes.permute(0, 4, 3, 1, 2), waves)
+
+
+def _unit(carried: Complex[Tensor, "*shape T"]) -> Complex[Tensor, "*shape T"]:
+    """The part of carried modes that no still pattern has, of length 1, or 0 where there is none."""
+    apart = carried - carried.mean(-1, keepdim=True)
+    power = apart.abs().square().sum(-1, keepdim=True)
+    return torch.where(power > APART, apart / power.clamp(min=APART).sqrt(), 0)
+
+
+def candidates(fastest: float, sign: int, like: Tensor) -> Float[Tensor, "C"]:
+    """Speeds of one sign in pixels per frame, from slow to fast."""
+    count = max(int(fastest * PER_PIXEL), 1)
+    return sign * torch.arange(1, count + 1, dtype=like.dtype, device=like.device) / PER_PIXEL
+
+
+def spectrum(rows: Rows, speeds: Float[Tensor, "C"]) -> Float[Tensor, "B R C"]:
+    """Explained power of every row at every candidate: one matrix product for each wave."""
+    frames = rows.modes.shape[-1]
+    time = torch.arange(frames, dtype=speeds.dtype, device=speeds.device)
+    total = torch.zeros(*rows.moving.shape, len(speeds), dtype=speeds.dtype, device=speeds.device)
+    for k in range(len(rows.waves)):
+        phase = -rows.waves[k] * speeds[:, None] * time
+        carried = _unit(torch.polar(torch.ones_like(phase), phase))
+        total += (rows.modes[:, k] @ carried.conj().mT).abs().square().sum(2)
+    return total
+
+
+def shared_power(found: Float[Tensor, "B R C"]) -> Float[Tensor, "B R C"]:
+    """Power of a row and its neighbours."""
+    padded = torch.nn.functional.pad(found.mT, [WINDOW, WINDOW]).mT
+    return padded.unfold(1, 2 * WINDOW + 1, 1).sum(-1)
+
+
+def fastest_speed(rows: Rows) -> float:
+    """Half of the spacing of what moves, pixels per frame: pi over its mean wave number, a quarter of a row at most.
+
+    Source: sampling theorem, Shannon (1949), Proc. IRE 37:10.
+    """
+    power = (rows.modes - rows.modes.mean(-1, keepdim=True)).abs().square().sum((0, 2, 3, 4))
+    mean = float((power * rows.waves).sum() / power.sum()) if float(power.sum()) > 0 else torch.inf
+    return min(torch.pi / mean, torch.pi / float(rows.waves[0]) / 2)
+
+
+def speeds_of_rows(rows: Rows, speeds: Float[Tensor, "C"], found: Float[Tensor, "B R C"]) -> Float[Tensor, "B R"]:
+    """The speed of each row, sharpened below a pixel.
+
+    It is the best of its own where the row is carried already. Else it is that at which the row and its neighbours are
+    explained best, and from there the nearest that is best for the row.
+    """
+    near = _sharpened(rows, speeds[shared_power(found).argmax(-1)], speeds)
+    own = _sharpened(rows, speeds[found.argmax(-1)], speeds)
+    left = rows.moving - rows.explained(own[..., None])[..., 0]
+    return torch.where(left <= CARRIED * rows.moving, own, near)
+
+
+def _sharpened(rows: Rows, speed: Float[Tensor, "B R"], speeds: Float[Tensor, "C"]) -> Float[Tensor, "B R"]:
+    """The nearest maximum of the explained power, by parabolas through three points that close in."""
+    width, reach = 1.0 / PER_PIXEL, 1.0 / PER_PIXEL
+    start = speed
+    low, high = float(speeds.abs().min()) / 2, float(speeds.abs().max()) + width
+    for _ in range(SHARPEN):
+        places = torch.stack([speed - width, speed, speed + width], -1)
+        left, middle, right = rows.explained(places).unbind(-1)
+        bend = left - 2 * middle + right
+        step = torch.where(bend < 0, width * (left - right) / torch.where(bend < 0, 2 * bend, 1), 0)
+        climb = torch.where(right > left, width, -width)
+        step = torch.where((bend < 0) | (middle >= left.maximum(right)), step, climb).clamp(-reach, reach)
+        sign = torch.sign(start)
+        speed = sign * (speed + step).mul(sign).clamp(low, high)
+        width = max(width / 3, 1e-4)
+    return speed
+
+
+def carried_part(rows: Rows, speed: Float[Tensor, "B R"]) -> Complex[Tensor, "B K R S T"]:
+    """What of the modes about their mean over time is carried at the speed of their row."""
+    time = torch.arange(rows.modes.shape[-1], dtype=speed.dtype, device=speed.device)
+    phase = rows.waves[:, None, None] * speed[:, None, :, None] * time
+    carried = _unit(torch.polar(torch.ones_like(phase), -phase))[:, :, :, None]
+    return (rows.modes * carried.conj()).sum(-1, keepdim=True) * carried

@@ -1,0 +1,266 @@
+"""What is seen is carried by a flow, and neither made nor lost."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from physgen.arguments import finite
+from physgen.constraints.base import Constraint, check_fields, given_values
+from physgen.constraints.fit import Fit
+from physgen.constraints.transport.abstention import why_unmeasured
+from physgen.constraints.transport.fitted import Measured, as_fit
+from physgen.constraints.transport.motion import LAPLACIAN, Motion
+from physgen.constraints.transport.reading import Reading, read_flow
+from physgen.constraints.transport.residual import Flow, flow_of, motion_of, scaled
+from physgen.constraints.transport.steady import DIRECTIONS, Steady, nearest_steady, read_steady
+from physgen.errors import InvalidArgument, NoSolution
+from physgen.grid import Grid
+from physgen.tensors import of_samples
+
+VELOCITIES = ("stream", "general")
+FORMS = ("frames", "steady")
+#: what true videos of the simulator have at most, clean and with 2 % noise: see `Transport.satisfied`
+WORST, PATCH, FADE = 0.1, 0.01, 0.03
+#: part of what happens that a steady flow explains, below which there is none to project onto
+COHERENT = 0.2
+#: part of what happens that a steady flow explains of what is carried by one
+CARRIED = 0.9
+CONSTANTS = ("speed", "direction")
+
+
+class Transport(Constraint):
+    """What is seen is carried by a flow that is fitted to it.
+
+    dc/dt + div(v c) = s,  s = 0
+
+    ``frames``:  residual = (r, sqrt(smoothness G) |grad d|) / change,
+                 r = c[t+1](x + d/2) (1 + div d / 2) - c[t](x - d/2) (1 - div d / 2),  d = v dt
+    ``steady``:  residual = (c - P c) / motion,  P c = b(x) + u(x - v t) in every row
+
+    ``frames``: v makes half the squared norm of the residual least (`fit_motion`), so what is left of r is s. Frames
+    are carried half of the way each, by cubic convolution: second order in space and time, for motion by several pixels
+    too. The loss is that of the least v, and by the envelope theorem its gradient is that for given v: exact, and
+    nothing is differentiated through the search. ``change`` is the root mean square of the change from frame to frame,
+    at least 1/1000 of the fields'; it is part of the gradient, so that a video does not come nearer to the law by
+    moving less. G is the mean of |grad c|^2.
+
+    ``steady``: the distance to the nearest video in which every row, along y or x, is a still pattern and another that
+    is carried along it at one speed, see `nearest_steady`. For frames that are periodic. ``motion`` is the root mean
+    square about the mean over time. Its gradient is exact in the same sense.
+
+    Brightness of all species is in one unit. Speeds and directions of a `fit` are means of v where something moves.
+
+    Args:
+        velocity: ``stream``: v from a stream function, so that div v = 0; or ``general``. Of ``frames``.
+        steady: one v for all frames in place of one for each pair. Of ``frames``.
+        walls: of the frame: ``free``, ``no-slip``, or ``periodic``, which makes space periodic whatever the grid says.
+            Of ``frames``.
+        smoothness: weight of |grad d|^2, in squared pixels. Of ``frames``.
+        gain: whether all brightness may be multiplied by a number from frame to frame, which is fitted. Of ``frames``.
+        form: ``frames`` or ``steady``.
+        direction: of ``steady``: ``right``, ``left``, ``up`` or ``down``, where it is known; found where None.
+
+    Raises:
+        InvalidArgument: an unknown velocity, walls, form or direction, or a smoothness that is not positive.
+
+    Source: Horn and Schunck (1981), Artificial Intelligence 17:185; envelope theorem: Milgrom and Segal (2002),
+        Econometrica 70:583.
+
+    >>> x, t = torch.arange(32, dtype=torch.float64), torch.arange(5.0).view(-1, 1, 1)
+    >>> wave = torch.exp(torch.cos((x - 0.5 * t) * torch.pi / 8)).expand(5, 32, 32)[None, None]
+    >>> grid = Grid(spacing=(2.0, 2.0), dt=0.1, boundary="periodic")
+    >>> law = Transport(form="steady")
+    >>> [round(value[0], 3) + 0.0 for value in law.fit(wave, grid).values.values()]
+    [10.0, 0.0]
+    >>> bool(law.residual(wave, grid).abs().max() < 1e-5)
+    True
+    """
+
+    name = "transport"
+    tolerates = False
+
+    def __init__(
+        self,
+        velocity: str = "stream",
+        steady: bool = False,
+        walls: str = "free",
+        smoothness: float | int = 0.1,
+        gain: bool = False,
+        form: str = "frames",
+        direction: str | None = None,
+    ) -> None:
+        for name, got, allowed in (
+            ("velocity", velocity, VELOCITIES),
+            ("walls", walls, tuple(LAPLACIAN)),
+            ("form", form, FORMS),
+            ("direction", direction, (None, *DIRECTIONS)),
+        ):
+            if got not in allowed:
+                raise InvalidArgument(name, got, ", ".join(map(str, allowed)))
+        self.velocity_form, self.walls, self.form, self.direction = velocity, walls, form, direction
+        self.steady, self.gain = bool(steady), bool(gain)
+        self.smoothness = finite("smoothness", smoothness, "a number > 0, squared pixels", lambda value: value > 0)
+        self._given = False
+
+    @property
+    def projects(self) -> bool:  # type: ignore[override]
+        """Whether there is a nearest video: of ``steady``."""
+        return self.form == "steady"
+
+    @property
+    def fitted(self) -> tuple[str, ...]:  # type: ignore[override]
+        """``speed`` and ``direction``, which v has."""
+        return () if self._given else CONSTANTS
+
+    def residual(self, fields: Float[Tensor, "B S T H W"], grid: Grid | None) -> Float[Tensor, "B S N M"]:
+        """Unexplained part of the motion, in float32 or better: ``[B, S, T-1, HW + 1]``, or ``[B, S, T, HW]`` (steady).
+
+        Raises:
+            InvalidArgument: fewer than two frames, fields that are not ``[B, S, T, H, W]`` on this grid, NaN or Inf, no
+                grid, fewer than four cells along an axis; ``steady`` on a grid that is not periodic.
+        """
+        fields, grid = self._checked(fields, grid)
+        if self.form == "frames":
+            return scaled(self._flow(fields, grid), fields)
+        nearest = torch.stack([found.fields for found in self._steady(fields)])
+        return ((fields - nearest) / of_samples(motion_of(fields), fields)).flatten(3)
+
+    @torch.no_grad()
+    def velocity(self, fields: Float[Tensor, "B S T H W"], grid: Grid | None) -> Float[Tensor, "B T-1 2 H W"]:
+        """Velocity between frames at the pixels, along y (down) and x, µm/s."""
+        return self._read(*self._checked(fields, grid))[0]
+
+    def satisfied(self, fields: Float[Tensor, "B *shape"], grid: Grid | None, tolerance: float) -> Bool[Tensor, "B"]:
+        """Which samples are carried, by limits that true videos of the simulator keep; the tolerance plays no part.
+
+        ``frames``: no pair leaves more than 0.1 of the mean change, no window of 7 x 7 pixels more than 0.01 of the
+        squared contrast, both beyond noise; and brightness changes by at most 3 % over the video (unless ``gain``).
+        ``steady``: 0.9 of what happens is explained, beyond noise.
+        """
+        readings = self._read(*self._checked(fields.detach(), grid))[1]
+        return torch.tensor([self._holds(one) for one in readings], device=fields.device)
+
+    def _holds(self, one: Reading) -> bool:
+        if math.isnan(one.explained):
+            return True
+        if self.form == "steady":
+            return one.explained >= CARRIED
+        return one.worst <= WORST and one.patch <= PATCH and (self.gain or abs(one.fade) <= FADE)
+
+    @torch.no_grad()
+    def project(self, fields: Float[Tensor, "B S T H W"], grid: Grid | None) -> Float[Tensor, "B S T H W"]:
+        """The nearest steady flow, in the dtype of the fields, computed in float64, detached.
+
+        Raises:
+            InvalidArgument: as `residual`.
+            NoSolution: fields of which no steady flow explains 0.2 of what happens, and ``frames``.
+        """
+        exact, grid = self._checked(fields.double(), grid)
+        if self.form != "steady":
+            return super().project(fields, grid)
+        found = self._steady(exact)
+        for one, x in zip(found, exact, strict=True):
+            if one.share < COHERENT and not _still(x):
+                problem = f"a steady flow explains {100 * one.share:.1f} % of what happens"
+                raise NoSolution("fields", problem, f"fields of which it explains at least {100 * COHERENT:.0f} %")
+        return torch.stack([one.fields for one in found]).to(fields.dtype)
+
+    @torch.no_grad()
+    def fit(self, fields: Float[Tensor, "B S T H W"], grid: Grid | None) -> Fit:
+        """``speed``, µm/s, and ``direction``, degrees from right (0) over up (90), of what moves.
+
+        ``measured`` is false, with the reason, where `why_unmeasured` says that the video does not carry them.
+        """
+        if self._given:
+            return Fit()
+        fields, grid = self._checked(fields, grid)
+        return self._fit(fields, grid, self._read(fields, grid)[1])
+
+    def with_constants(self, constants: Fit | Mapping[str, Any]) -> Transport:
+        """The law that `fit` reports nothing of: speed and direction are means of v, which is fitted all the same."""
+        given_values(constants, self.fitted)
+        law = copy.copy(self)
+        law._given = True
+        return law
+
+    @torch.no_grad()
+    def describe(self, fields: Float[Tensor, "B S T H W"], grid: Grid | None) -> dict[str, Any]:
+        """What the flow is like, of each sample.
+
+        ``speed`` in µm/s and ``direction`` in degrees as `fit` has them, root mean squares of ``divergence`` and
+        ``vorticity`` in 1/s, the part of the change that is ``explained``; and what `satisfied` looks at:
+        ``worst_pair``, ``worst_patch`` and ``fade``.
+        """
+        fields, grid = self._checked(fields, grid)
+        velocity, readings = self._read(fields, grid)
+        motion, d = self._motion(fields, grid), velocity.flatten(0, 1) * grid.dt / _unit(grid)
+        turning = {
+            name: (of(d).unflatten(0, velocity.shape[:2]).square().mean((1, 2, 3)).sqrt() / grid.dt).tolist()
+            for name, of in (("divergence", motion.dilation), ("vorticity", motion.curl))
+        }
+        return {
+            **self._fit(fields, grid, readings).values,
+            **turning,
+            "explained": [one.share for one in readings],
+            "worst_pair": [one.worst for one in readings],
+            "worst_patch": [one.patch for one in readings],
+            "fade": [one.fade for one in readings],
+        }
+
+    def _fit(self, fields: Tensor, grid: Grid, readings: list[Reading]) -> Fit:
+        unit, pairs = _unit(grid) / grid.dt, fields.shape[2] - 1
+        return as_fit(
+            [Measured(one, unit, pairs, why_unmeasured(x, one)) for one, x in zip(readings, fields, strict=True)]
+        )
+
+    def _checked(self, fields: Tensor, grid: Grid | None) -> tuple[Tensor, Grid]:
+        grid = check_fields(fields, grid)
+        if len(grid.spacing) != 2 or min(fields.shape[3:]) < 4:
+            raise InvalidArgument("fields", fields, "[B, S, T, H, W], at least four cells along y and x")
+        if self.form == "steady" and grid.boundary != "periodic":
+            raise InvalidArgument("boundary", grid.boundary, "periodic, for form='steady'; form='frames' takes any")
+        return fields.to(torch.promote_types(fields.dtype, torch.float32)), grid
+
+    def _motion(self, fields: Tensor, grid: Grid) -> Motion:
+        h = _unit(grid)
+        spacing = (grid.spacing[0] / h, grid.spacing[1] / h)
+        walls = "periodic" if self.form == "steady" else self.walls
+        return Motion(self.velocity_form == "stream", walls, *fields.shape[3:], spacing)
+
+    def _flow(self, fields: Tensor, grid: Grid) -> Flow:
+        wraps = self.walls == "periodic" or grid.boundary == "periodic"
+        motion = self._motion(fields, grid)
+        return flow_of(fields, motion, self.smoothness, steady=self.steady, wraps=wraps, gain=self.gain)
+
+    def _steady(self, fields: Tensor) -> list[Steady]:
+        return [nearest_steady(sample.detach(), self.direction) for sample in fields]
+
+    def _read(self, fields: Tensor, grid: Grid) -> tuple[Float[Tensor, "B T-1 2 H W"], list[Reading]]:
+        """Velocities in µm/s, and readings of each sample."""
+        if self.form == "frames":
+            flow = self._flow(fields, grid)
+            readings = [read_flow(*of_one) for of_one in zip(fields, flow.d, flow.left, flow.gain, strict=True)]
+            return flow.d * _unit(grid) / grid.dt, readings
+        found, spacing = self._steady(fields), self._motion(fields, grid).spacing
+        velocity = fields.new_zeros(len(fields), fields.shape[2] - 1, 2, *fields.shape[3:])
+        for one, of_one in zip(found, velocity, strict=True):
+            speed = one.sign * one.speeds * grid.spacing[one.axis] / grid.dt
+            of_one[:, one.axis] = speed[:, None] if one.axis == 1 else speed
+        return velocity, [read_steady(one, x, spacing) for one, x in zip(found, fields, strict=True)]
+
+
+def _unit(grid: Grid) -> float:
+    """Root of the area of a pixel, µm."""
+    return math.sqrt(grid.cell_area)
+
+
+def _still(fields: Float[Tensor, "S T H W"]) -> bool:
+    """Whether nothing happens at all: then the law holds with any flow."""
+    return bool((fields == fields[:, :1]).all())

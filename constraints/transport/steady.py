@@ -1,0 +1,127 @@
+"""The nearest video in which every row is a still pattern and one that is carried along the row at one speed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from physgen.constraints.transport.coherence import (
+    Rows,
+    candidates,
+    carried_part,
+    fastest_speed,
+    rows_of,
+    shared_power,
+    spectrum,
+    speeds_of_rows,
+)
+from physgen.constraints.transport.reading import PATCH, Reading
+from physgen.measure.degenerate import noise_level
+
+#: axis of a frame and sign of each direction; y points down
+DIRECTIONS = {"down": (0, 1), "up": (0, -1), "right": (1, 1), "left": (1, -1)}
+
+
+@dataclass(frozen=True)
+class Steady:
+    """A video carried steadily along one axis.
+
+    Attributes:
+        fields: ``[S, T, H, W]``.
+        axis, sign: of the flow.
+        speeds: of each row (column, where the flow is along y), pixels per frame, > 0.
+        weight: power of each row about its mean over time.
+        share: part of the fields' power about their mean over time that they explain.
+    """
+
+    fields: Float[Tensor, "S T H W"]
+    axis: int
+    sign: int
+    speeds: Float[Tensor, "R"]
+    weight: Float[Tensor, "R"]
+    share: float
+
+
+def nearest_steady(fields: Float[Tensor, "S T H W"], direction: str | None) -> Steady:
+    """The nearest steady flow of one video that is periodic along it.
+
+    c(x, t) = b(x) + u(x - v t) in each row, b, u = argmin sum |c - fields|^2,  v where that is least, see
+    `speeds_of_rows`
+
+    Wave by wave this is the projection onto two modes in time, 1 and exp(-i k v t); so it is linear for given v, and
+    shifts by parts of a pixel are exact. The direction is that in which rows together are explained best.
+
+    >>> x = torch.arange(32, dtype=torch.float64)
+    >>> rows = [torch.stack([torch.exp(torch.cos((x - v * t) * torch.pi / 8)) for v in (0.3, 0.4)]) for t in range(9)]
+    >>> found = nearest_steady(torch.stack(rows)[None], None)
+    >>> found.axis, found.sign, [round(v, 6) for v in found.speeds.tolist()], round(found.share, 6)
+    (1, 1, [0.3, 0.4], 1.0)
+    """
+    ways = [DIRECTIONS[direction]] if direction else [(0, 1), (0, -1), (1, 1), (1, -1)]
+    best, chosen = -1.0, None
+    for axis in sorted({axis for axis, _ in ways}):
+        rows = rows_of(_along(fields, axis)[None])
+        if not len(rows.waves):
+            continue
+        fastest = fastest_speed(rows)
+        for sign in [sign for one, sign in ways if one == axis]:
+            speeds = candidates(fastest, sign, fields)
+            found = spectrum(rows, speeds)
+            score = float(shared_power(found).amax(-1).sum())
+            if score > best:
+                best, chosen = score, (axis, sign, rows, speeds, found)
+    assert chosen is not None
+    axis, sign, rows, speeds, found = chosen
+    return _carried(fields, axis, sign, rows, speeds_of_rows(rows, speeds, found))
+
+
+def _carried(fields: Tensor, axis: int, sign: int, rows: Rows, speed: Float[Tensor, "1 R"]) -> Steady:
+    along = _along(fields, axis)
+    still = along.mean(1, keepdim=True)
+    modes = torch.zeros(*along.shape[:3], along.shape[3] // 2 + 1, dtype=rows.modes.dtype, device=fields.device)
+    modes[..., 1 : 1 + len(rows.waves)] = carried_part(rows, speed)[0].permute(2, 3, 1, 0)
+    found = still + torch.fft.irfft(modes, n=along.shape[3], dim=-1, norm="ortho")
+    moving = (along - still).square().sum()
+    left = (along - found).square().sum()
+    share = float(1 - left / moving) if float(moving) > 0 else 0.0
+    return Steady(_along(found, axis).contiguous(), axis, sign, speed[0].abs(), rows.moving[0], share)
+
+
+def _along(fields: Tensor, axis: int) -> Tensor:
+    """The axis of the flow last; its own inverse."""
+    return fields.transpose(-1, -2) if axis == 0 else fields
+
+
+def read_steady(flow: Steady, fields: Float[Tensor, "S T H W"], spacing: tuple[float, float]) -> Reading:
+    """Numbers of a steady flow of one video; ``spacing`` of its pixels in units of h."""
+    left, still = (fields - flow.fields).double(), fields.double().mean(1, keepdim=True)
+    weight = flow.weight.double() / flow.weight.sum().clamp(min=torch.finfo(flow.weight.dtype).tiny)
+    speed = float((weight * flow.speeds.double()).sum()) * spacing[flow.axis]
+    drift = torch.zeros(2, dtype=torch.float64)
+    drift[flow.axis] = flow.sign * speed
+    noise = noise_level(fields).double().square().sum()
+    moving, rest = (x.square().sum(0).mean((1, 2)) for x in (fields.double() - still, left))
+    beyond = float(moving.mean() - noise)
+    time = torch.arange(fields.shape[1], dtype=torch.float64)
+    lever = (time - time.mean()).square().sum() / len(time)
+    slope = float(torch.gradient(flow.fields.double() - still, dim=2 + flow.axis)[0].square().sum() * lever)
+    error = float(left.square().mean().sqrt()) / math.sqrt(slope) * spacing[flow.axis] if slope > 0 else 0.0
+    contrast = float((fields.double() - still).square().sum(0).flatten().quantile(0.999)) or 1.0
+    windows = F.avg_pool2d(left.square().sum(0)[:, None], min(PATCH, *fields.shape[2:]), 1)
+    size = float(moving.mean()) or 1.0
+    return Reading(
+        speed,
+        drift,
+        drift.expand(fields.shape[1] - 1, 2),
+        error,
+        1 - max(float(rest.mean() - noise), 0.0) / beyond if beyond > 0.01 * size else math.nan,
+        flow.share,
+        float(rest.max()) / size,
+        max(float(windows.max() - noise), 0.0) / contrast,
+        0.0,
+    )
