@@ -12,10 +12,10 @@ from physgen.measure.unusable import why_unusable
 
 Interval = tuple[float, float, float]
 
-#: pairs of frames that are used, at most, evenly spread, and parts of the movie that are measured by themselves
-PAIRS, PARTS = 64, 8
-#: frames from which what stands still is known, and taken off
-STATIC = 8
+#: pixels of all pairs of frames that are used, at most, evenly spread, and parts that are measured by themselves
+PIXELS, PARTS = 2**26, 8
+#: frames from which what stands still is known, and taken off, and px over which noise is then smoothed
+STATIC, SMOOTH = 8, 1.0
 #: second peak of the correlation, as a part of the first, above which nothing is found again
 GUESS = 0.8
 #: part of the windows with something in them that must be found again
@@ -86,18 +86,20 @@ def measure_flow(movie: Movie, spacing: tuple[float, float] = (1.0, 1.0), dt: fl
         return _nothing("nothing is shown")
     if (movie == movie[0]).all():
         return _nothing("still: all frames are the same")
-    if len(movie) >= STATIC:
-        movie = movie - movie.mean(0)
-    chosen = np.unique(np.linspace(0, len(movie) - 2, min(PAIRS, len(movie) - 1)).round().astype(int))
-    groups = np.array_split(chosen, min(PARTS, len(chosen)))
-    fields = [correlate_windows(movie[pairs], movie[pairs + 1]) for pairs in groups]
-    times = [(int(pairs[0]), int(pairs[-1]) + 1) for pairs in groups]
-    field, valid = _mean(fields)
-    if reason := why_not_found(fields, field):
-        return _nothing(reason, field, times, fields)
+    moving = _moving(movie)
+    chosen = np.unique(np.linspace(0, len(movie) - 2, _pairs(movie)).round().astype(int))
+    for parts in (PARTS, 1):  # one part, of all pairs, where a few pairs tell nothing
+        groups = np.array_split(chosen, min(parts, len(chosen)))
+        fields = [correlate_windows(moving[pairs], moving[pairs + 1]) for pairs in groups]
+        times = [(int(pairs[0]), int(pairs[-1]) + 1) for pairs in groups]
+        field, valid = _mean(fields)
+        if not (reason := why_not_found(fields, field)):
+            break
+    if reason:
+        return _nothing(_stands(movie) or reason, field, times, fields)
     rng = np.random.default_rng(seed)
     scale = np.array(spacing) / dt
-    explained = _explained(movie, chosen, field, rng)
+    explained = _explained(moving, chosen, field, rng)
     shifts = np.stack([interpolate(one, field.y, field.x) for one in fields])
     draws = [_draw(shifts, valid, rng) for _ in range(DRAWS)]
     moved = field.displacement[field.valid]
@@ -118,6 +120,29 @@ def measure_flow(movie: Movie, spacing: tuple[float, float] = (1.0, 1.0), dt: fl
         explained=explained,
         reason=None,
     )
+
+
+def _pairs(movie: Movie) -> int:
+    return max(1, min(len(movie) - 1, PIXELS // movie[0].size))
+
+
+def _moving(movie: Movie) -> Movie:
+    """What does not stand still, in movies that are long enough to know it; short ones as they are."""
+    from scipy.ndimage import gaussian_filter
+
+    if len(movie) < STATIC:
+        return movie
+    mean = movie.mean(0)
+    return np.stack([gaussian_filter(frame - mean, SMOOTH) for frame in movie])
+
+
+def _stands(movie: Movie) -> str | None:
+    """Whether nothing is found again because nothing moves."""
+    if len(movie) < STATIC:
+        return None
+    field = correlate_windows(movie[:1], movie[1:2])
+    stands = field.valid.any() and _speed(field.displacement[field.valid]) < STILL
+    return "still: nothing moves by more than noise" if stands else None
 
 
 def why_not_found(fields: list[Field], mean: Field) -> str | None:

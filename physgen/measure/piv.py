@@ -125,7 +125,7 @@ def _correlation(before: Movie, after: Movie, window: int) -> Values:
 def find_peaks(planes: Values) -> tuple[Values, Values]:
     """Sub-pixel place ``[..., 2]`` of the highest point from the middle of planes ``[..., h, w]``; the next peak's height.
 
-    The height of the second peak, three pixels or more away, is a part of that of the first.
+    The second peak is the highest other local maximum, three pixels or more away; its height is a part of the first's.
 
     Source: Gaussian through three points, Willert and Gharib (1991), Exp. Fluids 10:181.
 
@@ -148,10 +148,14 @@ def find_peaks(planes: Values) -> tuple[Values, Values]:
         left, here, right = (np.log(np.maximum(value, 1e-6 * np.abs(top) + 1e-300)) for value in line)
         bend = 2 * left - 4 * here + 2 * right
         place.append(at - middle + np.divide(left - right, bend, out=np.zeros_like(bend), where=bend < 0).clip(-1, 1))
-    away = (np.abs(np.arange(height) - row[:, None])[:, :, None] > 2) | (
-        np.abs(np.arange(width) - column[:, None])[:, None, :] > 2
+    inner = flat[:, 1:-1, 1:-1]
+    around = [flat[:, i : height - 2 + i, j : width - 2 + j] for i in range(3) for j in range(3) if (i, j) != (1, 1)]
+    crest = np.all([inner >= one for one in around], axis=0)
+    apart = np.maximum(
+        np.abs(np.arange(1, height - 1) - row[:, None])[:, :, None],
+        np.abs(np.arange(1, width - 1) - column[:, None])[:, None, :],
     )
-    other = np.where(away, flat, 0).max((1, 2))
+    other = np.where(crest & (apart > 2), inner, 0).max((1, 2))
     second = np.divide(other, top, out=np.ones_like(top), where=top > 0)
     return np.stack(place, -1).reshape(*shape, 2), second.reshape(shape)
 

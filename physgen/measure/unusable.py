@@ -49,7 +49,7 @@ def find_jump(movie: Movie) -> int | None:
     """The frame after which the whole picture is suddenly shifted; None of a camera that stands or drifts.
 
     Frames are compared by phase correlation. A shift counts that is not like those of other frames, and after which two
-    frames agree much better.
+    frames agree much better, as others do without it.
 
     Source: Kuglin and Hines (1975), Proc. IEEE Int. Conf. Cybernetics and Society, 163.
 
@@ -71,11 +71,10 @@ def find_jump(movie: Movie) -> int | None:
         phase_cross_correlation(b, a, normalization=None)[0] for a, b in zip(shown, shown[1:], strict=False)
     ])  # fmt: skip
     away = np.hypot(*(shifts - np.median(shifts, 0)).T)
+    still = np.array([_agreement(a, b, (0, 0)) for a, b in zip(shown, shown[1:], strict=False)])
     for t in np.flatnonzero(away > max(JUMP / block, DEVIATIONS * float(np.median(away)), 1.0)):
-        before, after = shown[t], shown[t + 1]
-        still = _agreement(before, after, (0, 0))
-        moved = _agreement(before, after, (int(shifts[t, 0]), int(shifts[t, 1])))
-        if moved - still > GAIN * (1 - still):
+        moved = _agreement(shown[t], shown[t + 1], (int(shifts[t, 0]), int(shifts[t, 1])))
+        if min(moved, float(np.median(still))) - still[t] > GAIN * (1 - still[t]):
             return int(t)
     return None
 
