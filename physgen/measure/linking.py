@@ -93,10 +93,10 @@ def link_spots(spots: Spots) -> Links:
     following = -np.ones(len(spots), dtype=np.int64)
     for a, b, (i, j) in zip(frames, frames[1:], links, strict=False):
         following[a[i]] = b[j]
-    track = _numbers(following)
+    track = join(following)
     moved = np.vstack([np.zeros((1, 2)), drift.cumsum(0)])
     if len(spots):
-        track = _close_gaps(places - moved[spots.frame], spots.frame, track, reach)
+        track = close_gaps(places - moved[spots.frame], spots.frame, track, reach)
     return Links(spots, track, reach, step, drift, scrambled)
 
 
@@ -160,8 +160,12 @@ def _scrambled(places: Values, frames: Sequence[Numbers], drift: Values) -> floa
     return float(np.median(np.concatenate(true))) / expected if expected > 0 else 1.0
 
 
-def _numbers(following: Numbers) -> Numbers:
-    """Track of each spot, from the next spot of each; -1 for none."""
+def join(following: Numbers) -> Numbers:
+    """Track of each spot, from the next spot of each; -1 for none.
+
+    >>> join(np.array([2, -1, -1]))
+    array([0, 1, 0])
+    """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -170,8 +174,13 @@ def _numbers(following: Numbers) -> Numbers:
     return connected_components(graph, directed=False)[1].astype(np.int64) if n else following
 
 
-def _close_gaps(places: Values, frame: Numbers, track: Numbers, reach: float) -> Numbers:
-    """Tracks that end and others that begin two or three frames later, near by, are one."""
+def close_gaps(places: Values, frame: Numbers, track: Numbers, reach: float) -> Numbers:
+    """Numbers of tracks, those that end and others that begin two or three frames later, near by, made one.
+
+    >>> places = np.array([[0.0, 0.0], [0.0, 1.0], [0.0, 2.0]])
+    >>> close_gaps(places, np.array([0, 1, 3]), np.array([0, 0, 1]), reach=1.5)
+    array([0, 0, 0])
+    """
     from scipy.spatial import cKDTree
 
     order = np.lexsort([frame, track])
@@ -187,4 +196,4 @@ def _close_gaps(places: Values, frame: Numbers, track: Numbers, reach: float) ->
     )
     following = -np.ones(len(last), dtype=np.int64)
     following[track[last[ends]]] = track[first[begins]]
-    return _numbers(following)[track]
+    return join(following)[track]

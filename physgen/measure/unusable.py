@@ -15,6 +15,8 @@ SIDE, KEPT = 256, (1.0, 8.0)
 JUMP, DEVIATIONS = 3.0, 8.0
 #: gain of the correlation of two frames, as a part of what it lacks, that a shift needs to be one of the whole frame
 GAIN = 0.25
+#: correlation after the shift, as a part of that of other frames
+ALIKE = 0.8
 
 
 def why_unusable(movie: Movie, fewest: int = 3) -> str | None:
@@ -74,7 +76,8 @@ def find_jump(movie: Movie) -> int | None:
     still = np.array([_agreement(a, b, (0, 0)) for a, b in zip(shown, shown[1:], strict=False)])
     for t in np.flatnonzero(away > max(JUMP / block, DEVIATIONS * float(np.median(away)), 1.0)):
         moved = _agreement(shown[t], shown[t + 1], (int(shifts[t, 0]), int(shifts[t, 1])))
-        if min(moved, float(np.median(still))) - still[t] > GAIN * (1 - still[t]):
+        usual = float(np.median(still))
+        if min(moved, usual) - still[t] > GAIN * (1 - still[t]) and moved > ALIKE * usual:
             return int(t)
     return None
 
