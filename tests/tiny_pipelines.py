@@ -12,9 +12,12 @@ from safetensors.torch import save_file
 from sampling.test_pipelines import cogvideox, hunyuan, wan, wan_2_2
 from torch import Tensor
 from transformers import (
+    CLIPImageProcessor,
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTokenizer,
+    CLIPVisionConfig,
+    CLIPVisionModel,
     LlamaConfig,
     LlamaModel,
     LlamaTokenizerFast,
@@ -113,6 +116,42 @@ def wan_ti2v_pipe() -> Any:
     return d.WanPipeline(**components, expand_timesteps=True)
 
 
+def seeing_transformer(**options: Any) -> Any:
+    """A transformer that reads a mask and the latents of a picture behind those of the video."""
+    return d.WanTransformer3DModel(
+        patch_size=(1, 2, 2),
+        num_attention_heads=2,
+        attention_head_dim=12,
+        in_channels=36,
+        out_channels=16,
+        text_dim=32,
+        freq_dim=32,
+        ffn_dim=32,
+        num_layers=1,
+        rope_max_seq_len=32,
+        **options,
+    )
+
+
+def wan_i2v_pipe() -> Any:
+    """Reads the first frame twice: as latents, and as an image encoder's tokens."""
+    pipe = wan_pipe()
+    vision = CLIPVisionConfig(
+        hidden_size=8, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2, image_size=28, patch_size=14
+    )
+    seeing = {
+        "transformer": seeing_transformer(image_dim=8, added_kv_proj_dim=24),
+        "image_encoder": CLIPVisionModel(vision),
+        "image_processor": CLIPImageProcessor(size={"shortest_edge": 28}, crop_size=28),
+    }
+    return d.WanImageToVideoPipeline(**{**pipe.components, **seeing})
+
+
+def wan_i2v_a14b_pipe() -> Any:
+    seeing = {name: seeing_transformer() for name in ("transformer", "transformer_2")}
+    return d.WanImageToVideoPipeline(**{**wan_pipe().components, **seeing}, boundary_ratio=0.9)
+
+
 def hunyuan_pipe() -> Any:
     return with_encoders(hunyuan().pipe, **llama_and_clip(16, 8))
 
@@ -132,6 +171,13 @@ PIPELINES: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
     "cogvideox-5b": (cogvideox_pipe, {"max_sequence_length": 8}),
 }
 
+#: likewise, of worlds that draw from a picture or a movie
+STARTED: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
+    "wan2.1-i2v-14b": (wan_i2v_pipe, {}),
+    "wan2.2-i2v-a14b": (wan_i2v_a14b_pipe, {}),
+    "wan2.1-v2v-1.3b": (wan_pipe, {}),
+}
+
 
 def with_encoders(pipe: Any, **components: Any) -> Any:
     return type(pipe)(**{**pipe.components, **components, **{k: v for k, v in pipe.config.items() if k in BESIDE}})
@@ -144,7 +190,7 @@ BESIDE = ("boundary_ratio", "expand_timesteps")
 def save_tiny_pipeline(world: str, folder: Path) -> Path:
     """Write the pipeline into a new folder and return it."""
     torch.manual_seed(0)
-    PIPELINES[world][0]().save_pretrained(folder)
+    (PIPELINES | STARTED)[world][0]().save_pretrained(folder)
     return folder
 
 

@@ -34,10 +34,20 @@ class ObservedConfig:
     resize: bool
 
 
-def read_observed(
-    config: ObservedConfig, spec: WorldSpec, observable: Observable, grid: Grid
-) -> tuple[Observed, list[str]]:
-    """The observation in a file as a constraint on a world's fields, and what was guessed and changed on the way.
+@dataclass(frozen=True)
+class Observation:
+    """What was observed: as a constraint on a world's fields, the first frames that are whole, and what was guessed.
+
+    ``start`` are the pictures of frames 0, 1, ... of which every pixel was seen, in [0, 1]; None where frame 0 is not.
+    """
+
+    seen: Observed
+    start: Float[Tensor, "3 n H W"] | None
+    notes: list[str]
+
+
+def read_observed(config: ObservedConfig, spec: WorldSpec, observable: Observable, grid: Grid) -> Observation:
+    """The observation in a file, in a world's fields.
 
     Raises:
         InvalidArgument: a file that cannot be read, another number of frames than was named, frames outside the video,
@@ -65,7 +75,16 @@ def read_observed(
     share = 100 * float(mask.double().mean())
     how = f"noise {noise:.3g} {observable.unit}" if noise else "without noise"
     shown = ", ".join(map(str, frames if len(frames) < 6 else [*frames[:2], "...", frames[-1]]))
-    return seen, [*notes, f"observed: frames {shown} of 0 to {spec.num_frames - 1}, {share:.2g} % of all values, {how}"]
+    notes.append(f"observed: frames {shown} of 0 to {spec.num_frames - 1}, {share:.2g} % of all values, {how}")
+    return Observation(seen, _start(pictures, frames, mask), notes)
+
+
+def _start(
+    pictures: Float[Tensor, "T 3 H W"], frames: list[int], mask: Bool[Tensor, "S N H W"]
+) -> Float[Tensor, "3 n H W"] | None:
+    whole = [frames.index(k) for k in range(len(frames)) if k in frames and set(range(k)) <= set(frames)]
+    count = next((k for k, i in enumerate(whole) if not bool(mask[:, frames[i]].all())), len(whole))
+    return pictures[whole[:count]].transpose(0, 1).clamp(0, 1) if count else None
 
 
 def _frames(config: ObservedConfig, count: int, spec: WorldSpec) -> list[int]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from physgen.constraints import Constraint, Observed, ReactionDiffusion
 from physgen.drawn import Request
@@ -16,35 +17,43 @@ from physgen.experiments.cli.target import build
 from physgen.experiments.draw.default_guidance import build_guidance, is_particles
 from physgen.experiments.draw.observed import ObservedConfig, read_observed
 from physgen.grid import Grid
-from physgen.guidance import DPS, Assimilation, Composition, Guidance
+from physgen.guidance import DPS, Afterwards, Assimilation, Composition, Guidance
 from physgen.guidance.solve.contradiction import require_consistent
 from physgen.observables import Observable
 from physgen.worlds import World, WorldSpec
 from physgen.worlds.loading import load
+from physgen.worlds.memory.architecture import configurations, parameters, scheduler_of
+from physgen.worlds.start import with_start
 
 #: what an observation is called among the laws
 OBSERVED = "observed"
-#: the world that is small enough for the network's graph, and whose scheduler takes new noise; how much of it
-SMALL, RENOISE = "micro", 0.9
+#: parameters of a transformer whose graph is kept; the part of the noise that is drawn anew where a scheduler takes it
+SMALL, RENOISE = 50_000_000, 0.9
+EULER = "FlowMatchEulerDiscreteScheduler"
 
 
 @dataclass(frozen=True)
 class Physics:
-    """Laws by name, how a video is read for them, the guidance that imposes them, if any, and what was guessed."""
+    """Laws by name, how a video is read for them, the guidance that imposes them, if any, and what was guessed.
+
+    `world` is the one that draws, from the first frames `start` where those were observed and it takes any.
+    """
 
     constraints: dict[str, Constraint]
     guidance: Guidance | None
     observable: Observable
     grid: Grid
+    world: WorldSpec
+    start: Tensor | None = None
     notes: list[str] = field(default_factory=list)
 
 
-def open_world(spec: WorldSpec, device: str | None) -> World:
+def open_world(spec: WorldSpec, device: str | None, start: Tensor | None = None) -> World:
     """Load a world with the threads that suit it; ignored words are in `remarks`, not in a warning at every call."""
     if spec.threads:
         torch.set_num_threads(spec.threads)
     logging.getLogger("physgen.worlds").setLevel(logging.ERROR)
-    return load(spec, device)
+    return load(spec, device, start)
 
 
 def physics_of(
@@ -79,22 +88,28 @@ def physics_of(
         faint = torch.rand(size, generator=torch.Generator().manual_seed(request.seed))
         require_consistent(imposed.problem(grid), 0.4 + 0.2 * faint)
     if observed is None or observed.file is None:
-        return Physics(constraints, imposed, read, grid)
-    seen, notes = read_observed(observed, spec, read, grid)
-    return Physics({OBSERVED: seen, **constraints}, _keeping(seen, constraints, spec, guidance), read, grid, notes)
+        return Physics(constraints, imposed, read, grid, spec)
+    found = read_observed(observed, spec, read, grid)
+    world = with_start(spec, found.start)
+    keeping = _keeping(found.seen, constraints, world, guidance)
+    return Physics({OBSERVED: found.seen, **constraints}, keeping, read, grid, world, found.start, found.notes)
 
 
 def _keeping(seen: Observed, constraints: dict[str, Constraint], spec: WorldSpec, guidance: dict[str, Any]) -> Guidance:
     """What keeps to an observation, and imposes the laws."""
-    small = spec.name == SMALL
+    count, scheduler = parameters(spec), scheduler_of(spec)
+    memoryless = scheduler.get("_class_name") == EULER and not scheduler.get("stochastic_sampling")
     options: dict[str, Any] = {
-        "renoise": guidance.get("renoise") or (RENOISE if small else 0.0),
-        "jacobian": "backward" if small else "forward",
+        "renoise": guidance.get("renoise") or (RENOISE if memoryless else 0.0),
+        "jacobian": "backward" if count is not None and count <= SMALL else "forward",
     }
     laws = list(constraints.values())
     if len(laws) == 1 and isinstance(laws[0], ReactionDiffusion):
         return Assimilation({OBSERVED: seen, **constraints}, **options)
-    keeping = DPS({OBSERVED: seen}, **options)
+    keeping: Guidance = DPS({OBSERVED: seen}, **options)
+    if _given_as_latents(spec) and not bool(seen.mask[:, 1:].any()):  # the pipeline leaves nothing of it to move
+        options["renoise"] = 0.0
+        keeping = Afterwards({OBSERVED: seen})
     if not constraints or not guidance["_target_"]:
         return keeping
     if is_particles(guidance):
@@ -105,6 +120,15 @@ def _keeping(seen: Observed, constraints: dict[str, Constraint], spec: WorldSpec
         return build_guidance({**guidance, "inside": keeping}, constraints)
     imposing = build_guidance({**guidance, "renoise": options["renoise"]}, constraints)
     return Composition([keeping, imposing])
+
+
+def _given_as_latents(spec: WorldSpec) -> bool:
+    """Whether a world draws from a picture whose latents stay as they are."""
+    try:
+        expands = configurations(spec).get("pipeline", {}).get("expand_timesteps", False)
+    except InvalidArgument:
+        return False
+    return bool(expands) and spec.pipeline.endswith("ImageToVideoPipeline")
 
 
 def check_fields(constraints: Iterable[Constraint], observable: Observable, grid: Grid, frames: int) -> None:

@@ -41,6 +41,8 @@ from physgen.sampling.diffusers import guide
 from physgen.video import Video, write_mp4, write_tiff
 from physgen.worlds import World
 from physgen.worlds.loading import check
+from physgen.worlds.memory.architecture import pipeline_of
+from physgen.worlds.start import require_start
 
 
 def run(config: SampleConfig) -> None:
@@ -53,16 +55,18 @@ def run(config: SampleConfig) -> None:
     out = check_out(config.out or Path("runs") / name)
     physics = physics_of(config.world, request, config.constraint, config.guidance, config.observable, config.observed)
     guidance, observable, grid = physics.guidance, physics.observable, physics.grid
+    config = replace(config, world=physics.world)
     console = Console(soft_wrap=True, highlight=False)
     if config.plan:
         plan_memory(config, guidance, observable, console)
         return
+    require_start(config.world, pipeline_of(config.world), physics.start)
     check(config.world)
     if config.compare and guidance is None:
         raise InvalidArgument("compare", True, "true only with an observation, or a constraint and a guidance")
 
     plan_memory(config, guidance, observable, console)
-    world = open_world(config.world, config.device)
+    world = open_world(config.world, config.device, physics.start)
     if guidance:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "no step was corrected")

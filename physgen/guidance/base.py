@@ -208,6 +208,7 @@ class Guidance(ABC):
         grid: Grid | None = None,
         position: tuple[int, int] | None = None,
         predict: Predict | None = None,
+        known: Float[Tensor, "#B *shape"] | None = None,
     ) -> Correction:
         """Correct the estimate `x0_hat = x_t - sigma v` of the clean sample, each sample of the batch by itself.
 
@@ -215,7 +216,8 @@ class Guidance(ABC):
         it the constraints act on the sample itself. Works in float32 or better and under `no_grad`, `inference_mode`
         and `autocast`; only the sample gets gradients, never the parameters of `decode`. `position` is the number of
         the step, from 0, and of all of them; without it everything acts that has a window. `predict` maps x_t to x0_hat
-        at this noise level, for a guidance with ``jacobian="forward"``.
+        at this noise level, for a guidance with ``jacobian="forward"``. `known` is what the sampler itself has put in
+        place of parts of the clean sample, NaN elsewhere: it is decoded with the rest, and not moved.
 
         Raises:
             InvalidArgument: a `sigma` that is not one number in [0, 1], an `x0_hat` that is not floating point, an
@@ -244,9 +246,13 @@ class Guidance(ABC):
                 raise InvalidArgument("x0_hat", "the graph of something else", "x0_hat computed from x_t")
             return product.to(w.dtype)
 
+        def settled(z: Tensor) -> Tensor:
+            z = self.settled(z, position)
+            return z if known is None else torch.where(known.isnan(), z, known.to(z))
+
         def seen(z: Tensor) -> Tensor:
             assert decode is not None
-            return decode(self.settled(z, position))
+            return decode(settled(z))
 
         with torch.inference_mode(False), torch.enable_grad(), torch.autocast(x0_hat.device.type, enabled=False):
             x0 = x0_hat.detach().to(torch.promote_types(x0_hat.dtype, torch.float32), copy=True)
@@ -261,7 +267,7 @@ class Guidance(ABC):
                 step = Step(z, fields, x_t.detach().to(x0.dtype), sigma, problem, network_vjp, position)
                 update = self.update(step)
             x0_star, dropped = keep_finite(update.x0.detach(), x0)
-            x0_star = self.settled(x0_star, position)
+            x0_star = settled(x0_star)
         norm = rms((x0_star - x0).nan_to_num())
         return Correction(x0_star.to(x0_hat.dtype), update.residuals, norm, dropped, update.cosines)
 

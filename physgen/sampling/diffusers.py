@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -34,6 +35,12 @@ def _required(pipe: Any, component: str) -> Any:
     if found is None:
         raise InvalidArgument("pipe", type(pipe).__name__, f"diffusers pipelines with a {component}")
     return found
+
+
+def _fixes_first_frame(pipe: Any) -> bool:
+    """Whether a pipeline gives its network a picture as the first latent frame, and leaves the scheduler its noise."""
+    expands = getattr(pipe, "config", {}).get("expand_timesteps", False)
+    return bool(expands) and "image" in inspect.signature(type(pipe).__call__).parameters
 
 
 def _require_one_pass(guidance: Guidance, scheduler: Any) -> None:
@@ -130,11 +137,13 @@ def guide(
     session = Session(guidance, type(pipe).__name__, decode, grid, generator, schedule=schedule)
     projects = guidance.terminal and observable is not None
     with ExitStack() as stack:
+        if _fixes_first_frame(pipe):
+            stack.enter_context(session.watched(networks(pipe)))
         if decode is not None:
             make_ordinary(decode.vae)
             stack.enter_context(recomputed(decode.vae))
         if guidance.through_network:
-            session.recorder = Recorder(session.wants_calls, guidance.needs_graph)
+            session.recorder = Recorder(session.wants_calls, guidance.needs_graph, fixed=_fixes_first_frame(pipe))
             models = networks(seen)
             if guidance.needs_graph:
                 require_resident(models)

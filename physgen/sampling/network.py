@@ -58,12 +58,14 @@ class Recorder:
 
     The model output that the scheduler gets is u + sum_i w_i (c_i - u) of what the calls gave for the same latents:
     classifier-free guidance, whether it calls twice or with a batch of both. The weights are solved for, and checked.
+    Where `fixed` says so, the network sees another first latent frame than the scheduler, which does not count.
     """
 
     wanted: Callable[[], bool]
     graph: bool
     calls: list[Call] = field(default_factory=list)
     repeating: bool = False
+    fixed: bool = False
 
     def wrap(self, model: Callable[..., Any], forward: Callable[..., Any]) -> Callable[..., Any]:
         """`forward` of a model, recorded where it is `wanted`."""
@@ -102,6 +104,8 @@ class Recorder:
         def pull(cotangent: Tensor) -> Tensor:
             gradients = torch.autograd.grad(combined, leaves, cotangent, retain_graph=True)
             parts = [_leading(part, sample) for gradient in gradients for part in gradient.split(len(sample))]
+            for part in parts if self.fixed else ():
+                part[:, :, :1] = 0
             pulled = [f * part.to(cotangent.dtype) for f, part in zip(factors, parts, strict=True)]
             return scale * torch.stack(pulled).sum(0)
 
@@ -123,7 +127,7 @@ class Recorder:
                 for call in calls:
                     latents = call.latents.clone()
                     for part in latents.split(len(sample)):
-                        _leading(part, sample).copy_(next(left) * other)
+                        self._free(_leading(part, sample)).copy_(next(left) * self._free(other))
                     outputs.append(call.again(latents))
             finally:
                 self.repeating = False
@@ -141,8 +145,12 @@ class Recorder:
         outputs = [
             _leading(part, model_output) for call in self.calls for part in call.output.detach().split(len(sample))
         ]
-        factors = [self._factor(pipeline, part, sample) for part in seen]
+        factors = [self._factor(pipeline, self._free(part), self._free(sample)) for part in seen]
         return factors, self._weights(pipeline, outputs, model_output)
+
+    def _free(self, latents: Tensor) -> Tensor:
+        """Those that the network sees as the scheduler does."""
+        return latents[:, :, 1:] if self.fixed else latents
 
     @staticmethod
     def _factor(pipeline: str, seen: Tensor, sample: Tensor) -> float:

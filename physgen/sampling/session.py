@@ -6,7 +6,8 @@ import functools
 import inspect
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +32,7 @@ class Session:
     """One `with guide(...)`; `open` until it is left, for copies of the scheduler that outlive it.
 
     `schedule` makes of a scheduler without a history, that is not one of diffusers', the one that makes the same steps.
+    `first` is the latent frame that the network saw in the place of the scheduler's first one, see `watched`.
     """
 
     guidance: Guidance
@@ -41,6 +43,7 @@ class Session:
     recorder: Recorder | None = None
     competition: Competition | None = None
     schedule: Callable[[Any, Any], Any] | None = None
+    first: Tensor | None = None
     log: GuidanceLog = field(default_factory=GuidanceLog)
     open: bool = True
     upcoming: tuple[int, int] | None = None
@@ -51,6 +54,21 @@ class Session:
         self.upcoming = None
         if self.competition:
             self.competition.living.begin()
+
+    @contextmanager
+    def watched(self, models: list[Any]) -> Iterator[None]:
+        """Inside, what a pipeline gives its network as the first latent frame is kept, whatever the scheduler has."""
+
+        def keep(_: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+            latents = arguments[0] if arguments else named["hidden_states"]
+            self.first = latents[:, :, :1].detach()
+
+        hooks = [model.register_forward_pre_hook(keep, with_kwargs=True) for model in models]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def wants_calls(self) -> bool:
         """Whether the network's next call is needed for its Jacobian: unknown before the first step, so yes."""
@@ -136,7 +154,11 @@ class Session:
         if self.competition:
             sample, output = map(self.competition.living.of, (sample, output))
         x_t = (sample / at.scale).detach()
-        x0_hat = at.x0(sample, output)
+        plain = x0_hat = at.x0(sample, output)
+        known: dict[str, Tensor] = {}
+        if self.first is not None:
+            known["known"] = torch.full_like(x_t[:1], torch.nan)
+            known["known"][:, :, :1] = self.first[:1]
         predict = None
         if self.recorder is not None and self.guidance.needs_graph:
             with torch.inference_mode(False), torch.enable_grad():
@@ -150,7 +172,14 @@ class Session:
                 return at.x0(at.scale * x, again(at.scale * x))
 
         correction = self.guidance.correction(
-            x0_hat, x_t=x_t, sigma=at.sigma, decode=self.decode, grid=self.grid, position=position, predict=predict
+            x0_hat,
+            x_t=x_t,
+            sigma=at.sigma,
+            decode=self.decode,
+            grid=self.grid,
+            position=position,
+            predict=predict,
+            **known,
         )
         self.log.dropped += correction.dropped
         self.log.steps.append(
@@ -164,7 +193,7 @@ class Session:
                 seconds=time.perf_counter() - started,
             )
         )
-        move = (correction.x0 - x0_hat).detach().nan_to_num(0, 0, 0)
+        move = (correction.x0 - plain).detach().nan_to_num(0, 0, 0)
         corrected = at.corrected(output, move)
         if eta := self.guidance.renoise:
             corrected = self._renoised(eta, scheduler, at, x_t.detach(), corrected, arguments.get("generator"))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from physgen.errors import InvalidArgument
 from physgen.worlds.checkpoints.checkpoint import LoadReport, Plan, apply_plan, plan_checkpoint
@@ -42,15 +43,17 @@ class Checked:
         return pipe, self.plan.report if self.plan else None
 
 
-def load(spec: WorldSpec, device: str | None = None) -> World:
+def load(spec: WorldSpec, device: str | None = None, start: Tensor | None = None) -> World:
     """Load the weights of a world, and the checkpoint on top, after both were checked without allocating either.
+
+    ``start`` are first frames ``[3, n, H, W]`` in [0, 1], for a world that draws from them.
 
     Raises: as `check`.
     """
     pipe, report = check(spec).load(spec)
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     here = spec if where.type != "cpu" else replace(spec, offload="none")  # there is nothing to take weights off
-    return World(spec, place(pipe, here, where), report)
+    return World(spec, place(pipe, here, where), report, start)
 
 
 def check(spec: WorldSpec) -> Checked:
@@ -70,7 +73,10 @@ def check(spec: WorldSpec) -> Checked:
     cls = getattr(importlib.import_module(module), name)
     if cls is diffusers.DiffusionPipeline:
         cls = pipeline_class(folder)
-    elif (found := read_index(folder).get("_class_name")) not in {base.__name__ for base in cls.__mro__}:
+    elif (found := read_index(folder).get("_class_name")) not in {
+        spec.saved_as,
+        *(base.__name__ for base in cls.__mro__),
+    }:
         raise InvalidArgument("pipeline", f"{folder}: {found}", f"{name} in world={spec.name}")
     check_whole(folder)
     check_size(spec)

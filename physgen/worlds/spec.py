@@ -40,7 +40,8 @@ class WorldSpec:
     ``dtype`` is by component, ``default`` for the others. ``threads`` is the number of CPU threads that suits the model
     (``None``: torch's choice). ``level`` names the family of every prompt (``None``: its words do). ``offload``,
     ``tiling``, ``slicing`` and ``attention`` are as in `place`; ``components`` are the models' published
-    configurations, to plan with where the weights are not here.
+    configurations, to plan with where the weights are not here. ``image_pipeline`` is the class that draws from a first
+    frame where one was observed; ``saved_as`` is the class that the folder names, where it is another one.
     """
 
     name: str
@@ -71,6 +72,8 @@ class WorldSpec:
     slicing: bool = False
     attention: str | None = None
     components: dict[str, dict[str, Any]] = field(default_factory=dict)
+    image_pipeline: str | None = None
+    saved_as: str | None = None
 
     def family(self, prompt: str) -> str:
         """The family that most words of the prompt belong to; the first one when no word belongs to any.

@@ -15,6 +15,7 @@ from physgen.observables import Observable
 from physgen.worlds.checkpoints.checkpoint import LoadReport
 from physgen.worlds.request import Request
 from physgen.worlds.spec import WorldSpec
+from physgen.worlds.start import VIDEO, start_options
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -22,11 +23,15 @@ if TYPE_CHECKING:
 
 @dataclass
 class World:
-    """A loaded text-to-video pipeline, the physical scale of what it draws, and what its checkpoint loaded."""
+    """A loaded pipeline, the physical scale of what it draws, and what its checkpoint loaded.
+
+    `start` are the first frames ``[3, n, H, W]`` in [0, 1] that it draws from, where its pipeline takes any.
+    """
 
     spec: WorldSpec
     pipe: DiffusionPipeline
     report: LoadReport | None = None
+    start: Float[Tensor, "3 n H W"] | None = None
 
     @property
     def name(self) -> str:
@@ -65,7 +70,7 @@ class World:
 
         Beside it, in one batch, those of the seeds in ``also``.
 
-        Raises: as `Request`.
+        Raises: as `Request`; `InvalidArgument` where the pipeline draws from frames that are not there.
         """
         asked = Request(prompt, seed, steps, guidance_scale)
         options: dict[str, Any] = {
@@ -76,6 +81,9 @@ class World:
             "num_inference_steps": self.spec.steps if asked.steps is None else asked.steps,
             "guidance_scale": self.spec.guidance_scale if asked.guidance_scale is None else asked.guidance_scale,
         }
+        options |= start_options(self.spec, self.pipe, self.start)
+        if VIDEO in options:
+            del options["num_frames"]  # those of the video
         for option in ("max_sequence_length", "negative_prompt"):
             if (value := getattr(self.spec, option)) is not None:
                 options[option] = value

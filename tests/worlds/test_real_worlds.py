@@ -11,7 +11,7 @@ import diffusers
 import pytest
 import torch
 from sampling.test_pipelines import ltx
-from tiny_pipelines import PIPELINES, save_lora, save_tiny_pipeline, t5
+from tiny_pipelines import PIPELINES, STARTED, save_lora, save_tiny_pipeline, t5
 from transformers import T5Config, T5EncoderModel
 
 from physgen import guide
@@ -38,7 +38,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def test_every_world_has_a_tiny_one() -> None:
-    assert {*PIPELINES, "micro", "other"} == set(world_names())
+    assert {*PIPELINES, *STARTED, "micro", "other"} == set(world_names())
 
 
 def test_mass_is_conserved(world: World) -> None:
@@ -78,7 +78,7 @@ def test_negative_prompt_reaches_the_pipeline(world: World, monkeypatch: pytest.
         assert world.spec.negative_prompt is None
 
 
-@pytest.mark.parametrize("name", PIPELINES)
+@pytest.mark.parametrize("name", PIPELINES | STARTED)
 def test_specification(name: str) -> None:
     spec = world_spec(name)
     assert spec.hub

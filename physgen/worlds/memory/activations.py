@@ -17,6 +17,8 @@ from physgen.worlds.memory.trace import Held, traced
 Shape = tuple[int, ...]
 #: latent frames that are traced; what more of them hold grows evenly
 FEW, MORE = 3, 5
+#: tokens of a picture in the image encoder of Wan 2.1
+PATCHES = 257
 
 
 def step(model: Any, latents: Shape, text: int, pipeline: dict[str, Any], graph: bool) -> Held:
@@ -47,10 +49,12 @@ def _wan(config: Any, latents: Shape, text: int, pipeline: dict[str, Any]) -> di
     _, frames, height, width = latents
     tokens = frames * height * width // 4
     times = (1, tokens) if pipeline.get("expand_timesteps") else (1,)
+    picture = {"encoder_hidden_states_image": ((1, PATCHES, config.image_dim), None)} if config.image_dim else {}
     return {
-        "hidden_states": ((1, *latents), None),
+        "hidden_states": ((1, config.in_channels, frames, height, width), None),
         "timestep": (times, torch.float32),
         "encoder_hidden_states": ((1, text, config.text_dim), None),
+        **picture,
     }
 
 

@@ -15,7 +15,7 @@ from physgen.worlds.spec import WorldSpec
 
 #: transformers whose sizes and inputs are known here
 TRANSFORMERS = ("WanTransformer3DModel", "HunyuanVideoTransformer3DModel", "CogVideoXTransformer3DModel")
-MODELS = ("transformer", "transformer_2", "vae", "text_encoder", "text_encoder_2")
+MODELS = ("transformer", "transformer_2", "vae", "text_encoder", "text_encoder_2", "image_encoder")
 
 
 def configurations(spec: WorldSpec) -> dict[str, dict[str, Any]]:
@@ -63,6 +63,32 @@ def on_meta(spec: WorldSpec) -> dict[str, Any]:
         finally:
             torch.set_default_dtype(default)
     return models
+
+
+def parameters(spec: WorldSpec) -> int | None:
+    """Number of the transformer's parameters, ``None`` where its configuration is not known.
+
+    >>> from physgen.worlds import world_spec
+    >>> parameters(world_spec("micro")) < 10e6 < parameters(world_spec("wan2.1-t2v-1.3b"))
+    True
+    """
+    try:
+        config = configurations(spec).get("transformer", {})
+    except InvalidArgument:
+        return None
+    if config.get("_class_name") not in TRANSFORMERS:
+        return None
+    with torch.device("meta"):
+        return sum(weight.numel() for weight in _instantiated(config).parameters())
+
+
+def scheduler_of(spec: WorldSpec) -> dict[str, Any]:
+    """Configuration of the scheduler, ``_class_name`` included, as far as it is known without the weights."""
+    try:
+        saved = json.loads((find_weights(spec) / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
+    except (InvalidArgument, OSError, ValueError):
+        saved = {}
+    return {**saved, **spec.scheduler}
 
 
 def _instantiated(config: dict[str, Any]) -> Any:
@@ -125,5 +151,5 @@ def latent_shape(spec: WorldSpec, configs: dict[str, dict[str, Any]]) -> tuple[i
             raise InvalidArgument(f"world.{name}", length, f"multiples of {multiple}")
     if spec.num_frames < 1 or (spec.num_frames - 1) % time:
         raise InvalidArgument("world.num_frames", spec.num_frames, f"1 more than a multiple of {time}")
-    channels = transformer.get("in_channels", 16)
+    channels = transformer.get("out_channels") or transformer.get("in_channels", 16)  # others are those of a picture
     return channels, (spec.num_frames - 1) // time + 1, spec.height // space, spec.width // space
