@@ -1,0 +1,166 @@
+"""Kymographs: what is on a line, frame by frame, and the speed along it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from physgen.measure.piv import Field, Movie, Values, interpolate
+
+Interval = tuple[float, float, float]
+
+#: frames over which a speed is looked for, at most, and points along a line that it may go in them, as a part of all
+LAGS, PART = 8, 0.5
+#: px a frame between the speeds that are tried
+STEP = 0.05
+#: other maximum, as a part of the highest, above which a speed is a guess; and the highest, in spreads of all
+SECOND, CLEAR = 0.85, 3.0
+#: parts of the time that an interval is drawn from, and draws
+BLOCKS, DRAWS = 10, 500
+#: steps along a line of the flow, px, and their number at most
+ALONG, LONGEST = 1.0, 400
+
+
+@dataclass(frozen=True)
+class Streak:
+    """The speed along a line, with its 95 % interval, positive from its beginning to its end.
+
+    Attributes:
+        speed: in the units of what was given; None where it is not measured.
+        speed_px: the same, points a frame.
+        reason: why it is not.
+    """
+
+    speed: Interval | None
+    speed_px: Interval | None
+    reason: str | None
+
+
+def draw_kymograph(movie: Movie, line: Values, width: int = 3) -> Values:
+    """Brightness ``[T, L]`` on a line through points ``[K, 2]`` (y, x), px, one px apart, mean over ``width`` px across.
+
+    >>> movie = np.stack([np.eye(1, 20, 3 + t).repeat(9, 0) for t in range(4)])
+    >>> draw_kymograph(movie, np.array([[4.0, 0.0], [4.0, 19.0]])).argmax(1)
+    array([3, 4, 5, 6])
+    """
+    from scipy.ndimage import map_coordinates
+
+    length = np.append(0, np.hypot(*np.diff(line, axis=0).T).cumsum())
+    along = np.arange(0, length[-1] + 1e-9)
+    y, x = (np.interp(along, length, line[:, k]) for k in (0, 1))
+    ahead = np.gradient(np.stack([y, x]), axis=1)
+    across = np.stack([ahead[1], -ahead[0]]) / np.maximum(np.hypot(*ahead), 1e-12)
+    offsets = np.arange(width) - (width - 1) / 2
+    at = np.stack([y, x])[:, None] + offsets[:, None] * across[:, None]
+    return np.stack([map_coordinates(frame, at, order=1, mode="nearest").mean(0) for frame in movie])
+
+
+def measure_streaks(kymograph: Values, spacing: float = 1.0, dt: float = 1.0, seed: int = 0) -> Streak:
+    """Speed of what moves along a line, from its kymograph ``[T, L]``.
+
+    v = argmax sum_{g=1..G} sum_t < k(t, s) k(t + g, s + v g) >_s
+
+    The mean over time of each point and of each frame is taken off before. A speed with a rival, as of regular things
+    that go on by half of their distance or more, is a guess, and is not told. The interval is of parts of the time.
+
+    Args:
+        spacing: of points, µm.
+        dt: from frame to frame, s.
+
+    Source: line scans, Kleinfeld et al. (1998), PNAS 95:15741; by correlation, Kim et al. (2012), PLoS ONE 7:e38590.
+
+    >>> rng = np.random.default_rng(0)
+    >>> pattern = np.convolve(rng.standard_normal(300), np.ones(5), "same")
+    >>> k = np.stack([np.interp(np.arange(100) - 1.7 * t + 100, np.arange(300), pattern) for t in range(40)])
+    >>> round(measure_streaks(k, spacing=0.5, dt=0.1).speed[0], 1)
+    8.5
+    """
+    frames, points = kymograph.shape
+    if frames < 3 or points < 8:
+        return Streak(None, None, f"{frames} frames and {points} points, at least 3 and 8 are needed")
+    seen = kymograph - kymograph.mean(0)
+    seen -= seen.mean(1, keepdims=True)
+    if seen.std() <= 1e-9 * np.abs(kymograph).max():
+        return Streak(None, None, "still: nothing moves along the line")
+    lags = min(LAGS, frames - 1)
+    farthest = PART * points
+    speeds = np.arange(-farthest, farthest + STEP / 2, STEP)
+    planes = [_lagged(seen, g, int(farthest)) for g in range(1, lags + 1)]
+    blocks = min(BLOCKS, frames - lags)
+    scores = np.stack([_score(planes, speeds, part) for part in np.array_split(np.arange(frames - 1), blocks)])
+    total = scores.sum(0)
+    best = int(total.argmax())
+    crest = np.flatnonzero((total[1:-1] > total[:-2]) & (total[1:-1] >= total[2:])) + 1
+    rivals = total[crest][np.abs(speeds[crest] - speeds[best]) > max(0.5, 0.2 * abs(speeds[best]))]
+    if total[best] < CLEAR * total.std() or (len(rivals) and rivals.max() > SECOND * total[best]):
+        return Streak(None, None, "no one speed: nothing goes on along the line, or it is aliased (regular and too fast)")
+    draws = np.random.default_rng(seed).multinomial(blocks, np.full(blocks, 1 / blocks), DRAWS) @ scores
+    low, high = np.quantile(speeds[draws.argmax(1)], [0.025, 0.975])
+    found = (_refine(speeds, total, best), float(low - STEP / 2), float(high + STEP / 2))
+    scale = spacing / dt
+    return Streak((found[0] * scale, found[1] * scale, found[2] * scale), found, None)
+
+
+def follow_flow(field: Field) -> Values | None:
+    """A line ``[K, 2]`` (y, x), px, along a field's flow, through its fastest place; None where it is very short.
+
+    >>> grid = np.arange(8.0, 60, 8)
+    >>> field = Field(grid, grid, np.tile([0.0, 1.0], (7, 7, 1)), np.ones((7, 7), bool), 16, 0.0)
+    >>> follow_flow(field)[[0, -1], 1].round()
+    array([ 8., 56.])
+    """
+    speed = np.where(field.valid, np.hypot(*np.moveaxis(field.displacement, -1, 0)), -1.0)
+    limit = np.quantile(speed[field.valid], 0.9)
+    row, column = np.unravel_index(np.where(speed > limit, -1.0, speed).argmax(), speed.shape)
+    start = np.array([field.y[row], field.x[column]])
+    step: Callable[[Values, float], Values | None] = lambda at, sign: _next(field, at, sign)  # noqa: E731
+    line = [start]
+    for sign in (-1.0, 1.0):
+        at, part = start, []
+        while len(part) < LONGEST and (ahead := step(at, sign)) is not None:
+            at = ahead
+            part.append(at)
+        line = part[::-1] + line if sign < 0 else line + part
+    return np.array(line) if len(line) >= 16 else None
+
+
+def _next(field: Field, at: Values, sign: float) -> Values | None:
+    """The place one step along the flow; None beyond the windows, and where no vector is valid."""
+    row, column = np.abs(field.y - at[0]).argmin(), np.abs(field.x - at[1]).argmin()
+    if not field.valid[row, column]:
+        return None
+    vector = interpolate(field, at[:1], at[1:])[0, 0]
+    length = float(np.hypot(*vector))
+    ahead = at + sign * ALONG * vector / length if length else at
+    inside = field.y[0] <= ahead[0] <= field.y[-1] and field.x[0] <= ahead[1] <= field.x[-1]
+    return ahead if length and inside else None
+
+
+def _lagged(seen: Values, lag: int, farthest: int) -> Values:
+    """Mean products ``[T - lag, 2 farthest + 1]`` of a frame and the one ``lag`` later, by shift."""
+    points = seen.shape[1]
+    shifts = range(-farthest, farthest + 1)
+    parts = [
+        (seen[:-lag, max(0, -s) : points - max(0, s)] * seen[lag:, max(0, s) : points - max(0, -s)]).mean(1) for s in shifts
+    ]
+    return np.stack(parts, 1)
+
+
+def _score(planes: list[Values], speeds: Values, part: Values) -> Values:
+    total = np.zeros(len(speeds))
+    for lag, plane in enumerate(planes, start=1):
+        farthest = plane.shape[1] // 2
+        rows = part[part < len(plane)].astype(int)
+        shift = speeds * lag
+        total += np.interp(shift, np.arange(-farthest, farthest + 1), plane[rows].sum(0), left=0.0, right=0.0)
+    return total
+
+
+def _refine(speeds: Values, total: Values, best: int) -> float:
+    if not 0 < best < len(speeds) - 1:
+        return float(speeds[best])
+    left, here, right = total[best - 1 : best + 2]
+    bend = left - 2 * here + right
+    return float(speeds[best] + (STEP * 0.5 * (left - right) / bend if bend < 0 else 0.0))
