@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,25 +17,10 @@ from physgen.grid import Grid
 from physgen.guidance.around import Around
 from physgen.guidance.base import Guidance
 from physgen.guidance.log import ParticlesLog, Resampling
+from physgen.guidance.population import POTENTIALS, Offspring, Population
 from physgen.guidance.problem import Decode, Problem
-from physgen.guidance.resampling import copies, normalised, resampled
 from physgen.guidance.rewards import Rewards, evaluate, name_rewards
 from physgen.tensors import of_samples
-
-POTENTIALS = ("difference", "max")
-
-
-@dataclass(frozen=True)
-class Offspring:
-    """What a resampling made of the batch.
-
-    Attributes:
-        ancestors: of each sample from here on, its row in the batch before; group after group.
-        fresh: which of them get new noise: those whose ancestor has an offspring before them.
-    """
-
-    ancestors: Int64[Tensor, "B"]
-    fresh: Bool[Tensor, "B"]
 
 
 class Particles(Around):
@@ -54,7 +38,7 @@ class Particles(Around):
 
     A batch is groups of `n` neighbours: in a pipeline ``num_videos_per_prompt=n``. With ``prune`` the network
     evaluates fewer samples from level to level. A pipeline keeps its batch, where rows that died hold what a living one
-    has; its transformer is called with the living ones alone (a UNet with all of them).
+    has; its network is called with the living ones alone.
 
     Args:
         n: particles of a group.
@@ -64,7 +48,7 @@ class Particles(Around):
         temperature: of the weights: less makes them more unequal.
         potential: ``difference`` or ``max``.
         renoise: eta, the part of the noise of a copy that is drawn anew. Without it copies part only where the
-            scheduler itself draws noise.
+            scheduler itself draws noise. The levels, 0.1 and 0.9 were best of ten settings on nine prompts of `micro`.
         prune: particles of a group that are left after each level, such as (3, 2, 1); `n` where None.
         select: whether the best of each group comes out, instead of all that are left.
         inside: a guidance that acts on each particle, whose terminal projection acts on what comes out.
@@ -94,10 +78,10 @@ class Particles(Around):
         n: int,
         rewards: Rewards,
         *,
-        resample: Sequence[float] = (0.1, 0.25, 0.4, 0.6, 0.8),
-        temperature: float = 0.25,
+        resample: Sequence[float] = (0.3, 0.45, 0.6, 0.7, 0.8),
+        temperature: float = 0.1,
         potential: str = "difference",
-        renoise: float = 0.6,
+        renoise: float = 0.9,
         prune: Sequence[int] | None = None,
         select: bool = True,
         inside: Guidance | None = None,
@@ -120,8 +104,7 @@ class Particles(Around):
     def reset(self) -> None:
         super().reset()
         self.log = ParticlesLog()
-        self._applied: Float64[Tensor, "B"] | None = None
-        self._most: Float64[Tensor, "B"] | None = None
+        self._population: Population | None = None
 
     def rounds(self, total: int) -> dict[int, int]:
         """Steps (from 0) of `total` at which particles are resampled, and how many of a group are left.
@@ -150,52 +133,40 @@ class Particles(Around):
             InvalidArgument: a batch that is no multiple of n, and see `evaluate`.
         """
         started = time.perf_counter()
-        if not position[0]:
-            self._begin(len(x0))
-        assert self._applied is not None
-        assert self._most is not None
-        alive, left = len(x0) // self._groups, self.rounds(position[1]).get(position[0])
-        if left is None or alive == 1:
+        if not position[0] or self._population is None:
+            self._population = Population(len(x0), self.particles)
+        population, left = self._population, self.rounds(position[1]).get(position[0])
+        if left is None or population.alive == 1:
             return None
         rewards = self._rewards(x0, decode, grid)
-        scaled = _total(rewards) / self.temperature
-        self._most = torch.maximum(self._most, scaled)
-        potential = self._most if self.potential == "max" else scaled - self._applied
-        weights = normalised(potential.view(self._groups, alive))
         device = generator.device if generator else None
-        uniform = torch.rand(self._groups, generator=generator, device=device, dtype=torch.float64).cpu()
-        chosen = resampled(weights, uniform, left)
-        ancestors = (chosen + alive * torch.arange(self._groups)[:, None]).flatten()
-        applied = torch.where(potential.isfinite(), self._applied + potential, self._applied)
-        self._applied, self._most = applied[ancestors], self._most[ancestors]
-        self._founders = self._founders[ancestors]
-        self.follow(ancestors)
+        uniform = torch.rand(population.groups, generator=generator, device=device, dtype=torch.float64).cpu()
+        found = population.resample(_total(rewards) / self.temperature, self.potential, left, uniform)
+        self.follow(found.ancestors)
         self.log.resamplings.append(
             Resampling(
                 step=position[0],
                 sigma=sigma,
                 rewards={name: values.tolist() for name, values in rewards.items()},
-                weights=weights.flatten().tolist(),
-                ancestors=ancestors.tolist(),
+                weights=found.weights.flatten().tolist(),
+                ancestors=found.ancestors.tolist(),
                 seconds=time.perf_counter() - started,
             )
         )
-        return Offspring(ancestors, copies(chosen).flatten())
+        return found
 
     def finish(
         self, x: Float[Tensor, "B *shape"], *, decode: Decode | None = None, grid: Grid | None = None
     ) -> Int64[Tensor, "K"]:
         """Rows of the finished samples that come out: the best of each group, or all that are left."""
-        assert self._applied is not None
+        if self._population is None:
+            self._population = Population(len(x), self.particles)
         rewards = self._rewards(x, decode, grid)
-        total = _total(rewards)
-        alive = len(x) // self._groups
-        weights = normalised((total / self.temperature - self._applied).view(self._groups, alive))
-        selected = total.view(self._groups, alive).argmax(1) + alive * torch.arange(self._groups)
+        selected = self._population.best(_total(rewards))
         self.log.rewards = {name: values.tolist() for name, values in rewards.items()}
-        self.log.weights = weights.flatten().tolist()
+        self.log.weights = self._population.weights(_total(rewards) / self.temperature).flatten().tolist()
         self.log.selected = selected.tolist()
-        self.log.founders = self._founders[selected].tolist()
+        self.log.founders = self._population.founders[selected].tolist()
         return selected if self.select else torch.arange(len(x))
 
     def renewed(
@@ -209,20 +180,8 @@ class Particles(Around):
         with torch.no_grad():
             return evaluate(self.rewards, Problem({}, decode, grid).fields(x), grid)
 
-    def _begin(self, batch: int) -> None:
-        if batch % self.particles or not batch:
-            allowed = (
-                f"a multiple of n={self.particles}, groups of neighbours: num_videos_per_prompt={self.particles}, or "
-                f"where a pipeline ignores that (CogVideoX) the prompt {self.particles} times"
-            )
-            raise InvalidArgument("batch", batch, allowed)
-        self._groups = batch // self.particles
-        self._applied = torch.zeros(batch, dtype=torch.float64)
-        self._most = torch.full((batch,), -torch.inf, dtype=torch.float64)
-        self._founders = torch.arange(batch)
-
     def citation(self) -> str:
-        return """@misc{singhal2025fksteering,
+        own = """@misc{singhal2025fksteering,
   title = {A General Framework for Inference-time Scaling and Steering of Diffusion Models},
   author = {Singhal, Raghav and Horvitz, Zachary and Teehan, Ryan and Ren, Mengye and Yu, Zhou and McKeown, Kathleen
             and Ranganath, Rajesh},
@@ -238,6 +197,7 @@ class Particles(Around):
   eprint = {2503.19385},
   archiveprefix = {arXiv}
 }"""
+        return "\n\n".join([own, self.inside.citation()]) if self.inside else own
 
 
 def _total(rewards: dict[str, Float64[Tensor, "B"]]) -> Float64[Tensor, "B"]:

@@ -79,7 +79,7 @@ def _of_function(name: str, reward: Any, fields: Tensor) -> Tensor:
     allowed = f"a tensor of {len(fields)} numbers, one of each sample, as {name}"
     if not isinstance(values, Tensor) or values.shape != (len(fields),) or values.is_complex():
         raise InvalidArgument("rewards", values, allowed)
-    return values.detach()
+    return values.detach().cpu()
 
 
 def _pairs(rewards: Any) -> list[tuple[str, Any]]:

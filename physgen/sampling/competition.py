@@ -41,7 +41,7 @@ def require_renewable(particles: Particles, scheduler: Any) -> None:
 
     >>> require_renewable(Particles(2, lambda fields: fields[:, 0]), diffusers.CogVideoXDPMScheduler())
     Traceback (most recent call last):
-    physgen.errors.InvalidArgument: guidance='Particles with renoise=0.6': allowed: renoise=0, or ...
+    physgen.errors.InvalidArgument: guidance='Particles with renoise=0.9': allowed: renoise=0, or ...
     """
     config = scheduler.config
     draws = config.get("stochastic_sampling") or str(config.get("algorithm_type")).startswith("sde")

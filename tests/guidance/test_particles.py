@@ -67,7 +67,7 @@ def weighted_means(n: int, runs: int, **options: Any) -> Tensor:
 # --- truth
 
 
-@pytest.mark.parametrize("options", [{}, {"potential": "max"}, {"resample": (0.5,)}])
+@pytest.mark.parametrize("options", [{}, {"potential": "max", "resample": (0.1, 0.3)}, {"resample": (0.5,)}])
 def test_weighted_mean_tends_to_that_of_the_tilted_prior(options: dict[str, Any]) -> None:
     exact = tilted_mean()
     assert abs(exact - 0.525) < 1e-3  # the prior's own is -0.25
@@ -211,7 +211,8 @@ def test_a_law_without_a_residual_has_the_worst_reward_and_kills_nobody_alone() 
 
 def test_laws_and_functions_are_added() -> None:
     law = Equality(lambda x: x - 1.0, "one")
-    particles = Particles(16, {"law": law, "size": lambda x: -x[:, 0].abs()})
+    rewards: dict[str, Any] = {"law": law, "size": lambda x: -x[:, 0].abs()}
+    particles = Particles(16, rewards)
     run(particles)
     assert list(particles.log.rewards) == ["law", "size"]
     assert list(particles.constraints) == ["law"]
@@ -246,7 +247,7 @@ def test_laws_and_functions_are_added() -> None:
             "batch=6",
         ),
         (lambda: run(Particles(4, {"bad": lambda x: x})), r"rewards=.*numbers, one of each sample, as bad"),
-        (lambda: run(Particles(4, {"bad": lambda x: 1.0})), r"as bad"),  # type: ignore[dict-item, return-value]
+        (lambda: run(Particles(4, {"bad": lambda x: 1.0})), r"as bad"),  # type: ignore[arg-type]
         (lambda: run(Particles(4, {"bad": lambda x: x[:, 0] * torch.nan})), "NaN for every sample as bad"),
     ],
 )

@@ -179,7 +179,7 @@ def test_copies_have_new_noise_and_no_history_takes_it_back(name: str) -> None:
 )
 def test_new_noise_is_refused_where_a_scheduler_has_no_room_for_it(scheduler: Any) -> None:
     pipe = SimpleNamespace(scheduler=scheduler, transformer=nn.Identity())
-    with pytest.raises(InvalidArgument, match=r"renoise=0\.6.*renoise=0, or"), guide(pipe, only(0)):
+    with pytest.raises(InvalidArgument, match=r"renoise=0\.9.*renoise=0, or"), guide(pipe, only(0)):
         pass
 
 

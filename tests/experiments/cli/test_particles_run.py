@@ -14,9 +14,10 @@ from physgen.errors import InvalidArgument
 from physgen.experiments.cli.config import configure, typed
 from physgen.experiments.cli.dispatch import main
 from physgen.experiments.cli.schema import SampleConfig
-from physgen.guidance import BestOfN, Particles
+from physgen.guidance import BestOfN, Particles, X0Gradient
 from physgen.worlds import Request, World
 from physgen.worlds.loading import load
+from physgen.worlds.memory.plan import Planner
 
 PROMPT = "one drop of red dye diffusing quickly in water"
 
@@ -100,6 +101,17 @@ def test_draws_reproduce_and_rewards_without_a_law_have_no_projection(world: Wor
     assert first.guided
     assert again.guided
     assert torch.equal(first.guided.video, again.guided.video)
+
+
+def test_the_memory_of_all_particles_is_planned(tiny: Path) -> None:
+    config = typed(configure("sample", [f"world.path={tiny}", *SIZES, "prompt=x"]), SampleConfig)
+    observable, law = config.world.observable(PROMPT), MassConservation()
+    one, four = (
+        {phase.name: phase.activations for phase in Planner(config.world, guidance, observable).plan().phases}
+        for guidance in (X0Gradient(law), Particles(4, law))
+    )
+    assert four["step"] == 4 * one["step"]
+    assert four["guidance"] == one["guidance"]  # rewards are measured one sample at a time
 
 
 def test_what_is_no_single_video_is_refused(world: World) -> None:
