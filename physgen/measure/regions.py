@@ -17,6 +17,8 @@ BASELINE, DARK = 0.2, 0.1
 BLUR, PART = 1.5, 0.5
 #: loss that bleaching is, in standard deviations of its noise, and as a part of the brightness there
 CLEAR, LOSS = 8.0, 0.1
+#: loss against that between other frames, where things move
+RARE = 1.5
 #: frames before that are compared, and the fewest pixels of a region
 BEFORE, FEWEST = 5, 9
 
@@ -81,13 +83,13 @@ def find_bleached(movie: Movie) -> Bleached | None:
     from skimage.measure import label
 
     smooth = np.stack([gaussian_filter(frame, BLUR) for frame in movie])
-    largest, at = 0.0, 0
+    most = np.zeros(len(movie))
     for t in range(1, len(movie)):
         loss = smooth[max(0, t - BEFORE) : t].mean(0) - smooth[t]
-        most = float(np.quantile(loss - np.median(loss), 0.999))
-        if most > largest:
-            largest, at = most, t
-    if not at:
+        most[t] = np.quantile(loss - np.median(loss), 0.999)
+    at = int(most.argmax())
+    largest, others = float(most[at]), np.delete(most, slice(at, at + BEFORE))
+    if not at or largest < RARE * others.max():
         return None
     before, after = smooth[max(0, at - BEFORE) : at].mean(0), smooth[at]
     loss = before - after - np.median(before - after)
