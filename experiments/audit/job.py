@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from physgen.experiments.audit.curves import draw_curve, mass_curve, phase_ribbo
 from physgen.experiments.audit.fields import Fields, check_pace, read_fields
 from physgen.experiments.audit.folder import audit_folder
 from physgen.experiments.audit.instrument import check_options, selection
+from physgen.experiments.audit.moving.job import check_measure, measure_moving, write_moving
+from physgen.experiments.audit.moving.report import Moving
 from physgen.experiments.audit.words import say
 from physgen.experiments.cli.schema import AuditConfig
 from physgen.experiments.cli.target import build
@@ -42,6 +45,7 @@ class Measured:
     words: dict[str, str]
     mass: dict[str, dict[str, Any]]
     cells: list[CellReading]
+    moving: list[Moving] = field(default_factory=list)
 
 
 def run(config: AuditConfig) -> None:
@@ -49,6 +53,7 @@ def run(config: AuditConfig) -> None:
     if not config.files:
         raise InvalidArgument("files", config.files, "one or more videos, or a folder: physgen audit FILE ...")
     check_options(config)
+    kinds = check_measure(config.measure)
     console = Console(soft_wrap=True, highlight=False)
     constraint, notes = chosen(config.constraint, config.prompt, config.world)
     for note in notes:
@@ -58,12 +63,14 @@ def run(config: AuditConfig) -> None:
     if folders:
         if len(config.files) > 1:
             raise InvalidArgument("files", config.files, "videos, or one folder of them with its metadata")
+        if kinds:
+            raise InvalidArgument("measure", config.measure, "null for a folder of clips")
         audit_folder(Path(folders[0]), config)
         return
     out = check_out(config.out) if config.out else None
     constraints: dict[str, Constraint] = {name: build(Constraint, spec) for name, spec in config.constraint.items()}
     check_cells(config.cells, constraints)
-    measured = [measure_file(Path(file), config, constraints) for file in config.files]
+    measured = [measure_file(Path(file), config, constraints, kinds) for file in config.files]
     for item in measured:
         print_table(console, item)
     if out:
@@ -71,7 +78,9 @@ def run(config: AuditConfig) -> None:
         console.print(str(out), markup=False)
 
 
-def measure_file(path: Path, config: AuditConfig, constraints: dict[str, Constraint]) -> Measured:
+def measure_file(
+    path: Path, config: AuditConfig, constraints: dict[str, Constraint], kinds: Sequence[str] = ()
+) -> Measured:
     """Read one file and measure it."""
     read = read_fields(path, config, config.prompt, partial(_reads_dye, path, config), constraints.values())
     check_pace(path, read, config, constraints)
@@ -91,6 +100,7 @@ def measure_file(path: Path, config: AuditConfig, constraints: dict[str, Constra
         {name: say(name, law, found[name], read.units) for name, law in constraints.items()},
         fields_mass(read.values, read.observable.species, read.grid, scale=read.counts, times=_times(read, config)),
         read_cells(read.values, constraints, read.grid) if config.cells else [],
+        measure_moving(read, kinds, _times(read, config)),
     )
 
 
@@ -156,6 +166,8 @@ def print_table(console: Console, item: Measured) -> None:
         console.print(f"{name}: {words}", markup=False)
     for cell in item.cells:
         console.print(f"  {cell.words}", markup=False)
+    for one in item.moving:
+        console.print(f"{one.kind}: {one.words}", markup=False)
     table = RichTable(box=None, show_header=False, pad_edge=False)
     table.add_column()
     table.add_column(justify="right")
@@ -172,6 +184,7 @@ def write(out: Path, config: AuditConfig, measured: list[Measured], laws: dict[s
     (out / "config.yaml").write_text(text, encoding="utf-8")
     for item in measured:
         write_crops(out / "cells" / item.path.stem, item.cells)
+        write_moving(out / "measures" / item.path.stem, item.moving)
     write_report(out / "report.html", make_page(config, measured, laws, text))
     write_json_atomic(
         out / "metrics.json",
@@ -189,6 +202,7 @@ def write(out: Path, config: AuditConfig, measured: list[Measured], laws: dict[s
                     },
                     "mass": m.mass,
                     "cells": [cell.as_json() for cell in m.cells],
+                    "measures": {one.kind: one.numbers for one in m.moving},
                 }
                 for m in measured
             ],
@@ -209,7 +223,8 @@ def curves(item: Measured, laws: dict[str, Constraint], config: AuditConfig) -> 
             ends = times[cell.cell.start : cell.cell.start + len(cell.cell.crop)]
             found.append(phase_ribbon(f"cell {cell.number}, {title}", law, cell.reading, ends, item.read.units))
     measured = {name: (law, item.constraints[name]) for name, law in laws.items()}
-    return [one for one in found if one] + [mass_curve(title, measured, item.mass, item.read, times)]
+    moving = [replace(chart, title=f"{chart.title}, {title}") for one in item.moving for chart in one.charts.values()]
+    return [one for one in found if one] + moving + [mass_curve(title, measured, item.mass, item.read, times)]
 
 
 def make_page(config: AuditConfig, measured: list[Measured], laws: dict[str, Constraint], settings: str) -> Page:
@@ -219,7 +234,11 @@ def make_page(config: AuditConfig, measured: list[Measured], laws: dict[str, Con
         title="physgen audit",
         subtitle=", ".join(item.path.name for item in measured),
         notes=[f"{item.path.name}: {note}" for item in measured for note in item.read.notes],
-        figures=[(f"{name}, {item.path.name}", words) for item in measured for name, words in item.words.items()],
+        figures=[
+            (f"{name}, {item.path.name}", words)
+            for item in measured
+            for name, words in [*item.words.items(), *((one.kind, one.words) for one in item.moving)]
+        ],
         films=[
             Film(
                 m.path.name,

@@ -56,5 +56,6 @@ class AuditConfig:
     boundary: str | None
     tolerance: float
     cells: str | None
+    measure: Any
     processes: int
     out: str | None

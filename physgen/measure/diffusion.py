@@ -66,6 +66,8 @@ def measure_diffusion(
         frames: ``[N]`` of each track, increasing.
         places: ``[N, 2]`` of each track.
         dt: time from frame to frame.
+        fewest: tracks that are needed.
+        seed: of the draws of tracks.
 
     Source: covariance-based estimator (K = 1), Vestergaard, Blainey and Flyvbjerg (2014), Phys. Rev. E 89:022726; its
         sum over lags, Green (1954), J. Chem. Phys. 22:398, and Kubo (1957); bootstrap, Efron (1979), Ann. Stat. 7:1.

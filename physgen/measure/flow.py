@@ -68,8 +68,10 @@ def measure_flow(movie: Movie, spacing: tuple[float, float] = (1.0, 1.0), dt: fl
     are of windows and parts drawn anew.
 
     Args:
+        movie: ``[T, H, W]``, brightness.
         spacing: of pixels along y and x, µm.
         dt: from frame to frame, s.
+        seed: of the draws of windows and parts.
 
     Source: bootstrap, Efron (1979), Ann. Statist. 7:1; see also `correlate_windows`.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +38,7 @@ class Streak:
 
 
 def draw_kymograph(movie: Movie, line: Values, width: int = 3) -> Values:
-    """Brightness ``[T, L]`` on a line through points ``[K, 2]`` (y, x), px, one px apart, mean over ``width`` px across.
+    """Brightness ``[T, L]`` on a line through points ``[K, 2]`` (y, x), px, one px apart, mean of ``width`` px.
 
     >>> movie = np.stack([np.eye(1, 20, 3 + t).repeat(9, 0) for t in range(4)])
     >>> draw_kymograph(movie, np.array([[4.0, 0.0], [4.0, 19.0]])).argmax(1)
@@ -66,8 +65,10 @@ def measure_streaks(kymograph: Values, spacing: float = 1.0, dt: float = 1.0, se
     that go on by half of their distance or more, is a guess, and is not told. The interval is of parts of the time.
 
     Args:
+        kymograph: ``[T, L]``, brightness.
         spacing: of points, µm.
         dt: from frame to frame, s.
+        seed: of the draws of parts of the time.
 
     Source: line scans, Kleinfeld et al. (1998), PNAS 95:15741; by correlation, Kim et al. (2012), PLoS ONE 7:e38590.
 
@@ -95,7 +96,9 @@ def measure_streaks(kymograph: Values, spacing: float = 1.0, dt: float = 1.0, se
     crest = np.flatnonzero((total[1:-1] > total[:-2]) & (total[1:-1] >= total[2:])) + 1
     rivals = total[crest][np.abs(speeds[crest] - speeds[best]) > max(0.5, 0.2 * abs(speeds[best]))]
     if total[best] < CLEAR * total.std() or (len(rivals) and rivals.max() > SECOND * total[best]):
-        return Streak(None, None, "no one speed: nothing goes on along the line, or it is aliased (regular and too fast)")
+        return Streak(
+            None, None, "no one speed: nothing goes on along the line, or it is aliased (regular and too fast)"
+        )
     draws = np.random.default_rng(seed).multinomial(blocks, np.full(blocks, 1 / blocks), DRAWS) @ scores
     low, high = np.quantile(speeds[draws.argmax(1)], [0.025, 0.975])
     found = (_refine(speeds, total, best), float(low - STEP / 2), float(high + STEP / 2))
@@ -115,11 +118,10 @@ def follow_flow(field: Field) -> Values | None:
     limit = np.quantile(speed[field.valid], 0.9)
     row, column = np.unravel_index(np.where(speed > limit, -1.0, speed).argmax(), speed.shape)
     start = np.array([field.y[row], field.x[column]])
-    step: Callable[[Values, float], Values | None] = lambda at, sign: _next(field, at, sign)  # noqa: E731
     line = [start]
     for sign in (-1.0, 1.0):
         at, part = start, []
-        while len(part) < LONGEST and (ahead := step(at, sign)) is not None:
+        while len(part) < LONGEST and (ahead := _next(field, at, sign)) is not None:
             at = ahead
             part.append(at)
         line = part[::-1] + line if sign < 0 else line + part
@@ -143,7 +145,8 @@ def _lagged(seen: Values, lag: int, farthest: int) -> Values:
     points = seen.shape[1]
     shifts = range(-farthest, farthest + 1)
     parts = [
-        (seen[:-lag, max(0, -s) : points - max(0, s)] * seen[lag:, max(0, s) : points - max(0, -s)]).mean(1) for s in shifts
+        (seen[:-lag, max(0, -s) : points - max(0, s)] * seen[lag:, max(0, s) : points - max(0, -s)]).mean(1)
+        for s in shifts
     ]
     return np.stack(parts, 1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -72,9 +73,9 @@ class Lineage:
 def measure_cells(movie: Movie) -> Lineage:
     """Find the bright cells of a movie ``[T, H, W]``, follow them, and find their divisions.
 
-    Objects of each frame, see `segment_nuclei`, are linked from frame to frame where the sum of squared distances is least,
-    gaps of up to two frames are closed, and what is seen for less than three frames is none. A cell that appears beside
-    another one is its sister where both are alike in size, together as large as their mother was, and last.
+    Objects of each frame, see `segment_nuclei`, are linked from frame to frame where the sum of squared distances is
+    least, gaps of up to two frames are closed, and what is seen for less than three frames is none. A cell that appears
+    beside another one is its sister where both are alike in size, together as large as their mother was, and last.
 
     Source: Jaqaman et al. (2008), Nature Methods 5:695; Magnusson et al. (2015), IEEE Trans. Med. Imaging 34:911.
 
@@ -95,7 +96,7 @@ def measure_cells(movie: Movie) -> Lineage:
     frame, index, y, x, area, brightness = _objects(movie, labels)
     places, frames = np.column_stack([y, x]), [np.flatnonzero(frame == t) for t in range(len(movie))]
     following = -np.ones(len(frame), dtype=np.int64)
-    for a, b in zip(frames, frames[1:], strict=False):
+    for a, b in pairwise(frames):
         i, j = assign(places[a], places[b], REACH * radius)
         following[a[i]] = b[j]
     track = close_gaps(places, frame, join(following), REACH * radius)
@@ -139,10 +140,14 @@ def _divide(
                 rows.append(name)
                 columns.append(other)
                 costs.append(far**2)
-    born, split = cheapest(np.array(rows, np.int64), np.array(columns, np.int64), np.array(costs), (APART * radius) ** 2 * 2)
+    born, split = cheapest(
+        np.array(rows, np.int64), np.array(columns, np.int64), np.array(costs), (APART * radius) ** 2 * 2
+    )
     pieces = {name: [objects] for name, objects in begins.items()}
     origin: dict[tuple[int, int], tuple[int, int]] = {}
-    for daughter, other in sorted(zip(born.tolist(), split.tolist(), strict=True), key=lambda p: frame[begins[p[0]][0]]):
+    for daughter, other in sorted(
+        zip(born.tolist(), split.tolist(), strict=True), key=lambda p: frame[begins[p[0]][0]]
+    ):
         start = frame[begins[daughter][0]]
         last = pieces[other][-1]
         before, after = last[frame[last] < start], last[frame[last] >= start]

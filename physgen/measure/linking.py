@@ -66,7 +66,8 @@ def link_spots(spots: Spots) -> Links:
 
     >>> y, x = np.mgrid[:32, :64]
     >>> ys, xs = [16, 12, 20], [20, 30, 40]
-    >>> movie = np.stack([sum(np.exp(-((y - b) ** 2 + (x - a - t) ** 2) / 8) for b, a in zip(ys, xs)) for t in range(5)])
+    >>> def frame(t): return sum(np.exp(-((y - b) ** 2 + (x - a - t) ** 2) / 8) for b, a in zip(ys, xs))
+    >>> movie = np.stack([frame(t) for t in range(5)])
     >>> from physgen.measure.spots import find_spots
     >>> [len(track) for track in link_spots(find_spots(movie)).tracks()]
     [5, 5, 5]
@@ -79,8 +80,7 @@ def link_spots(spots: Spots) -> Links:
     links: list[Pairs] = []
     for _ in range(ROUNDS):
         links = [
-            assign(places[a] + shift, places[b], reach)
-            for a, b, shift in zip(frames, frames[1:], drift, strict=False)
+            assign(places[a] + shift, places[b], reach) for a, b, shift in zip(frames, frames[1:], drift, strict=False)
         ]
         steps = [places[b[j]] - places[a[i]] for a, b, (i, j) in zip(frames, frames[1:], links, strict=False)]
         drift = _drift(steps)
@@ -101,7 +101,7 @@ def link_spots(spots: Spots) -> Links:
 
 
 def assign(before: Values, after: Values, reach: float) -> Pairs:
-    """Indices of places ``[N, 2]`` and ``[M, 2]`` that are linked: the cost of links and of reach² a loose end is least.
+    """Indices of places ``[N, 2]`` and ``[M, 2]`` that are linked: the cost, reach² of two loose ends, is least.
 
     >>> assign(np.array([[0.0, 0.0], [5.0, 0.0]]), np.array([[4.0, 0.0], [1.0, 0.0], [20.0, 0.0]]), reach=2.0)
     (array([0, 1]), array([1, 0]))
@@ -115,7 +115,7 @@ def assign(before: Values, after: Values, reach: float) -> Pairs:
 
 
 def cheapest(rows: Numbers, columns: Numbers, costs: Values, alone: float) -> Pairs:
-    """Of possible links, each with its cost, those that cost least, where an end that is not linked costs ``alone`` / 2.
+    """Of possible links those that cost least, where an end that is not linked costs ``alone`` / 2.
 
     >>> cheapest(np.array([0, 0, 1]), np.array([0, 1, 0]), np.array([1.0, 2.0, 4.0]), alone=9.0)
     (array([0, 1]), array([1, 0]))

@@ -91,7 +91,12 @@ def _pass(before: Movie, after: Movie, window: int, known: Field | None) -> Fiel
         valid &= ~outlier
         displacement = np.where(valid[..., None], displacement, middle)
     return Field(
-        y, x, displacement, valid, window, known.second if known else float(np.median(second[seen])) if seen.any() else 1.0
+        y,
+        x,
+        displacement,
+        valid,
+        window,
+        known.second if known else float(np.median(second[seen])) if seen.any() else 1.0,
     )
 
 
@@ -123,9 +128,10 @@ def _correlation(before: Movie, after: Movie, window: int) -> Values:
 
 
 def find_peaks(planes: Values) -> tuple[Values, Values]:
-    """Sub-pixel place ``[..., 2]`` of the highest point from the middle of planes ``[..., h, w]``; the next peak's height.
+    """Sub-pixel place ``[..., 2]`` of the highest point of planes ``[..., h, w]``, and the second peak's height.
 
-    The second peak is the highest other local maximum, three pixels or more away; its height is a part of the first's.
+    Places are counted from the middle. The second peak is the highest other local maximum, three pixels or more away;
+    its height is a part of the first's.
 
     Source: Gaussian through three points, Willert and Gharib (1991), Exp. Fluids 10:181.
 

@@ -57,13 +57,15 @@ def fit_recovery(times: Values, trace: Values, before: float | None = None, seed
     """Half-time and mobile fraction of a recovery ``[T]`` that begins with the first frame after bleaching.
 
     reaction:  F = F0 + (F1 - F0) (1 - exp(-k t)),  half-time ln 2 / k
-    diffusion: F = F0 + (F1 - F0) exp(-2 w / t) (I0(2 w / t) + I1(2 w / t)),  half-time 0.88 w for a disc of w = r² / 4 D
+    diffusion: F = F0 + (F1 - F0) exp(-2 w / t) (I0(2 w / t) + I1(2 w / t)),  half-time 0.88 w, w = r² / 4 D of a disc
 
     mobile = (F1 - F0) / (before - F0). Intervals are from residuals drawn anew, three in a row.
 
     Args:
         times: ``[T]``, s, from the first frame after bleaching.
+        trace: ``[T]``, brightness.
         before: brightness before bleaching, in the unit of the trace.
+        seed: of the draws of residuals.
 
     Source: Sprague et al. (2004), Biophys. J. 86:3473; diffusion, Soumpasis (1983), Biophys. J. 41:95; mobile fraction,
         Axelrod et al. (1976), Biophys. J. 16:1055.
@@ -86,7 +88,7 @@ def fit_recovery(times: Values, trace: Values, before: float | None = None, seed
     drawn = fitted + _redraw(trace - fitted, rng)
     scales, others, _ = _fit(times, drawn, SHAPES[model])
     half = HALF[model] * scales
-    low, high = np.quantile(half, [0.025, 0.975])
+    high = float(np.quantile(half, 0.975))
     if half[0] > times[-1] - times[0] or high > UNKNOWN * (times[-1] - times[0]):
         return _no_recovery("the recovery is not over: half of it may take much longer than the movie")
     mobile = None
@@ -133,7 +135,9 @@ def fit_exchange(times: Values, first: Values, second: Values, seed: int = 0) ->
         return Exchange(None, None, None, "nothing is exchanged that is more than noise")
     rng = np.random.default_rng(seed)
     n = len(times)
-    drawn = np.hstack([fitted[:, :n] + _redraw(first - fitted[0, :n], rng), fitted[:, n:] + _redraw(second - fitted[0, n:], rng)])
+    drawn = np.hstack(
+        [fitted[:, :n] + _redraw(first - fitted[0, :n], rng), fitted[:, n:] + _redraw(second - fitted[0, n:], rng)]
+    )
     rates, others, _ = _fit_pair(times, drawn)
     share, shares = (part[:, 0] / (part[:, 0] + part[:, 2]) for part in (lines, others))
     if np.quantile(np.log(2) / rates, 0.975) > UNKNOWN * (times[-1] - times[0]) or not 0 < share[0] < 1:
@@ -199,7 +203,9 @@ def _nearest(traces: Values, scales: Values, design: Callable[[float], Values]) 
     between = np.divide(0.5 * (left - right), bend, out=np.zeros_like(bend), where=bend > 0).clip(-1, 1)
     logs = np.log(scales)
     scale = np.exp(np.where(best == inner, logs[inner] + between * (logs[1] - logs[0]), logs[best]))
-    lines = np.stack([np.linalg.lstsq(design(float(s)), trace, rcond=None)[0] for s, trace in zip(scale, traces, strict=True)])
+    lines = np.stack(
+        [np.linalg.lstsq(design(float(s)), trace, rcond=None)[0] for s, trace in zip(scale, traces, strict=True)]
+    )
     return scale, lines, misfit[row, best]
 
 

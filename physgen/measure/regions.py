@@ -17,6 +17,8 @@ BASELINE, DARK = 0.2, 0.1
 BLUR, PART = 1.5, 0.5
 #: loss that bleaching is, in standard deviations of its noise, and as a part of the brightness there
 CLEAR, LOSS = 8.0, 0.1
+#: distance of bright and dark pixels, in standard deviations of either, that tells them apart: noise has 2.6
+APART = 3.5
 #: loss against that between other frames, where things move
 RARE = 1.5
 #: frames before that are compared, and the fewest pixels of a region
@@ -116,7 +118,9 @@ def bright_region(movie: Movie, frames: slice) -> Mask:
     from skimage.filters import threshold_otsu
 
     mean = movie[frames].mean(0)
-    least = float(threshold_otsu(mean)) if mean.min() < mean.max() else -np.inf
-    bright: Mask = mean > least
-    low, high = (float(mean[part].mean()) if part.any() else 0.0 for part in (~bright, bright))
-    return bright if low < 0.5 * high else np.ones(mean.shape, dtype=bool)
+    if mean.min() == mean.max():
+        return np.ones(mean.shape, dtype=bool)
+    bright: Mask = mean > threshold_otsu(mean)
+    low, high = float(mean[~bright].mean()), float(mean[bright].mean())
+    within = float(np.sqrt(np.where(bright, mean - high, mean - low).var()))
+    return bright if high - low > APART * within else np.ones(mean.shape, dtype=bool)

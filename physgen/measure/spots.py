@@ -204,7 +204,9 @@ def _fit(values: Values, found: Values, offset: npt.NDArray[np.int64], scale: fl
         centred = shape - shape.mean(1, keepdims=True)
         peak = (centred * values).sum(1) / np.maximum((centred**2).sum(1), 1e-300)
         rest = values - values.mean(1, keepdims=True) - peak[:, None] * centred
-        slope = np.stack([centred, shape * dv / width**2, shape * du / width**2, shape * (dv**2 + du**2) / width**3], -1)
+        slope = np.stack(
+            [centred, shape * dv / width**2, shape * du / width**2, shape * (dv**2 + du**2) / width**3], -1
+        )
         slope -= slope.mean(1, keepdims=True)
         slope[..., 1:] *= peak[:, None, None]
         normal = slope.transpose(0, 2, 1) @ slope

@@ -53,6 +53,7 @@ def measure_regions(movie: Movie, times: Sequence[float] | None = None) -> Regio
     that is bright taken out. Else the regions are the bright objects of the mean frame, and their change is measured.
 
     Args:
+        movie: ``[T, H, W]``, brightness.
         times: ``[T]``, s; frames where none are given.
 
     >>> t, disc = np.arange(30.0), np.hypot(*(np.mgrid[:40, :40] - 20.0)) < 8
@@ -77,7 +78,9 @@ def measure_regions(movie: Movie, times: Sequence[float] | None = None) -> Regio
         part = normalise(trace, whole, at)
         recovery = fit_recovery(stamps[at:], part[at:], before=1.0)
         return Regions(region.astype(np.int64), trace[None], part[None], at, recovery, None, recovery.reason)
-    labels = segment_nuclei(movie.mean(0), typical_radius(movie)) if not bright.all() else np.zeros(bright.shape, np.int64)
+    labels = (
+        segment_nuclei(movie.mean(0), typical_radius(movie)) if not bright.all() else np.zeros(bright.shape, np.int64)
+    )
     if not labels.max():
         return _nothing(movie, "no regions are seen, and none that is bleached")
     traces = np.stack([trace_region(movie, labels == k, background) for k in range(1, labels.max() + 1)])
@@ -96,7 +99,9 @@ def _changes(movie: Movie, labels: Labels, traces: Values, seed: int = 0) -> Reg
     chosen = rng.integers(len(peaks), size=(DRAWS, len(peaks)))
     draws = np.median(peaks[chosen] + error[chosen] * rng.standard_normal(chosen.shape), axis=1)
     middle, (low, high) = float(np.median(peaks)), np.quantile(draws, [0.025, 0.975])
-    return Regions(labels, traces, changes, None, None, (middle, min(float(low), middle), max(float(high), middle)), None)
+    return Regions(
+        labels, traces, changes, None, None, (middle, min(float(low), middle), max(float(high), middle)), None
+    )
 
 
 def _nothing(movie: Movie, reason: str) -> Regions:

@@ -12,7 +12,7 @@ from physgen.measure.linking import Links, link_spots
 from physgen.measure.spots import Movie, find_spots
 from physgen.measure.unusable import why_unusable
 
-#: nearest distances that are this part of those by chance, or steps this part of the distance between spots, are aliased
+#: aliased: nearest distances are this part of those by chance, or steps this part of the distance between spots
 CHANCE, HALF = 0.5, 0.5
 #: tracks that are needed, and below which long ones are cut into pieces of so many frames
 FEWEST, FEW, PIECE = 5, 10, 25
@@ -47,6 +47,7 @@ def measure_tracks(movie: Movie, spacing: tuple[float, float] = (1.0, 1.0), dt: 
     """Follow the spots of a movie ``[T, H, W]`` and measure how they diffuse beside their common drift.
 
     Args:
+        movie: ``[T, H, W]``, brightness.
         spacing: of pixels along y and x, µm.
         dt: from frame to frame, s.
 
@@ -95,7 +96,7 @@ def why_no_diffusion(diffusion: Diffusion) -> str | None:
 def _beside_drift(
     links: Links, used: list[npt.NDArray[np.int64]], spacing: tuple[float, float]
 ) -> tuple[list[Frames], list[Values], Values]:
-    """Frames and places of tracks, the common drift taken off; NaN for spots that are too near to others, few tracks in pieces."""
+    """Frames and places of tracks, the drift taken off; NaN for spots too near to others; few tracks in pieces."""
     spots = links.spots
     together = sum(len(track) for track in used) / max(spots.frames, 1)
     drift = links.drift if together >= DRIFTING else np.tile(_mean_step(links, used), (len(links.drift), 1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 
@@ -70,10 +72,10 @@ def find_jump(movie: Movie) -> int | None:
     small = movie[:, :height, :width].reshape(len(movie), height // block, block, width // block, block).mean((2, 4))
     shown = np.stack([gaussian_filter(frame, KEPT[0]) - gaussian_filter(frame, KEPT[1]) for frame in small])
     shifts = np.array([
-        phase_cross_correlation(b, a, normalization=None)[0] for a, b in zip(shown, shown[1:], strict=False)
+        phase_cross_correlation(b, a, normalization=None)[0] for a, b in pairwise(shown)
     ])  # fmt: skip
     away = np.hypot(*(shifts - np.median(shifts, 0)).T)
-    still = np.array([_agreement(a, b, (0, 0)) for a, b in zip(shown, shown[1:], strict=False)])
+    still = np.array([_agreement(a, b, (0, 0)) for a, b in pairwise(shown)])
     for t in np.flatnonzero(away > max(JUMP / block, DEVIATIONS * float(np.median(away)), 1.0)):
         moved = _agreement(shown[t], shown[t + 1], (int(shifts[t, 0]), int(shifts[t, 1])))
         usual = float(np.median(still))

@@ -1,0 +1,1 @@
+"""What moves in a file: tracks, flow, cells and regions as numbers, tables, layers and pictures."""
