@@ -83,6 +83,12 @@ JOBS = {
         words="action",
         implied={"pipeline": "world=other"},
     ),
+    "benchmark-assimilate": Job(
+        "fill in what was not seen: model, law, both, and published samplers (also: benchmark assimilate)",
+        "physgen.experiments.assimilate:run",
+        "physgen.experiments.assimilate:AssimilateConfig",
+        verbatim=("out",),
+    ),
     "instruments": Job(
         "instruments that judge videos: calibrate, prove, microscopy, scores of the micro task set",
         "physgen.experiments.instruments.job:run",
@@ -163,6 +169,8 @@ def dispatch(argv: list[str]) -> int:
         print(__version__)
         return 0
     name, *arguments = argv
+    if arguments and f"{name}-{arguments[0]}" in JOBS:
+        name, arguments = f"{name}-{arguments[0]}", arguments[1:]
     if name not in JOBS:
         from physgen.experiments.cli.config import one_of
 

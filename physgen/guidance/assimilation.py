@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any, TypeVar
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -23,26 +25,36 @@ from physgen.tensors import finite_samples
 
 Law = TypeVar("Law", bound=Constraint)
 
+#: what stands for the noise of an observation without noise, and the least spread, in units of its RMS
+EXACT, LEAST = 0.01, 0.01
+#: frames and pixels that the spread of an ensemble is averaged over
+SMOOTHED_FRAMES, SMOOTHED = 5, 9
+
 
 class Assimilation(DPS):
     """The trajectory of a law that is nearest to what was observed and, weakly, to what the model made of the rest.
 
     on the way:  the step of `DPS` towards the observation
-    at the end:  argmin over first frame and constants of  sum_seen |Phi - values|^2 + w sum_hidden |Phi - x0|^2
+    at the end:  argmin over first frame and constants of
+                 sum_seen |Phi - values|^2 / noise^2 + w sum |Phi - x0|^2 / spread^2
 
-    where x0 is the guided sample, the background of a weather forecast. The law alone does not know what the
-    observation leaves open (where a colony is, that no frame shows); the model does, but its motion obeys no law.
+    where x0 is the guided sample, the background of a weather forecast, and spread what it is off by. The law alone
+    does not know what the observation leaves open (where a colony is, that no frame shows); the model does, but its
+    motion obeys no law.
 
     Args:
         constraints: one `Observed`, of the fields themselves (without a reading), and one `ReactionDiffusion`, whose
             constants are given or fitted.
-        weight: w, what a hidden value counts in units of a seen one.
+        spread: standard deviation of the sample's own error, in units of the RMS of the observed values, or of each
+            value ``[S, T, H, W]`` in the unit of the fields; an ensemble shows it, see `with_spread`.
+        weight: w, less than 1 because a sample's errors are alike from one pixel to the next.
         renoise: see `Guidance`. Much new noise lets a sample that started wrong change its mind.
         jacobian: see `Differentiated`.
         knobs: see `Guidance`.
 
     Raises:
-        InvalidArgument: see `Guidance`; an observation with a reading, other laws, a weight that is not positive.
+        InvalidArgument: see `Guidance`; an observation with a reading, other laws, a spread or weight that is
+            not positive.
 
     Source: background term: Courtier, Thepaut and Hollingsworth (1994), Q. J. R. Meteorol. Soc. 120:1367.
 
@@ -59,7 +71,8 @@ class Assimilation(DPS):
         self,
         constraints: Laws,
         *,
-        weight: float | int = 0.01,
+        spread: float | int | Tensor = 0.05,
+        weight: float | int = 3e-4,
         renoise: float | int = 0.9,
         jacobian: str = "backward",
         **knobs: Any,
@@ -72,6 +85,30 @@ class Assimilation(DPS):
         if self.seen.reading is not None:
             raise InvalidArgument("constraints", "a reading", "an observation of the fields themselves")
         self.weight = finite("weight", weight, "a finite number > 0", lambda value: value > 0)
+        self.spread = self._read_spread(spread)
+
+    def _read_spread(self, spread: float | int | Tensor) -> Tensor:
+        shape = self.seen.values.shape[1:]
+        if not isinstance(spread, Tensor):
+            size = self.seen.values[:, self.seen.mask].square().mean().sqrt()
+            part = finite("spread", spread, "a finite number > 0", lambda value: value > 0)
+            return part * torch.where(size > 0, size, 1.0).expand(shape)
+        if spread.shape != shape or not bool((spread.isfinite() & (spread > 0)).all()):
+            raise InvalidArgument("spread", list(spread.shape), f"finite values > 0 of the shape {list(shape)}")
+        return spread
+
+    def with_spread(self, fields: Float[Tensor, "M S T H W"]) -> Assimilation:
+        """The same with the spread of an ensemble of two samples or more, smoothed over 5 frames and 9 x 9 pixels.
+
+        It is at least a hundredth of the RMS of the observed values: few samples agree by chance.
+        """
+        if len(fields) < 2:
+            raise InvalidArgument("fields", f"{len(fields)} samples", "an ensemble of two or more")
+        found = copy.copy(self)
+        window, edge = (SMOOTHED_FRAMES, SMOOTHED, SMOOTHED), (SMOOTHED_FRAMES // 2, SMOOTHED // 2, SMOOTHED // 2)
+        variance = F.avg_pool3d(fields.var(0)[None], window, 1, edge, count_include_pad=False)[0]
+        found.spread = variance.sqrt().clamp(min=float(self._read_spread(LEAST).flatten()[0]))
+        return found
 
     def _only(self, kind: type[Law]) -> tuple[str, Law]:
         found = [(name, law) for name, law in self.constraints.items() if isinstance(law, kind)]
@@ -107,10 +144,14 @@ class Assimilation(DPS):
         return ProjectedFields(found, tuple(problems))
 
     def _joined(self, background: Tensor, index: int) -> tuple[Tensor, Tensor]:
-        """What was seen, and the background where nothing was; and the weight of each."""
+        """The mean of what was seen and of the background, and the weight of it, the largest of a seen value 1."""
         seen = self.seen.values[index % len(self.seen.values)].to(background)[None]
         mask = self.seen.mask.to(background.device)
-        weight = torch.full_like(background, self.weight)
-        noise = self.seen.noise.to(background)
-        weight[:, mask] = 1.0 if self.seen.hard else noise.square().mean() / noise.square()
-        return torch.where(mask, seen, background), weight
+        noise = torch.full_like(background, math.inf)
+        noise[:, mask] = (self.seen.noise if not self.seen.hard else EXACT * self._read_spread(1.0)[mask]).to(
+            background
+        )
+        told, drawn = noise**-2, self.weight * self.spread.to(background) ** -2
+        weight = told + drawn
+        target = torch.where(mask, (told * seen + drawn * background) / weight, background)
+        return target, weight / weight.max()

@@ -1,0 +1,115 @@
+"""All prompts, all observations, all arms: a file a prompt and observation, so that a killed run goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from physgen.experiments.assimilate.arms import (
+    BOTH,
+    MODEL,
+    Asked,
+    Made,
+    every_arm,
+    joined,
+    observed,
+    pool,
+    timed,
+    unguided,
+)
+from physgen.experiments.assimilate.cases import Case, read_case
+from physgen.experiments.assimilate.observations import OBSERVATIONS, Observation
+from physgen.experiments.assimilate.scores import scores
+from physgen.experiments.assimilate.table import report
+from physgen.experiments.draw.prompts import Prompt, prompts
+from physgen.experiments.runs.progress import Record, read_records, write_records
+from physgen.experiments.train.distributed import launch
+from physgen.worlds import World, WorldSpec, world_spec
+from physgen.worlds.loading import load
+
+if TYPE_CHECKING:
+    from physgen.experiments.assimilate import AssimilateConfig
+
+#: samples of the arms whose bands are examined
+MANY = 16
+
+
+@dataclass(frozen=True)
+class Task:
+    """One prompt, the observations of it, and whether its bands are examined."""
+
+    prompt: Prompt
+    observations: tuple[str, ...]
+    thorough: tuple[str, ...]
+    samples: int
+    calibrated: bool
+    folder: Path
+
+    def store(self, observation: str) -> Path:
+        """Where the records of one observation are kept."""
+        return self.folder / f"{self.prompt.family}-{self.prompt.seed:06d}-{observation}.json"
+
+
+def run_assimilate(config: AssimilateConfig, out: Path) -> None:
+    """Write ``assimilate.json`` and ``assimilate.md``."""
+    asked = [prompts(family, config.n, "held_out", config.seed) for family in config.families]
+    tasks = [
+        Task(
+            prompt,
+            tuple(config.observations),
+            tuple(config.thorough),
+            config.samples,
+            index < config.calibrate,
+            out / "records",
+        )
+        for index, group in enumerate(zip(*asked, strict=True))
+        for prompt in group
+    ]
+    missing = [task for task in tasks if not all(task.store(name).is_file() for name in task.observations)]
+    if missing:
+        (out / "records").mkdir(parents=True, exist_ok=True)
+        launch(_work, min(config.processes, len(missing)), world_spec("micro"), missing)
+    report([one for task in tasks for name in task.observations for one in read_records(task.store(name))], out)
+
+
+def _work(rank: int, processes: int, spec: WorldSpec, missing: list[Task]) -> None:
+    world = load(spec, "cpu")
+    for network in (world.pipe.transformer, world.pipe.vae):
+        network.eval().requires_grad_(False)
+    for task in tqdm(missing[rank::processes], desc="prompts", disable=rank != 0):
+        case = read_case(task.prompt, spec)
+        free: tuple[Made, Made] | None = None
+        for name in task.observations:
+            if task.store(name).is_file():
+                continue
+            observation = OBSERVATIONS[name](case.truth, case.generator(name))
+            asked = Asked(world, case, observation.seen, task.samples, name)
+            free = free or (timed(asked, partial(unguided, asked)), timed(asked, partial(pool, asked)))
+            found = every_arm(asked, *free, name in task.thorough)
+            records = [_record(world, case, observation, name, arm, made) for arm, made in found.items()]
+            if task.calibrated:
+                many = replace(asked, count=MANY)
+                model = timed(many, partial(observed, many, jacobian="backward"))
+                named = {f"{MODEL}, {MANY} samples": model}
+                if case.law is not None:
+                    named[f"{BOTH}, {MANY} samples"] = replace(model, fields=joined(many, model.fields))
+                records += [_record(world, case, observation, name, arm, made) for arm, made in named.items()]
+            write_records(task.store(name), records)
+
+
+def _record(world: World, case: Case, observation: Observation, name: str, arm: str, made: Made) -> Record:
+    return {
+        "family": case.prompt.family,
+        "index": case.prompt.seed,
+        "caption": case.prompt.caption,
+        "observation": name,
+        "arm": arm,
+        "samples": len(made.fields),
+        "seconds": made.seconds,
+        "calls": made.calls,
+        **scores(case, observation, made.fields),
+    }
