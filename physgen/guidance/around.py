@@ -95,9 +95,19 @@ class Around(Guidance):
         grid: Grid | None = None,
         position: tuple[int, int] | None = None,
         predict: Predict | None = None,
+        known: Float[Tensor, "#B *shape"] | None = None,
     ) -> Correction:
         correct = self.inside.correction if self.inside else super().correction
-        return correct(x0_hat, x_t=x_t, sigma=sigma, decode=decode, grid=grid, position=position, predict=predict)
+        return correct(
+            x0_hat,
+            x_t=x_t,
+            sigma=sigma,
+            decode=decode,
+            grid=grid,
+            position=position,
+            predict=predict,
+            known=known,
+        )
 
     def update(self, step: Step) -> Update:
         return Update(step.x0, {})

@@ -65,12 +65,14 @@ class Competition:
 
     Attributes:
         decode: from latents to fields, one sample at a time, for the memory of one.
+        first: the latent frame that the network saw in the place of the scheduler's first one, where there is one.
     """
 
     particles: Particles
     decode: Decode | None
     grid: Grid | None
     living: LivingRows
+    first: Tensor | None = None
 
     def resample(
         self, position: tuple[int, int], at: Prediction, scheduler: Any, arguments: dict[str, Any], generator: Any
@@ -124,4 +126,7 @@ class Competition:
     @property
     def _decode(self) -> Decode | None:
         decode = self.decode
-        return decode and (lambda latents: torch.cat([decode(one) for one in latents.split(1)]))
+        return decode and (lambda latents: torch.cat([decode(self._seen(one)) for one in latents.split(1)]))
+
+    def _seen(self, latents: Tensor) -> Tensor:
+        return latents if self.first is None else torch.cat([self.first.to(latents), latents[:, :, 1:]], 2)

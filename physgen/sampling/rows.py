@@ -59,7 +59,7 @@ class LivingRows:
 
         @functools.wraps(forward)
         def living(*args: Any, **kwargs: Any) -> Any:
-            latents = args[0] if args else kwargs.get("hidden_states", kwargs.get("sample"))
+            latents = args[0] if args else kwargs["hidden_states" if "hidden_states" in kwargs else "sample"]
             rows = len(latents)
             if self.rows is None or rows % self.batch:
                 self.evaluations += rows

@@ -104,6 +104,7 @@ class Session:
                 call.arguments |= {"sample": x, "model_output": guided}
         generator, new = self.generator or call.arguments.get("generator"), None
         if self.competition and meaningful:
+            self.competition.first = None if self.first is None else self.first[:1]
             new = self.competition.resample((number, total), at, scheduler, call.arguments, generator)
         if self.recorder is not None:
             self.recorder.calls.clear()

@@ -14,7 +14,9 @@ from physgen.constraints import MassConservation
 from physgen.errors import InvalidArgument
 from physgen.guidance import DPS, Particles, PiGDM, Projection
 from physgen.sampling import guide
+from physgen.sampling.competition import Competition
 from physgen.sampling.predictions import prediction
+from physgen.sampling.rows import LivingRows
 from sampling.conftest import LinearSet
 from sampling.test_layouts import Layout, animatediff, stable_diffusion, stable_video_diffusion
 from sampling.test_pipelines import DYE, GRID, WORLDS, World, cogvideox, wan
@@ -262,3 +264,19 @@ def test_a_batch_that_is_no_multiple_is_refused() -> None:
     world = wan()
     with pytest.raises(InvalidArgument, match=r"batch=1: .*num_videos_per_prompt=4"), guide(world.pipe, only(0)):
         world.sample()
+
+
+def test_rewards_see_the_frame_that_the_pipeline_fixes() -> None:
+    seen: list[Tensor] = []
+
+    def remembered(fields: Tensor) -> Tensor:
+        seen.append(fields)
+        return fields.flatten(1).sum(1)
+
+    particles = Particles(2, {"seen": remembered})
+    picture = torch.full((1, 1, 1, 2, 2), 7.0)
+    competition = Competition(particles, lambda latents: latents, GRID, LivingRows(), first=picture)
+    latents = torch.zeros(2, 1, 3, 2, 2)
+    assert torch.equal(competition.delivered(latents), latents[:1])
+    assert seen[0][:, :, 0].unique().tolist() == [7.0]
+    assert seen[0][:, :, 1:].unique().tolist() == [0.0]
