@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from physgen.measure.piv import Field, Movie, Values, interpolate
+from physgen.measure.piv import Field, Movie, Values
 
 Interval = tuple[float, float, float]
 
@@ -18,8 +18,8 @@ STEP = 0.05
 SECOND, CLEAR = 0.85, 3.0
 #: parts of the time that an interval is drawn from, and draws
 BLOCKS, DRAWS = 10, 500
-#: steps along a line of the flow, px, and their number at most
-ALONG, LONGEST = 1.0, 400
+#: steps along a line of the flow, px, their number at most, that of a line at least, and lines that are tried
+ALONG, LONGEST, SHORT, SEEDS = 1.0, 400, 16, 60
 
 
 @dataclass(frozen=True)
@@ -107,25 +107,30 @@ def measure_streaks(kymograph: Values, spacing: float = 1.0, dt: float = 1.0, se
 
 
 def follow_flow(field: Field) -> Values | None:
-    """A line ``[K, 2]`` (y, x), px, along a field's flow, through its fastest place; None where it is very short.
+    """The longest line ``[K, 2]`` (y, x), px, along a field's flow within its valid windows; None where it is short.
 
     >>> grid = np.arange(8.0, 60, 8)
     >>> field = Field(grid, grid, np.tile([0.0, 1.0], (7, 7, 1)), np.ones((7, 7), bool), 16, 0.0)
     >>> follow_flow(field)[[0, -1], 1].round()
     array([ 8., 56.])
     """
-    speed = np.where(field.valid, np.hypot(*np.moveaxis(field.displacement, -1, 0)), -1.0)
-    limit = np.quantile(speed[field.valid], 0.9)
-    row, column = np.unravel_index(np.where(speed > limit, -1.0, speed).argmax(), speed.shape)
-    start = np.array([field.y[row], field.x[column]])
-    line = [start]
-    for sign in (-1.0, 1.0):
-        at, part = start, []
-        while len(part) < LONGEST and (ahead := _next(field, at, sign)) is not None:
-            at = ahead
-            part.append(at)
-        line = part[::-1] + line if sign < 0 else line + part
-    return np.array(line) if len(line) >= 16 else None
+    seeds = np.argwhere(field.valid)
+    longest = np.zeros((0, 2))
+    for row, column in seeds[:: max(1, len(seeds) // SEEDS)]:
+        start = np.array([field.y[row], field.x[column]])
+        back, onward = _walk(field, start, -1.0), _walk(field, start, 1.0)
+        if len(back) + len(onward) + 1 > len(longest):
+            longest = np.array([*back[::-1], start, *onward])
+    return longest if len(longest) >= SHORT else None
+
+
+def _walk(field: Field, at: Values, sign: float) -> list[Values]:
+    """Places one step after the other along the flow, or against it."""
+    found: list[Values] = []
+    while len(found) < LONGEST and (ahead := _next(field, at, sign)) is not None:
+        at = ahead
+        found.append(at)
+    return found
 
 
 def _next(field: Field, at: Values, sign: float) -> Values | None:
@@ -133,7 +138,7 @@ def _next(field: Field, at: Values, sign: float) -> Values | None:
     row, column = np.abs(field.y - at[0]).argmin(), np.abs(field.x - at[1]).argmin()
     if not field.valid[row, column]:
         return None
-    vector = interpolate(field, at[:1], at[1:])[0, 0]
+    vector = field.displacement[row, column]
     length = float(np.hypot(*vector))
     ahead = at + sign * ALONG * vector / length if length else at
     inside = field.y[0] <= ahead[0] <= field.y[-1] and field.x[0] <= ahead[1] <= field.x[-1]

@@ -116,7 +116,7 @@ def _overlay(axes: Any, movie: Movie, found: Lineage) -> None:
         axes.text(x + 2, y + 2, f"frame {t}", color="white", fontsize=7, verticalalignment="top")
         for i in np.flatnonzero(found.frame == t):
             axes.text(
-                x + found.x[i], y + found.y[i], str(found.cell[i]), color="#56b4e9", fontsize=7,
+                x + found.x[i], y + found.y[i], str(found.cell[i]), color="#f0e442", fontsize=7, fontweight="bold",
                 horizontalalignment="center", verticalalignment="center",
             )  # fmt: skip
     show(axes, sheet)

@@ -14,8 +14,8 @@ from physgen.measure.piv import interpolate
 
 #: frames from which a kymograph tells a speed
 FEWEST = 8
-#: length of the longest arrow, in windows
-ARROW = 1.0
+#: arrows along the longer side of a picture
+ARROWS = 32
 
 
 def report_flow(movie: Movie, scale: Scale, times: list[float] | None) -> Moving:
@@ -124,26 +124,30 @@ def _speeds(found: Flow) -> list[float]:
 
 
 def _arrows(found: Flow) -> Rows:
-    return paths([np.array([[y, x], [y + u[0], x + u[1]]]) for y, x, u in _vectors(found)], "line")
+    return paths([np.array([[y, x], [y + u[0], x + u[1]]]) for y, x, u in _vectors(found, 1)], "line")
 
 
-def _vectors(found: Flow) -> list[tuple[float, float, Any]]:
+def _vectors(found: Flow, stride: int) -> list[tuple[float, float, Any]]:
+    """Valid vectors, every so many, the long ones as long as the distance between those."""
     field = found.field
     assert field is not None
     longest = float(np.quantile(np.hypot(*field.displacement[field.valid].T), 0.95))
-    stretch = ARROW * field.window / max(longest, 1e-12)
-    return [
-        (float(field.y[i]), float(field.x[j]), stretch * field.displacement[i, j]) for i, j in np.argwhere(field.valid)
-    ]
+    stretch = stride * float(field.y[1] - field.y[0]) / max(longest, 1e-12)
+    shown = [(i, j) for i, j in np.argwhere(field.valid) if i % stride == 0 and j % stride == 0]
+    return [(float(field.y[i]), float(field.x[j]), stretch * field.displacement[i, j]) for i, j in shown]
 
 
 def _overlay(axes: Any, movie: Movie, found: Flow, line: Any) -> None:
+    assert found.field is not None
     show(axes, movie.mean(0) if len(movie) >= FEWEST else movie[0])
-    y, x, shift = (np.array(part) for part in zip(*_vectors(found), strict=True))
-    width = 0.002 if len(y) < 500 else 0.0012
-    axes.quiver(x, y, shift[:, 1], shift[:, 0], angles="xy", scale_units="xy", scale=1, color="#d55e00", width=width)
+    stride = max(1, round(max(found.field.valid.shape) / ARROWS))
+    y, x, shift = (np.array(part) for part in zip(*_vectors(found, stride), strict=True))
+    axes.quiver(
+        x, y, shift[:, 1], shift[:, 0], angles="xy", scale_units="xy", scale=1, color="#d55e00", width=0.0025,
+        headwidth=5, headlength=5, headaxislength=4,
+    )  # fmt: skip
     if line is not None:
-        axes.plot(line[:, 1], line[:, 0], color="#56b4e9", linewidth=1.0)
+        axes.plot(line[:, 1], line[:, 0], color="#56b4e9", linewidth=1.5)
         axes.set_title("Velocities; the line is that of the kymograph")
     else:
         axes.set_title("Velocities")
@@ -161,6 +165,8 @@ def _kymograph(axes: Any, drawn: Any, streak: Streak | None, scale: Scale) -> No
             [reach - half, reach + half], color="#d55e00", linewidth=1.5, label="the speed measured",
         )  # fmt: skip
         axes.legend()
+    frames, points = drawn.shape
+    axes.set(xlim=(-0.5, points - 0.5), ylim=(frames - 0.5, -0.5))
     axes.set(xlabel="along the line (px)", ylabel="frame", title="Kymograph, the mean of each point taken off")
 
 

@@ -91,6 +91,15 @@ def _overlay(axes: Any, movie: Movie, found: Regions) -> None:
         inside = found.labels == k
         axes.contour(inside, [0.5], colors="#d55e00", linewidths=1.0)
         y, x = np.argwhere(inside).mean(0)
-        axes.text(x, y, str(k), color="#56b4e9", fontsize=7, horizontalalignment="center", verticalalignment="center")
+        axes.text(
+            x,
+            y,
+            str(k),
+            color="#f0e442",
+            fontsize=8,
+            fontweight="bold",
+            horizontalalignment="center",
+            verticalalignment="center",
+        )
     where = "the mean frame" if found.bleached is None else f"frame {found.bleached}, the first bleached"
     axes.set_title(f"Regions on {where}")
