@@ -14,7 +14,7 @@ from torch import Tensor
 from physgen.arguments import instance, whole
 from physgen.errors import InvalidArgument, ModelFailure
 from physgen.grid import Grid
-from physgen.guidance import BestOfN, Guidance, GuidanceLog, Particles
+from physgen.guidance import Assimilation, BestOfN, Guidance, GuidanceLog, Particles
 from physgen.guidance.base import read_guidance
 from physgen.observables import Observable
 from physgen.projected import project_video
@@ -89,7 +89,8 @@ def draw(
             alone. `Particles` begin from the noise of as many draws of `BestOfN`, and the best of them is the video.
         observable: how fields are read off a video; the world's for the prompt where None.
         grid: of the fields, likewise.
-        samples: videos of each arm, from the seeds ``seed, seed + 1, ...``
+        samples: videos of each arm, from the seeds ``seed, seed + 1, ...``. `Assimilation` joins two or more with their
+            law as an ensemble, see `Assimilation.with_spread`; `Ensemble` says what they show together.
         arms: which of `ARMS`; all that there are where None.
 
     Raises:
@@ -133,7 +134,8 @@ def draw(
             return guidance.sample(lambda: sample(next(draws)), decode=observable, grid=grid), GuidanceLog()
         assert guidance is not None
         generator = torch.Generator().manual_seed(seed + NEW_NOISE)
-        with guide(world.pipe, guidance, observable=observable, grid=grid, generator=generator) as log:
+        acting = guidance.on_the_way if isinstance(guidance, Assimilation) and samples > 1 else guidance
+        with guide(world.pipe, acting, observable=observable, grid=grid, generator=generator) as log:
             return sample(*range(seed, seed + ANOTHER * guidance.particles, ANOTHER)), log
 
     found: dict[str, Arm] = {}
@@ -144,6 +146,9 @@ def draw(
         found[AFTERWARDS] = _projected(found[UNGUIDED], guidance, observable, grid)
     if GUIDED in wanted:
         found[GUIDED] = _timed(world.pipe, guided, seeds)
+        if isinstance(guidance, Assimilation) and samples > 1:
+            together = guidance.with_spread(observable(found[GUIDED].video))
+            found[GUIDED] = _projected(found[GUIDED], together, observable, grid)
     return Drawn(**{name: arm for name, arm in found.items() if name in wanted})
 
 
@@ -162,9 +167,12 @@ def _timed(pipe: Any, work: Callable[[int], tuple[Tensor, GuidanceLog]], seeds: 
 
 
 def _projected(free: Arm, guidance: Guidance, observable: Observable, grid: Grid) -> Arm:
-    """The free videos, each projected; their cost is that of drawing and projecting them."""
+    """Videos that were drawn, each projected; their cost is that of both."""
     began = time.perf_counter()
     found = [project_video(video, guidance, observable, grid) for video in free.video.split(1)]
     seconds = free.seconds + time.perf_counter() - began
-    logs = tuple(GuidanceLog(terminal=one.record, dropped=one.record.dropped) for one in found)
+    logs = tuple(
+        GuidanceLog(steps=log.steps, terminal=one.record, dropped=log.dropped + one.record.dropped)
+        for log, one in zip(free.logs, found, strict=True)
+    )
     return Arm(torch.cat([one.video for one in found]), seconds, free.nfe, logs)

@@ -237,7 +237,10 @@ def solution(tangent: Tangent, slope: Tensor, free: Tensor, root: Tensor | float
         if not square > smallest:
             break
         curved = tangent.adjoint(root**2 * tangent(direction)) * free
-        length = square / float((direction * curved).sum())
+        curvature = float((direction * curved).sum())
+        if not curvature > 0:
+            break
+        length = square / curvature
         x, left = x + length * direction, left - length * curved
         scaled = tangent.inverse(left) * free
         square, before = float((left * scaled).sum()), square

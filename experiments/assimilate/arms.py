@@ -16,8 +16,9 @@ from physgen.experiments.assimilate import peers
 from physgen.experiments.assimilate.cases import Case
 from physgen.experiments.assimilate.network import Network
 from physgen.experiments.assimilate.without_model import interpolated, law_alone, without_noise
-from physgen.guidance import DPS, Assimilation
+from physgen.guidance import DPS, Afterwards, Assimilation
 from physgen.sampling import sample_flow
+from physgen.tensors import keep_finite
 from physgen.worlds import World
 
 #: names of the arms
@@ -117,19 +118,19 @@ def observed(asked: Asked, network: Network, jacobian: str) -> Tensor:
 def joined(asked: Asked, fields: Tensor) -> Tensor:
     """The law's trajectory that is nearest to the observation and, as far as samples agree, to each of them.
 
-    Without a law the observed values are put in.
+    Without a law the observed values are put in; samples near which the law blows up stay as they are.
     """
     if asked.case.law is None:
         return asked.seen.project(fields, None)
     guidance = Assimilation({"observed": asked.seen, "law": asked.case.law})
     guidance = guidance.with_spread(fields) if len(fields) > 1 else guidance
-    return guidance.projection(fields, asked.case.grid).fields
+    return keep_finite(guidance.projection(fields, asked.case.grid).fields, fields)[0]
 
 
 def on_the_law(asked: Asked, fields: Tensor) -> Tensor:
     """The law's trajectory that is nearest to each sample; what was observed plays no further part."""
     assert asked.case.law is not None
-    return asked.case.law.project(fields, asked.case.grid)
+    return keep_finite(Afterwards({"law": asked.case.law}).projection(fields, asked.case.grid).fields, fields)[0]
 
 
 def without_a_model(asked: Asked) -> dict[str, Callable[[], Tensor]]:

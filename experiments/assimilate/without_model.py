@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -11,6 +13,7 @@ from skimage.restoration import denoise_nl_means
 from torch import Tensor
 
 from physgen.constraints import Observed, ReactionDiffusion
+from physgen.errors import NoSolution
 from physgen.experiments.assimilate.observations import DARK, PHOTONS
 from physgen.grid import Grid
 
@@ -71,12 +74,13 @@ def law_alone(seen: Observed, law: ReactionDiffusion, grid: Grid) -> Float[Tenso
     """The trajectory of the law, its constants unknown, that is nearest to what was observed: 4D-Var without a model.
 
     Where nothing was observed it is drawn weakly to the interpolated fields, since one half of a field of view says
-    nothing of the other.
+    nothing of the other. The interpolated fields stay where the law blows up near them.
     """
     found = interpolated(seen)
     weight = torch.full_like(found, WEIGHT)
     weight[:, seen.mask] = 1.0 if seen.hard else (seen.noise.square().mean() / seen.noise.square()).float()
     for _ in range(OUTER):
         target = torch.where(seen.mask, seen.values, found)
-        found = law.nearest(target.double(), weight, grid)[0].float()
+        with suppress(NoSolution):
+            found = law.nearest(target.double(), weight, grid)[0].float()
     return found

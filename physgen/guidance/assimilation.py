@@ -117,6 +117,13 @@ class Assimilation(DPS):
         return found[0]
 
     @property
+    def on_the_way(self) -> Assimilation:
+        """The same without its end: the finished video keeps to the observation, and to no law."""
+        found = copy.copy(self)
+        found.terminal = False
+        return found
+
+    @property
     def final(self) -> dict[str, Constraint]:
         return {self._law: self.law}
 
