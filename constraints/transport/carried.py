@@ -61,28 +61,26 @@ def carry(
     (late, late_slopes), (early, early_slopes) = (
         interpolate(frames, end, wraps) for frames, end in zip((after, before), ends, strict=True)
     )
-    inside = None if wraps else (_inside(ends[0]) & _inside(ends[1]))[:, None].to(d)
-    growth = 0.0 if motion.stream else motion.dilation(d)[:, None] / 2
-    grown, shrunk = 1 + growth, 1 - growth
+    growth = torch.zeros_like(d[:, :1]) if motion.stream else motion.dilation(d)[:, None] / 2
+    mask: Tensor | float = 1.0 if wraps else (_inside(ends[0]) & _inside(ends[1]))[:, None].to(d)
+    brightness = mask * (late + early) / 2
+    residual = mask * ((1 + growth) * late - (1 - growth) * early)
+    found = _least_gain(residual.detach(), brightness.detach()) if gain else residual.new_zeros(len(residual))
+    growth = growth - found[:, None, None, None] / 2
     h = d.new_tensor(motion.spacing).view(1, 2, 1, 1, 1)
-    residual = grown * late - shrunk * early
-    slopes = (_spread(grown) * late_slopes + _spread(shrunk) * early_slopes) / (2 * h)
-    brightness = (late + early) / 2
-    if inside is not None:
-        residual, slopes, brightness = residual * inside, slopes * inside[:, None], brightness * inside
-    found = residual.new_zeros(len(residual))
-    if gain:
-        power = brightness.detach().square().sum((1, 2, 3))
-        product = (residual * brightness).detach().sum((1, 2, 3))
-        found = torch.where(power > 0, product / torch.where(power > 0, power, 1), 0)
-        residual = residual - found[:, None, None, None] * brightness
+    slopes = ((1 + growth)[:, None] * late_slopes + (1 - growth)[:, None] * early_slopes) / (2 * h)
+    residual = residual - found[:, None, None, None] * brightness
+    slopes = slopes * mask[:, None] if isinstance(mask, Tensor) else slopes
     return Carried(residual, slopes, None if motion.stream else brightness, brightness, found)
+
+
+def _least_gain(residual: Float[Tensor, "N S H W"], brightness: Float[Tensor, "N S H W"]) -> Float[Tensor, "N"]:
+    """G that makes |residual - g brightness| least."""
+    power = brightness.square().sum((1, 2, 3))
+    product = (residual * brightness).sum((1, 2, 3))
+    return torch.where(power > 0, product / torch.where(power > 0, power, 1), 0)
 
 
 def _inside(place: Float[Tensor, "N 2 H W"]) -> Tensor:
     last = place.new_tensor(place.shape[2:]).view(2, 1, 1) - 1
     return ((place >= 0) & (place <= last)).all(1)
-
-
-def _spread(factor: float | Tensor) -> float | Tensor:
-    return factor[:, None] if isinstance(factor, Tensor) else factor

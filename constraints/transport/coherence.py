@@ -11,7 +11,9 @@ from torch import Tensor
 #: candidates of speed in a pixel per frame, and rows to each side that are asked with a row
 PER_PIXEL, WINDOW = 20, 3
 #: steps of Newton's method that sharpen a speed
-SHARPEN = 8
+SHARPEN = 24
+#: pixels per frame between the points of the last step's parabola
+NARROW = 1e-4
 #: power of a carried mode that a still one leaves, below which the two are one
 APART = 1e-6
 #: unexplained part of a row's motion, below which it is carried already
@@ -26,45 +28,51 @@ class Rows:
         modes: of each row and species at every frame ``[B, K, R, S, T]``, K waves along the row but the mean and the
             highest.
         waves: wave numbers ``[K]``, radians per pixel.
+        background: whether a still pattern lies under what is carried, and explains its part first.
     """
 
     modes: Complex[Tensor, "B K R S T"]
     waves: Float[Tensor, "K"]
+    background: bool
 
     @property
-    def moving(self) -> Float[Tensor, "B R"]:
-        """Power of each row about its mean over time."""
-        return (self.modes - self.modes.mean(-1, keepdim=True)).abs().square().sum((1, 3, 4))
+    def power(self) -> Float[Tensor, "B R"]:
+        """Power of each row that is to be explained."""
+        modes = self.modes - self.modes.mean(-1, keepdim=True) if self.background else self.modes
+        return modes.abs().square().sum((1, 3, 4))
+
+    def carried(self, phase: Float[Tensor, "*shape T"]) -> Complex[Tensor, "*shape T"]:
+        """Modes in time of phases, of length 1; without the part that a still pattern has, or 0 where that is all."""
+        modes = torch.polar(torch.ones_like(phase), phase)
+        if not self.background:
+            return modes / phase.shape[-1] ** 0.5
+        apart = modes - modes.mean(-1, keepdim=True)
+        power = apart.abs().square().sum(-1, keepdim=True)
+        return torch.where(power > APART, apart / power.clamp(min=APART).sqrt(), 0)
 
     def explained(self, speed: Float[Tensor, "B R C"]) -> Float[Tensor, "B R C"]:
-        """Power about the mean over time that a pattern carried at a speed, over a still one, explains.
+        """Power that a pattern carried at a speed explains.
 
-        |<m', F>|² / |m'|² summed over waves and species,  m' = m - mean m,  m = exp(-i k v t)
+        |<m, F>|² / |m|² summed over waves and species,  m = exp(-i k v t), without its mean over time if there is a
+        background
         """
         frames = self.modes.shape[-1]
         time = torch.arange(frames, dtype=speed.dtype, device=speed.device)
         total = torch.zeros_like(speed)
         for k in range(len(self.waves)):
             phase = -self.waves[k] * speed[..., None] * time
-            carried = _unit(torch.polar(torch.ones_like(phase), phase))
+            carried = self.carried(phase)
             found = torch.einsum("brst,brct->brsc", self.modes[:, k], carried.conj())
             total = total + found.abs().square().sum(2)
         return total
 
 
-def rows_of(fields: Float[Tensor, "B S T R N"]) -> Rows:
+def rows_of(fields: Float[Tensor, "B S T R N"], background: bool) -> Rows:
     """Modes of rows, their wave numbers from that of the whole row up to the last one below Nyquist's."""
     length = fields.shape[-1]
     modes = torch.fft.rfft(fields, dim=-1, norm="ortho")[..., 1 : (length + 1) // 2]
     waves = 2 * torch.pi * torch.arange(1, (length + 1) // 2, dtype=fields.dtype, device=fields.device) / length
-    return Rows(modes.permute(0, 4, 3, 1, 2), waves)
-
-
-def _unit(carried: Complex[Tensor, "*shape T"]) -> Complex[Tensor, "*shape T"]:
-    """The part of carried modes that no still pattern has, of length 1, or 0 where there is none."""
-    apart = carried - carried.mean(-1, keepdim=True)
-    power = apart.abs().square().sum(-1, keepdim=True)
-    return torch.where(power > APART, apart / power.clamp(min=APART).sqrt(), 0)
+    return Rows(modes.permute(0, 4, 3, 1, 2), waves, background)
 
 
 def candidates(fastest: float, sign: int, like: Tensor) -> Float[Tensor, "C"]:
@@ -77,10 +85,10 @@ def spectrum(rows: Rows, speeds: Float[Tensor, "C"]) -> Float[Tensor, "B R C"]:
     """Explained power of every row at every candidate: one matrix product for each wave."""
     frames = rows.modes.shape[-1]
     time = torch.arange(frames, dtype=speeds.dtype, device=speeds.device)
-    total = torch.zeros(*rows.moving.shape, len(speeds), dtype=speeds.dtype, device=speeds.device)
+    total = torch.zeros(*rows.power.shape, len(speeds), dtype=speeds.dtype, device=speeds.device)
     for k in range(len(rows.waves)):
         phase = -rows.waves[k] * speeds[:, None] * time
-        carried = _unit(torch.polar(torch.ones_like(phase), phase))
+        carried = rows.carried(phase)
         total += (rows.modes[:, k] @ carried.conj().mT).abs().square().sum(2)
     return total
 
@@ -109,8 +117,8 @@ def speeds_of_rows(rows: Rows, speeds: Float[Tensor, "C"], found: Float[Tensor, 
     """
     near = _sharpened(rows, speeds[shared_power(found).argmax(-1)], speeds)
     own = _sharpened(rows, speeds[found.argmax(-1)], speeds)
-    left = rows.moving - rows.explained(own[..., None])[..., 0]
-    return torch.where(left <= CARRIED * rows.moving, own, near)
+    left = rows.power - rows.explained(own[..., None])[..., 0]
+    return torch.where(left <= CARRIED * rows.power, own, near)
 
 
 def _sharpened(rows: Rows, speed: Float[Tensor, "B R"], speeds: Float[Tensor, "C"]) -> Float[Tensor, "B R"]:
@@ -127,13 +135,13 @@ def _sharpened(rows: Rows, speed: Float[Tensor, "B R"], speeds: Float[Tensor, "C
         step = torch.where((bend < 0) | (middle >= left.maximum(right)), step, climb).clamp(-reach, reach)
         sign = torch.sign(start)
         speed = sign * (speed + step).mul(sign).clamp(low, high)
-        width = max(width / 3, 1e-4)
+        width = max(width / 2, NARROW)
     return speed
 
 
 def carried_part(rows: Rows, speed: Float[Tensor, "B R"]) -> Complex[Tensor, "B K R S T"]:
-    """What of the modes about their mean over time is carried at the speed of their row."""
+    """What of the modes is carried at the speed of their row."""
     time = torch.arange(rows.modes.shape[-1], dtype=speed.dtype, device=speed.device)
     phase = rows.waves[:, None, None] * speed[:, None, :, None] * time
-    carried = _unit(torch.polar(torch.ones_like(phase), -phase))[:, :, :, None]
+    carried = rows.carried(-phase)[:, :, :, None]
     return (rows.modes * carried.conj()).sum(-1, keepdim=True) * carried

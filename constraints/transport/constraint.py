@@ -28,8 +28,8 @@ VELOCITIES = ("stream", "general")
 FORMS = ("frames", "steady")
 #: what true videos of the simulator have at most, clean and with 2 % noise: see `Transport.satisfied`
 WORST, PATCH, FADE = 0.1, 0.01, 0.03
-#: part of what happens that a steady flow explains, below which there is none to project onto
-COHERENT = 0.2
+#: part of what happens that a steady flow explains, below which there is none: other simulators' videos have 0.09
+COHERENT = 0.15
 #: part of what happens that a steady flow explains of what is carried by one
 CARRIED = 0.9
 CONSTANTS = ("speed", "direction")
@@ -42,7 +42,7 @@ class Transport(Constraint):
 
     ``frames``:  residual = (r, sqrt(smoothness G) |grad d|) / change,
                  r = c[t+1](x + d/2) (1 + div d / 2) - c[t](x - d/2) (1 - div d / 2),  d = v dt
-    ``steady``:  residual = (c - P c) / motion,  P c = b(x) + u(x - v t) in every row
+    ``steady``:  residual = (c - P c) / motion,  P c = b + u(x - v t) in every row
 
     ``frames``: v makes half the squared norm of the residual least (`fit_motion`), so what is left of r is s. Frames
     are carried half of the way each, by cubic convolution: second order in space and time, for motion by several pixels
@@ -51,8 +51,8 @@ class Transport(Constraint):
     at least 1/1000 of the fields'; it is part of the gradient, so that a video does not come nearer to the law by
     moving less. G is the mean of |grad c|^2.
 
-    ``steady``: the distance to the nearest video in which every row, along y or x, is a still pattern and another that
-    is carried along it at one speed, see `nearest_steady`. For frames that are periodic. ``motion`` is the root mean
+    ``steady``: the distance to the nearest video in which every row, along y or x, is carried along itself at one
+    speed, see `nearest_steady`. For frames that are periodic. ``motion`` is the root mean
     square about the mean over time. Its gradient is exact in the same sense.
 
     Brightness of all species is in one unit. Speeds and directions of a `fit` are means of v where something moves.
@@ -66,6 +66,8 @@ class Transport(Constraint):
         gain: whether all brightness may be multiplied by a number from frame to frame, which is fitted. Of ``frames``.
         form: ``frames`` or ``steady``.
         direction: of ``steady``: ``right``, ``left``, ``up`` or ``down``, where it is known; found where None.
+        background: of ``steady``: whether a still pattern b(x) lies under what is carried; b is one number of each row
+            where it does not, as that of a straight vessel and its walls.
 
     Raises:
         InvalidArgument: an unknown velocity, walls, form or direction, or a smoothness that is not positive.
@@ -95,6 +97,7 @@ class Transport(Constraint):
         gain: bool = False,
         form: str = "frames",
         direction: str | None = None,
+        background: bool = False,
     ) -> None:
         for name, got, allowed in (
             ("velocity", velocity, VELOCITIES),
@@ -105,7 +108,7 @@ class Transport(Constraint):
             if got not in allowed:
                 raise InvalidArgument(name, got, ", ".join(map(str, allowed)))
         self.velocity_form, self.walls, self.form, self.direction = velocity, walls, form, direction
-        self.steady, self.gain = bool(steady), bool(gain)
+        self.steady, self.gain, self.background = bool(steady), bool(gain), bool(background)
         self.smoothness = finite("smoothness", smoothness, "a number > 0, squared pixels", lambda value: value > 0)
         self._given = False
 
@@ -160,7 +163,7 @@ class Transport(Constraint):
 
         Raises:
             InvalidArgument: as `residual`.
-            NoSolution: fields of which no steady flow explains 0.2 of what happens, and ``frames``.
+            NoSolution: fields of which a steady flow explains less than 0.15 of what happens.
         """
         exact, grid = self._checked(fields.double(), grid)
         if self.form != "steady":
@@ -168,7 +171,7 @@ class Transport(Constraint):
         found = self._steady(exact)
         for one, x in zip(found, exact, strict=True):
             if one.share < COHERENT and not _still(x):
-                problem = f"a steady flow explains {100 * one.share:.1f} % of what happens"
+                problem = f"a steady flow explains {100 * max(one.share, 0.0):.0f} % of what happens"
                 raise NoSolution("fields", problem, f"fields of which it explains at least {100 * COHERENT:.0f} %")
         return torch.stack([one.fields for one in found]).to(fields.dtype)
 
@@ -240,7 +243,7 @@ class Transport(Constraint):
         return flow_of(fields, motion, self.smoothness, steady=self.steady, wraps=wraps, gain=self.gain)
 
     def _steady(self, fields: Tensor) -> list[Steady]:
-        return [nearest_steady(sample.detach(), self.direction) for sample in fields]
+        return [nearest_steady(sample.detach(), self.direction, self.background) for sample in fields]
 
     def _read(self, fields: Tensor, grid: Grid) -> tuple[Float[Tensor, "B T-1 2 H W"], list[Reading]]:
         """Velocities in µm/s, and readings of each sample."""

@@ -35,7 +35,7 @@ class Steady:
         fields: ``[S, T, H, W]``.
         axis, sign: of the flow.
         speeds: of each row (column, where the flow is along y), pixels per frame, > 0.
-        weight: power of each row about its mean over time.
+        weight: power of each row that is carried.
         share: part of the fields' power about their mean over time that they explain.
     """
 
@@ -47,49 +47,57 @@ class Steady:
     share: float
 
 
-def nearest_steady(fields: Float[Tensor, "S T H W"], direction: str | None) -> Steady:
+def nearest_steady(fields: Float[Tensor, "S T H W"], direction: str | None, background: bool) -> Steady:
     """The nearest steady flow of one video that is periodic along it.
 
-    c(x, t) = b(x) + u(x - v t) in each row, b, u = argmin sum |c - fields|^2,  v where that is least, see
-    `speeds_of_rows`
+    c(x, t) = b + u(x - v t) in each row,  b, u = argmin sum |c - fields|^2,  v where that is least, see
+    `speeds_of_rows`;  b a number or, with a background, b(x)
 
-    Wave by wave this is the projection onto two modes in time, 1 and exp(-i k v t); so it is linear for given v, and
-    shifts by parts of a pixel are exact. The direction is that in which rows together are explained best.
+    Wave by wave this is the projection onto one mode in time, exp(-i k v t), or two, with 1; so it is linear for given
+    v, and shifts by parts of a pixel are exact. The direction is that in which rows together are explained best.
 
     >>> x = torch.arange(32, dtype=torch.float64)
     >>> rows = [torch.stack([torch.exp(torch.cos((x - v * t) * torch.pi / 8)) for v in (0.3, 0.4)]) for t in range(9)]
-    >>> found = nearest_steady(torch.stack(rows)[None], None)
+    >>> found = nearest_steady(torch.stack(rows)[None], None, False)
     >>> found.axis, found.sign, [round(v, 6) for v in found.speeds.tolist()], round(found.share, 6)
     (1, 1, [0.3, 0.4], 1.0)
     """
-    ways = [DIRECTIONS[direction]] if direction else [(0, 1), (0, -1), (1, 1), (1, -1)]
+    ways = [DIRECTIONS[direction]] if direction else list(DIRECTIONS.values())
     best, chosen = -1.0, None
     for axis in sorted({axis for axis, _ in ways}):
-        rows = rows_of(_along(fields, axis)[None])
-        if not len(rows.waves):
-            continue
-        fastest = fastest_speed(rows)
+        moving = rows_of(_along(fields, axis)[None], background=True)
+        fastest = fastest_speed(moving)
         for sign in [sign for one, sign in ways if one == axis]:
             speeds = candidates(fastest, sign, fields)
-            found = spectrum(rows, speeds)
+            found = spectrum(moving, speeds)
             score = float(shared_power(found).amax(-1).sum())
             if score > best:
-                best, chosen = score, (axis, sign, rows, speeds, found)
+                best, chosen = score, (axis, sign, moving, speeds, found)
     assert chosen is not None
-    axis, sign, rows, speeds, found = chosen
-    return _carried(fields, axis, sign, rows, speeds_of_rows(rows, speeds, found))
+    axis, sign, moving, speeds, found = chosen
+    rows = moving if background else rows_of(_along(fields, axis)[None], background=False)
+    speed = speeds_of_rows(rows, speeds, found)
+    total = (fields - fields.mean(1, keepdim=True)).square().sum()
+    near, weight = _carried(fields, axis, rows, speed), moving.explained(speed[..., None])[0, :, 0]
+    share = float(1 - (fields - near).square().sum() / total) if float(total) > 0 else 0.0
+    return Steady(near, axis, sign, speed[0].abs(), weight, share)
 
 
-def _carried(fields: Tensor, axis: int, sign: int, rows: Rows, speed: Float[Tensor, "1 R"]) -> Steady:
+def _carried(fields: Tensor, axis: int, rows: Rows, speed: Float[Tensor, "1 R"]) -> Float[Tensor, "S T H W"]:
     along = _along(fields, axis)
     still = along.mean(1, keepdim=True)
+    base = still if rows.background else _flat(still, rows)
     modes = torch.zeros(*along.shape[:3], along.shape[3] // 2 + 1, dtype=rows.modes.dtype, device=fields.device)
     modes[..., 1 : 1 + len(rows.waves)] = carried_part(rows, speed)[0].permute(2, 3, 1, 0)
-    found = still + torch.fft.irfft(modes, n=along.shape[3], dim=-1, norm="ortho")
-    moving = (along - still).square().sum()
-    left = (along - found).square().sum()
-    share = float(1 - left / moving) if float(moving) > 0 else 0.0
-    return Steady(_along(found, axis).contiguous(), axis, sign, speed[0].abs(), rows.moving[0], share)
+    found = base + torch.fft.irfft(modes, n=along.shape[3], dim=-1, norm="ortho")
+    return _along(found, axis).contiguous()
+
+
+def _flat(still: Tensor, rows: Rows) -> Tensor:
+    """What of a still pattern no wave of the rows has."""
+    modes = torch.fft.rfft(still, dim=-1)
+    modes[..., 1 : 1 + len(rows.waves)] = 0
+    return torch.fft.irfft(modes, n=still.shape[-1], dim=-1)
 
 
 def _along(fields: Tensor, axis: int) -> Tensor:
