@@ -82,4 +82,6 @@ def print_plan(plan: MemoryPlan, console: Console) -> None:
         figures = (phase.weights, phase.activations, phase.total)
         table.add_row(phase.name, *(f"{figure / GIB:.2f}" for figure in figures))
     console.print(table)
+    back = f", {plan.ways_back} ways back through it" if plan.ways_back else ""
+    console.print(f"a guided step: {plan.evaluations} evaluations of the network{back}", markup=False)
     console.print(f"peak {plan.peak / GIB:.1f} GiB, host {plan.host / GIB:.1f} GiB of weights ({NOTE})", markup=False)

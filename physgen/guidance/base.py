@@ -108,6 +108,7 @@ class Guidance(ABC):
         derivatives: through the decoder that `update` takes: 0, 1, or 2 (products with the Jacobian both ways).
         through_network: whether it multiplies with the network's Jacobian.
         jacobian: how, see `Differentiated`.
+        products: with that Jacobian in one correction, see `Differentiated`.
         imposes: whether it has constraints: all but `Replacement`.
         recurrence: how often each noise level is visited; more than once only in `sample_flow`.
         particles: how many neighbours in a batch compete; more than one only in `Particles`.
@@ -149,6 +150,11 @@ class Guidance(ABC):
     def parts(self) -> tuple[Guidance, ...]:
         """What it is composed of: itself, unless it is a `Composition`."""
         return (self,)
+
+    @property
+    def products(self) -> int:
+        """Products with the network's Jacobian in one correction."""
+        return 1 if self.through_network else 0
 
     def reset(self) -> None:
         """Forget what the last run left behind. Samplers call it before the first step of each."""

@@ -69,6 +69,10 @@ class Composition(Guidance):
         return self.guidances
 
     @property
+    def products(self) -> int:
+        return max(guidance.products for guidance in self.guidances)
+
+    @property
     def final(self) -> dict[str, Constraint]:
         return _joined([guidance for guidance in self.guidances if guidance.terminal]) or self.constraints
 

@@ -103,6 +103,10 @@ class ConditionalMean(Differentiated):
     ) -> None:
         super().__init__(constraints, steps=steps, renoise=renoise, terminal=terminal, **knobs)
 
+    @property
+    def products(self) -> int:
+        return self.steps
+
     def update(self, step: Step) -> Update:
         at = Linearisation(step.problem, step.x0, step.fields)
         active = ~at.inequality | (at.residual > 0)

@@ -38,12 +38,17 @@ class Phase:
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """Predicted memory of a run: its phases on the device, and the host's bytes for weights."""
+    """Predicted memory of a run: its phases on the device, and the host's bytes for weights.
+
+    `evaluations` of the network, and `ways_back` through it, are those of a step that is guided.
+    """
 
     offload: str
     tiling: bool
     phases: tuple[Phase, ...]
     host: int
+    evaluations: int
+    ways_back: int
 
     def __str__(self) -> str:
         return f"world.offload={self.offload} world.tiling={str(self.tiling).lower()}"
@@ -87,7 +92,16 @@ class Planner:
         offload = self.spec.offload if offload is None else offload
         tiling = self.spec.tiling if tiling is None else tiling
         phases = [Phase(name, self._weights(offload, name), held) for name, held in self._activations(tiling).items()]
-        return MemoryPlan(offload, tiling, tuple(phases), sum(map(size, self.models.values())))
+        products = self.guidance.products if self.guidance is not None else 0
+        back = self.guidance is not None and self.guidance.needs_graph
+        return MemoryPlan(
+            offload,
+            tiling,
+            tuple(phases),
+            sum(map(size, self.models.values())),
+            self._calls * (1 if back else 1 + products),
+            self._calls * (products if back else 0),
+        )
 
     def alternatives(self, memory: int) -> Iterator[MemoryPlan]:
         """Plans that fit, the fastest offloading first."""
@@ -121,8 +135,12 @@ class Planner:
 
     def _step(self, graph: bool) -> int:
         held: Held = step(self.models["transformer"], self.latents, text_length(self.spec), self.pipeline, graph)
-        calls = 2 if "WanT" in type(self.models["transformer"]).__name__ and self.spec.guidance_scale > 1 else 1
-        return held.peak + (calls - 1) * held.kept
+        return held.peak + (self._calls - 1) * held.kept
+
+    @property
+    def _calls(self) -> int:
+        """Calls of the network at one noise level: two where classifier-free guidance calls it twice."""
+        return 2 if "WanT" in type(self.models["transformer"]).__name__ and self.spec.guidance_scale > 1 else 1
 
     def _weights(self, offload: str, phase: str) -> int:
         """Of the models that are on the device in a phase, by what diffusers' hooks leave there."""
