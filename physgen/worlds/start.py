@@ -26,7 +26,7 @@ def starts_from(pipeline: type) -> str | None:
     >>> starts_from(WanImageToVideoPipeline), starts_from(WanPipeline)
     ('image', None)
     """
-    takes = inspect.signature(pipeline.__call__).parameters  # type: ignore[operator]
+    takes = inspect.signature(pipeline.__call__).parameters
     return next((name for name in (IMAGE, VIDEO) if name in takes), None)
 
 
