@@ -97,7 +97,7 @@ def describe_particles(log: GuidanceLog) -> list[str]:
         return []
     found, place = log.particles, log.particles.selected[0]
     rewards = ", ".join(f"{name} {values[place]:.3g}" for name, values in found.rewards.items())
-    which = f"particle {place} of {len(found.weights)}, which began from noise {found.founders[0]}"
+    which = f"the particle that began from noise {found.founders[0]}, the best of {len(found.weights)} at the end"
     return [f"the video is {which}: reward {rewards}; {found.evaluations} network evaluations for all particles"]
 
 

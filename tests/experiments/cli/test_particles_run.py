@@ -39,7 +39,7 @@ def test_the_run_says_which_particle_it_is(tiny: Path, tmp_path: Path, capsys: p
     assert particles["rewards"]["mass"][particles["selected"][0]] == max(particles["rewards"]["mass"])
     assert particles["founders"][0] in range(4)
     assert metrics["terminal"]["residual_after"]["mass"] < 1e-6
-    (said,) = (note for note in metrics["notes"] if note.startswith("the video is particle"))
+    (said,) = (note for note in metrics["notes"] if note.startswith("the video is the particle that began"))
     assert said in capsys.readouterr().out
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text("utf-8").splitlines()]
     assert [len(line["ancestors"]) for line in lines if "ancestors" in line] == [3, 2]
