@@ -53,6 +53,12 @@ class Arm:
         """What guidance did for the first video."""
         return self.logs[0]
 
+    @property
+    def first(self) -> Arm:
+        """The first video alone, with its share of the cost."""
+        count = len(self.video)
+        return Arm(self.video[:1], self.seconds / count, self.nfe // count, self.logs[:1])
+
 
 @dataclass(frozen=True)
 class Drawn:

@@ -124,7 +124,7 @@ def joined(asked: Asked, fields: Tensor) -> Tensor:
         return asked.seen.project(fields, None)
     guidance = Assimilation({"observed": asked.seen, "law": asked.case.law})
     guidance = guidance.with_spread(fields) if len(fields) > 1 else guidance
-    return keep_finite(guidance.projection(fields, asked.case.grid).fields, fields)[0]
+    return keep_finite(guidance.projection(fields, asked.case.grid, asked.case.observable.bounds).fields, fields)[0]
 
 
 def on_the_law(asked: Asked, fields: Tensor) -> Tensor:

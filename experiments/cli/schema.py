@@ -26,6 +26,7 @@ class SampleConfig:
     seed: int
     steps: int | None
     guidance_scale: float | None
+    samples: int
     compare: bool
     device: str | None
     memory: float | None

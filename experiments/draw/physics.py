@@ -30,6 +30,8 @@ OBSERVED = "observed"
 #: parameters of a transformer whose graph is kept; the part of the noise that is drawn anew where a scheduler takes it
 SMALL, RENOISE = 50_000_000, 0.9
 EULER = "FlowMatchEulerDiscreteScheduler"
+#: classifier-free guidance that leaves the model's own probabilities as they are
+PLAIN = 1.0
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Physics:
     """Laws by name, how a video is read for them, the guidance that imposes them, if any, and what was guessed.
 
     `world` is the one that draws, from the first frames `start` where those were observed and it takes any.
+    `guidance_scale` is what suits it better than the world's own, if anything does.
     """
 
     constraints: dict[str, Constraint]
@@ -46,6 +49,7 @@ class Physics:
     world: WorldSpec
     start: Tensor | None = None
     notes: list[str] = field(default_factory=list)
+    guidance_scale: float | None = None
 
 
 def open_world(spec: WorldSpec, device: str | None, start: Tensor | None = None) -> World:
@@ -92,16 +96,18 @@ def physics_of(
     found = read_observed(observed, spec, read, grid)
     world = with_start(spec, found.start)
     keeping = _keeping(found.seen, constraints, world, guidance)
-    return Physics({OBSERVED: found.seen, **constraints}, keeping, read, grid, world, found.start, found.notes)
+    scale = PLAIN if _small(spec) and request.guidance_scale is None else None
+    notes = [*found.notes, *([f"guidance_scale {PLAIN:g}: what was observed says more than the text"] if scale else [])]
+    return Physics({OBSERVED: found.seen, **constraints}, keeping, read, grid, world, found.start, notes, scale)
 
 
 def _keeping(seen: Observed, constraints: dict[str, Constraint], spec: WorldSpec, guidance: dict[str, Any]) -> Guidance:
     """What keeps to an observation, and imposes the laws."""
-    count, scheduler = parameters(spec), scheduler_of(spec)
+    scheduler = scheduler_of(spec)
     memoryless = scheduler.get("_class_name") == EULER and not scheduler.get("stochastic_sampling")
     options: dict[str, Any] = {
         "renoise": guidance.get("renoise") or (RENOISE if memoryless else 0.0),
-        "jacobian": "backward" if count is not None and count <= SMALL else "forward",
+        "jacobian": "backward" if _small(spec) else "forward",
     }
     laws = list(constraints.values())
     if len(laws) == 1 and isinstance(laws[0], ReactionDiffusion):
@@ -120,6 +126,11 @@ def _keeping(seen: Observed, constraints: dict[str, Constraint], spec: WorldSpec
         return build_guidance({**guidance, "inside": keeping}, constraints)
     imposing = build_guidance({**guidance, "renoise": options["renoise"]}, constraints)
     return Composition([keeping, imposing])
+
+
+def _small(spec: WorldSpec) -> bool:
+    count = parameters(spec)
+    return count is not None and count <= SMALL
 
 
 def _given_as_latents(spec: WorldSpec) -> bool:

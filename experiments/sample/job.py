@@ -11,6 +11,7 @@ import yaml
 from rich.console import Console
 
 from physgen import __version__
+from physgen.arguments import whole
 from physgen.drawn import GUIDED, UNGUIDED, Request, draw
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.schema import SampleConfig
@@ -35,6 +36,7 @@ from physgen.experiments.runs.records import (
     run_name,
     write_json_atomic,
 )
+from physgen.experiments.sample.ensemble import describe_ensemble, write_ensemble
 from physgen.experiments.sample.page import make_page
 from physgen.experiments.sample.plan import plan_memory
 from physgen.sampling.diffusers import guide
@@ -56,6 +58,9 @@ def run(config: SampleConfig) -> None:
     physics = physics_of(config.world, request, config.constraint, config.guidance, config.observable, config.observed)
     guidance, observable, grid = physics.guidance, physics.observable, physics.grid
     config = replace(config, world=physics.world)
+    if physics.guidance_scale is not None:
+        request = replace(request, guidance_scale=physics.guidance_scale)
+    whole("samples", config.samples)
     console = Console(soft_wrap=True, highlight=False)
     if config.plan:
         plan_memory(config, guidance, observable, console)
@@ -83,10 +88,9 @@ def run(config: SampleConfig) -> None:
         draw(world, replace(request, steps=1), guidance, observable=observable, grid=grid, arms=[GUIDED])
     main = GUIDED if guidance else UNGUIDED
     arms = None if config.compare else [main]
-    drawn = {
-        name: measure(arm, physics)
-        for name, arm in draw(world, request, guidance, observable=observable, grid=grid, arms=arms).arms.items()
-    }
+    options = {"observable": observable, "grid": grid, "samples": config.samples, "arms": arms}
+    made = draw(world, request, guidance, **options).arms
+    drawn = {name: measure(arm.first, physics) for name, arm in made.items()}
     log = drawn[main].arm.log
     with JsonlWriter(out / "log.jsonl") as lines:
         for record in log.records:
@@ -101,15 +105,17 @@ def run(config: SampleConfig) -> None:
         stem = out / ("video" if label == main else label)
         write_tiff(stem.with_suffix(".tif"), video)
         write_mp4(stem.with_suffix(".mp4"), video, world.fps)
-    notes = [*notes, *describe_particles(log), *warnings_of(log)]
-    metrics = summary(config, world, drawn, main, notes)
+    ensemble = write_ensemble(made[main], videos[main], out) if config.samples > 1 else None
+    more = [*(describe_ensemble(ensemble) if ensemble else []), *describe_particles(log), *warnings_of(log)]
+    notes = [*notes, *more]
+    metrics = summary(config, world, drawn, main, notes) | ({"ensemble": ensemble} if ensemble else {})
     page = make_page(config, drawn, main, videos, notes, out, observable)
     write_preview(out / "preview.png", videos, page.charts[0], config.prompt)
     write_report(out / "report.html", page)
     write_json_atomic(out / "metrics.json", metrics)
     for first, *cells in (page.table.columns, *page.table.rows):
         console.print(f"{first:<46}" + "".join(f"{cell:>14}" for cell in cells), markup=False)
-    for note in (*describe_particles(log), *warnings_of(log), describe_certificate(log)):
+    for note in (*more, describe_certificate(log)):
         console.print(note, markup=False)
     console.print(str(out), markup=False)
 

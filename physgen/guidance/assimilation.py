@@ -15,6 +15,7 @@ from physgen.arguments import finite
 from physgen.constraints import Constraint, Observed, ReactionDiffusion
 from physgen.constraints.fit import Fit
 from physgen.constraints.names import Laws
+from physgen.dynamics.spectral import laplacian_modes, transform
 from physgen.errors import InvalidArgument, NoSolution
 from physgen.grid import Grid
 from physgen.guidance.dps import DPS
@@ -27,8 +28,10 @@ Law = TypeVar("Law", bound=Constraint)
 
 #: what stands for the noise of an observation without noise, and the least spread, in units of its RMS
 EXACT, LEAST = 0.01, 0.01
-#: frames and pixels that the spread of an ensemble is averaged over
-SMOOTHED_FRAMES, SMOOTHED = 5, 9
+#: frames and pixels that the spread of an ensemble is averaged over, and error of a sample in units of it
+SMOOTHED_FRAMES, SMOOTHED, INFLATED = 5, 9, 3.0
+#: pixels over which the errors of a sample are alike
+ALIKE = 4.0
 
 
 class Assimilation(DPS):
@@ -40,7 +43,7 @@ class Assimilation(DPS):
 
     where x0 is the guided sample, the background of a weather forecast, and spread what it is off by. The law alone
     does not know what the observation leaves open (where a colony is, that no frame shows); the model does, but its
-    motion obeys no law.
+    motion obeys no law. Of noisy values counts what Wiener's filter leaves of their difference from the sample.
 
     Args:
         constraints: one `Observed`, of the fields themselves (without a reading), and one `ReactionDiffusion`, whose
@@ -72,7 +75,7 @@ class Assimilation(DPS):
         constraints: Laws,
         *,
         spread: float | int | Tensor = 0.05,
-        weight: float | int = 3e-4,
+        weight: float | int = 2.5e-3,
         renoise: float | int = 0.9,
         jacobian: str = "backward",
         **knobs: Any,
@@ -98,16 +101,17 @@ class Assimilation(DPS):
         return spread
 
     def with_spread(self, fields: Float[Tensor, "M S T H W"]) -> Assimilation:
-        """The same with the spread of an ensemble of two samples or more, smoothed over 5 frames and 9 x 9 pixels.
+        """The same with what an ensemble of two samples or more is off by.
 
-        It is at least a hundredth of the RMS of the observed values: few samples agree by chance.
+        Three times its standard deviation, for samples agree more than they are right; averaged over 5 frames and 9 x 9
+        pixels, and at least a hundredth of the RMS of the observed values, for a few agree by chance.
         """
         if len(fields) < 2:
             raise InvalidArgument("fields", f"{len(fields)} samples", "an ensemble of two or more")
         found = copy.copy(self)
         window, edge = (SMOOTHED_FRAMES, SMOOTHED, SMOOTHED), (SMOOTHED_FRAMES // 2, SMOOTHED // 2, SMOOTHED // 2)
         variance = F.avg_pool3d(fields.var(0)[None], window, 1, edge, count_include_pad=False)[0]
-        found.spread = variance.sqrt().clamp(min=float(self._read_spread(LEAST).flatten()[0]))
+        found.spread = (INFLATED * variance.sqrt()).clamp(min=float(self._read_spread(LEAST).flatten()[0]))
         return found
 
     def _only(self, kind: type[Law]) -> tuple[str, Law]:
@@ -143,6 +147,7 @@ class Assimilation(DPS):
         for i in finite_samples(fields).nonzero()[:, 0].tolist():
             try:
                 target, weight = self._joined(fields[i : i + 1].double(), i)
+                target = target.clamp(*bounds)
                 joined, constants = self.law.nearest(target, weight, grid)
                 problems[i] = Problem(self.final, grid=grid).holding({self._law: Fit(constants)})
                 found[i] = joined[0].to(fields.dtype)
@@ -151,14 +156,33 @@ class Assimilation(DPS):
         return ProjectedFields(found, tuple(problems))
 
     def _joined(self, background: Tensor, index: int) -> tuple[Tensor, Tensor]:
-        """The mean of what was seen and of the background, and the weight of it, the largest of a seen value 1."""
+        """The sample, with what was observed where it was, and the weight of each value, the largest 1."""
         seen = self.seen.values[index % len(self.seen.values)].to(background)[None]
-        mask = self.seen.mask.to(background.device)
+        mask, spread = self.seen.mask.to(background.device), self.spread.to(background)
         noise = torch.full_like(background, math.inf)
-        noise[:, mask] = (self.seen.noise if not self.seen.hard else EXACT * self._read_spread(1.0)[mask]).to(
-            background
-        )
-        told, drawn = noise**-2, self.weight * self.spread.to(background) ** -2
-        weight = told + drawn
-        target = torch.where(mask, (told * seen + drawn * background) / weight, background)
-        return target, weight / weight.max()
+        noise[:, mask] = (EXACT * self._read_spread(1.0)[mask] if self.seen.hard else self.seen.noise).to(background)
+        weight = noise**-2 + self.weight * spread**-2
+        off = torch.where(mask, seen - background, 0.0)
+        if not self.seen.hard:
+            off = _without_noise(off, float(_mean_square(self.seen.noise)), float(_mean_square(spread)))
+        return torch.where(mask, background + off, background), weight / weight.max()
+
+
+def _without_noise(off: Float[Tensor, "1 S T *space"], noise: float, error: float) -> Float[Tensor, "1 S T *space"]:
+    """What a sample is off by, of its difference from noisy values: Wiener's filter of every frame.
+
+    S / (S + noise) of each mode,  S = error (2 pi l^2)^(d/2) exp(- k^2 l^2 / 2)  for errors alike over l pixels
+
+    ``noise`` and ``error`` are variances.
+
+    Source: optimal interpolation, Gandin (1963), Objective Analysis of Meteorological Fields.
+    """
+    space = off.shape[3:]
+    eigenvalues, bases = laplacian_modes(space, Grid(spacing=(1.0,) * len(space), dt=1.0), 2)
+    power = error * (2 * math.pi * ALIKE**2) ** (len(space) / 2) * (ALIKE**2 / 2 * eigenvalues).exp()
+    gain, bases = (power / (power + noise)).to(off), [basis.to(off) for basis in bases]
+    return transform(transform(off, [basis.mT for basis in bases]) * gain, bases)
+
+
+def _mean_square(values: Tensor) -> Tensor:
+    return values.square().mean()
