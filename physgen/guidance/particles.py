@@ -33,8 +33,8 @@ class Particles(Around):
 
     where r is the sum of the rewards, of the estimates x0* at a level and of the finished samples at the end. The
     weighted samples of a group are drawn, for many particles, short steps and little new noise, from the model's
-    distribution times exp(r / temperature). The first offspring of a sample keeps its noise, so that equal rewards change nothing. With
-    ``select`` the sample of each group that has most reward is what comes out.
+    distribution times exp(r / temperature). The first offspring of a sample keeps its noise, so that equal rewards
+    change nothing. With ``select`` the sample of each group that has most reward is what comes out.
 
     A batch is groups of `n` neighbours: in a pipeline ``num_videos_per_prompt=n``. With ``prune`` the network
     evaluates fewer samples from level to level. A pipeline keeps its batch, where rows that died hold what a living one
