@@ -15,6 +15,7 @@ from physgen.constraints import (
     PhaseOrder,
     ReactionDiffusion,
     ReactionSystem,
+    Transport,
 )
 from physgen.grid import Grid
 
@@ -27,7 +28,8 @@ class Case:
     """A constraint in given units of concentration, length and time, and fields that it can be applied to.
 
     ``rounding`` is the residual that rounding of a projection to float32 may make. ``shown`` fields have a bright
-    object in their noise, for laws that noise alone does not satisfy.
+    object in their noise, for laws that noise alone does not satisfy; ``flowing`` ones are waves that drift. ``single``
+    is the relative difference of a gradient in float32: that of a search ends earlier.
     """
 
     name: str
@@ -36,12 +38,22 @@ class Case:
     high: float = 1.2
     rounding: float = 1e-6
     shown: bool = False
+    flowing: bool = False
+    single: float = 1e-4
 
     def fields(self, seed: int = 0) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
         fields = self.low + (self.high - self.low) * torch.rand(SHAPE, generator=generator, dtype=torch.float64)
         fields[..., 2:4, 2:5] += 20.0 * self.shown
-        return fields
+        return drifting(fields) if self.flowing else fields
+
+
+def drifting(noise: Tensor) -> Tensor:
+    """Waves that drift by a third of a pixel a frame, in a tenth of the noise."""
+    t, y, x = (torch.arange(size, dtype=noise.dtype) for size in noise.shape[2:])
+    phase = torch.arange(noise.shape[1], dtype=noise.dtype).view(-1, 1, 1, 1)
+    moved = x - 0.3 * t.view(-1, 1, 1)
+    return 1 + torch.cos(0.9 * moved + phase) * torch.cos(0.8 * y[:, None] + phase) + 0.1 * noise
 
 
 def mass(name: str, initial: float | None = None, inflow: float = 0.0, bleaching: str = "none") -> Case:
@@ -113,4 +125,11 @@ CASES = [
     reacting("reaction-diffusion, flow map", form="flow_map", substeps=4),
     Case("phase order", lambda concentration, length, time: PhaseOrder(), shown=True),
     Case("phase clock", lambda concentration, length, time: PhaseOrder(form="clock"), shown=True),
+    Case("transport", lambda concentration, length, time: Transport(), flowing=True, single=0.02),
+    Case(
+        "transport, steady with gain",
+        lambda concentration, length, time: Transport(steady=True, gain=True),
+        flowing=True,
+        single=0.02,
+    ),
 ]

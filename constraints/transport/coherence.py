@@ -112,13 +112,14 @@ def fastest_speed(rows: Rows) -> float:
 def speeds_of_rows(rows: Rows, speeds: Float[Tensor, "C"], found: Float[Tensor, "B R C"]) -> Float[Tensor, "B R"]:
     """The speed of each row, sharpened below a pixel.
 
-    It is the best of its own where the row is carried already. Else it is that at which the row and its neighbours are
+    It is 0 where the row stands still, and the best of its own where it is carried already. Else it is that at which the row and its neighbours are
     explained best, and from there the nearest that is best for the row.
     """
     near = _sharpened(rows, speeds[shared_power(found).argmax(-1)], speeds)
     own = _sharpened(rows, speeds[found.argmax(-1)], speeds)
     left = rows.power - rows.explained(own[..., None])[..., 0]
-    return torch.where(left <= CARRIED * rows.power, own, near)
+    stands = rows.power - rows.explained(torch.zeros_like(own)[..., None])[..., 0] <= CARRIED * rows.power
+    return torch.where(stands, 0.0, torch.where(left <= CARRIED * rows.power, own, near))
 
 
 def _sharpened(rows: Rows, speed: Float[Tensor, "B R"], speeds: Float[Tensor, "C"]) -> Float[Tensor, "B R"]:

@@ -245,7 +245,7 @@ class Transport(Constraint):
     def _steady(self, fields: Tensor) -> list[Steady]:
         return [nearest_steady(sample.detach(), self.direction, self.background) for sample in fields]
 
-    def _read(self, fields: Tensor, grid: Grid) -> tuple[Float[Tensor, "B T-1 2 H W"], list[Reading]]:
+    def _read(self, fields: Tensor, grid: Grid) -> tuple[Float[Tensor, "B P 2 H W"], list[Reading]]:
         """Velocities in µm/s, and readings of each sample."""
         if self.form == "frames":
             flow = self._flow(fields, grid)

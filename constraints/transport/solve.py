@@ -16,7 +16,7 @@ from physgen.tensors import of_samples
 #: standard deviations of the blur, in pixels, that the search goes through
 BLURS = (4.0, 2.0, 1.0, 0.0)
 #: Gauss-Newton steps at each blur, and without one
-STEPS, LAST_STEPS = 2, 30
+STEPS, LAST_STEPS = 2, 12
 #: conjugate gradients of each, and the reduction of the gradient's norm that ends them
 PRODUCTS, REDUCTION = 100, 0.03
 #: part by which the energy falls in the last step, of float32 and of float64

@@ -54,7 +54,8 @@ def nearest_steady(fields: Float[Tensor, "S T H W"], direction: str | None, back
     `speeds_of_rows`;  b a number or, with a background, b(x)
 
     Wave by wave this is the projection onto one mode in time, exp(-i k v t), or two, with 1; so it is linear for given
-    v, and shifts by parts of a pixel are exact. The direction is that in which rows together are explained best.
+    v, and shifts by parts of a pixel are exact. The direction is that in which what moves is
+    explained best, rows together.
 
     >>> x = torch.arange(32, dtype=torch.float64)
     >>> rows = [torch.stack([torch.exp(torch.cos((x - v * t) * torch.pi / 8)) for v in (0.3, 0.4)]) for t in range(9)]
@@ -76,7 +77,7 @@ def nearest_steady(fields: Float[Tensor, "S T H W"], direction: str | None, back
     assert chosen is not None
     axis, sign, moving, speeds, found = chosen
     rows = moving if background else rows_of(_along(fields, axis)[None], background=False)
-    speed = speeds_of_rows(rows, speeds, found)
+    speed = speeds_of_rows(rows, speeds, found if background else spectrum(rows, speeds))
     total = (fields - fields.mean(1, keepdim=True)).square().sum()
     near, weight = _carried(fields, axis, rows, speed), moving.explained(speed[..., None])[0, :, 0]
     share = float(1 - (fields - near).square().sum() / total) if float(total) > 0 else 0.0

@@ -33,6 +33,8 @@ KINDS: dict[str, Callable[[float, float, float], float]] = {
     "K": lambda value, length, time: value,
     "q": lambda value, length, time: 1 / (value * time),
     "volume_": lambda value, length, time: 1.0,
+    "speed": lambda value, length, time: length / time,
+    "direction": lambda value, length, time: 1.0,
     "": lambda value, length, time: 1 / time,
 }
 MEETING = ReactionSystem(["a", "b"], ["q"], ["-q*a*b", "q*a*b"])
@@ -132,7 +134,7 @@ def measured(case: Case, dtype: torch.dtype, value: float, length: float, time: 
         "loss": held.loss(fields, grid),
         "satisfied": held.satisfied(fields, grid, 0.3).tolist(),
         "degenerate": degenerate(fields),
-        "described": held.describe(fields, grid),
+        "described": described(held.describe(fields, grid), value, length, time),
         "values": in_units(fit.values, value, length, time),
         "errors": in_units(fit.errors, value, length, time),
         "intervals": in_units(fit.intervals, value, length, time),
@@ -144,6 +146,16 @@ def measured(case: Case, dtype: torch.dtype, value: float, length: float, time: 
     if law.projects:
         found["projection"] = held.project(fields, grid) / value
     return found
+
+
+def described(reading: dict[str, Any], value: float, length: float, time: float) -> dict[str, Any]:
+    """What a law reads off, that of a flow in units of one."""
+    flow = {"speed", "divergence", "vorticity", "direction", "explained", "worst_pair", "worst_patch", "fade"}
+    if not flow <= reading.keys():
+        return reading
+    return in_units(
+        {name: reading[name] for name in ("speed", "divergence", "vorticity", "direction")}, value, length, time
+    )
 
 
 def in_units(constants: Mapping[str, Sequence[Any]], value: float, length: float, time: float) -> dict[str, Tensor]:
@@ -164,6 +176,8 @@ PAIRS = list(itertools.product(ALL, (DOUBLE, SINGLE)))
 
 
 def is_quick(case: Case, dtype: torch.dtype) -> bool:
+    if case.flowing:
+        return case.name == "transport" and dtype == DOUBLE
     if case in FITTED or case.name.startswith("growth"):
         return case.name in QUICK and dtype == DOUBLE
     return dtype == DOUBLE or case.name.startswith(("mass", "continuity"))
