@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
@@ -16,6 +16,9 @@ from torch import Tensor, nn
 
 from physgen.errors import InvalidArgument
 from physgen.sampling.decoding.recompute import remade
+
+if TYPE_CHECKING:
+    from physgen.sampling.session import Session
 
 #: size and stride of tiles, in latents, by which the pipeline decodes unless it is told otherwise
 TILE, STRIDE = (30, 52), (15, 26)
@@ -39,11 +42,20 @@ class DiffSynthPipeline:
             raise InvalidArgument("scheduler", name, "FlowMatchScheduler in a pipeline of DiffSynth")
 
     @contextmanager
-    def routed(self) -> Iterator[None]:
-        """Inside, calls of the pipeline's transformers go through `transformer`, which can be recorded."""
-        network = self.transformer
-        assert network is not None
-        with _replaced(self.pipe, "model_fn", lambda *, latents, **inputs: network(latents, **inputs)[0]):
+    def routed(self, session: Session) -> Iterator[None]:
+        """Inside, calls of the pipeline's transformers go through `transformer`, where a session records it.
+
+        A first latent frame that the pipeline takes from a picture is kept for the session.
+        """
+        plain = self.pipe.model_fn
+
+        def model_fn(*, latents: Tensor, **inputs: Any) -> Any:
+            session.first = latents[:, :, :1].detach() if inputs.get("fuse_vae_embedding_in_latents") else None
+            if session.recorder is None or self.transformer is None:
+                return plain(latents=latents, **inputs)
+            return self.transformer(latents, **inputs)[0]
+
+        with _replaced(self.pipe, "model_fn", model_fn):
             yield
 
     @contextmanager

@@ -148,11 +148,11 @@ def guide(
             if guidance.needs_graph:
                 require_resident(models)
             stack.enter_context(recorded(models, session.recorder))
-            if isinstance(seen, DiffSynthPipeline):
-                stack.enter_context(seen.routed())
         if isinstance(guidance, Particles):
             session.competition = Competition(guidance, decode, grid, LivingRows())
             stack.enter_context(called_with(session.competition.living, networks(pipe)))
+        if isinstance(seen, DiffSynthPipeline):
+            stack.enter_context(seen.routed(session))
         if projects and isinstance(seen, DiffSynthPipeline):
             stack.enter_context(seen.projecting(session.project))
         elif projects:

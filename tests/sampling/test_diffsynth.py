@@ -9,6 +9,7 @@ import diffusers as d
 import pytest
 import torch
 from diffusers.loaders.single_file_utils import convert_wan_transformer_to_diffusers, convert_wan_vae_to_diffusers
+from PIL import Image
 from tiny_pipelines import save_lora, t5
 from torch import Tensor
 from transformers import UMT5Config, UMT5EncoderModel
@@ -284,6 +285,43 @@ def test_the_decode_of_wan_2_2() -> None:
     z = embeds(1, 4, 3, 2, 2)
     theirs = vae.model.decode(z, [vae.mean, vae.std])
     assert torch.allclose(Autoencoder(vae).decode_unclamped(z), theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("guidance", [X0Gradient([MassConservation()]), DPS([MassConservation()])])
+def test_laws_see_the_picture_that_the_pipeline_starts_from(pipe: Any, guidance: Guidance) -> None:
+    torch.manual_seed(0)
+    pipe.dit = WanModel(
+        24,
+        16,
+        32,
+        16,
+        32,
+        32,
+        1e-6,
+        (1, 2, 2),
+        2,
+        1,
+        has_image_input=False,
+        seperated_timestep=True,
+        require_vae_embedding=False,
+        require_clip_embedding=False,
+        fuse_vae_embedding_in_latents=True,
+    ).eval()
+    picture = Image.fromarray((255 * torch.rand(16, 16, 3)).byte().numpy())
+    seen: list[Tensor] = []
+
+    class Kept(Intensity):
+        def __call__(self, video: Tensor) -> Tensor:
+            seen.append(video.detach()[:, :, 0])
+            return super().__call__(video)
+
+    with guide(pipe, guidance, observable=Kept(), grid=GRID) as log:
+        video = sample(pipe, input_image=picture)
+    assert len(log.steps) == STEPS
+    assert log.dropped == 0
+    decoded = [frame for frame in seen if frame.shape[-2:] == (16, 16)]
+    assert len(decoded) >= STEPS
+    assert all(torch.allclose(frame.clamp(0, 1), video[:, :, 0] / 2 + 0.5, atol=1e-4) for frame in decoded)
 
 
 def test_what_is_refused(pipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
