@@ -60,7 +60,7 @@ def measure_diffusion(
     that is as long as a frame does the opposite: with the memory K = 1 neither changes D (the error of places is that
     of frames that are instants, and too small for others). K is larger where later steps still know of each other by
     more than chance, as compressed films make them. The exponent is that of a weighted fit of MSD = A t^a + c to lags
-    from K on. Intervals are from tracks drawn anew.
+    from K on, or from 1 on where the memory has no end, as of directed motion. Intervals are from tracks drawn anew.
 
     Args:
         frames: ``[N]`` of each track, increasing.
@@ -91,7 +91,8 @@ def measure_diffusion(
     size = find_memory(products[0], products[1:].std(0))
     summed = products[:, 0] + 2 * products[:, 1 : size + 1].sum(1)
     msd, counts = _means(weights, [_squares(d, longest) for d in dense])
-    start, stop = size - 1, min(longest, size + max(BEYOND[0], BEYOND[1] * size))
+    start = size - 1 if size < memory else 0  # memory without an end is no error of places
+    stop = min(longest, start + 1 + max(BEYOND[0], BEYOND[1] * size))
     lags = np.arange(1, longest + 1)
     exponent = fit_exponent(lags[start:stop], msd[:, start:stop], msd[1:, start:stop].std(0))
     low, high = np.quantile(msd[1:], [0.025, 0.975], axis=0)

@@ -21,7 +21,7 @@ GUESS = 0.8
 #: part of the windows with something in them that must be found again
 FEWEST = 0.1
 #: px a frame, and part of the change explained, below which nothing moves
-STILL, USELESS = 0.1, 0.05
+STILL, USELESS = 0.1, 0.03
 #: length of the mean velocity, as a part of the mean speed, below which there is no one direction
 TOGETHER = 0.2
 #: windows that overlap by half tell as much as a quarter of them
@@ -108,7 +108,7 @@ def measure_flow(movie: Movie, spacing: tuple[float, float] = (1.0, 1.0), dt: fl
     speed_px = _interval(_speed(moved), [_speed(one) for one in draws])
     if speed_px[0] < STILL and explained[0] < USELESS:
         return _nothing("still: nothing moves by more than noise", field, times, fields)
-    if explained[2] < USELESS:
+    if explained[0] < USELESS:
         return _nothing(f"the flow explains {100 * explained[0]:.0f} % of the change", field, times, fields)
     return Flow(
         field=field,
@@ -219,7 +219,7 @@ def _divergence(field: Field, spacing: tuple[float, float], rng: np.random.Gener
 
 def _explained(movie: Movie, pairs: npt.NDArray[np.int64], field: Field, rng: np.random.Generator) -> Interval:
     height, width = movie.shape[1:]
-    dense = interpolate(field, np.arange(height), np.arange(width))
+    dense = interpolate(field, np.arange(float(height)), np.arange(float(width)))
     rows, columns = (np.abs(at[:, None] - np.arange(n)).argmin(0) for at, n in ((field.y, height), (field.x, width)))
     seen = field.valid[rows][:, columns]
     left, change = np.zeros((2, height, width))

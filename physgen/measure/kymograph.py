@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from physgen.measure.piv import Field, Movie, Values
 
@@ -156,11 +157,11 @@ def _lagged(seen: Values, lag: int, farthest: int) -> Values:
     return np.stack(parts, 1)
 
 
-def _score(planes: list[Values], speeds: Values, part: Values) -> Values:
+def _score(planes: list[Values], speeds: Values, part: npt.NDArray[np.int64]) -> Values:
     total = np.zeros(len(speeds))
     for lag, plane in enumerate(planes, start=1):
         farthest = plane.shape[1] // 2
-        rows = part[part < len(plane)].astype(int)
+        rows = part[part < len(plane)]
         shift = speeds * lag
         total += np.interp(shift, np.arange(-farthest, farthest + 1), plane[rows].sum(0), left=0.0, right=0.0)
     return total

@@ -47,10 +47,10 @@ class Field:
 def correlate_windows(before: Movie, after: Movie) -> Field:
     """Displacements between frames ``[P, H, W]`` and the next ones, for all P pairs together.
 
-    Windows of 64, 32 and 16 px overlap by half. Each pass shifts the frames by half of what is known, forward and
-    back, and correlates what remains; peaks are located by a Gaussian through three points. A vector that is not like
-    its neighbours' median is replaced by that. Smaller windows are left out where too few of their vectors stand. The
-    last field is smoothed, see `smooth`.
+    Windows of 64, 32 and 16 px, at most a third of the frame, overlap by half. Each pass shifts the frames by half of
+    what is known, forward and back, and correlates what remains; peaks are located by a Gaussian through three points.
+    A vector that is not like its neighbours' median is replaced by that. Smaller windows are left out where too few of
+    their vectors stand. The last field is smoothed, see `smooth`.
 
     Source: Scarano (2002), Meas. Sci. Technol. 13:R1; the test, Westerweel and Scarano (2005), Exp. Fluids 39:1096;
         pairs together, Meinhart, Wereley and Santiago (2000), J. Fluids Eng. 122:285.
@@ -62,7 +62,7 @@ def correlate_windows(before: Movie, after: Movie) -> Field:
     array([ 1.3, -2.6])
     """
     side = min(before.shape[1:])
-    windows = [w for w in WINDOWS if w <= side / 2] or [max(8, side // 4 * 2)]
+    windows = [w for w in WINDOWS if w <= side / 3] or [max(8, side // 4 * 2)]
     field = _pass(before, after, windows[0], None)
     first = _stood(before, field)
     for window in windows[1:]:
@@ -78,7 +78,7 @@ def _pass(before: Movie, after: Movie, window: int, known: Field | None) -> Fiel
     y, x = (np.arange((window - 1) / 2, size - window / 2, window / 2) for size in (height, width))
     guess = np.zeros((len(y), len(x), 2)) if known is None else interpolate(known, y, x)
     if known is not None:
-        dense = interpolate(known, np.arange(height), np.arange(width))
+        dense = interpolate(known, np.arange(float(height)), np.arange(float(width)))
         before, after = warp(before, -dense / 2), warp(after, dense / 2)
     plane = _correlation(before, after, window)
     shift, second = find_peaks(plane)

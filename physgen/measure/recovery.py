@@ -193,8 +193,9 @@ def _pair(times: Values, rate: Values, lines: Values) -> Values:
 
 def _nearest(traces: Values, scales: Values, design: Callable[[float], Values]) -> tuple[Values, Values, Values]:
     """The scale of least misfit for each trace, between those tried by a parabola, with its linear coefficients."""
-    tried = [(np.linalg.pinv(columns), columns) for columns in map(design, scales)]
-    misfit = np.stack([((traces - traces @ (columns @ inverse).T) ** 2).sum(1) for inverse, columns in tried], 1)
+    bases = [np.linalg.qr(design(float(scale))) for scale in scales]
+    whole = (traces**2).sum(1)
+    misfit = np.stack([np.maximum(whole - ((traces @ q) ** 2).sum(1), 0) for q, _ in bases], 1)
     best = misfit.argmin(1)
     inner = np.clip(best, 1, len(scales) - 2)
     row = np.arange(len(traces))
@@ -203,9 +204,9 @@ def _nearest(traces: Values, scales: Values, design: Callable[[float], Values]) 
     between = np.divide(0.5 * (left - right), bend, out=np.zeros_like(bend), where=bend > 0).clip(-1, 1)
     logs = np.log(scales)
     scale = np.exp(np.where(best == inner, logs[inner] + between * (logs[1] - logs[0]), logs[best]))
-    lines = np.stack(
-        [np.linalg.lstsq(design(float(s)), trace, rcond=None)[0] for s, trace in zip(scale, traces, strict=True)]
-    )
+    inverses = np.stack([np.linalg.solve(r, q.T) for q, r in bases])
+    lines = np.einsum("bkt,bt->bk", inverses[best], traces)
+    lines[0] = np.linalg.lstsq(design(float(scale[0])), traces[0], rcond=None)[0]
     return scale, lines, misfit[row, best]
 
 

@@ -52,8 +52,8 @@ def saturated(movie: Movie) -> float:
 def find_jump(movie: Movie) -> int | None:
     """The frame after which the whole picture is suddenly shifted; None of a camera that stands or drifts.
 
-    Frames are compared by phase correlation. A shift counts that is not like those of other frames, and after which two
-    frames agree much better, as others do without it.
+    Frames are compared by phase correlation. A shift counts that is not like those of other frames, and after which a
+    frame agrees much better with the next, as those before and after do without it.
 
     Source: Kuglin and Hines (1975), Proc. IEEE Int. Conf. Cybernetics and Society, 163.
 
@@ -77,11 +77,17 @@ def find_jump(movie: Movie) -> int | None:
     away = np.hypot(*(shifts - np.median(shifts, 0)).T)
     still = np.array([_agreement(a, b, (0, 0)) for a, b in pairwise(shown)])
     for t in np.flatnonzero(away > max(JUMP / block, DEVIATIONS * float(np.median(away)), 1.0)):
-        moved = _agreement(shown[t], shown[t + 1], (int(shifts[t, 0]), int(shifts[t, 1])))
-        usual = float(np.median(still))
-        if min(moved, usual) - still[t] > GAIN * (1 - still[t]) and moved > ALIKE * usual:
+        usual, shift = float(np.median(still)), (int(shifts[t, 0]), int(shifts[t, 1]))
+        beside = np.concatenate([still[max(0, t - 1) : t], still[t + 1 : t + 2]])
+        if _fits_shifted(shown[t], shown[t + 1], shift, usual) and (beside > ALIKE * usual).all():
             return int(t)
     return None
+
+
+def _fits_shifted(before: Movie, after: Movie, shift: tuple[int, int], usual: float) -> bool:
+    """Whether a frame agrees much better with a later one when it is shifted, about as frames usually do."""
+    moved, still = _agreement(before, after, shift), _agreement(before, after, (0, 0))
+    return min(moved, usual) - still > GAIN * (1 - still) and moved > ALIKE * usual
 
 
 def _agreement(before: Movie, after: Movie, shift: tuple[int, int]) -> float:
