@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from physgen.ensemble import INFLATION, INFLATION_JOINED
 from physgen.experiments.assimilate.arms import (
     BOTH,
     MODEL,
@@ -111,5 +112,5 @@ def _record(world: World, case: Case, observation: Observation, name: str, arm: 
         "samples": len(made.fields),
         "seconds": made.seconds,
         "calls": made.calls,
-        **scores(case, observation, made.fields),
+        **scores(case, observation, made.fields, INFLATION_JOINED if arm.startswith(BOTH) else INFLATION),
     }

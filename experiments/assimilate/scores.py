@@ -10,7 +10,7 @@ from jaxtyping import Float
 from skimage.measure import label
 from torch import Tensor
 
-from physgen.ensemble import Ensemble, crps
+from physgen.ensemble import INFLATION, Ensemble, crps
 from physgen.experiments.assimilate.cases import Case
 from physgen.experiments.assimilate.observations import Observation
 
@@ -21,11 +21,14 @@ ABOVE, PIXELS = 0.3, 9
 COVERED = 0.5
 
 
-def scores(case: Case, asked: Observation, fields: Float[Tensor, "M S T H W"]) -> dict[str, Any]:
+def scores(
+    case: Case, asked: Observation, fields: Float[Tensor, "M S T H W"], inflation: float = INFLATION
+) -> dict[str, Any]:
     """Of samples, at the values that are asked: errors in the unit of the fields, coverage as shares.
 
     ``rmse`` is that of the mean, ``single`` the mean over samples of their own; ``skill`` the spread over the error of
-    the mean, 1 where they match; ``missed`` and ``invented`` are objects in the first, middle and last frame.
+    the mean, 1 where they match; ``cover`` and ``wide`` are shares of true values within `Ensemble.band` and
+    `Ensemble.wide_band`; ``missed`` and ``invented`` are objects in the first, middle and last frame.
     """
     truth, where = case.truth[0], asked.asked
     error = fields.mean(0) - truth
@@ -46,6 +49,9 @@ def scores(case: Case, asked: Observation, fields: Float[Tensor, "M S T H W"]) -
             held = (truth[where] >= low) & (truth[where] <= high)
             found[f"cover{100 * level:.0f}"] = float(held.double().mean())
             found[f"due{100 * level:.0f}"] = ensemble.coverage(level)
+            low, high = Ensemble(fields).wide_band(level, inflation)
+            held = (truth >= low) & (truth <= high)
+            found[f"wide{100 * level:.0f}"] = float(held[where].double().mean())
     return found | _constants(case, fields)
 
 

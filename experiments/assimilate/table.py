@@ -99,7 +99,7 @@ def arms_table(family: str, observation: str, records: Sequence[Record]) -> Tabl
         rmse = column(records, arm, "rmse")
         row: list[Cell] = [arm, float(len(rmse)), float(column(records, arm, "samples").mean()), mean_interval(rmse)]
         row += [mean_interval(column(records, arm, key)) for key in ("single", "crps")]
-        row += [_mean(column(records, arm, key)) for key in ("cover50", "cover90", "due90", "skill")]
+        row += [_mean(column(records, arm, key)) for key in ("cover90", "due90", "wide50", "wide90", "skill")]
         row += [
             float(np.nanmedian(v)) if np.isfinite(v := column(records, arm, key)).any() else "-" for key in constants
         ]

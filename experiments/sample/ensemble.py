@@ -17,15 +17,16 @@ from physgen.video import Video, write_tiff
 LEVELS = (0.5, 0.9)
 
 
-def write_ensemble(arm: Arm, like: Video, out: Path) -> dict[str, Any]:
+def write_ensemble(arm: Arm, like: Video, out: Path, inflation: float) -> dict[str, Any]:
     """Write each sample, and what they say pixel by pixel, as OME-TIFF; what ``metrics.json`` says of them.
 
-    ``like`` has the scale and prompt of the videos. Constants are those that each sample was certified with.
+    ``like`` has the scale and prompt of the videos; the bands are `Ensemble.wide_band`, within what a video can show.
+    Constants are those that each sample was certified with.
     """
     ensemble = Ensemble(arm.video)
     parts = {"mean": ensemble.mean, "spread": ensemble.spread}
     for level in LEVELS:
-        low, high = ensemble.band(level)
+        low, high = (end.clamp(0, 1) for end in ensemble.wide_band(level, inflation))
         parts |= {f"band{100 * level:.0f}_low": low, f"band{100 * level:.0f}_high": high}
     videos = {name: replace(like, frames=part.transpose(0, 1)) for name, part in parts.items()}
     for name, video in videos.items():
@@ -39,18 +40,16 @@ def write_ensemble(arm: Arm, like: Video, out: Path) -> dict[str, Any]:
     return {
         "samples": len(arm.video),
         "spread_rms": float(ensemble.spread.square().mean().sqrt()),
-        "bands_hold_at_most": {f"{level:g}": ensemble.coverage(level) for level in LEVELS},
+        "inflation": inflation,
         "constants": _constants(arm),
     }
 
 
 def describe_ensemble(found: dict[str, Any]) -> list[str]:
     """The same in words."""
-    count = found["samples"]
     notes = [
-        f"{count} samples: their mean in mean.tif, standard deviation in spread.tif, bands in band50_*.tif and "
-        f"band90_*.tif, each in samples/; a 90 % band of {count} samples holds a further one in "
-        f"{100 * found['bands_hold_at_most']['0.9']:.0f} % of cases, and the truth less often (see the guide)"
+        f"{found['samples']} samples: mean.tif, spread.tif (standard deviation), band50_*.tif, band90_*.tif (the mean -+ "
+        f"0.67 and 1.64 times {found['inflation']:g} spreads, a factor found in micro), and each in samples/"
     ]
     for law, constants in found["constants"].items():
         for name, one in constants.items():

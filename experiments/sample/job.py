@@ -13,6 +13,7 @@ from rich.console import Console
 from physgen import __version__
 from physgen.arguments import whole
 from physgen.drawn import GUIDED, UNGUIDED, Request, draw
+from physgen.ensemble import INFLATION, INFLATION_JOINED
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.schema import SampleConfig
 from physgen.experiments.draw.measured import (
@@ -39,6 +40,7 @@ from physgen.experiments.runs.records import (
 from physgen.experiments.sample.ensemble import describe_ensemble, write_ensemble
 from physgen.experiments.sample.page import make_page
 from physgen.experiments.sample.plan import plan_memory
+from physgen.guidance import Assimilation
 from physgen.sampling.diffusers import guide
 from physgen.video import Video, write_mp4, write_tiff
 from physgen.worlds import World
@@ -105,7 +107,8 @@ def run(config: SampleConfig) -> None:
         stem = out / ("video" if label == main else label)
         write_tiff(stem.with_suffix(".tif"), video)
         write_mp4(stem.with_suffix(".mp4"), video, world.fps)
-    ensemble = write_ensemble(made[main], videos[main], out) if config.samples > 1 else None
+    inflation = INFLATION_JOINED if isinstance(guidance, Assimilation) else INFLATION
+    ensemble = write_ensemble(made[main], videos[main], out, inflation) if config.samples > 1 else None
     more = [*(describe_ensemble(ensemble) if ensemble else []), *describe_particles(log), *warnings_of(log)]
     notes = [*notes, *more]
     metrics = summary(config, world, drawn, main, notes) | ({"ensemble": ensemble} if ensemble else {})

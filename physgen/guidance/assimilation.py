@@ -7,7 +7,6 @@ import math
 from typing import Any, TypeVar
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -16,6 +15,7 @@ from physgen.constraints import Constraint, Observed, ReactionDiffusion
 from physgen.constraints.fit import Fit
 from physgen.constraints.names import Laws
 from physgen.dynamics.spectral import laplacian_modes, transform
+from physgen.ensemble import local_spread
 from physgen.errors import InvalidArgument, NoSolution
 from physgen.grid import Grid
 from physgen.guidance.dps import DPS
@@ -28,8 +28,8 @@ Law = TypeVar("Law", bound=Constraint)
 
 #: what stands for the noise of an observation without noise, and the least spread, in units of its RMS
 EXACT, LEAST = 0.01, 0.01
-#: frames and pixels that the spread of an ensemble is averaged over, and error of a sample in units of it
-SMOOTHED_FRAMES, SMOOTHED, INFLATED = 5, 9, 3.0
+#: error of a sample in units of the spread of an ensemble
+INFLATED = 3.0
 #: pixels over which the errors of a sample are alike
 ALIKE = 4.0
 
@@ -109,9 +109,7 @@ class Assimilation(DPS):
         if len(fields) < 2:
             raise InvalidArgument("fields", f"{len(fields)} samples", "an ensemble of two or more")
         found = copy.copy(self)
-        window, edge = (SMOOTHED_FRAMES, SMOOTHED, SMOOTHED), (SMOOTHED_FRAMES // 2, SMOOTHED // 2, SMOOTHED // 2)
-        variance = F.avg_pool3d(fields.var(0)[None], window, 1, edge, count_include_pad=False)[0]
-        found.spread = (INFLATED * variance.sqrt()).clamp(min=float(self._read_spread(LEAST).flatten()[0]))
+        found.spread = (INFLATED * local_spread(fields)).clamp(min=float(self._read_spread(LEAST).flatten()[0]))
         return found
 
     def _only(self, kind: type[Law]) -> tuple[str, Law]:

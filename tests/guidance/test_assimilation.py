@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from physgen.constraints import Constraint, MassConservation, Observed, ReactionDiffusion
@@ -113,3 +114,37 @@ def test_bad_input() -> None:
         Assimilation([SEEN, heat()], weight=0)
     with pytest.raises(InvalidArgument, match="a reading"):
         Assimilation([Observed(TRUTH[0], MASK, reading=lambda fields: fields), heat()])
+
+
+def test_an_ensemble_says_where_the_sample_can_be_trusted() -> None:
+    """Of samples that agree, and are right, on the right half of the picture alone, that half counts."""
+    noise = torch.Generator().manual_seed(5)
+    smooth = F.avg_pool2d(torch.randn(6, 9, 24, 24, generator=noise, dtype=torch.float64), 5, 1)[:, None]
+    wrong = 0.5 * smooth
+    wrong[..., 10:] *= 0.02
+    little = Observed(TRUTH[0], MASK & (FRAMES < 1))
+    guidance = Assimilation([little, heat()])
+    plain, told = (
+        one.projection(TRUTH + wrong, GRID).fields for one in (guidance, guidance.with_spread(TRUTH + wrong))
+    )
+    errors = [float((found - TRUTH)[:, ~MASK].square().mean().sqrt()) for found in (TRUTH + wrong, plain, told)]
+    assert errors[2] < 0.8 * errors[1] < 0.8 * errors[0]
+
+
+def test_noise_of_what_was_seen_is_not_fitted() -> None:
+    """Joined with a sample that is right, noisy values move it by less than a tenth of their noise."""
+    generator = torch.Generator().manual_seed(6)
+    values = TRUTH[0] + 0.1 * torch.randn(TRUTH.shape[1:], generator=generator, dtype=torch.float64)
+    seen = Observed(values, MASK, 0.1)
+    found = Assimilation([seen, heat(c=D)], spread=0.02).projection(TRUTH, GRID, (0.0, 1.0)).fields
+    assert float((found - TRUTH)[:, MASK].square().mean().sqrt()) < 0.01
+    assert float(found.min()) > -1e-9
+
+
+def test_bad_spread() -> None:
+    with pytest.raises(InvalidArgument, match="spread=0"):
+        Assimilation([SEEN, heat()], spread=0)
+    with pytest.raises(InvalidArgument, match="finite values > 0 of the shape"):
+        Assimilation([SEEN, heat()], spread=torch.ones(2, 2))
+    with pytest.raises(InvalidArgument, match="an ensemble of two or more"):
+        Assimilation([SEEN, heat()]).with_spread(TRUTH)
