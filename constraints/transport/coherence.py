@@ -112,8 +112,8 @@ def fastest_speed(rows: Rows) -> float:
 def speeds_of_rows(rows: Rows, speeds: Float[Tensor, "C"], found: Float[Tensor, "B R C"]) -> Float[Tensor, "B R"]:
     """The speed of each row, sharpened below a pixel.
 
-    It is 0 where the row stands still, and the best of its own where it is carried already. Else it is that at which the row and its neighbours are
-    explained best, and from there the nearest that is best for the row.
+    It is 0 where the row stands still, and the best of its own where the row is carried already. Else it is that at
+    which the row and its neighbours are explained best, and from there the nearest that is best for the row.
     """
     near = _sharpened(rows, speeds[shared_power(found).argmax(-1)], speeds)
     own = _sharpened(rows, speeds[found.argmax(-1)], speeds)

@@ -31,13 +31,14 @@ def errors(velocity: Velocity, cells: int, dt: float, boundary: str, **options: 
     ids=["drift", "shear", "Taylor-Green", "rotation"],
 )
 def test_velocity_and_residual_converge_in_space(velocity: Velocity, boundary: str) -> None:
-    coarse, fine = (errors(velocity, cells, 0.04, boundary) for cells in (24, 48))
+    coarse, fine = (errors(velocity, cells, 0.04, boundary) for cells in (16, 32))
     orders = [math.log2(a / b) for a, b in zip(coarse, fine, strict=True)]
     assert min(orders) > 1.7, orders
-    assert fine[0] < 0.03
-    assert fine[1] < 0.02
+    assert fine[0] < 0.07
+    assert fine[1] < 0.04
 
 
+@pytest.mark.slow
 def test_velocity_and_residual_converge_in_time() -> None:
     slow, fast = (errors(taylor_green, 96, dt, "periodic") for dt in (0.15, 0.3))
     orders = [math.log2(b / a) for a, b in zip(slow, fast, strict=True)]
