@@ -93,7 +93,7 @@ def measure_diffusion(
     msd, counts = _means(weights, [_squares(d, longest) for d in dense])
     start = size - 1 if size < memory else 0  # memory without an end is no error of places
     stop = min(longest, start + 1 + max(BEYOND[0], BEYOND[1] * size))
-    lags = np.arange(1, longest + 1)
+    lags = np.arange(1, longest + 1, dtype=np.int64)
     exponent = fit_exponent(lags[start:stop], msd[:, start:stop], msd[1:, start:stop].std(0))
     low, high = np.quantile(msd[1:], [0.025, 0.975], axis=0)
     return Diffusion(
@@ -101,7 +101,7 @@ def measure_diffusion(
         error=_interval(np.sqrt(np.maximum(-products[:, 1] / 2, 0)), len(kept)),
         exponent=_interval(exponent, len(kept)),
         memory=size,
-        lags=lags * dt,
+        lags=dt * lags.astype(np.float64),
         msd=msd[0],
         low=low,
         high=high,

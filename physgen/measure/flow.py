@@ -165,8 +165,8 @@ def divergence_and_vorticity(field: Values, spacing: tuple[float, float]) -> tup
     >>> divergence[2, 2], vorticity[2, 2]
     (np.float64(0.0), np.float64(2.0))
     """
-    (vy_y, vy_x), (vx_y, vx_x) = (np.gradient(field[..., k], *spacing) for k in (0, 1))
-    return vy_y + vx_x, vy_x - vx_y
+    down, right = (np.asarray(np.gradient(field[..., k], *spacing), dtype=np.float64) for k in (0, 1))
+    return down[0] + right[1], down[1] - right[0]
 
 
 def _mean(fields: list[Field]) -> tuple[Field, npt.NDArray[np.bool_]]:

@@ -100,11 +100,11 @@ def measure_cells(movie: Movie) -> Lineage:
         i, j = assign(places[a], places[b], REACH * radius)
         following[a[i]] = b[j]
     track = close_gaps(places, frame, join(following), REACH * radius)
+    track = close_gaps(places, frame, track, APART * radius, gaps=(1, 1))  # to a daughter, if not to itself
     lasted = np.bincount(track, minlength=track.max() + 1)
     kept = lasted[track] >= min(SEEN, len(movie))
-    frame, index, y, x, area, brightness, track = (
-        part[kept] for part in (frame, index, y, x, area, brightness, track)
-    )  # fmt: skip
+    frame, index, track = frame[kept], index[kept], track[kept]
+    y, x, area, brightness = y[kept], x[kept], area[kept], brightness[kept]
     if not len(frame):
         return _nothing(movie, "no cells are followed for three frames")
     cell, mother = _divide(frame, np.column_stack([y, x]), area, track, radius)

@@ -174,8 +174,10 @@ def join(following: Numbers) -> Numbers:
     return connected_components(graph, directed=False)[1].astype(np.int64) if n else following
 
 
-def close_gaps(places: Values, frame: Numbers, track: Numbers, reach: float) -> Numbers:
-    """Numbers of tracks, those that end and others that begin two or three frames later, near by, made one.
+def close_gaps(
+    places: Values, frame: Numbers, track: Numbers, reach: float, gaps: tuple[int, int] = (2, GAP)
+) -> Numbers:
+    """Numbers of tracks, those that end and others that begin so many frames later, near by, made one.
 
     >>> places = np.array([[0.0, 0.0], [0.0, 1.0], [0.0, 2.0]])
     >>> close_gaps(places, np.array([0, 1, 3]), np.array([0, 0, 1]), reach=1.5)
@@ -186,11 +188,11 @@ def close_gaps(places: Values, frame: Numbers, track: Numbers, reach: float) -> 
     order = np.lexsort([frame, track])
     last = order[np.append(np.flatnonzero(np.diff(track[order])), len(order) - 1)]
     first = order[np.append(0, np.flatnonzero(np.diff(track[order])) + 1)]
-    farthest = reach * np.sqrt(GAP)
+    farthest = reach * np.sqrt(gaps[1])
     near = cKDTree(places[last]).sparse_distance_matrix(cKDTree(places[first]), farthest, output_type="coo_matrix")
     gap = frame[first[near.col]] - frame[last[near.row]]
     scaled = near.data**2 / np.maximum(gap, 1)
-    possible = (gap > 1) & (gap <= GAP) & (scaled <= reach**2)
+    possible = (gap >= gaps[0]) & (gap <= gaps[1]) & (scaled <= reach**2)
     ends, begins = cheapest(
         near.row[possible].astype(np.int64), near.col[possible].astype(np.int64), scaled[possible], reach**2
     )

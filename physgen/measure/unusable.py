@@ -98,4 +98,4 @@ def _agreement(before: Movie, after: Movie, shift: tuple[int, int]) -> float:
         parts.append(frame[rows, columns].ravel())
     if parts[0].size < 64 or min(part.std() for part in parts) == 0:
         return 0.0
-    return float(np.corrcoef(*parts)[0, 1])
+    return float(np.corrcoef(parts[0], parts[1])[0, 1])

@@ -60,18 +60,18 @@ def _numbers(found: Flow | None, streak: Streak | None, scale: Scale) -> dict[st
     known = found if found and found.reason is None else None
     physical = known if scale.physical else None
     return {
-        **spread("speed_median_um_s", physical and physical.speed, "speed_low", "speed_high"),
-        **spread("speed_median_px", known and known.speed_px, "speed_low_px", "speed_high_px"),
-        **spread("direction_deg", known and known.direction, "direction_low", "direction_high"),
-        **spread("divergence_over_vorticity", known and known.divergence),
-        **spread("explained", known and known.explained),
+        **spread("speed_median_um_s", physical.speed if physical else None, "speed_low", "speed_high"),
+        **spread("speed_median_px", known.speed_px if known else None, "speed_low_px", "speed_high_px"),
+        **spread("direction_deg", known.direction if known else None, "direction_low", "direction_high"),
+        **spread("divergence_over_vorticity", known.divergence if known else None),
+        **spread("explained", known.explained if known else None),
         **spread(
             "kymograph_um_s", streak.speed if streak and scale.physical else None, "kymograph_low", "kymograph_high"
         ),
         **spread("kymograph_px", streak.speed_px if streak else None, "kymograph_low_px", "kymograph_high_px"),
         "kymograph_reason": streak.reason if streak else None,
-        "n_windows": int(known.field.valid.sum()) if known and known.field else 0,
-        "window_px": known.field.window if known and known.field else None,
+        "n_windows": int(known.field.valid.sum()) if known.field if known else None else 0,
+        "window_px": known.field.window if known.field if known else None else None,
     }
 
 

@@ -20,17 +20,18 @@ def report_regions(movie: Movie, scale: Scale, times: list[float] | None) -> Mov
     found = measure_regions(movie, stamps)
     recovery = found.recovery if found.recovery and found.recovery.reason is None else None
     seconds = recovery.half_time if recovery and scale.time == "s" else None
-    frames = None
-    if recovery and recovery.half_time:
+    frames: Interval | None = None
+    if recovery.half_time if recovery else None:
         step = float(np.median(np.diff(stamps)))
-        frames = tuple(one / step for one in recovery.half_time)
+        value, low, high = recovery.half_time
+        frames = value / step, low / step, high / step
     numbers = {
         "n_regions": int(found.labels.max()),
         "bleached_frame": found.bleached,
         "model": recovery.model if recovery else None,
         **spread("half_time_s", seconds, "half_time_low", "half_time_high"),
-        **spread("half_time_frames", frames and (frames[0], frames[1], frames[2])),
-        **spread("mobile_fraction", recovery and recovery.mobile, "mobile_low", "mobile_high"),
+        **spread("half_time_frames", frames),
+        **spread("mobile_fraction", recovery.mobile if recovery else None, "mobile_low", "mobile_high"),
         **spread("peak_change", found.peak),
         "explained": recovery.explained if recovery else None,
         "measured": found.reason is None,

@@ -51,11 +51,11 @@ def _numbers(found: Tracks | None, scale: Scale) -> dict[str, Any]:
         pixels = scale.dt / area
     physical = known if scale.physical else None
     return {
-        **spread("D_um2_s", physical and physical.coefficient, "D_low", "D_high"),
-        **spread("D_px", known and known.coefficient, "D_low_px", "D_high_px", pixels or 1.0),
-        **spread("exponent", diffusion and diffusion.exponent),
-        **spread("error_um", physical and physical.error),
-        **spread("error_px", known and known.error, factor=1 / np.sqrt(scale.spacing[0] * scale.spacing[1])),
+        **spread("D_um2_s", physical.coefficient if physical else None, "D_low", "D_high"),
+        **spread("D_px", known.coefficient if known else None, "D_low_px", "D_high_px", pixels or 1.0),
+        **spread("exponent", diffusion.exponent if diffusion else None),
+        **spread("error_um", physical.error if physical else None),
+        **spread("error_px", known.error if known else None, factor=1 / np.sqrt(scale.spacing[0] * scale.spacing[1])),
         "memory_frames": known.memory if known else None,
         "n_spots": len(found.links.spots) if found and found.links else 0,
         "n_tracks": len(found.used) if found else 0,

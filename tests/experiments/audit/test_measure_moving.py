@@ -1,0 +1,135 @@
+"""`physgen audit FILE measure=...`: numbers, tables, layers and pictures of what moves."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from physgen.experiments.cli.dispatch import main
+
+
+def write_movie(path: Path, movie: np.ndarray, scaled: bool = True) -> Path:
+    scale: dict[str, Any] = {"imagej": True, "resolution": (5.0, 5.0)} if scaled else {}
+    meta: dict[str, Any] = {"axes": "TYX"} | ({"unit": "um", "finterval": 0.1} if scaled else {})
+    tifffile.imwrite(path, movie.clip(0, 65535).astype(np.uint16), metadata=meta, **scale)
+    return path
+
+
+def walkers() -> np.ndarray:
+    """Nine beads on a grid that diffuse by 0.5 px a frame."""
+    rng = np.random.default_rng(0)
+    start = 16.0 + 32 * np.indices((3, 3)).reshape(2, 9).T
+    places = start + rng.normal(scale=0.5, size=(16, 9, 2)).cumsum(0)
+    line = np.arange(96)[:, None]
+    across, along = (np.exp(-((line - places[:, None, :, k]) ** 2) / 6) for k in (0, 1))
+    return 500 + 1000 * (across @ along.transpose(0, 2, 1)) + 20 * rng.standard_normal((16, 96, 96))
+
+
+def measured(out: Path) -> dict[str, Any]:
+    return json.loads((out / "metrics.json").read_text())["files"][0]["measures"]
+
+
+@pytest.fixture(scope="module")
+def beads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_movie(tmp_path_factory.mktemp("beads") / "beads.tif", walkers())
+
+
+def test_tracks_have_numbers_tables_layers_and_pictures(
+    beads: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main(["audit", str(beads), "measure=tracks", f"out={out}"]) == 0
+    assert "tracks: D = " in capsys.readouterr().out
+    found = measured(out)["tracks"]
+    assert found["measured"]
+    assert found["D_low"] < found["D_um2_s"] < found["D_high"]
+    assert found["D_low"] < 0.125 * 0.04 / 0.1 < found["D_high"]
+    assert found["D_um2_s"] == pytest.approx(found["D_px"] * 0.04 / 0.1)
+    assert found["n_tracks"] == 9
+    folder = out / "measures" / "beads" / "tracks"
+    with (folder / "spots.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == found["n_spots"]
+    assert {"ID", "TRACK_ID", "FRAME", "POSITION_X", "POSITION_Y", "POSITION_T", "RADIUS", "QUALITY"} <= rows[0].keys()
+    first = np.array([(float(row["POSITION_X"]), float(row["POSITION_Y"])) for row in rows if row["FRAME"] == "0"])
+    assert len(first) == 9
+    assert np.hypot(*(first - 3.2).T).min() < 0.5
+    assert (folder / "napari-spots.csv").read_text().startswith("index,axis-0,axis-1,axis-2")
+    assert (folder / "napari-tracks.csv").read_text().startswith("index,shape-type,vertex-index,axis-0,axis-1")
+    assert all((folder / f"{name}.png").stat().st_size > 5000 for name in ("overlay", "msd"))
+    assert "Mean squared displacement" in (out / "report.html").read_text()
+
+
+def test_without_a_scale_numbers_are_in_pixels_and_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, out = write_movie(tmp_path / "a.tif", walkers(), scaled=False), tmp_path / "out"
+    assert main(["audit", str(file), "measure=[tracks,regions]", f"out={out}"]) == 0
+    printed = capsys.readouterr().out
+    assert "px²/frame" in printed
+    assert "no pixel size in the file" in printed
+    found = measured(out)
+    assert found["tracks"]["measured"]
+    assert found["tracks"]["D_um2_s"] is found["tracks"]["D_low"] is None
+    assert found["tracks"]["D_low_px"] < 0.125 < found["tracks"]["D_high_px"]
+    assert set(found) == {"tracks", "regions"}
+
+
+def test_a_pair_of_frames_has_a_flow(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    from scipy.ndimage import gaussian_filter
+
+    frame = gaussian_filter(rng.random((128, 160)), 1.5, mode="wrap")
+    frame = 1000 + 5000 * (frame - frame.min())
+    file = write_movie(tmp_path / "pair.tif", np.stack([frame, np.roll(frame, (-2, 2), (0, 1))]))
+    out = tmp_path / "out"
+    assert main(["audit", str(file), "measure=[flow,tracks,cells]", f"out={out}"]) == 0
+    found = measured(out)
+    assert found["flow"]["measured"]
+    assert found["flow"]["direction_deg"] == pytest.approx(45, abs=1)
+    assert found["flow"]["speed_median_um_s"] == pytest.approx(np.hypot(2, 2) * 0.2 / 0.1, rel=0.03)
+    assert found["flow"]["speed_low"] <= found["flow"]["speed_median_um_s"] <= found["flow"]["speed_high"]
+    for kind in ("tracks", "cells"):
+        assert not found[kind]["measured"]
+        assert "at least 3" in found[kind]["reason"]
+    folder = out / "measures" / "pair" / "flow"
+    assert (folder / "field.png").stat().st_size > 5000
+    with (folder / "vectors.csv").open() as file_:
+        rows = list(csv.DictReader(file_))
+    assert np.median([float(row["vx_um_s"]) for row in rows]) == pytest.approx(4.0, rel=0.05)
+    assert np.median([float(row["vy_um_s"]) for row in rows]) == pytest.approx(-4.0, rel=0.05)
+
+
+def test_cells_have_labels_and_a_lineage(tmp_path: Path) -> None:
+    y, x = np.mgrid[:64, :64]
+
+    def disc(row: float, column: float) -> np.ndarray:
+        return 1000 / (1 + np.exp(np.hypot(y - row, x - column) - 6.0))
+
+    frames = [disc(32, 32)] * 5 + [np.maximum(disc(32, 22), disc(32, 42))] * 5
+    movie = 100 + np.stack(frames) + 10 * np.random.default_rng(0).standard_normal((10, 64, 64))
+    file, out = write_movie(tmp_path / "cells.tif", movie), tmp_path / "out"
+    assert main(["audit", str(file), "measure=cells", f"out={out}"]) == 0
+    found = measured(out)["cells"]
+    assert found["count"] == [1] * 5 + [2] * 5
+    assert found["divisions"] == [{"frame": 5, "mother": 1, "daughters": [2, 3]}]
+    folder = out / "measures" / "cells" / "cells"
+    labels = tifffile.imread(folder / "labels.tif")
+    assert labels.shape == (10, 64, 64)
+    assert labels.dtype == np.uint32
+    assert (folder / "lineage.csv").read_text().splitlines()[2].startswith("2,5,9,")
+    assert all((folder / f"{name}.png").is_file() for name in ("overlay", "count", "lineage"))
+
+
+@pytest.mark.parametrize("given", ["speed", "[tracks,speed]", "[tracks,tracks]", "3"])
+def test_what_is_no_measurement_is_refused_in_one_line(
+    beads: Path, given: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["audit", str(beads), f"measure={given}"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "tracks, flow, cells, regions" in error
