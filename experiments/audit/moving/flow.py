@@ -70,8 +70,8 @@ def _numbers(found: Flow | None, streak: Streak | None, scale: Scale) -> dict[st
         ),
         **spread("kymograph_px", streak.speed_px if streak else None, "kymograph_low_px", "kymograph_high_px"),
         "kymograph_reason": streak.reason if streak else None,
-        "n_windows": int(known.field.valid.sum()) if known.field if known else None else 0,
-        "window_px": known.field.window if known.field if known else None else None,
+        "n_windows": int(known.field.valid.sum()) if known and known.field else 0,
+        "window_px": known.field.window if known and known.field else None,
     }
 
 
