@@ -1,6 +1,7 @@
 """Differentiable statements about physical fields."""
 
 from physgen.constraints.base import Constraint
+from physgen.constraints.course.progression import Progression
 from physgen.constraints.functions import Equality, Inequality
 from physgen.constraints.kinetics.constraint import Kinetics
 from physgen.constraints.mass.conservation import MassConservation
@@ -22,6 +23,7 @@ __all__ = [
     "MassConservation",
     "Observed",
     "PhaseOrder",
+    "Progression",
     "ReactionDiffusion",
     "ReactionSystem",
     "Transport",

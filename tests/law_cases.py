@@ -13,6 +13,7 @@ from physgen.constraints import (
     Kinetics,
     MassConservation,
     PhaseOrder,
+    Progression,
     ReactionDiffusion,
     ReactionSystem,
     Transport,
@@ -125,6 +126,9 @@ CASES = [
     reacting("reaction-diffusion, flow map", form="flow_map", substeps=4),
     Case("phase order", lambda concentration, length, time: PhaseOrder(), shown=True),
     Case("phase clock", lambda concentration, length, time: PhaseOrder(form="clock"), shown=True),
+    Case("progression", lambda concentration, length, time: Progression()),
+    Case("progression, area", lambda concentration, length, time: Progression("area", "shrinks", 0.5 * concentration)),
+    Case("progression, pixels", lambda concentration, length, time: Progression("pixels")),
     Case("transport", lambda concentration, length, time: Transport(), flowing=True, single=0.02),
     Case(
         "transport, steady with gain",

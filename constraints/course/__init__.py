@@ -1,0 +1,1 @@
+"""How fields go over time: they only grow, they stay, they repeat."""
