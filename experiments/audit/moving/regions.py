@@ -21,7 +21,7 @@ def report_regions(movie: Movie, scale: Scale, times: list[float] | None) -> Mov
     recovery = found.recovery if found.recovery and found.recovery.reason is None else None
     seconds = recovery.half_time if recovery and scale.time == "s" else None
     frames: Interval | None = None
-    if recovery.half_time if recovery else None:
+    if recovery and recovery.half_time:
         step = float(np.median(np.diff(stamps)))
         value, low, high = recovery.half_time
         frames = value / step, low / step, high / step
