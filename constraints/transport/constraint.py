@@ -33,6 +33,8 @@ COHERENT = 0.15
 #: part of what happens that a steady flow explains of what is carried by one
 CARRIED = 0.9
 CONSTANTS = ("speed", "direction")
+#: norm of the residual of true clips of the simulator, 25 frames of 64 x 64, ``frames`` with one flow
+TRUE_NORM = 14.0
 
 
 class Transport(Constraint):
@@ -116,6 +118,11 @@ class Transport(Constraint):
     def projects(self) -> bool:  # type: ignore[override]
         """Whether there is a nearest video: of ``steady``."""
         return self.form == "steady"
+
+    @property
+    def noise_floor(self) -> float:  # type: ignore[override]
+        """What guidance leaves alone: smoothness and interpolation are in the residual of true videos too."""
+        return 0.0 if self.form == "steady" else TRUE_NORM
 
     @property
     def fitted(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -235,7 +242,7 @@ class Transport(Constraint):
         h = _unit(grid)
         spacing = (grid.spacing[0] / h, grid.spacing[1] / h)
         walls = "periodic" if self.form == "steady" else self.walls
-        return Motion(self.velocity_form == "stream", walls, *fields.shape[3:], spacing)
+        return Motion(self.velocity_form == "stream", walls, fields.shape[3], fields.shape[4], spacing)
 
     def _flow(self, fields: Tensor, grid: Grid) -> Flow:
         wraps = self.walls == "periodic" or grid.boundary == "periodic"

@@ -32,12 +32,14 @@ def as_fit(measured: Sequence[Measured]) -> Fit:
     rows = [_row(one) for one in measured]
     names = ("speed", "direction")
     return Fit(
-        *({name: [row[name][i] for row in rows] for name in names} for i in range(3)),
-        condition=[1.0 for _ in rows],
-        identifiable=[one.reason is None for one in measured],
-        explained=[one.reading.explained for one in measured],
-        measured=[one.reason is None for one in measured],
-        reason=[one.reason for one in measured],
+        {name: [row[name][0] for row in rows] for name in names},
+        {name: [row[name][1] for row in rows] for name in names},
+        {name: [row[name][2] for row in rows] for name in names},
+        [1.0 for _ in rows],
+        [one.reason is None for one in measured],
+        [one.reading.explained for one in measured],
+        [one.reason is None for one in measured],
+        [one.reason for one in measured],
     )
 
 
