@@ -182,9 +182,11 @@ def write(out: Path, config: AuditConfig, measured: list[Measured], laws: dict[s
     """Write ``config.yaml``, ``report.html`` and, last, ``metrics.json``."""
     text = yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True)
     (out / "config.yaml").write_text(text, encoding="utf-8")
-    for item in measured:
+    stems = [item.path.stem for item in measured]
+    for index, item in enumerate(measured):
         write_crops(out / "cells" / item.path.stem, item.cells)
-        write_moving(out / "measures" / item.path.stem, item.moving)
+        name = item.path.stem if stems.count(item.path.stem) == 1 else f"{index}-{item.path.stem}"
+        write_moving(out / "measures" / name, item.moving)
     write_report(out / "report.html", make_page(config, measured, laws, text))
     write_json_atomic(
         out / "metrics.json",
