@@ -130,7 +130,12 @@ class Observed(Constraint):
         """Which samples keep to what was observed: to the tolerance where it is hard, to its noise where it is not."""
         if self.hard:
             return super().satisfied(fields, grid, tolerance)
-        return self._norm(fields) <= self.noise_floor + ALLOWED / math.sqrt(2)
+        return self._norm(fields) <= math.sqrt(int(self.mask.sum())) * self.largest_deviation
+
+    @property
+    def largest_deviation(self) -> float:
+        """RMS of the residual, in units of the noise, up to which fields keep to a noisy observation."""
+        return 1 + ALLOWED / math.sqrt(2 * int(self.mask.sum()))
 
     def project(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B S T *space"]:
         """The nearest fields that keep to what was observed, in units of the noise."""

@@ -10,7 +10,7 @@ from physgen.audit import FLOAT_PRECISION, Measurement, audit, mass_balance
 from physgen.drawn import Arm
 from physgen.experiments.draw.physics import Physics
 from physgen.experiments.pages.report import number
-from physgen.guidance import Certificate, GuidanceLog
+from physgen.guidance import Assimilation, Certificate, Guidance, GuidanceLog
 
 #: what to try where a video shows nothing that a law could be about
 REMEDY = {
@@ -99,6 +99,20 @@ def describe_particles(log: GuidanceLog) -> list[str]:
     rewards = ", ".join(f"{name} {values[place]:.3g}" for name, values in found.rewards.items())
     which = f"the particle that began from noise {found.founders[0]}, the best of {len(found.weights)} at the end"
     return [f"the video is {which}: reward {rewards}; {found.evaluations} network evaluations for all particles"]
+
+
+def contradiction_of(guidance: Guidance | None, result: Measured) -> list[str]:
+    """By how much the law's trajectory is off what was observed, where that is more than its noise explains."""
+    if not isinstance(guidance, Assimilation) or guidance.seen.hard:
+        return []
+    off = result.constraints[guidance.observed_name].residual_rms
+    if off <= guidance.seen.largest_deviation:
+        return []
+    return [
+        f"what was observed contradicts {guidance.law_name}: its nearest trajectory is {off:.3g} standard deviations "
+        f"of the noise away (rms), and noise explains {guidance.seen.largest_deviation:.3g}; "
+        "try another law, or a larger observed.noise"
+    ]
 
 
 def describe_certificate(log: GuidanceLog) -> str:

@@ -47,10 +47,9 @@ def write_ensemble(arm: Arm, like: Video, out: Path, inflation: float) -> dict[s
 
 def describe_ensemble(found: dict[str, Any]) -> list[str]:
     """The same in words."""
-    notes = [
-        f"{found['samples']} samples: mean.tif, spread.tif (standard deviation), band50_*.tif, band90_*.tif (the mean -+ "
-        f"0.67 and 1.64 times {found['inflation']:g} spreads, a factor found in micro), and each in samples/"
-    ]
+    files = "mean.tif, spread.tif (their standard deviation), band50_*.tif and band90_*.tif"
+    widths = f"the mean -+ 0.67 and 1.64 times {found['inflation']:g} spreads, a factor that was found in micro"
+    notes = [f"{found['samples']} samples, each in samples/: {files} ({widths})"]
     for law, constants in found["constants"].items():
         for name, one in constants.items():
             low, high = one["band90"]

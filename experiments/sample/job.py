@@ -18,6 +18,7 @@ from physgen.errors import InvalidArgument
 from physgen.experiments.cli.schema import SampleConfig
 from physgen.experiments.draw.measured import (
     Measured,
+    contradiction_of,
     describe_certificate,
     describe_particles,
     measure,
@@ -90,8 +91,7 @@ def run(config: SampleConfig) -> None:
         draw(world, replace(request, steps=1), guidance, observable=observable, grid=grid, arms=[GUIDED])
     main = GUIDED if guidance else UNGUIDED
     arms = None if config.compare else [main]
-    options = {"observable": observable, "grid": grid, "samples": config.samples, "arms": arms}
-    made = draw(world, request, guidance, **options).arms
+    made = draw(world, request, guidance, observable=observable, grid=grid, samples=config.samples, arms=arms).arms
     drawn = {name: measure(arm.first, physics) for name, arm in made.items()}
     log = drawn[main].arm.log
     with JsonlWriter(out / "log.jsonl") as lines:
@@ -109,7 +109,12 @@ def run(config: SampleConfig) -> None:
         write_mp4(stem.with_suffix(".mp4"), video, world.fps)
     inflation = INFLATION_JOINED if isinstance(guidance, Assimilation) else INFLATION
     ensemble = write_ensemble(made[main], videos[main], out, inflation) if config.samples > 1 else None
-    more = [*(describe_ensemble(ensemble) if ensemble else []), *describe_particles(log), *warnings_of(log)]
+    more = [
+        *contradiction_of(guidance, drawn[main]),
+        *(describe_ensemble(ensemble) if ensemble else []),
+        *describe_particles(log),
+        *warnings_of(log),
+    ]
     notes = [*notes, *more]
     metrics = summary(config, world, drawn, main, notes) | ({"ensemble": ensemble} if ensemble else {})
     page = make_page(config, drawn, main, videos, notes, out, observable)

@@ -30,8 +30,8 @@ Law = TypeVar("Law", bound=Constraint)
 EXACT, LEAST = 0.01, 0.01
 #: error of a sample in units of the spread of an ensemble
 INFLATED = 3.0
-#: pixels over which the errors of a sample are alike
-ALIKE = 4.0
+#: pixels over which the errors of a sample are alike, and the part of them that is not
+ALIKE, ROUGH = 4.0, 0.05
 
 
 class Assimilation(DPS):
@@ -49,7 +49,8 @@ class Assimilation(DPS):
         constraints: one `Observed`, of the fields themselves (without a reading), and one `ReactionDiffusion`, whose
             constants are given or fitted.
         spread: standard deviation of the sample's own error, in units of the RMS of the observed values, or of each
-            value ``[S, T, H, W]`` in the unit of the fields; an ensemble shows it, see `with_spread`.
+            value ``[S, T, H, W]`` in the unit of the fields; an ensemble shows it, see `with_spread`. A sample that is
+            further off what was observed than noise explains counts as that far off everywhere.
         weight: w, less than 1 because a sample's errors are alike from one pixel to the next.
         renoise: see `Guidance`. Much new noise lets a sample that started wrong change its mind.
         jacobian: see `Differentiated`.
@@ -81,8 +82,8 @@ class Assimilation(DPS):
         **knobs: Any,
     ) -> None:
         super().__init__(constraints, renoise=renoise, jacobian=jacobian, terminal=True, **knobs)
-        self._seen, self.seen = self._only(Observed)
-        self._law, self.law = self._only(ReactionDiffusion)
+        self.observed_name, self.seen = self._only(Observed)
+        self.law_name, self.law = self._only(ReactionDiffusion)
         if len(self.constraints) != 2:
             raise InvalidArgument("constraints", ", ".join(self.constraints), "one Observed and one ReactionDiffusion")
         if self.seen.reading is not None:
@@ -127,11 +128,11 @@ class Assimilation(DPS):
 
     @property
     def final(self) -> dict[str, Constraint]:
-        return {self._law: self.law}
+        return {self.law_name: self.law}
 
     def problem(self, grid: Grid | None = None, decode: Decode | None = None) -> Problem:
         """On the way the observation alone: the law is neither fitted nor imposed before the end."""
-        return Problem({self._seen: self.seen}, decode, grid)
+        return Problem({self.observed_name: self.seen}, decode, grid)
 
     def projection(
         self,
@@ -147,7 +148,7 @@ class Assimilation(DPS):
                 target, weight = self._joined(fields[i : i + 1].double(), i)
                 target = target.clamp(*bounds)
                 joined, constants = self.law.nearest(target, weight, grid)
-                problems[i] = Problem(self.final, grid=grid).holding({self._law: Fit(constants)})
+                problems[i] = Problem(self.final, grid=grid).holding({self.law_name: Fit(constants)})
                 found[i] = joined[0].to(fields.dtype)
             except NoSolution:
                 found[i] = math.nan
@@ -159,8 +160,10 @@ class Assimilation(DPS):
         mask, spread = self.seen.mask.to(background.device), self.spread.to(background)
         noise = torch.full_like(background, math.inf)
         noise[:, mask] = (EXACT * self._read_spread(1.0)[mask] if self.seen.hard else self.seen.noise).to(background)
-        weight = noise**-2 + self.weight * spread**-2
         off = torch.where(mask, seen - background, 0.0)
+        unexplained = off[:, mask].square().mean() - (0.0 if self.seen.hard else noise[:, mask].square().mean())
+        spread = spread.maximum(unexplained.clamp(min=0).sqrt())
+        weight = noise**-2 + self.weight * spread**-2
         if not self.seen.hard:
             off = _without_noise(off, float(_mean_square(self.seen.noise)), float(_mean_square(spread)))
         return torch.where(mask, background + off, background), weight / weight.max()
@@ -169,7 +172,9 @@ class Assimilation(DPS):
 def _without_noise(off: Float[Tensor, "1 S T *space"], noise: float, error: float) -> Float[Tensor, "1 S T *space"]:
     """What a sample is off by, of its difference from noisy values: Wiener's filter of every frame.
 
-    S / (S + noise) of each mode,  S = error (2 pi l^2)^(d/2) exp(- k^2 l^2 / 2)  for errors alike over l pixels
+    S / (S + noise) of each mode,  S = error ((2 pi l^2)^(d/2) exp(- k^2 l^2 / 2) + 0.05)
+
+    for errors that are alike over l pixels, but for a small part.
 
     ``noise`` and ``error`` are variances.
 
@@ -177,7 +182,8 @@ def _without_noise(off: Float[Tensor, "1 S T *space"], noise: float, error: floa
     """
     space = off.shape[3:]
     eigenvalues, bases = laplacian_modes(space, Grid(spacing=(1.0,) * len(space), dt=1.0), 2)
-    power = error * (2 * math.pi * ALIKE**2) ** (len(space) / 2) * (ALIKE**2 / 2 * eigenvalues).exp()
+    smooth = (2 * math.pi * ALIKE**2) ** (len(space) / 2) * (ALIKE**2 / 2 * eigenvalues).exp()
+    power = error * (smooth + ROUGH)
     gain, bases = (power / (power + noise)).to(off), [basis.to(off) for basis in bases]
     return transform(transform(off, [basis.mT for basis in bases]) * gain, bases)
 
