@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from physgen.drawn import Request, draw
+    from physgen.ensemble import Ensemble
     from physgen.grid import Grid
     from physgen.projected import project_video
     from physgen.sampling.diffusers import guide
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _NAMES = {
+    "Ensemble": "physgen.ensemble",
     "Grid": "physgen.grid",
     "Request": "physgen.drawn",
     "draw": "physgen.drawn",
@@ -37,7 +39,7 @@ _ROOMS = (
     "video",
     "worlds",
 )
-__all__ = ["Grid", "Request", "__version__", "draw", "guide", "load_world", "project_video"]
+__all__ = ["Ensemble", "Grid", "Request", "__version__", "draw", "guide", "load_world", "project_video"]
 
 
 def __getattr__(name: str) -> Any:
