@@ -2,6 +2,7 @@
 
 from physgen.constraints.base import Constraint
 from physgen.constraints.course.progression import Progression
+from physgen.constraints.course.static import Static
 from physgen.constraints.functions import Equality, Inequality
 from physgen.constraints.kinetics.constraint import Kinetics
 from physgen.constraints.mass.conservation import MassConservation
@@ -26,6 +27,7 @@ __all__ = [
     "Progression",
     "ReactionDiffusion",
     "ReactionSystem",
+    "Static",
     "Transport",
     "reaction_system",
 ]

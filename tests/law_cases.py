@@ -16,6 +16,7 @@ from physgen.constraints import (
     Progression,
     ReactionDiffusion,
     ReactionSystem,
+    Static,
     Transport,
 )
 from physgen.grid import Grid
@@ -129,6 +130,7 @@ CASES = [
     Case("progression", lambda concentration, length, time: Progression()),
     Case("progression, area", lambda concentration, length, time: Progression("area", "shrinks", 0.5 * concentration)),
     Case("progression, pixels", lambda concentration, length, time: Progression("pixels")),
+    Case("static", lambda concentration, length, time: Static(waves=4)),
     Case("transport", lambda concentration, length, time: Transport(), flowing=True, single=0.02),
     Case(
         "transport, steady with gain",

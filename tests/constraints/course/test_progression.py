@@ -86,7 +86,7 @@ def test_a_scale_does_not_count() -> None:
 def test_real_nuclei(shared: Path) -> None:
     """Nuclei that divide and condense: their area does not only grow, and the law does not say so."""
     frames = read_video(shared / "microscopy" / "cancer_nuclei_48x130x130_u16.tif").frames
-    fields = torch.as_tensor(frames)[None, :1, ::3].double()
+    fields = torch.as_tensor(frames)[::3].double().mean(1)[None, None]
     assert not Progression("area").satisfied(fields, GRID, TOLERANCE).any()
     assert not Progression("area", "shrinks").satisfied(fields, GRID, TOLERANCE).any()
 
