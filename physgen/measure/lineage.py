@@ -18,7 +18,7 @@ from physgen.measure.unusable import why_unusable
 #: how far a cell goes between two frames, and its daughters are from where it was, in radii of a cell
 REACH, APART = 1.5, 2.5
 #: area of the smaller daughter as a part of the larger one, and range of both together as parts of their mother
-ALIKE, TOGETHER = 0.4, (0.4, 2.0)
+ALIKE, TOGETHER = 0.4, (0.4, 2.5)
 #: frames that a cell is seen in at least, and that daughters are
 SEEN, DAUGHTERS = 3, 3
 #: contrast of objects to what is around, in standard deviations of the noise, that cells have
