@@ -1,6 +1,7 @@
 """Differentiable statements about physical fields."""
 
 from physgen.constraints.base import Constraint
+from physgen.constraints.course.periodic import Periodic
 from physgen.constraints.course.progression import Progression
 from physgen.constraints.course.static import Static
 from physgen.constraints.functions import Equality, Inequality
@@ -23,6 +24,7 @@ __all__ = [
     "Kinetics",
     "MassConservation",
     "Observed",
+    "Periodic",
     "PhaseOrder",
     "Progression",
     "ReactionDiffusion",

@@ -12,6 +12,7 @@ from physgen.constraints import (
     Continuity,
     Kinetics,
     MassConservation,
+    Periodic,
     PhaseOrder,
     Progression,
     ReactionDiffusion,
@@ -131,6 +132,8 @@ CASES = [
     Case("progression, area", lambda concentration, length, time: Progression("area", "shrinks", 0.5 * concentration)),
     Case("progression, pixels", lambda concentration, length, time: Progression("pixels")),
     Case("static", lambda concentration, length, time: Static(waves=4)),
+    Case("periodic", lambda concentration, length, time: Periodic(harmonics=1)),
+    Case("periodic, given", lambda concentration, length, time: Periodic(0.9 * time, harmonics=1)),
     Case("transport", lambda concentration, length, time: Transport(), flowing=True, single=0.02),
     Case(
         "transport, steady with gain",

@@ -33,6 +33,7 @@ KINDS: dict[str, Callable[[float, float, float], float]] = {
     "K": lambda value, length, time: value,
     "q": lambda value, length, time: 1 / (value * time),
     "volume_": lambda value, length, time: 1.0,
+    "period": lambda value, length, time: time,
     "speed": lambda value, length, time: length / time,
     "direction": lambda value, length, time: 1.0,
     "": lambda value, length, time: 1 / time,
