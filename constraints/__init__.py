@@ -9,6 +9,8 @@ from physgen.constraints.kinetics.constraint import Kinetics
 from physgen.constraints.mass.conservation import MassConservation
 from physgen.constraints.mass.continuity import Continuity
 from physgen.constraints.mitosis.constraint import PhaseOrder
+from physgen.constraints.objects.count import Count
+from physgen.constraints.objects.permanence import Permanence
 from physgen.constraints.observed import Observed
 from physgen.constraints.reaction_diffusion.constraint import ReactionDiffusion
 from physgen.constraints.transport.constraint import Transport
@@ -19,12 +21,14 @@ __all__ = [
     "SYSTEMS",
     "Constraint",
     "Continuity",
+    "Count",
     "Equality",
     "Inequality",
     "Kinetics",
     "MassConservation",
     "Observed",
     "Periodic",
+    "Permanence",
     "PhaseOrder",
     "Progression",
     "ReactionDiffusion",

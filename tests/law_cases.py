@@ -10,9 +10,11 @@ from torch import Tensor
 from physgen.constraints import (
     Constraint,
     Continuity,
+    Count,
     Kinetics,
     MassConservation,
     Periodic,
+    Permanence,
     PhaseOrder,
     Progression,
     ReactionDiffusion,
@@ -134,6 +136,9 @@ CASES = [
     Case("static", lambda concentration, length, time: Static(waves=4)),
     Case("periodic", lambda concentration, length, time: Periodic(harmonics=1)),
     Case("periodic, given", lambda concentration, length, time: Periodic(0.9 * time, harmonics=1)),
+    Case("count", lambda concentration, length, time: Count(1)),
+    Case("count, above a threshold", lambda concentration, length, time: Count((0, 1), 0.6 * concentration, 1)),
+    Case("permanence", lambda concentration, length, time: Permanence(0.5 * length), single=0.02),
     Case("transport", lambda concentration, length, time: Transport(), flowing=True, single=0.02),
     Case(
         "transport, steady with gain",

@@ -1,0 +1,1 @@
+"""How many objects there are, and that they stay."""
