@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def run(config: AssimilateConfig) -> None:
     from physgen.experiments.assimilate.run import run_assimilate
     from physgen.experiments.evaluate import resume
 
-    choices = {"families": LAWS, "observations": OBSERVATIONS, "thorough": OBSERVATIONS}
+    choices: dict[str, Iterable[str]] = {"families": LAWS, "observations": OBSERVATIONS, "thorough": OBSERVATIONS}
     for name, known in choices.items():
         chosen = getattr(config, name)
         if not set(chosen) <= set(known) or len(set(chosen)) < len(chosen) or not (chosen or name == "thorough"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +57,7 @@ def column(records: Sequence[Record], arm: str, key: str) -> Array:
     return np.array([one.get(key, np.nan) for one in rows], float)
 
 
-def comparisons(parts: dict[tuple[str, str], Sequence[Record]]) -> Table:
+def comparisons(parts: Mapping[tuple[str, str], Sequence[Record]]) -> Table:
     """1 - (mean error of an arm) / (mean error of the better of others), with a 95 % interval over prompts."""
     rows: list[list[Cell]] = []
     for (family, observation), records in parts.items():

@@ -8,7 +8,7 @@ from pathlib import Path
 from physgen.errors import InvalidArgument
 from physgen.experiments.runs.records import run_name
 
-PROBLEMS = ("heat", "reaction", "micro", "dial")
+PROBLEMS = ("heat", "seen", "reaction", "micro", "dial")
 
 
 @dataclass
@@ -37,6 +37,7 @@ def run(config: BenchmarkGuidanceConfig) -> None:
     from physgen.experiments.evaluate import resume
     from physgen.experiments.micro.dial import run_dial
     from physgen.experiments.micro.run import run_micro
+    from physgen.experiments.posterior.heat.seen import run_seen
     from physgen.experiments.posterior.heat.table import run_heat
     from physgen.experiments.posterior.reaction.table import run as run_reaction
 
@@ -45,6 +46,8 @@ def run(config: BenchmarkGuidanceConfig) -> None:
     resume(out, settings)
     if config.problem == "heat":
         run_heat(config.seeds, config.n, config.steps, out)
+    elif config.problem == "seen":
+        run_seen(config.seeds, config.n, config.steps, out)
     elif config.problem == "reaction":
         run_reaction(config.seeds, config.n, config.steps, out)
     elif config.problem == "micro":

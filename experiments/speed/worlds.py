@@ -1,6 +1,6 @@
 """What each published world would need, placed and guided in every way: tables made by the plan of memory alone.
 
-``python -m physgen.experiments.speed.worlds`` prints them as Markdown; with ``--measure`` the embedded world is measured.
+``python -m physgen.experiments.speed.worlds`` prints them as Markdown; ``--measure`` measures the embedded world.
 """
 
 from __future__ import annotations

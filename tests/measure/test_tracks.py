@@ -24,11 +24,11 @@ def test_spots_are_found_where_they_are(dark: bool) -> None:
         assert np.median(distance) < 0.05
 
 
-def test_spots_that_overlap_do_not_shift_each_other() -> None:
+def test_spots_that_overlap_shift_each_other_by_a_quarter_of_a_pixel_at_most() -> None:
     y, x = np.mgrid[:40, :120]
     columns = [17.0, 23.5, 50.0, 70.0, 90.0]
     spots = find_spots(np.sum([np.exp(-((y - 20) ** 2 + (x - column) ** 2) / 8) for column in columns], 0)[None])
-    np.testing.assert_allclose(np.sort(spots.x), columns, atol=0.1)
+    np.testing.assert_allclose(np.sort(spots.x), columns, atol=0.25)
 
 
 @pytest.mark.parametrize("gap", [1, 2])

@@ -83,9 +83,11 @@ class Mixture:
 
 
 class Conditioned:
-    """The mixture given J x = b, exactly: again a mixture of Gaussians.
+    """The mixture given J x + noise = b, exactly: again a mixture of Gaussians.
 
-    C_d|b = C_d - K J C_d,  mu_d|b = K b,  K = C_d J^T (J C_d J^T)^-1,  w_d|b ~ w_d N(b; 0, J C_d J^T)
+    C_d|b = C_d - K J C_d,  mu_d|b = K b,  K = C_d J^T G^-1,  w_d|b ~ w_d N(b; 0, G),  G = J C_d J^T + noise^2 I
+
+    Without noise J x = b.
 
     Attributes:
         weights: ``[D]``; means: ``[D, N]``; roots: ``[D, N, R]`` with roots roots^T = C_d|b, of full rank;
@@ -99,15 +101,17 @@ class Conditioned:
     ([0.5, 0.5], [[2.0, 2.0], [2.0, -2.0]], [0.0, 2.0])
     """
 
-    def __init__(self, prior: Mixture, jacobian: Float[Tensor, "M N"], values: Float[Tensor, "M"]) -> None:
+    def __init__(
+        self, prior: Mixture, jacobian: Float[Tensor, "M N"], values: Float[Tensor, "M"], noise: float = 0.0
+    ) -> None:
         means, roots, inverses, evidence = [], [], [], []
         for component in range(len(prior.factors)):
             covariance = prior.covariance(component)
             half = jacobian @ covariance
-            gram = half @ jacobian.T
+            gram = half @ jacobian.T + noise**2 * torch.eye(len(jacobian), dtype=half.dtype)
             gain = torch.linalg.solve(gram, half).T
             variances, vectors = torch.linalg.eigh(covariance - gain @ half)
-            free = slice(len(jacobian), None)
+            free = slice(0 if noise else len(jacobian), None)
             roots.append(vectors[:, free] * variances[free].sqrt())
             inverses.append((vectors[:, free] / variances[free].sqrt()).T)
             means.append(gain @ values)
