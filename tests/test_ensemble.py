@@ -45,5 +45,5 @@ def test_the_score_prefers_the_right_distribution() -> None:
 def test_bad_input() -> None:
     with pytest.raises(InvalidArgument, match="two or more"):
         Ensemble(torch.zeros(1, 3))
-    with pytest.raises(InvalidArgument, match="level=1.5"):
+    with pytest.raises(InvalidArgument, match=r"level=1\.5"):
         Ensemble(torch.zeros(2, 3)).band(1.5)
