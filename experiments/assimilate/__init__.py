@@ -22,6 +22,7 @@ class AssimilateConfig:
     calibrate: int
     seed: int
     processes: int
+    movie: str | None
     out: str | None
 
 
@@ -30,10 +31,13 @@ def run(config: AssimilateConfig) -> None:
 
     Raises: InvalidArgument for families, observations or numbers that there are not, or a folder with other options.
     """
-    from physgen.experiments.assimilate.cases import LAWS
+    from physgen.experiments.assimilate.cases import LAWS, crop_of
     from physgen.experiments.assimilate.observations import OBSERVATIONS
     from physgen.experiments.assimilate.run import run_assimilate
+    from physgen.experiments.draw.prompts import prompts
     from physgen.experiments.evaluate import resume
+    from physgen.video import read_video
+    from physgen.worlds import world_spec
 
     choices: dict[str, Iterable[str]] = {"families": LAWS, "observations": OBSERVATIONS, "thorough": OBSERVATIONS}
     for name, known in choices.items():
@@ -43,6 +47,10 @@ def run(config: AssimilateConfig) -> None:
     for name, least in {"n": 2, "samples": 2, "calibrate": 0, "seed": 0, "processes": 1}.items():
         if getattr(config, name) < least:
             raise InvalidArgument(name, getattr(config, name), f"at least {least}")
+    if config.movie is not None:
+        crop_of(
+            read_video(config.movie), prompts(config.families[0], 1, "held_out", config.seed)[0], world_spec("micro")
+        )
     settings = {key: value for key, value in asdict(config).items() if key not in ("out", "processes")}
     out = Path(config.out or Path("runs") / run_name("benchmark-assimilate", settings))
     resume(out, settings)

@@ -5,16 +5,20 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from physgen.constraints import Constraint, ReactionDiffusion
+from physgen.errors import InvalidArgument
 from physgen.experiments.draw.prompts import Prompt
 from physgen.experiments.draw.references import simulate
 from physgen.experiments.micro import cases as micro
 from physgen.grid import Grid
 from physgen.observables import Observable
+from physgen.video import Video
 from physgen.worlds import WorldSpec
 
 #: family of prompts -> constraint of ``conf/constraint`` that is joined with what was observed
@@ -60,6 +64,33 @@ def read_case(prompt: Prompt, spec: WorldSpec) -> Case:
     observable = spec.observable(prompt.caption)
     truth = observable(simulate(prompt, spec, [TRUTH, prompt.seed]))
     return Case(prompt, truth, _law(prompt), observable, spec.grid(prompt.caption))
+
+
+def crop_of(movie: Video, prompt: Prompt, spec: WorldSpec) -> Case:
+    """A piece of a real movie in place of a simulator's clip, read as what the prompt's family shows.
+
+    As many frames as the world has and a square of two thirds of the picture, both at random; brightness from its 0.01
+    to its 0.999 quantile is the first species from 0 to 1. No law: what a real movie obeys is not known.
+
+    Raises:
+        InvalidArgument: a movie that is shorter or smaller than the world's.
+    """
+    observable, frames = spec.observable(prompt.caption), movie.frames.float().mean(1)
+    side = int(2 * min(frames.shape[1:]) / 3)
+    if len(frames) < spec.num_frames or side < spec.height:
+        got = f"{len(frames)} frames of {frames.shape[1]} x {frames.shape[2]} pixels"
+        raise InvalidArgument("movie", got, f"at least {spec.num_frames} frames, and {spec.height * 3 // 2} pixels")
+    rng = np.random.default_rng([TRUTH, prompt.seed])
+    start, top, left = (
+        int(rng.integers(room + 1))
+        for room in (len(frames) - spec.num_frames, frames.shape[1] - side, frames.shape[2] - side)
+    )
+    piece = frames[start : start + spec.num_frames, top : top + side, left : left + side]
+    small = F.interpolate(piece[:, None], (spec.height, spec.width), mode="area").transpose(0, 1)[None]
+    low, high = np.quantile(small.numpy(), [0.01, 0.999])
+    truth = torch.zeros(1, len(observable.species), spec.num_frames, spec.height, spec.width)
+    truth[:, :1] = ((small - low) / max(high - low, 1e-12)).clamp(0, 1)
+    return Case(prompt, truth, None, observable, spec.grid(prompt.caption))
 
 
 def _law(prompt: Prompt) -> ReactionDiffusion | None:

@@ -22,13 +22,14 @@ from physgen.experiments.assimilate.arms import (
     timed,
     unguided,
 )
-from physgen.experiments.assimilate.cases import Case, read_case
+from physgen.experiments.assimilate.cases import Case, crop_of, read_case
 from physgen.experiments.assimilate.observations import OBSERVATIONS, Observation
 from physgen.experiments.assimilate.scores import scores
 from physgen.experiments.assimilate.table import report
 from physgen.experiments.draw.prompts import Prompt, prompts
 from physgen.experiments.runs.progress import Record, read_records, write_records
 from physgen.experiments.train.distributed import launch
+from physgen.video import read_video
 from physgen.worlds import World, WorldSpec, world_spec
 from physgen.worlds.loading import load
 
@@ -49,6 +50,7 @@ class Task:
     samples: int
     calibrated: bool
     folder: Path
+    movie: str | None = None
 
     def store(self, observation: str) -> Path:
         """Where the records of one observation are kept."""
@@ -66,6 +68,7 @@ def run_assimilate(config: AssimilateConfig, out: Path) -> None:
             config.samples,
             index < config.calibrate,
             out / "records",
+            config.movie,
         )
         for index, group in enumerate(zip(*asked, strict=True))
         for prompt in group
@@ -82,7 +85,7 @@ def _work(rank: int, processes: int, spec: WorldSpec, missing: list[Task]) -> No
     for network in (world.pipe.transformer, world.pipe.vae):
         network.eval().requires_grad_(False)
     for task in tqdm(missing[rank::processes], desc="prompts", disable=rank != 0):
-        case = read_case(task.prompt, spec)
+        case = crop_of(read_video(task.movie), task.prompt, spec) if task.movie else read_case(task.prompt, spec)
         free: tuple[Made, Made] | None = None
         for name in task.observations:
             if task.store(name).is_file():

@@ -87,7 +87,7 @@ JOBS = {
         "fill in what was not seen: model, law, both, and published samplers (also: benchmark assimilate)",
         "physgen.experiments.assimilate:run",
         "physgen.experiments.assimilate:AssimilateConfig",
-        verbatim=("out",),
+        verbatim=("movie", "out"),
     ),
     "instruments": Job(
         "instruments that judge videos: calibrate, prove, microscopy, scores of the micro task set",

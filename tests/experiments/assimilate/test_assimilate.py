@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from physgen.constraints import Observed
+from physgen.errors import InvalidArgument
 from physgen.experiments.assimilate.arms import BUDGET, Asked, best_of, joined, observed, pool, timed
-from physgen.experiments.assimilate.cases import Case, read_case
+from physgen.experiments.assimilate.cases import Case, crop_of, read_case
 from physgen.experiments.assimilate.network import Network
 from physgen.experiments.assimilate.observations import OBSERVATIONS, Observation
 from physgen.experiments.assimilate.run import run_assimilate
@@ -22,6 +23,7 @@ from physgen.experiments.assimilate.without_model import interpolated, law_alone
 from physgen.experiments.cli.dispatch import JOBS, main, read_options
 from physgen.experiments.draw.prompts import prompts
 from physgen.sampling import sample_flow
+from physgen.video import Video
 from physgen.worlds import World, world_spec
 from physgen.worlds.loading import load
 
@@ -53,6 +55,19 @@ def test_the_truth_is_within_the_noise_that_is_told(dye: Case, name: str) -> Non
     if name != "light":
         assert not bool((observation.asked & observation.seen.mask).any())
         assert bool((observation.asked | observation.seen.mask).all())
+
+
+def test_a_piece_of_a_real_movie(dye: Case) -> None:
+    """Brightness, from dark to bright, is the first species; what is too short is refused."""
+    ramp = torch.linspace(0, 500, 100).expand(1, 1, 100, 100) + torch.arange(30.0).view(30, 1, 1, 1)
+    piece = crop_of(Video(ramp.expand(-1, 3, -1, -1).contiguous()), dye.prompt, world_spec("micro"))
+    assert list(piece.truth.shape[2:]) == [25, 64, 64]
+    assert piece.law is None
+    assert float(piece.truth.min()) == 0
+    assert float(piece.truth.max()) == 1
+    assert bool((piece.truth[0, 0].diff(dim=2) >= 0).all())
+    with pytest.raises(InvalidArgument, match="at least 25 frames"):
+        crop_of(Video(ramp[:10].expand(-1, 3, -1, -1).contiguous()), dye.prompt, world_spec("micro"))
 
 
 def test_interpolation_is_exact_between_planes() -> None:
