@@ -102,8 +102,12 @@ def shared_power(found: Float[Tensor, "B R C"]) -> Float[Tensor, "B R C"]:
 def fastest_speed(rows: Rows) -> float:
     """Half of the spacing of what moves, pixels per frame: pi over its mean wave number, a quarter of a row at most.
 
+    0 where rows are too short for a wave.
+
     Source: sampling theorem, Shannon (1949), Proc. IRE 37:10.
     """
+    if not len(rows.waves):
+        return 0.0
     power = (rows.modes - rows.modes.mean(-1, keepdim=True)).abs().square().sum((0, 2, 3, 4))
     mean = float((power * rows.waves).sum() / power.sum()) if float(power.sum()) > 0 else torch.inf
     return min(torch.pi / mean, torch.pi / float(rows.waves[0]) / 2)

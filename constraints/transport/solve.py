@@ -46,6 +46,14 @@ def fit_motion(
     >>> [round(x, 2) + 0.0 for x in d.mean((0, 1, 3, 4)).tolist()]
     [0.0, 0.6]
     """
+    found = [_fit_one(one, motion, smoothness, steady=steady, wraps=wraps, gain=gain) for one in fields.split(1)]
+    return torch.cat([d for d, _ in found]), torch.cat([gains for _, gains in found])
+
+
+def _fit_one(
+    fields: Tensor, motion: Motion, smoothness: float, *, steady: bool, wraps: bool, gain: bool
+) -> tuple[Tensor, Tensor]:
+    """Of one sample: together, rounding would let samples see each other where a search ends."""
     batch, _, frames = fields.shape[:3]
     z = fields.new_zeros(batch * (1 if steady else frames - 1), motion.unknowns)
     gains = fields.new_zeros(batch, frames - 1)

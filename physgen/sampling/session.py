@@ -155,7 +155,7 @@ class Session:
         if self.competition:
             sample, output = map(self.competition.living.of, (sample, output))
         x_t = (sample / at.scale).detach()
-        plain = x0_hat = at.x0(sample, output)
+        x0_hat = at.x0(sample, output)
         known: dict[str, Tensor] = {}
         if self.first is not None:
             known["known"] = torch.full_like(x_t[:1], torch.nan)
@@ -194,7 +194,7 @@ class Session:
                 seconds=time.perf_counter() - started,
             )
         )
-        move = (correction.x0 - plain).detach().nan_to_num(0, 0, 0)
+        move = (correction.x0 - x0_hat).detach().nan_to_num(0, 0, 0)
         corrected = at.corrected(output, move)
         if eta := self.guidance.renoise:
             corrected = self._renoised(eta, scheduler, at, x_t.detach(), corrected, arguments.get("generator"))
