@@ -34,7 +34,7 @@ from physgen.worlds import World, WorldSpec, world_spec
 from physgen.worlds.loading import load
 
 if TYPE_CHECKING:
-    from physgen.experiments.assimilate import AssimilateConfig
+    from physgen.experiments.assimilate.job import AssimilateConfig
 
 #: samples of the arms whose bands are examined
 MANY = 16

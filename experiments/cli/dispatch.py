@@ -85,8 +85,8 @@ JOBS = {
     ),
     "benchmark-assimilate": Job(
         "fill in what was not seen: model, law, both, and published samplers (also: benchmark assimilate)",
-        "physgen.experiments.assimilate:run",
-        "physgen.experiments.assimilate:AssimilateConfig",
+        "physgen.experiments.assimilate.job:run",
+        "physgen.experiments.assimilate.job:AssimilateConfig",
         verbatim=("movie", "out"),
     ),
     "instruments": Job(

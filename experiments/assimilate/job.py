@@ -1,0 +1,58 @@
+"""`physgen benchmark assimilate`: what information about a video is worth to a model, to a law, and to both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from physgen.errors import InvalidArgument
+from physgen.experiments.runs.records import run_name
+
+
+@dataclass
+class AssimilateConfig:
+    """Options of `physgen benchmark assimilate`, see ``conf/benchmark-assimilate.yaml``."""
+
+    families: list[str]
+    observations: list[str]
+    thorough: list[str]
+    n: int
+    samples: int
+    calibrate: int
+    seed: int
+    processes: int
+    movie: str | None
+    out: str | None
+
+
+def run(config: AssimilateConfig) -> None:
+    """Run every arm and write ``assimilate.json``, tables and a picture into the folder.
+
+    Raises: InvalidArgument for families, observations or numbers that there are not, or a folder with other options.
+    """
+    from physgen.experiments.assimilate.cases import LAWS, crop_of
+    from physgen.experiments.assimilate.observations import OBSERVATIONS
+    from physgen.experiments.assimilate.run import run_assimilate
+    from physgen.experiments.draw.prompts import prompts
+    from physgen.experiments.evaluate import resume
+    from physgen.video import read_video
+    from physgen.worlds import world_spec
+
+    choices: dict[str, Iterable[str]] = {"families": LAWS, "observations": OBSERVATIONS, "thorough": OBSERVATIONS}
+    for name, known in choices.items():
+        chosen = getattr(config, name)
+        if not set(chosen) <= set(known) or len(set(chosen)) < len(chosen) or not (chosen or name == "thorough"):
+            raise InvalidArgument(name, chosen, f"different ones of {', '.join(known)}")
+    for name, least in {"n": 2, "samples": 2, "calibrate": 0, "seed": 0, "processes": 1}.items():
+        if getattr(config, name) < least:
+            raise InvalidArgument(name, getattr(config, name), f"at least {least}")
+    if config.movie is not None:
+        crop_of(
+            read_video(config.movie), prompts(config.families[0], 1, "held_out", config.seed)[0], world_spec("micro")
+        )
+    settings = {key: value for key, value in asdict(config).items() if key not in ("out", "processes")}
+    out = Path(config.out or Path("runs") / run_name("benchmark-assimilate", settings))
+    resume(out, settings)
+    run_assimilate(config, out)
+    print(out)
