@@ -48,8 +48,10 @@ def write_ensemble(arm: Arm, like: Video, out: Path, inflation: float) -> dict[s
 def describe_ensemble(found: dict[str, Any]) -> list[str]:
     """The same in words."""
     files = "mean.tif, spread.tif (their standard deviation), band50_*.tif and band90_*.tif"
-    widths = f"the mean -+ 0.67 and 1.64 times {found['inflation']:g} spreads, a factor that was found in micro"
-    notes = [f"{found['samples']} samples, each in samples/: {files} ({widths})"]
+    factor = found["inflation"]
+    widths = "the mean -+ 0.67 and 1.64 spreads"
+    widened = f", {factor:g} times wider since samples agree more than they are right, a factor that was found in micro"
+    notes = [f"{found['samples']} samples, each in samples/: {files} ({widths}{widened if factor != 1 else ''})"]
     for law, constants in found["constants"].items():
         for name, one in constants.items():
             low, high = one["band90"]

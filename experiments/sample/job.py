@@ -25,7 +25,7 @@ from physgen.experiments.draw.measured import (
     outcome,
     warnings_of,
 )
-from physgen.experiments.draw.physics import open_world, physics_of, remarks
+from physgen.experiments.draw.physics import OBSERVED, open_world, physics_of, remarks
 from physgen.experiments.draw.rules import chosen
 from physgen.experiments.pages.report import write_report
 from physgen.experiments.pages.strip import write_preview
@@ -107,7 +107,8 @@ def run(config: SampleConfig) -> None:
         stem = out / ("video" if label == main else label)
         write_tiff(stem.with_suffix(".tif"), video)
         write_mp4(stem.with_suffix(".mp4"), video, world.fps)
-    inflation = INFLATION_JOINED if isinstance(guidance, Assimilation) else INFLATION
+    kept = INFLATION_JOINED if isinstance(guidance, Assimilation) else INFLATION
+    inflation = kept if OBSERVED in physics.constraints else 1.0
     ensemble = write_ensemble(made[main], videos[main], out, inflation) if config.samples > 1 else None
     more = [
         *contradiction_of(guidance, drawn[main]),

@@ -53,6 +53,16 @@ def test_mean_spread_bands_and_constants(tiny: Path, tmp_path: Path) -> None:
     assert (out / "ensemble.png").stat().st_size > 1000
 
 
+def test_bands_are_wider_than_the_spread_only_where_samples_keep_to_an_observation(tiny: Path, tmp_path: Path) -> None:
+    assert run(tiny, "samples=2", f"out={tmp_path / 'free'}") == 0
+    assert json.loads((tmp_path / "free" / "metrics.json").read_text())["ensemble"]["inflation"] == 1
+    seen = movie(tmp_path / "drop.tif", [4.0])
+    assert run(tiny, f"observed={seen}", "samples=2", f"out={tmp_path / 'kept'}") == 0
+    metrics = json.loads((tmp_path / "kept" / "metrics.json").read_text())
+    assert metrics["ensemble"]["inflation"] == 2
+    assert any("2 times wider" in note for note in metrics["notes"])
+
+
 def test_a_law_that_what_was_seen_contradicts(tiny: Path, tmp_path: Path) -> None:
     """A drop that shrinks does not diffuse; one that widens does."""
     found = {}
