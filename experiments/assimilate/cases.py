@@ -73,13 +73,16 @@ def crop_of(movie: Video, prompt: Prompt, spec: WorldSpec) -> Case:
     to its 0.999 quantile is the first species from 0 to 1. No law: what a real movie obeys is not known.
 
     Raises:
-        InvalidArgument: a movie that is shorter or smaller than the world's.
+        InvalidArgument: a movie that is shorter or smaller than the world's, that is not finite everywhere, or a piece
+            that is the same everywhere.
     """
     observable, frames = spec.observable(prompt.caption), movie.frames.float().mean(1)
     side = int(2 * min(frames.shape[1:]) / 3)
     if len(frames) < spec.num_frames or side < spec.height:
         got = f"{len(frames)} frames of {frames.shape[1]} x {frames.shape[2]} pixels"
         raise InvalidArgument("movie", got, f"at least {spec.num_frames} frames, and {spec.height * 3 // 2} pixels")
+    if not bool(frames.isfinite().all()):
+        raise InvalidArgument("movie", "NaN or Inf in some pixels", "finite values everywhere")
     rng = np.random.default_rng([TRUTH, prompt.seed])
     start, top, left = (
         int(rng.integers(room + 1))
@@ -88,8 +91,10 @@ def crop_of(movie: Video, prompt: Prompt, spec: WorldSpec) -> Case:
     piece = frames[start : start + spec.num_frames, top : top + side, left : left + side]
     small = F.interpolate(piece[:, None], (spec.height, spec.width), mode="area").transpose(0, 1)[None]
     low, high = np.quantile(small.numpy(), [0.01, 0.999])
+    if not high > low:
+        raise InvalidArgument("movie", "the same brightness everywhere", "a movie that shows something")
     truth = torch.zeros(1, len(observable.species), spec.num_frames, spec.height, spec.width)
-    truth[:, :1] = ((small - low) / max(high - low, 1e-12)).clamp(0, 1)
+    truth[:, :1] = ((small - low) / (high - low)).clamp(0, 1)
     return Case(prompt, truth, None, observable, spec.grid(prompt.caption))
 
 

@@ -27,7 +27,7 @@ class AssimilateConfig:
 
 
 def run(config: AssimilateConfig) -> None:
-    """Run every arm and write ``assimilate.json``, tables and a picture into the folder.
+    """Run every arm and write ``assimilate.json`` and tables into the folder.
 
     Raises: InvalidArgument for families, observations or numbers that there are not, or a folder with other options.
     """

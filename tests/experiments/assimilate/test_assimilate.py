@@ -12,7 +12,7 @@ from torch import Tensor
 
 from physgen.constraints import Observed
 from physgen.errors import InvalidArgument
-from physgen.experiments.assimilate.arms import BUDGET, Asked, best_of, joined, observed, pool, timed
+from physgen.experiments.assimilate.arms import Asked, best_of, joined, observed, pool, timed
 from physgen.experiments.assimilate.cases import Case, crop_of, read_case
 from physgen.experiments.assimilate.network import Network
 from physgen.experiments.assimilate.observations import OBSERVATIONS, Observation
@@ -68,6 +68,11 @@ def test_a_piece_of_a_real_movie(dye: Case) -> None:
     assert bool((piece.truth[0, 0].diff(dim=2) >= 0).all())
     with pytest.raises(InvalidArgument, match="at least 25 frames"):
         crop_of(Video(ramp[:10].expand(-1, 3, -1, -1).contiguous()), dye.prompt, world_spec("micro"))
+    hole = ramp.expand(-1, 3, -1, -1).clone()
+    hole[3, :, 5, 5] = torch.nan
+    for frames, words in ((hole, "NaN or Inf"), (torch.ones_like(hole), "the same brightness everywhere")):
+        with pytest.raises(InvalidArgument, match=words):
+            crop_of(Video(frames), dye.prompt, world_spec("micro"))
 
 
 def test_interpolation_is_exact_between_planes() -> None:
@@ -198,4 +203,3 @@ def test_a_run_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         return [{key: value for key, value in one.items() if key != "seconds"} for one in records]
 
     assert without_time(json.loads(lost.read_text())) == without_time(json.loads(text))
-    assert BUDGET == 120
