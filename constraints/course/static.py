@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
-from physgen.arguments import finite, whole
+from physgen.arguments import finite, instance, whole
 from physgen.constraints.base import Constraint, check_fields, given_values
 from physgen.constraints.course.layer import Axis, fit_shifts, layer_of, least_slope, picture_of, still_layer
 from physgen.constraints.fit import ENOUGH, Fit
@@ -67,7 +67,8 @@ class Static(Constraint):
     projects = True
 
     def __init__(self, waves: int = 8, camera: bool = False) -> None:
-        self.waves, self.camera = whole("waves", waves, least=2), bool(camera)
+        self.waves = whole("waves", waves, least=2)
+        self.camera = instance("camera", camera, bool, "true or false")
         self._held: dict[str, Tensor] = {}
 
     @property

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from physgen.arguments import finite
+from physgen.arguments import finite, instance
 from physgen.constraints.base import Constraint, check_fields
 from physgen.constraints.objects.sinkhorn import assign_softly
 from physgen.constraints.objects.spots import Objects, find_objects
@@ -45,7 +45,8 @@ class Permanence(Constraint):
         threshold: brightness of an object, in the unit of the fields; half of the contrast when None.
 
     Raises:
-        InvalidArgument: a radius or reach that is not positive, a threshold that is not finite.
+        InvalidArgument: a radius or reach that is not positive, a threshold that is not finite, a switch that is
+            neither true nor false.
 
     Source: Sinkhorn (1967), Amer. Math. Monthly 74:402; linking by least squared distance, Crocker and Grier (1996),
         J. Colloid Interface Sci. 179:298.
@@ -73,7 +74,8 @@ class Permanence(Constraint):
         self.radius = finite("radius", radius, "a number > 0, µm", lambda value: value > 0)
         far = REACH * self.radius if reach is None else reach
         self.reach = finite("reach", far, "None or a number > 0, µm", lambda value: value > 0)
-        self.divides, self.merges = bool(divides), bool(merges)
+        self.divides = instance("divides", divides, bool, "true or false")
+        self.merges = instance("merges", merges, bool, "true or false")
         self.threshold = None if threshold is None else finite("threshold", threshold, "None or a finite number")
 
     def residual(self, fields: Float[Tensor, "B S T H W"], grid: Grid | None) -> Float[Tensor, "B S P 2"]:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from physgen.arguments import finite
+from physgen.arguments import finite, instance
 from physgen.constraints.base import Constraint, check_fields, given_values
 from physgen.constraints.fit import Fit
 from physgen.constraints.transport.abstention import why_unmeasured
@@ -72,7 +72,8 @@ class Transport(Constraint):
             where it does not, as that of a straight vessel and its walls.
 
     Raises:
-        InvalidArgument: an unknown velocity, walls, form or direction, or a smoothness that is not positive.
+        InvalidArgument: an unknown velocity, walls, form or direction, a smoothness that is not positive, or a
+            switch that is neither true nor false.
 
     Source: Horn and Schunck (1981), Artificial Intelligence 17:185; envelope theorem: Milgrom and Segal (2002),
         Econometrica 70:583.
@@ -110,7 +111,9 @@ class Transport(Constraint):
             if got not in allowed:
                 raise InvalidArgument(name, got, ", ".join(map(str, allowed)))
         self.velocity_form, self.walls, self.form, self.direction = velocity, walls, form, direction
-        self.steady, self.gain, self.background = bool(steady), bool(gain), bool(background)
+        for name, switch in (("steady", steady), ("gain", gain), ("background", background)):
+            instance(name, switch, bool, "true or false")
+        self.steady, self.gain, self.background = steady, gain, background
         self.smoothness = finite("smoothness", smoothness, "a number > 0, squared pixels", lambda value: value > 0)
         self._given = False
 

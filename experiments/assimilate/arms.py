@@ -23,15 +23,16 @@ from physgen.worlds import World
 
 #: names of the arms
 BETWEEN, MEANS, LAW = "interpolation", "non-local means", "law alone"
-FREE, BEST = "unguided, joined", "best of 4, joined"
+FREE, BEST = "unguided, joined", "best of 2, joined"
 MODEL, FORWARD, AFTER, BOTH = "model", "model, forward", "model, then law", "model and law"
 PEERS = "ECI", "PCFM", "PPR", "DiffusionPDE", "FlowDAS"
 #: evaluations of the network for each sample; one that a gradient is taken through counts 3
 BUDGET = 120
-#: of classifier-free guidance: what was observed says more than its text, and it makes samples too sure
-SCALE = 1.0
+#: of classifier-free guidance, of arms that know what was observed and of those that do not: each the better one on
+#: development prompts
+SCALE, FREE_SCALE = 1.0, 3.0
 #: draws of which the one that is nearest to the observation is kept
-BEST_OF = 4
+BEST_OF = 2
 #: part of the noise that is drawn anew at each step, see `Guidance`
 RENOISE = 0.9
 
@@ -51,9 +52,9 @@ class Asked:
     count: int
     label: str
 
-    def network(self) -> Network:
+    def network(self, scale: float) -> Network:
         """A new one, with no evaluations so far."""
-        return Network(self.world, self.case.prompt.caption, self.case.observable, SCALE)
+        return Network(self.world, self.case.prompt.caption, self.case.observable, scale)
 
     def generator(self, what: str) -> torch.Generator:
         """Random numbers of one part of an arm."""
@@ -69,21 +70,22 @@ class Made:
     calls: int
 
 
-def timed(asked: Asked, work: Callable[[Network], Tensor]) -> Made:
+def timed(asked: Asked, work: Callable[[Network], Tensor], scale: float = SCALE) -> Made:
     """What an arm makes."""
-    network, began = asked.network(), time.perf_counter()
+    network, began = asked.network(scale), time.perf_counter()
     fields = work(network)
     return Made(fields, (time.perf_counter() - began) / len(fields), network.calls)
 
 
 def unguided(asked: Asked, network: Network) -> Tensor:
     """As the world draws, with all evaluations."""
-    return network.fields(_free(asked, network, BUDGET, 0))
+    return network.fields(_free(asked, network, BUDGET // 2, 0))
 
 
 def pool(asked: Asked, network: Network) -> Tensor:
-    """Shorter draws, as many as best of 4 needs: the i-th of each turn for the i-th sample."""
-    return torch.cat([network.fields(_free(asked, network, BUDGET // BEST_OF, turn)) for turn in range(BEST_OF)])
+    """Shorter draws, as many as `best_of` needs: the i-th of each turn for the i-th sample."""
+    steps = BUDGET // 2 // BEST_OF
+    return torch.cat([network.fields(_free(asked, network, steps, turn)) for turn in range(BEST_OF)])
 
 
 def best_of(asked: Asked, draws: Made) -> Made:
@@ -157,7 +159,7 @@ def published(asked: Asked, network: Network, name: str) -> Tensor:
     return network.fields(samplers[name]())
 
 
-def every_arm(asked: Asked, free: Made, draws: Made, thorough: bool) -> dict[str, Made]:
+def every_arm(asked: Asked, free: Made, draws: Made, *, thorough: bool) -> dict[str, Made]:
     """All arms on one observation; `unguided` and `pool` know nothing of it and are made once a prompt.
 
     Peers, and the model without a backward pass, run where it is ``thorough``.

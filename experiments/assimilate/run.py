@@ -12,6 +12,7 @@ from tqdm import tqdm
 from physgen.ensemble import INFLATION, INFLATION_JOINED
 from physgen.experiments.assimilate.arms import (
     BOTH,
+    FREE_SCALE,
     MODEL,
     Asked,
     Made,
@@ -86,14 +87,14 @@ def _work(rank: int, processes: int, spec: WorldSpec, missing: list[Task]) -> No
         network.eval().requires_grad_(False)
     for task in tqdm(missing[rank::processes], desc="prompts", disable=rank != 0):
         case = crop_of(read_video(task.movie), task.prompt, spec) if task.movie else read_case(task.prompt, spec)
-        free: tuple[Made, Made] | None = None
+        free: tuple[Made, ...] = ()
         for name in task.observations:
             if task.store(name).is_file():
                 continue
             observation = OBSERVATIONS[name](case.truth, case.generator(name))
             asked = Asked(world, case, observation.seen, task.samples, name)
-            free = free or (timed(asked, partial(unguided, asked)), timed(asked, partial(pool, asked)))
-            found = every_arm(asked, *free, name in task.thorough)
+            free = free or tuple(timed(asked, partial(draw, asked), FREE_SCALE) for draw in (unguided, pool))
+            found = every_arm(asked, *free, thorough=name in task.thorough)
             records = [_record(world, case, observation, name, arm, made) for arm, made in found.items()]
             if task.calibrated:
                 many = replace(asked, count=MANY)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from physgen.constraints import Observed
 from physgen.errors import InvalidArgument
-from physgen.experiments.assimilate.arms import Asked, best_of, joined, observed, pool, timed
+from physgen.experiments.assimilate.arms import FREE_SCALE, Asked, best_of, joined, observed, pool, timed
 from physgen.experiments.assimilate.cases import Case, crop_of, read_case
 from physgen.experiments.assimilate.network import Network
 from physgen.experiments.assimilate.observations import OBSERVATIONS, Observation
@@ -135,7 +135,7 @@ def test_what_is_observed_is_kept_to_and_joined(world: World, dye: Case, monkeyp
         network.eval().requires_grad_(False)
     observation = seen_of(dye, "forecast")
     asked = Asked(world, dye, observation.seen, 2, "forecast")
-    draws = timed(asked, lambda network: pool(asked, network))
+    draws = timed(asked, lambda network: pool(asked, network), FREE_SCALE)
     best = best_of(asked, draws)
     kept = timed(asked, lambda network: observed(asked, network, "backward"))
     forward = timed(asked, lambda network: observed(asked, network, "forward"))
