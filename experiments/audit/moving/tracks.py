@@ -43,8 +43,7 @@ def report_tracks(movie: Movie, scale: Scale, times: list[float] | None) -> Movi
 
 
 def _numbers(found: Tracks | None, scale: Scale) -> dict[str, Any]:
-    diffusion = found.diffusion if found else None
-    known = diffusion if found and found.reason is None else None
+    known = found.diffusion if found and found.reason is None else None
     pixels = None
     if known and found:
         area = scale.spacing[0] * scale.spacing[1]
@@ -53,7 +52,7 @@ def _numbers(found: Tracks | None, scale: Scale) -> dict[str, Any]:
     return {
         **spread("D_um2_s", physical.coefficient if physical else None, "D_low", "D_high"),
         **spread("D_px", known.coefficient if known else None, "D_low_px", "D_high_px", pixels or 1.0),
-        **spread("exponent", diffusion.exponent if diffusion else None),
+        **spread("exponent", known.exponent if known else None),
         **spread("error_um", physical.error if physical else None),
         **spread("error_px", known.error if known else None, factor=1 / np.sqrt(scale.spacing[0] * scale.spacing[1])),
         "memory_frames": known.memory if known else None,
