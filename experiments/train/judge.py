@@ -23,7 +23,7 @@ from physgen.experiments.runs.records import write_json_atomic
 from physgen.experiments.train.data import SHARD, Shard, Videos, simulate_all
 from physgen.experiments.train.distributed import launch
 from physgen.experiments.train.loop import Draw, Schedule, fit
-from physgen.simulators import GRAMMARS
+from physgen.simulators import LEARNED
 from physgen.simulators.mitosis import GRID as MITOSIS_GRID
 from physgen.simulators.mitosis import PHASES
 from physgen.worlds.micro.judge import PARAMETERS, Judge, halved, head_of, sampled
@@ -146,7 +146,7 @@ def _train(
     rank: int, world: int, folder: Path, pools: list[tuple[list[Shard], str]], settings: JudgeTraining, seed: int
 ) -> None:
     torch.manual_seed(seed)
-    families = list(GRAMMARS)
+    families = list(LEARNED)
     videos = {f: [Videos.open(shards, f, split) for shards, split in pools] for f in families}
     frames = videos[families[0]][0][0].shape[1]
     labels = {f: [read_labels(shards, f, split, frames) for shards, split in pools] for f in families}
@@ -175,7 +175,7 @@ def _train(
 def accuracy(judge: Judge, shards: list[Shard], split: str = "validation") -> dict[str, Any]:
     """Share of videos, never trained on, that each head names rightly, with the number asked."""
     right: dict[str, list[float]] = {}
-    for family in GRAMMARS:
+    for family in LEARNED:
         videos = Videos.open(shards, family, split)
         with torch.no_grad():
             pooled = torch.cat([judge.frames(small(batch)) for batch in videos.batches(25)])
@@ -193,12 +193,12 @@ def accuracy(judge: Judge, shards: list[Shard], split: str = "validation") -> di
 def train_judge(folder: Path, shards: list[Shard], settings: JudgeTraining, *, seed: int, processes: int) -> Judge:
     """Train (or resume, or load the finished) judge and save it in ``folder``, with ``accuracy.json`` beside it."""
     own = [
-        Shard(folder, f, "validation", i, SHARD, seed + 1) for i in range(settings.held_out // SHARD) for f in GRAMMARS
+        Shard(folder, f, "validation", i, SHARD, seed + 1) for i in range(settings.held_out // SHARD) for f in LEARNED
     ]
     simulate_all(own, processes)
     launch(_train, processes, folder, [(shards, "train"), (own, "validation")], settings, seed)
     saved = torch.load(folder / "judge.ckpt", weights_only=True)
-    judge = Judge(Videos.open(shards, next(iter(GRAMMARS)), "train")[0].shape[1])
+    judge = Judge(Videos.open(shards, next(iter(LEARNED)), "train")[0].shape[1])
     judge.load_state_dict(saved["ema"])
     judge.eval().requires_grad_(False).save(folder)
     write_json_atomic(folder / "accuracy.json", accuracy(judge, shards))

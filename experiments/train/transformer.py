@@ -117,7 +117,7 @@ def _train(rank: int, world: int, folder: Path, shards: list[Shard], settings: T
     families, weights = simulated(settings.mixture, shards)
     data = normalised(folder, shards, families, "train")
     attributes = {f: Videos.open(shards, f, "train").attributes for f in families}
-    tokenizer = build_tokenizer(vocabulary())
+    tokenizer = build_tokenizer(vocabulary(shard.family for shard in shards))
     model = TextToLatents(settings.arguments, len(tokenizer))
     if settings.compile:
         model.transformer.compile()
@@ -153,11 +153,11 @@ def train_transformer(
 ) -> TextToLatents:
     """Train (or resume, or load the finished) transformer; returns it with its EMA weights."""
     launch(_train, processes, folder, shards, settings, seed)
-    return load_transformer(folder, settings)
+    return load_transformer(folder, settings, shards)
 
 
-def load_transformer(folder: Path, settings: TransformerTraining) -> TextToLatents:
-    """The EMA weights of the last checkpoint."""
-    model = TextToLatents(settings.arguments, len(build_tokenizer(vocabulary())))
+def load_transformer(folder: Path, settings: TransformerTraining, shards: Sequence[Shard]) -> TextToLatents:
+    """The EMA weights of the last checkpoint of a model that learned from these shards."""
+    model = TextToLatents(settings.arguments, len(build_tokenizer(vocabulary(shard.family for shard in shards))))
     model.load_state_dict(torch.load(folder / "transformer.ckpt", weights_only=True)["ema"])
     return model.eval().requires_grad_(False)

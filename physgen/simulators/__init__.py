@@ -14,7 +14,8 @@ SIMULATORS: dict[str, Simulator] = {
     "blood": blood.simulate,
 }
 
-GRAMMARS: dict[str, dict[str, Grammar]] = {
+#: of the families that the micro world of this package has learned; their order is that of its seeds and heads
+LEARNED: dict[str, dict[str, Grammar]] = {
     "dye": dye.GRAMMARS,
     "growth": growth.GRAMMARS,
     "gray_scott": gray_scott.GRAMMARS,
@@ -22,4 +23,6 @@ GRAMMARS: dict[str, dict[str, Grammar]] = {
     "blood": blood.GRAMMARS,
 }
 
-__all__ = ["GRAMMARS", "SIMULATORS", "Clips", "Grammar", "Simulator", "Split"]
+GRAMMARS: dict[str, dict[str, Grammar]] = {**LEARNED}
+
+__all__ = ["GRAMMARS", "LEARNED", "SIMULATORS", "Clips", "Grammar", "Simulator", "Split"]

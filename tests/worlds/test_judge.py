@@ -10,14 +10,14 @@ import torch
 from physgen.experiments.train import judge as training
 from physgen.experiments.train.data import plan, simulate_all
 from physgen.experiments.train.loop import Schedule
-from physgen.simulators import GRAMMARS, SIMULATORS
+from physgen.simulators import LEARNED, SIMULATORS
 from physgen.simulators.mitosis import GRID, PHASES
 from physgen.worlds.micro.judge import Judge, heads, sampled
 
 
 def test_every_attribute_has_a_head():
     found = heads()
-    for family, kinds in GRAMMARS.items():
+    for family, kinds in LEARNED.items():
         for kind, grammar in kinds.items():
             for name, values in grammar.values.items():
                 assert found[f"{family}.{kind}.{name}"] == values
@@ -40,13 +40,13 @@ def test_prediction_is_a_caption_of_some_family():
     judge = Judge(frames=5)
     for found in judge.predict(torch.rand(4, 3, 5, 64, 64)):
         kind = found["attributes"]["kind"]
-        assert set(found["attributes"]) == {"kind", *GRAMMARS[found["family"]][kind].values}
+        assert set(found["attributes"]) == {"kind", *LEARNED[found["family"]][kind].values}
     assert judge.phases(torch.rand(2, 3, 5, 64, 64)).shape == (2, 3)
 
 
 def test_training_runs_and_labels_are_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(training, "SHARD", 2)
-    shards = plan(tmp_path / "data", list(GRAMMARS), 4, 4, 0)
+    shards = plan(tmp_path / "data", list(LEARNED), 4, 4, 0)
     simulate_all(shards, 1)
     settings = training.JudgeTraining(Schedule(steps=2, learning_rate=1e-3, warmup=1), batch=5, held_out=2)
     judge = training.train_judge(tmp_path / "judge", shards, settings, seed=0, processes=1)

@@ -10,7 +10,7 @@ import torch
 from tiny_world import save_tiny_world
 
 from physgen.errors import InvalidArgument
-from physgen.simulators import SIMULATORS, blood, dye, gray_scott, growth, mitosis
+from physgen.simulators import LEARNED, blood, dye, gray_scott, growth, mitosis
 from physgen.worlds import World, load_world, world_names, world_spec
 from physgen.worlds.micro.pipeline import DEFAULTS
 
@@ -68,7 +68,7 @@ def test_every_caption_is_recognised_as_its_family(family: str) -> None:
                 caption = replace(grammar, templates=(template,)).caption(attributes, rng)
                 assert SPEC.recognises(caption)
                 assert SPEC.family(caption) == family, caption
-    assert set(MODULES) == set(SIMULATORS)
+    assert set(MODULES) == set(LEARNED)
 
 
 def test_observable_reads_the_named_dyes() -> None:

@@ -11,7 +11,7 @@ from physgen.experiments.microworldbench.tasks.data import read_tasks
 from physgen.experiments.microworldbench.tasks.named import named_tasks
 from physgen.experiments.paper.results.numbers import Number
 from physgen.experiments.paper.results.store import Store
-from physgen.simulators import GRAMMARS
+from physgen.simulators import LEARNED
 from physgen.worlds import world_spec
 
 
@@ -23,7 +23,7 @@ def about(store: Store) -> dict[str, Any]:
         "size": Number(world.width, ("conf/world/micro.yaml",)),
         "steps": Number(world.steps, ("conf/world/micro.yaml",)),
         "guidance_scale": Number(world.guidance_scale, ("conf/world/micro.yaml",)),
-        "families": Number(len(GRAMMARS), ("physgen.simulators.GRAMMARS",)),
+        "families": Number(len(LEARNED), ("physgen.simulators.LEARNED",)),
         "systems": Number(len(SYSTEMS), ("physgen.equations.systems.SYSTEMS",)),
         "tasks": Number(len(read_tasks(tasks)), (tasks.name,)),
     }

@@ -17,7 +17,7 @@ from physgen.experiments.cli.dispatch import main
 from physgen.experiments.cli.target import build
 from physgen.experiments.draw.rules import Decision, chosen, decide, table
 from physgen.experiments.microworldbench.tasks.data import TASKS, read_tasks
-from physgen.simulators import GRAMMARS
+from physgen.simulators import LEARNED
 from physgen.worlds import world_spec
 
 LABELS = yaml.safe_load((Path(__file__).parent / "labels.yaml").read_text(encoding="utf-8"))
@@ -100,14 +100,14 @@ def test_worlds_without_colours_are_read_for_the_order_of_phases_only(texts: dic
     assert {name for names in found.values() for name in names} == {"phase_order"}
 
 
-@pytest.mark.parametrize("family", GRAMMARS)
+@pytest.mark.parametrize("family", LEARNED)
 @pytest.mark.parametrize("count", [1, pytest.param(None, marks=pytest.mark.slow)], ids=["one", "all"])
 def test_captions_of_a_family_get_its_laws(family: str, count: int | None) -> None:
     assert MICRO.families[family].laws == LAWS[family]
     rng = np.random.default_rng(0)
     captions = (
         grammar.caption(attributes, rng)
-        for grammar in GRAMMARS[family].values()
+        for grammar in LEARNED[family].values()
         for attributes in grammar.combinations("all")
     )
     for caption in itertools.islice(captions, count):
