@@ -55,10 +55,10 @@ def run(config: AuditConfig) -> None:
     check_options(config)
     kinds = check_measure(config.measure)
     console = Console(soft_wrap=True, highlight=False)
-    constraint, notes = chosen(config.constraint, config.prompt, config.world)
-    for note in notes:
+    laws = chosen(config.constraint, config.prompt, config.world)
+    for note in laws.notes:
         console.print(note, markup=False)
-    config = replace(config, constraint=constraint)
+    config = replace(config, constraint=laws.constraint)
     folders = [file for file in config.files if Path(file).is_dir() and not is_video_folder(file)]
     if folders:
         if len(config.files) > 1:

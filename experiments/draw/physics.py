@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,11 +67,13 @@ def physics_of(
     guidance: dict[str, Any],
     observable: dict[str, Any] | None = None,
     observed: ObservedConfig | None = None,
+    measured: Collection[str] = (),
 ) -> Physics:
     """Constraints and guidance from their entries in ``conf/``, with the scale that the prompt has in the world.
 
-    Without constraints there is no guidance. What was observed is kept to by `DPS` at every step. One law of reaction
-    and diffusion is joined with it at the end (`Assimilation`); others are imposed by the guidance that was chosen.
+    Without constraints there is no guidance; those ``measured`` are not imposed. What was observed is kept to by `DPS`
+    at every step. One law of reaction and diffusion is joined with it at the end (`Assimilation`); others are imposed
+    by the guidance that was chosen.
 
     Raises:
         InvalidArgument: an entry that cannot be built, a constraint that refuses the world's boundary, species or
@@ -86,7 +88,8 @@ def physics_of(
         raise InvalidArgument(
             "guidance", "BestOfN", "a guidance: the best of several draws is an arm of `physgen ablate`"
         )
-    imposed = build_guidance(guidance, constraints) if constraints and guidance["_target_"] else None
+    imposing = {name: law for name, law in constraints.items() if name not in measured}
+    imposed = build_guidance(guidance, imposing) if imposing and guidance["_target_"] else None
     if imposed and imposed.terminal:
         size = (1, len(read.species), spec.num_frames, spec.height, spec.width)
         faint = torch.rand(size, generator=torch.Generator().manual_seed(request.seed))
@@ -95,7 +98,7 @@ def physics_of(
         return Physics(constraints, imposed, read, grid, spec)
     found = read_observed(observed, spec, read, grid)
     world = with_start(spec, found.start)
-    keeping = _keeping(found.seen, constraints, world, guidance)
+    keeping = _keeping(found.seen, imposing, world, guidance)
     scale = PLAIN if _small(spec) and request.guidance_scale is None else None
     notes = [*found.notes, *([f"guidance_scale {PLAIN:g}: what was observed says more than the text"] if scale else [])]
     return Physics({OBSERVED: found.seen, **constraints}, keeping, read, grid, world, found.start, notes, scale)

@@ -19,6 +19,8 @@ from physgen.experiments.draw.physics import check_fields
 from physgen.worlds import WorldSpec
 
 AUTO = "auto"
+#: what a word says in the place of a number
+NUMBERS = {"single": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,9 @@ class Topic:
 class Rule:
     """A topic, words it needs and words that it must not have, and the constraints that are right then.
 
-    ``constraint`` changes entries of ``conf/constraint/NAME.yaml``; ``colours`` says that amounts must be shown in
-    colours that the world knows.
+    ``constraint`` changes entries of ``conf/constraint/NAME.yaml``, and so does what a named group of ``words`` finds:
+    ``(?P<count>two)`` is ``count: 2``. ``colours`` says that amounts must be shown in colours that the world knows. A
+    law that is not ``imposed`` is measured only: what it is read from is more than what the text is about.
     """
 
     name: str
@@ -48,6 +51,14 @@ class Rule:
     unless: re.Pattern[str]
     constraint: Mapping[str, Mapping[str, Any]]
     colours: bool
+    imposed: bool
+
+    def entries(self, text: str) -> dict[str, dict[str, Any]]:
+        """Its constraints with what the text itself says of them."""
+        found = self.words.search(text) if self.words else None
+        said = {name: word.lower() for name, word in found.groupdict().items() if word} if found else {}
+        values = {name: NUMBERS.get(word, word) for name, word in said.items()}
+        return {name: {**choice("constraint", name), **changes, **values} for name, changes in self.constraint.items()}
 
 
 @dataclass(frozen=True)
@@ -63,18 +74,29 @@ class Fired:
 class Decision:
     """The topics of a text with their words, the rules that matched, their constraints, and notes on what was left out.
 
-    ``constraint`` has entries as in ``conf/constraint``, ``rule_of`` the rule that each comes from.
+    ``constraint`` has entries as in ``conf/constraint``, ``rule_of`` the rule that each comes from; those ``measured``
+    are not imposed.
     """
 
     topics: dict[str, tuple[str, ...]]
     rules: tuple[Fired, ...]
     constraint: dict[str, dict[str, Any]]
     rule_of: dict[str, str]
+    measured: tuple[str, ...]
     notes: tuple[str, ...]
 
     def record(self) -> dict[str, Any]:
         """As JSON: names of constraints, and why."""
         return {**asdict(self), "constraint": list(self.constraint)}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Entries of constraints, the names of those that are measured and not imposed, and what to say about them."""
+
+    constraint: dict[str, Any]
+    measured: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def table() -> tuple[dict[str, Topic], tuple[Rule, ...]]:
@@ -97,6 +119,7 @@ def _table(text: str) -> tuple[dict[str, Topic], tuple[Rule, ...]]:
             _pattern(entry.get("unless", [])),
             entry["constraint"],
             entry["reads"] == "colours",
+            entry.get("imposed", True),
         )
         for entry in data["rules"]
     )
@@ -107,17 +130,21 @@ def decide(text: str, spec: WorldSpec | None = None) -> Decision:
     """Constraints that the words of a text allow; in a world those that hold for what it draws, and can be read there.
 
     A world whose family of the text has known colours keeps the laws of that family; any other keeps what is read from
-    brightness.
+    brightness. Of two rules with one law the first counts.
 
     >>> decision = decide("Mitosis of a cell with a long metaphase")
     >>> decision.rules[0]
     Fired(rule='phases in order', words=('mitosis', 'metaphase'), prevented=())
     >>> decide("Abnormal mitosis of a cell").notes
     ('mitosis: a division that is disturbed or stopped need not go through its phases in order',)
+    >>> cell = decide("A single T cell")
+    >>> cell.constraint["count"]["count"], cell.measured
+    (1, ('count',))
     """
     topics, rules = table()
     spoken = {name: words for name, topic in topics.items() if (words := topic.found(text))}
-    matched, constraint, rule_of, notes = [], {}, {}, []
+    matched, constraint, rule_of, measured = [], {}, {}, []
+    refused: dict[str, str] = {}
     for rule in rules:
         words = spoken.get(rule.topic, ()) if rule.words is None else _found(rule.words, text)
         if rule.topic not in spoken or not words:
@@ -126,45 +153,52 @@ def decide(text: str, spec: WorldSpec | None = None) -> Decision:
         matched.append(Fired(rule.name, words, prevented))
         if prevented:
             continue
-        for name, changes in rule.constraint.items():
-            if reason := _out_of_place(name, rule, text, spec):
-                notes.append(reason)
-            else:
-                constraint[name], rule_of[name] = {**choice("constraint", name), **changes}, rule.name
+        for name, entry in rule.entries(text).items():
+            if name in constraint:
+                continue
+            if reason := _out_of_place(name, entry, rule.colours, text, spec):
+                refused[name] = reason
+                continue
+            constraint[name], rule_of[name] = entry, rule.name
+            if not rule.imposed:
+                measured.append(name)
     firing = {rule.topic for rule in rules if any(f.rule == rule.name and not f.prevented for f in matched)}
+    notes = [reason for name, reason in refused.items() if name not in constraint]
     notes += [f"{name}: {topics[name].otherwise}" for name in spoken if name not in firing]
-    return Decision(spoken, tuple(matched), constraint, rule_of, tuple(notes))
+    return Decision(spoken, tuple(matched), constraint, rule_of, tuple(measured), tuple(notes))
 
 
-def chosen(constraint: Mapping[str, Any], text: str | None, spec: WorldSpec) -> tuple[dict[str, Any], list[str]]:
-    """Entries of constraints with ``auto`` replaced by what the text allows, and what to say about it.
+def chosen(constraint: Mapping[str, Any], text: str | None, spec: WorldSpec) -> Chosen:
+    """Constraints with ``auto`` replaced by what the text allows.
 
     Raises:
         InvalidArgument: ``auto`` beside others, or without a text.
     """
     if AUTO not in constraint:
-        return dict(constraint), []
+        return Chosen(dict(constraint))
     if len(constraint) > 1:
         raise InvalidArgument("constraint", sorted(constraint), "auto alone, or others without auto")
     if not text:
         raise InvalidArgument("prompt", text, "a text, which constraint=auto reads")
     decision = decide(text, spec)
     names = ", ".join(f"{name} ({rule})" for name, rule in decision.rule_of.items())
-    return decision.constraint, [f"constraint=auto: {names or 'none'}", *decision.notes]
+    notes = [f"constraint=auto: {names or 'none'}"]
+    if decision.measured:
+        notes.append(f"measured and not imposed: {', '.join(decision.measured)}")
+    return Chosen(decision.constraint, decision.measured, (*notes, *decision.notes))
 
 
-def _out_of_place(name: str, rule: Rule, text: str, spec: WorldSpec | None) -> str | None:
+def _out_of_place(name: str, entry: Mapping[str, Any], colours: bool, text: str, spec: WorldSpec | None) -> str | None:
     if spec is None:
         return None
     family = spec.family(text)
     drawn = spec.families[family]
     if drawn.colours and name not in drawn.laws:
         return f"{name}: not a law of {family} videos, as which {spec.name} draws this text"
-    if rule.colours and not drawn.colours:
+    if colours and not drawn.colours:
         return f"{name}: {spec.name} does not say which colour shows how much"
     try:
-        constraint = build(Constraint, {**choice("constraint", name), **rule.constraint[name]})
-        check_fields([constraint], spec.observable(text), spec.grid(text), spec.num_frames)
+        check_fields([build(Constraint, entry)], spec.observable(text), spec.grid(text), spec.num_frames)
     except InvalidArgument as error:
         return f"{name}: cannot be read from what {spec.name} draws of this text: {error}"
     return None

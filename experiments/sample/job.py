@@ -53,12 +53,13 @@ from physgen.worlds.start import require_start
 def run(config: SampleConfig) -> None:
     """Draw, measure and write the run directory; ``metrics.json`` comes last."""
     request = Request(config.prompt, config.seed, config.steps, config.guidance_scale)
-    constraint, reasons = chosen(config.constraint, config.prompt, config.world)
-    config = replace(config, constraint=constraint)
-    settings = asdict(config)
+    laws = chosen(config.constraint, config.prompt, config.world)
+    config = replace(config, constraint=laws.constraint)
+    settings = asdict(config) | ({"measured": list(laws.measured)} if laws.measured else {})
     name = run_name("sample", {key: value for key, value in settings.items() if key not in ("out", "memory", "plan")})
     out = check_out(config.out or Path("runs") / name)
-    physics = physics_of(config.world, request, config.constraint, config.guidance, config.observable, config.observed)
+    options = (config.guidance, config.observable, config.observed, laws.measured)
+    physics = physics_of(config.world, request, config.constraint, *options)
     guidance, observable, grid = physics.guidance, physics.observable, physics.grid
     config = replace(config, world=physics.world)
     if physics.guidance_scale is not None:
@@ -80,7 +81,7 @@ def run(config: SampleConfig) -> None:
             warnings.filterwarnings("ignore", "no step was corrected")
             with guide(world.pipe, guidance, observable=observable, grid=grid):
                 pass  # refuses a pipeline that cannot be guided
-    notes = [*reasons, *physics.notes, *remarks(world, config.prompt, config.constraint)]
+    notes = [*laws.notes, *physics.notes, *remarks(world, config.prompt, config.constraint)]
     for note in notes:
         console.print(note, markup=False)
     open_run(out)

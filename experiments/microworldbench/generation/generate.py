@@ -13,7 +13,7 @@ from tqdm import tqdm
 from physgen.drawn import GUIDED, UNGUIDED, Request, draw
 from physgen.experiments.draw.measured import measure, outcome, warnings_of
 from physgen.experiments.draw.physics import Physics, open_world, physics_of, remarks
-from physgen.experiments.draw.rules import AUTO, chosen, decide
+from physgen.experiments.draw.rules import AUTO, Chosen, chosen, decide
 from physgen.experiments.evaluate import resume
 from physgen.experiments.microworldbench.generation.generated import Failure, write_summary
 from physgen.experiments.microworldbench.generation.plan import Item, Layout, Shard, items
@@ -47,27 +47,27 @@ def generate(config: BenchmarkConfig) -> int:
 
 @dataclass(frozen=True)
 class Asked:
-    """A task as a prompt, the constraints that it gets, as entries of ``conf/constraint``, and what to say of them."""
+    """A task as a prompt, and the laws that it gets."""
 
     request: Request
-    constraint: dict[str, Any]
-    notes: list[str]
+    laws: Chosen
 
     @classmethod
     def of(cls, config: BenchmarkConfig, item: Item) -> Asked:
         """With ``constraint=auto`` by the words of the task."""
         request = Request(item.task.task, item.seed, config.steps, config.guidance_scale)
-        return cls(request, *chosen(config.constraint, request.prompt, config.world))
+        return cls(request, chosen(config.constraint, request.prompt, config.world))
 
     def physics(self, config: BenchmarkConfig) -> Physics:
         """Constraints and guidance."""
-        return physics_of(config.world, self.request, self.constraint, config.guidance)
+        laws = self.laws
+        return physics_of(config.world, self.request, laws.constraint, config.guidance, measured=laws.measured)
 
 
 def check_all(config: BenchmarkConfig, planned: Sequence[Item]) -> None:
     """Refuse options that cannot work, by one task of each kind that the run has."""
     every = [Asked.of(config, item) for item in planned]
-    for asked in {(config.world.family(a.request.prompt), *a.constraint): a for a in every}.values():
+    for asked in {(config.world.family(a.request.prompt), *a.laws.constraint): a for a in every}.values():
         asked.physics(config)
 
 
@@ -105,9 +105,9 @@ def write(config: BenchmarkConfig, world: World, layout: Layout, item: Item) -> 
         "seed": item.seed,
         "family": config.world.family(prompt),
         "guided": physics.guidance is not None,
-        "chosen": list(asked.constraint),
+        "chosen": list(asked.laws.constraint),
         "decision": decide(prompt, config.world).record() if AUTO in config.constraint else None,
-        "notes": [*asked.notes, *remarks(world, prompt, asked.constraint), *warnings_of(result.arm.log)],
+        "notes": [*asked.laws.notes, *remarks(world, prompt, asked.laws.constraint), *warnings_of(result.arm.log)],
         "ignored_words": world.ignored_words(prompt),
         "wall_time_s": result.arm.seconds,
         **outcome(result, free),
