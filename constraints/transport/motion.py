@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.dynamics.spectral import laplacian_modes, transform
-from physgen.grid import Grid
+from physgen.constraints.transport.smoothing import Modes
 from physgen.stencil import laplacian
 
 #: what a wall of the flow is to the Laplacian
@@ -109,21 +109,23 @@ class Motion:
         """|grad d|^2 summed over the frame."""
         return (d * self.stiffness(d)).sum((1, 2, 3)).clamp(min=0)
 
-    def smoothed(self, z: Float[Tensor, "N M"], texture: Float[Tensor, "N"], smoothness: float) -> Float[Tensor, "N M"]:
-        """Nearly the inverse of C^T (texture - smoothness lap) C times z: it makes conjugate gradients short."""
-        grid = Grid(self.spacing, 1.0, LAPLACIAN[self.walls])
-        values, bases = laplacian_modes(self.space, grid, 2)
-        power = -values.to(z)
-        symbol = texture[:, None, None] + smoothness * power
-        if self.stream:
-            lowest = (math.pi / max(self.height, self.width)) ** 2
-            symbol = symbol * power.clamp(min=lowest / 4)
-        body = z[:, :-2] if self.drifts else z
-        modes = transform(body.reshape(len(z), -1, 1, *self.space), [basis.mT for basis in bases])
-        back = transform(modes / symbol[:, None, None], bases).flatten(1)
-        if not self.drifts:
-            return back
-        return torch.cat([back, z[:, -2:] / (texture[:, None] * self.height * self.width)], 1)
+    def smoother(self, texture: Float[Tensor, "N"], smoothness: float) -> Callable[[Tensor], Tensor]:
+        """Nearly the inverse of C^T (texture - smoothness lap) C: it makes conjugate gradients short."""
+        lowest = (math.pi / max(self.height, self.width)) ** 2
+
+        def symbol(steps: Tensor, central: Tensor) -> Tensor:
+            found = texture.view(-1, *[1] * steps.ndim) + smoothness * steps
+            return found * central.clamp(min=lowest / 4) if self.stream else found
+
+        solve = Modes(self.space, self.spacing, LAPLACIAN[self.walls]).solver(symbol, texture)
+        drift = 1 / (texture[:, None] * self.height * self.width)
+
+        def smoothed(z: Float[Tensor, "N M"]) -> Float[Tensor, "N M"]:
+            body = z[:, :-2] if self.drifts else z
+            found = solve(body.reshape(len(z), -1, *self.space)).flatten(1)
+            return torch.cat([found, z[:, -2:] * drift], 1) if self.drifts else found
+
+        return smoothed
 
     @property
     def _ring(self) -> int:

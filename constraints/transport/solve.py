@@ -145,7 +145,7 @@ class _Problem:
     def preconditioner(self, left: Carried) -> Callable[[Tensor], Tensor]:
         texture = self.summed(left.slopes.square().sum((1, 2)).mean((1, 2))) / 2
         least = 1e-3 * self.pairs
-        return lambda v: self.motion.smoothed(v, texture.clamp(min=least), self.smoothness * self.pairs)
+        return self.motion.smoother(texture.clamp(min=least), self.smoothness * self.pairs)
 
 
 def _gauss_newton(problem: _Problem, z: Tensor, steps: int) -> Tensor:
