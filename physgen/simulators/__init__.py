@@ -1,8 +1,11 @@
-"""Simulators of the micro world: one file per family, each a seeded source of videos, captions and ground truth."""
+"""Simulators of the micro world: one file per family, each a seeded source of videos, captions and ground truth.
+
+`SIMULATORS` and `GRAMMARS` have every family; `LEARNED` those of the weights that this package brings.
+"""
 
 from __future__ import annotations
 
-from physgen.simulators import blood, dye, gray_scott, growth, mitosis
+from physgen.simulators import beads, blood, dye, gray_scott, growth, mitosis, sheet, vesicles, vessel
 from physgen.simulators.base import Clips, Simulator
 from physgen.simulators.captions import Grammar, Split
 
@@ -12,9 +15,13 @@ SIMULATORS: dict[str, Simulator] = {
     "gray_scott": gray_scott.simulate,
     "mitosis": mitosis.simulate,
     "blood": blood.simulate,
+    "vessel": vessel.simulate,
+    "beads": beads.simulate,
+    "sheet": sheet.simulate,
+    "vesicles": vesicles.simulate,
 }
 
-#: of the families that the micro world of this package has learned; their order is that of its seeds and heads
+#: of the families that the weights in this package have learned, in the order of their seeds and of the judge's classes
 LEARNED: dict[str, dict[str, Grammar]] = {
     "dye": dye.GRAMMARS,
     "growth": growth.GRAMMARS,
@@ -23,6 +30,12 @@ LEARNED: dict[str, dict[str, Grammar]] = {
     "blood": blood.GRAMMARS,
 }
 
-GRAMMARS: dict[str, dict[str, Grammar]] = {**LEARNED}
+GRAMMARS: dict[str, dict[str, Grammar]] = {
+    **LEARNED,
+    "vessel": vessel.GRAMMARS,
+    "beads": beads.GRAMMARS,
+    "sheet": sheet.GRAMMARS,
+    "vesicles": vesicles.GRAMMARS,
+}
 
 __all__ = ["GRAMMARS", "LEARNED", "SIMULATORS", "Clips", "Grammar", "Simulator", "Split"]

@@ -23,7 +23,9 @@ class Clips:
     """A batch of simulated videos with their ground truth.
 
     ``video`` is ``[B, 3, T, H, W]`` in [0, 1]; ``fields`` is ``[B, S, T, H, W]`` in ``unit``, named by ``species``;
-    ``parameters`` are in µm and s on ``grid``; ``phases`` holds the index of the mitotic phase, ``[B, T]``.
+    ``parameters`` are in µm and s on ``grid``; ``phases`` holds the index of the mitotic phase, ``[B, T]``; ``places``
+    are those of single objects, ``[B, N, T, 2]``, µm along y and x from the frame's upper left corner, NaN where there
+    is none.
     """
 
     video: npt.NDArray[np.float32]
@@ -35,6 +37,7 @@ class Clips:
     parameters: list[dict[str, float]]
     grid: Grid
     phases: npt.NDArray[np.int64] | None = None
+    places: npt.NDArray[np.float64] | None = None
 
 
 class Simulator(Protocol):

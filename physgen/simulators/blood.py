@@ -71,6 +71,15 @@ def place(count: int, lane_centres: Array, cell_radius: float, length: float, rn
     return np.array(positions)
 
 
+def biconcave(distance: Array, radius: float) -> Array:
+    """Coverage at a distance in pixels from the middle of a disc that is thinner there.
+
+    >>> biconcave(np.array([0.0, 3.0, 9.0]), 4.0).round(1).tolist()
+    [0.6, 0.9, 0.0]
+    """
+    return sigmoid((radius - distance) / 0.45) * (1.0 - 0.35 * np.exp(-((distance / (0.45 * radius)) ** 2)))
+
+
 def cell_coverage(
     positions: Array, velocity: Array, times: Array, cell_radius: float, centre: float, size: int
 ) -> Array:
@@ -82,10 +91,7 @@ def cell_coverage(
         rows = slice(max(int(middle - cell_radius) - 4, 0), int(middle + cell_radius) + 6)
         offset = (x - (start + speed * times[:, None]) + size / 2) % size - size / 2
         distance = np.hypot(offset[:, None, :], y[rows, None] - middle)
-        disc = sigmoid((cell_radius - distance) / 0.45) * (
-            1.0 - 0.35 * np.exp(-((distance / (0.45 * cell_radius)) ** 2))
-        )
-        coverage[:, rows] = np.maximum(coverage[:, rows], disc)
+        coverage[:, rows] = np.maximum(coverage[:, rows], biconcave(distance, cell_radius))
     return coverage
 
 

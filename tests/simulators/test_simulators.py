@@ -70,7 +70,7 @@ def test_seeded(family: str) -> None:
     )
     for field in dataclasses.fields(Clips):
         a, b = getattr(first, field.name), getattr(again, field.name)
-        assert np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b, field.name
+        assert np.array_equal(a, b, equal_nan=True) if isinstance(a, np.ndarray) else a == b, field.name
     assert not np.array_equal(first.video, other.video)
     assert not np.array_equal(first.video[0], first.video[1])
 
@@ -117,8 +117,12 @@ def colour_map(family: str, colour: str | None) -> tuple[npt.NDArray[Any], npt.N
         "gray_scott": lambda: [module.SUBSTRATE, module.COLOURS[colour]],
         "mitosis": lambda: [module.COLOURS[colour], module.MEMBRANE, module.SPINDLE, module.CYTOPLASM],
         "blood": lambda: [module.ERYTHROCYTE, module.LUMEN, module.WALL],
+        "vessel": lambda: [module.ERYTHROCYTE, module.LUMEN, module.WALL],
+        "beads": lambda: [module.COLOURS[colour]],
+        "sheet": lambda: [module.ACTIN, module.NUCLEI],
+        "vesicles": lambda: [module.COLOURS[colour], module.MEMBRANE],
     }[family]()
-    return np.stack(colours), module.TISSUE if family == "blood" else module.BACKGROUND
+    return np.stack(colours), module.TISSUE if family in ("blood", "vessel") else module.BACKGROUND
 
 
 @families
@@ -157,6 +161,11 @@ def test_colour_map_is_found_again_from_video_and_fields(family: str) -> None:
         ("mitosis", "blue", 2 / 3),
         ("mitosis", "red", 0.0),
         ("mitosis", "yellow", 1 / 6),
+        ("beads", "green", 1 / 3),
+        ("beads", "red", 0.0),
+        ("vesicles", "green", 1 / 3),
+        ("vesicles", "red", 0.0),
+        ("vesicles", "blue", 2 / 3),
     ],
 )
 def test_colours_are_what_their_names_say(family: str, colour: str, hue: float) -> None:
