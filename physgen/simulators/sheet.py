@@ -1,7 +1,7 @@
 """A sheet of heart muscle cells that beats: a material texture displaced along its fibres with one period.
 
     c(x, t) = c_0(x - u),  u = A w(t / P + s) g(b) e_a,  w(p) = (exp(k cos q) - exp(-k)) / (exp(k) - exp(-k)),
-    q = 2 pi p + 0.5 sin(2 pi p)
+    q = 2 pi p + 0.6 cos(2 pi p)
 
 e_a goes along the fibres, b across them. w goes from 0 at rest to 1, faster there than back. Since u varies across
 only, it is a shear: areas and what is in them stay the same, and div du/dt = 0.
@@ -49,11 +49,11 @@ GRAMMARS = {
 def waveform(phase: Array) -> Array:
     """How far the sheet is from rest, 0 to 1, at a phase in periods.
 
-    >>> waveform(np.array([0.0, 0.5, 1.0])).round(12).tolist()
-    [1.0, 0.0, 1.0]
+    >>> waveform(np.array([0.0, 0.25, 0.5, 0.75, 1.0])).round(2).tolist()
+    [0.79, 0.23, 0.02, 0.23, 0.79]
     """
     turn = 2.0 * np.pi * phase
-    wave = np.exp(CONCENTRATION * np.cos(turn + 0.5 * np.sin(turn)))
+    wave = np.exp(CONCENTRATION * np.cos(turn + 0.6 * np.cos(turn)))
     return (wave - np.exp(-CONCENTRATION)) / (np.exp(CONCENTRATION) - np.exp(-CONCENTRATION))
 
 

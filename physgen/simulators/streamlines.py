@@ -131,20 +131,16 @@ class Split:
         x = np.linspace(-OUTSIDE, SIDE + OUTSIDE, ALONG)
         value = self.share * _parabola(u) if upper else self.share + (1.0 - self.share) * _parabola(u)
         first, last, gap = self.widths(x)
-        flow = 4.0 / 3.0 * self.peak * self.half_width
-        y, speed = np.empty(ALONG), np.empty(ALONG)
-        eta = np.linspace(0.0, 1.0, ACROSS)
-        splits = smoothstep(self.tip[0] - 1.5 * self.half_width, self.tip[0], x)
-        for i, (a, b, between, split) in enumerate(zip(first, last, gap, splits, strict=True)):
-            f = a / (a + b)
-            double = np.where(
-                eta < f, self.share * _parabola(eta / f), self.share + (1 - self.share) * _parabola((eta - f) / (1 - f))
-            )
-            psi = (1.0 - split) * _parabola(eta) + split * double
-            at = float(np.interp(value, psi, eta))
-            side = -between if upper else between
-            y[i] = self.tip[1] + side - a + at * (a + b)
-            speed[i] = flow * np.interp(at, eta, np.gradient(psi, eta)) / (a + b)
+        eta, f, row = np.linspace(0.0, 1.0, ACROSS), (first / (first + last))[:, None], np.arange(ALONG)
+        double = self.share * _parabola(eta / f) + (1.0 - self.share) * _parabola((eta - f) / (1.0 - f))
+        split = smoothstep(self.tip[0] - 1.5 * self.half_width, self.tip[0], x)[:, None]
+        psi = (1.0 - split) * _parabola(eta) + split * double
+        after = np.clip((psi < value).sum(1), 1, ACROSS - 1)
+        part = (value - psi[row, after - 1]) / (psi[row, after] - psi[row, after - 1])
+        y = self.tip[1] + (gap if not upper else -gap) - first + (first + last) * (after - 1 + part) / (ACROSS - 1)
+        slopes = np.gradient(psi, eta, axis=1)
+        slope = slopes[row, after - 1] + part * (slopes[row, after] - slopes[row, after - 1])
+        speed = 4.0 / 3.0 * self.peak * self.half_width * slope / (first + last)
         times = np.concatenate([[0.0], np.cumsum(np.diff(x) * (1.0 / speed[1:] + 1.0 / speed[:-1]) / 2.0)])
         return _seen(times, np.stack([x, y], axis=-1))
 
