@@ -89,6 +89,12 @@ JOBS = {
         "physgen.experiments.assimilate.job:AssimilateConfig",
         verbatim=("movie", "out"),
     ),
+    "benchmark-moving": Job(
+        "laws of what moves: exact, simulated, real, with planted faults (also: benchmark moving)",
+        "physgen.experiments.moving.job:run",
+        "physgen.experiments.moving.job:MovingConfig",
+        verbatim=("movies", "out"),
+    ),
     "instruments": Job(
         "instruments that judge videos: calibrate, prove, microscopy, scores of the micro task set",
         "physgen.experiments.instruments.job:run",

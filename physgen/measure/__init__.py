@@ -3,6 +3,7 @@
 from physgen.measure.cells import Cell, find_cells
 from physgen.measure.degenerate import degenerate, noise_level
 from physgen.measure.diffusion import Diffusion, measure_diffusion
+from physgen.measure.faults import Sign, find_faults
 from physgen.measure.flow import Flow, measure_flow
 from physgen.measure.kymograph import Streak, draw_kymograph, measure_streaks
 from physgen.measure.lineage import Lineage, measure_cells
@@ -25,6 +26,7 @@ __all__ = [
     "Links",
     "Recovery",
     "Regions",
+    "Sign",
     "Spots",
     "Streak",
     "Tracks",
@@ -34,6 +36,7 @@ __all__ = [
     "draw_kymograph",
     "find_bleached",
     "find_cells",
+    "find_faults",
     "find_spots",
     "fit_exchange",
     "fit_recovery",

@@ -88,7 +88,7 @@ def measure_flow(movie: Movie, spacing: tuple[float, float] = (1.0, 1.0), dt: fl
         return _nothing("nothing is shown")
     if (movie == movie[0]).all():
         return _nothing("still: all frames are the same")
-    moving = _moving(movie)
+    moving = moving_part(movie)
     chosen = np.unique(np.linspace(0, len(movie) - 2, _pairs(movie)).round().astype(int))
     for parts in (PARTS, 1):  # one part, of all pairs, where a few pairs tell nothing
         groups = np.array_split(chosen, min(parts, len(chosen)))
@@ -128,7 +128,7 @@ def _pairs(movie: Movie) -> int:
     return max(1, min(len(movie) - 1, PIXELS // movie[0].size))
 
 
-def _moving(movie: Movie) -> Movie:
+def moving_part(movie: Movie) -> Movie:
     """What does not stand still, in movies that are long enough to know it; short ones as they are."""
     from scipy.ndimage import gaussian_filter
 

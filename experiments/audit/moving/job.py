@@ -12,6 +12,7 @@ import tifffile
 from physgen.errors import InvalidArgument
 from physgen.experiments.audit.fields import Fields
 from physgen.experiments.audit.moving.cells import report_cells
+from physgen.experiments.audit.moving.faults import report_faults
 from physgen.experiments.audit.moving.flow import report_flow
 from physgen.experiments.audit.moving.regions import report_regions
 from physgen.experiments.audit.moving.report import Movie, Moving, Rows, Scale
@@ -24,6 +25,7 @@ KINDS: dict[str, Report] = {
     "flow": report_flow,
     "cells": report_cells,
     "regions": report_regions,
+    "faults": report_faults,
 }
 
 
@@ -36,7 +38,7 @@ def check_measure(measure: Any) -> list[str]:
     (['flow'], [])
     >>> check_measure("speed")
     Traceback (most recent call last):
-    physgen.errors.InvalidArgument: measure='speed': allowed: null, tracks, flow, cells, regions, or a list of them
+    physgen.errors.InvalidArgument: measure='speed': allowed: null, tracks, flow, cells, regions, faults, or a list of them
     """
     kinds = [] if measure is None else [measure] if isinstance(measure, str) else measure
     if not isinstance(kinds, Sequence) or any(kind not in KINDS for kind in kinds) or len(set(kinds)) < len(kinds):

@@ -46,7 +46,7 @@ class Moving:
     """A measurement, or why it is none.
 
     Attributes:
-        kind: ``tracks``, ``flow``, ``cells`` or ``regions``.
+        kind: ``tracks``, ``flow``, ``cells``, ``regions`` or ``faults``.
         numbers: as ``metrics.json`` has them, ``measured`` and ``reason`` among them.
         words: one sentence.
         tables: rows by the name of a file without its ending.
