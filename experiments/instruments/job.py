@@ -1,4 +1,4 @@
-"""`physgen instruments`: calibrate them, show that they are right, and score the micro task set with them."""
+"""`physgen instruments`: calibrate them, show that they are right, and score the micro task set and blood with them."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ def run(config: InstrumentsConfig) -> None:
         "prove": run_prove,
         "microscopy": run_microscopy,
         "scores": run_scores,
+        "blood": run_blood,
     }
     word, *files = config.action or [""]
     if word not in actions or bool(files) != (word == "microscopy"):
@@ -95,3 +96,19 @@ def run_scores(config: InstrumentsConfig, out: Path) -> None:
     found = score_arms(tasks, rubrics, out / "videos", config.seeds, config.alpha)
     write_json_atomic(out / "scores.json", record(found))
     publish(out / "scores.md", tables(found, tasks))
+
+
+def run_blood(config: InstrumentsConfig, out: Path) -> None:
+    """Every arm of the blood tasks with noise ``seed`` and those after it; ``blood.json`` and ``blood.md``."""
+    from physgen.experiments.instruments.blood import run, table
+    from physgen.experiments.instruments.subject import subject_of
+
+    tasks_file, rubrics_file = named_tasks("micro")
+    subjects = {task.index: subject_of(task.task) for task in read_tasks(tasks_file)}
+    blood = {index for index, subject in subjects.items() if subject and subject.family == "blood"}
+    tasks = [task for task in read_tasks(tasks_file) if task.index in blood]
+    rubrics = [rubric for rubric in read_rubrics(rubrics_file) if rubric.index in blood]
+    seeds = range(config.seed, config.seed + config.seeds)
+    records = run.run_blood(load(config.world, "cpu"), tasks, rubrics, seeds, config.alpha, out)
+    write_json_atomic(out / "blood.json", {"records": records, **table.summary(records, rubrics[0])})
+    publish(out / "blood.md", table.tables(records, rubrics[0]))

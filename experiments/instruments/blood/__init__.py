@@ -1,0 +1,1 @@
+"""What the law of transport is worth on blood of the embedded world."""

@@ -1,0 +1,144 @@
+"""Points of every arm, paired differences over tasks, the share of each criterion, and its mean percentile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from physgen.drawn import GUIDED, UNGUIDED
+from physgen.experiments.instruments.blood.arms import BEST, PROJECTED, THEN, TOLD
+from physgen.experiments.instruments.blood.run import ROWS, column
+from physgen.experiments.measure.distances import Interval, mean_interval
+from physgen.experiments.measure.tables import Cell, Table
+from physgen.experiments.microworldbench.scoring.scorecard import normalised
+from physgen.experiments.microworldbench.tasks.data import DIMENSIONS, Criterion, Rubric
+from physgen.experiments.runs.progress import Record
+
+#: criteria that a video carried steadily along one axis meets by construction, or nearly; with the direction told
+IMPOSED = ("mass", "steadiness", "lanes", "appearance", "vanishing", "jumps", "flicker", "direction")
+ATTRIBUTES = ("direction", "speed", "count")
+PAIRS = (
+    (BEST, UNGUIDED),
+    (GUIDED, UNGUIDED),
+    (PROJECTED, UNGUIDED),
+    (GUIDED + THEN, PROJECTED),
+    (BEST + THEN, PROJECTED),
+    (GUIDED + THEN, BEST + THEN),
+    *((arm + TOLD, arm) for arm in (BEST, GUIDED, PROJECTED, BEST + THEN, GUIDED + THEN)),
+    *((arm + THEN + TOLD, UNGUIDED) for arm in (BEST, GUIDED)),
+    (PROJECTED + TOLD, UNGUIDED),
+)
+
+Value = Callable[[Record], float]
+
+
+def points(record: Record, criteria: Sequence[Criterion]) -> float:
+    """``max(0, 100 sum of sign * weight over answers 1 / sum of positive weights)`` of those that were answered."""
+    given = [(record["answers"][one.measure], one) for one in criteria]
+    scored = [(answer, one) for answer, one in given if answer is not None]
+    raw = sum((answer * one.sign * one.weight for answer, one in scored), 0.0)
+    return normalised(raw, sum((one.weight for _, one in scored if one.sign > 0), 0.0))
+
+
+def values(rubric: Rubric) -> dict[str, Value]:
+    """What is averaged of a record: points of all criteria, of those not imposed, of those imposed; the classifier."""
+    every = [criterion for dimension in DIMENSIONS for criterion in rubric.criteria[dimension]]
+    imposed = [one for one in every if one.measure in IMPOSED]
+    free = [one for one in every if one.measure not in IMPOSED]
+    return {
+        "all criteria": lambda record: points(record, every),
+        "not imposed": lambda record: points(record, free),
+        "imposed": lambda record: points(record, imposed),
+        **{f"judge: {name}": lambda record, name=name: 100 * record["judge"][name] for name in ATTRIBUTES},
+    }
+
+
+def per_task(records: Sequence[Record], arm: str, value: Value) -> npt.NDArray[np.float64]:
+    """A value of each task, mean over the seeds."""
+    found: dict[int, list[float]] = {}
+    for record in records:
+        if record["arm"] == arm:
+            found.setdefault(record["task"], []).append(value(record))
+    return np.array([np.mean(found[task]) for task in sorted(found)])
+
+
+def difference(records: Sequence[Record], first: str, second: str, value: Value) -> Interval:
+    """Mean of ``first - second`` over tasks, with its bootstrap interval over tasks."""
+    return mean_interval(per_task(records, first, value) - per_task(records, second, value))
+
+
+def tables(records: Sequence[Record], rubric: Rubric) -> list[Table]:
+    """Points and cost; paired differences; shares of criteria met; mean percentiles."""
+    of = values(rubric)
+    clock, count = column(records, UNGUIDED, "seconds"), len(column(records, UNGUIDED, "seconds"))
+    rows: list[list[Cell]] = []
+    for arm in ROWS:
+        row: list[Cell] = [arm, *(mean_interval(per_task(records, arm, value)) for value in of.values())]
+        seconds, projected = column(records, arm, "seconds"), column(records, arm, "law")
+        row += [
+            float(np.median(seconds)),
+            float(np.median(seconds / clock)),
+            float(np.median(column(records, arm, "nfe"))),
+        ]
+        rows.append([*row, f"{int(np.nansum(1 - projected))} of {count}" if np.isfinite(projected).any() else "-"])
+    tasks = len(per_task(records, UNGUIDED, of["all criteria"]))
+    names = sorted({name for record in records for name in record["answers"]})
+    ranked = sorted({name for record in records for name in record["ranks"]})
+    heads = ["seconds, median", "times unguided", "evaluations", "not projected"]
+    return [
+        Table(f"Blood, points of 100: {tasks} tasks, {count // tasks} seeds each", ["", *of, *heads], rows),
+        Table(
+            "Paired differences over tasks, points",
+            ["", *of],
+            [[f"{a} − {b}", *(difference(records, a, b, value) for value in of.values())] for a, b in PAIRS],
+        ),
+        Table(
+            "Share of criteria met (faults: not seen), of those that were measured",
+            ["", *names],
+            [[arm, *(share(records, rubric, arm, name) for name in names)] for arm in ROWS],
+        ),
+        Table(
+            "Mean percentile among videos without a fault (50: as they read; above 99: failed)",
+            ["", *ranked],
+            [
+                [
+                    arm,
+                    *(
+                        _mean(record["ranks"].get(name) for record in records if record["arm"] == arm)
+                        for name in ranked
+                    ),
+                ]
+                for arm in ROWS
+            ],
+        ),
+    ]
+
+
+def share(records: Sequence[Record], rubric: Rubric, arm: str, name: str) -> float:
+    """Share of an arm's videos, of those that could be measured, that meet a criterion."""
+    sign = next(one.sign for dimension in DIMENSIONS for one in rubric.criteria[dimension] if one.measure == name)
+    return _mean(
+        None if (answer := record["answers"][name]) is None else float(answer == (sign > 0))
+        for record in records
+        if record["arm"] == arm
+    )
+
+
+def _mean(found: Any) -> float:
+    known = [one for one in found if one is not None]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def summary(records: Sequence[Record], rubric: Rubric) -> Mapping[str, Any]:
+    """Means with intervals, and paired differences, as JSON."""
+    of = values(rubric)
+    return {
+        "arms": {arm: {n: asdict(mean_interval(per_task(records, arm, v))) for n, v in of.items()} for arm in ROWS},
+        "differences": {
+            f"{a} - {b}": {n: asdict(difference(records, a, b, v)) for n, v in of.items()} for a, b in PAIRS
+        },
+    }

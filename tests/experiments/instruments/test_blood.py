@@ -1,0 +1,113 @@
+"""The blood table: arms, points with imposed criteria apart, a small run that is resumed."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from physgen.drawn import UNGUIDED
+from physgen.experiments.draw.references import SIMULATOR
+from physgen.experiments.instruments.blood import table
+from physgen.experiments.instruments.blood.arms import ARMS, PROJECTED, THEN, TOLD, law, project
+from physgen.experiments.instruments.blood.run import ROWS, run_blood
+from physgen.experiments.instruments.scores.arms import prompt_of
+from physgen.experiments.microworldbench import read_rubrics, read_tasks
+from physgen.experiments.microworldbench.scoring.score import score
+from physgen.experiments.microworldbench.tasks.data import DIMENSIONS, Rubric
+from physgen.experiments.microworldbench.tasks.named import named_tasks
+from physgen.experiments.runs.progress import Record
+from physgen.simulators import SIMULATORS, blood
+from physgen.worlds import world_spec
+from physgen.worlds.loading import load
+
+TASKS = [task for task in read_tasks(named_tasks("micro")[0]) if "capillary" in task.task]
+RUBRICS = [rubric for rubric in read_rubrics(named_tasks("micro")[1]) if rubric.index in {t.index for t in TASKS}]
+
+
+def record(arm: str, task: int, met: dict[str, bool | None], rubric: Rubric) -> Record:
+    criteria = [one for dimension in DIMENSIONS for one in rubric.criteria[dimension]]
+    answers = {
+        one.measure: None if met.get(one.measure, True) is None else int(met.get(one.measure, True) == (one.sign > 0))
+        for one in criteria
+    }
+    return {
+        "arm": arm,
+        "task": task,
+        "answers": answers,
+        "ranks": {},
+        "judge": {"direction": 1, "speed": 1, "count": 0},
+    }
+
+
+def test_points_are_those_of_the_benchmark() -> None:
+    rng, rubric = np.random.default_rng(0), RUBRICS[0]
+    every = [one for dimension in DIMENSIONS for one in rubric.criteria[dimension]]
+    for _ in range(5):
+        one = record("a", rubric.index, {c.measure: bool(rng.integers(2)) for c in every}, rubric)
+        evaluations = {
+            f"{d}_eval": {"parsed_result": {"scores": [one["answers"][c.measure] for c in rubric.criteria[d]]}}
+            for d in DIMENSIONS
+        }
+        card = score([{"index": rubric.index, **evaluations}], [rubric], TASKS[:1], "corrected")
+        assert table.points(one, every) == pytest.approx(card.average)
+
+
+def test_imposed_criteria_are_counted_apart() -> None:
+    rubric = RUBRICS[0]
+    of = table.values(rubric)
+    good = record("a", 1, {}, rubric)
+    assert [of[name](good) for name in ("all criteria", "not imposed", "imposed")] == [100, 100, 100]
+    broken = record("a", 1, dict.fromkeys(table.IMPOSED, False), rubric)
+    assert [of[name](broken) for name in ("not imposed", "imposed")] == [100, 0]
+    assert 0 < of["all criteria"](record("a", 1, {"speed": None, "count": False}, rubric)) < 100
+    assert of["judge: count"](good) == 0
+
+
+def test_differences_are_paired_over_tasks() -> None:
+    rubric = RUBRICS[0]
+    records = [
+        record(arm, task, {"speed": task % 2 == 0, "count": arm == "a"}, rubric)
+        for arm in "ab"
+        for task in range(6)
+        for _ in range(2)
+    ]
+    found = table.difference(records, "a", "b", table.values(rubric)["all criteria"])
+    assert found.estimate == pytest.approx(100 * 0.5 / 5.5)
+    assert found.low == pytest.approx(found.high)
+
+
+def test_a_reconstruction_is_projected_onto_its_own_direction_and_noise_is_not() -> None:
+    prompt = prompt_of(TASKS[0], 0)
+    clips = SIMULATORS["blood"](1, rng=np.random.default_rng(3), attributes=[prompt.attributes], split="all")
+    video = torch.from_numpy(clips.video)
+    for told in (False, True):
+        near, found = project(video, law(prompt, told), blood.GRID)
+        assert found
+        assert float((near - video).square().mean().sqrt()) < 0.02
+    noise = torch.rand(1, 3, 25, 64, 64, generator=torch.Generator().manual_seed(0))
+    near, found = project(noise, law(prompt, False), blood.GRID)
+    assert not found
+    assert torch.equal(near, noise)
+
+
+@pytest.mark.slow
+def test_a_small_run_is_resumed(tmp_path: Path) -> None:
+    world = load(world_spec("micro"), "cpu")
+    world.spec.steps, steps = 4, world.spec.steps
+    try:
+        records = run_blood(world, TASKS[:1], RUBRICS[:1], [3], 0.01, tmp_path)
+        made = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
+        assert run_blood(world, TASKS[:1], RUBRICS[:1], [3], 0.01, tmp_path) == records
+        assert made == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
+    finally:
+        world.spec.steps = steps
+    assert [one["arm"] for one in records] == list(ROWS)
+    by_arm = {one["arm"]: one for one in records}
+    of = table.values(RUBRICS[0])
+    assert of["all criteria"](by_arm[SIMULATOR]) > 90 > of["all criteria"](by_arm[UNGUIDED])
+    assert by_arm[PROJECTED]["seconds"] > by_arm[UNGUIDED]["seconds"]
+    assert all(f"{arm}{TOLD}" in ARMS for arm in (PROJECTED, f"guided{THEN}"))
+    assert len(table.tables(records, RUBRICS[0])) == 4
+    assert json.loads(json.dumps(table.summary(records, RUBRICS[0])))["arms"][SIMULATOR]["imposed"]["estimate"] > 90
