@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.constraints.transport.interpolation import interpolate
 from physgen.constraints.transport.motion import Motion
+from physgen.ops.cubic import interpolate
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.constraints.transport.smoothing import Modes
+from physgen.constraints.transport.smoothing import modes
 from physgen.stencil import laplacian
 
 #: what a wall of the flow is to the Laplacian
@@ -109,23 +108,32 @@ class Motion:
         """|grad d|^2 summed over the frame."""
         return (d * self.stiffness(d)).sum((1, 2, 3)).clamp(min=0)
 
-    def smoother(self, texture: Float[Tensor, "N"], smoothness: float) -> Callable[[Tensor], Tensor]:
-        """Nearly the inverse of C^T (texture - smoothness lap) C: it makes conjugate gradients short."""
-        lowest = (math.pi / max(self.height, self.width)) ** 2
+    def bases(self, like: Tensor) -> tuple[Float[Tensor, "K K"], Float[Tensor, "L L"]]:
+        """Modes of the unknowns along y and x, in columns."""
+        rows, columns = (modes(cells, LAPLACIAN[self.walls])[1].to(like) for cells in self.space)
+        return rows, columns
 
-        def symbol(steps: Tensor, central: Tensor) -> Tensor:
-            found = texture.view(-1, *[1] * steps.ndim) + smoothness * steps
-            return found * central.clamp(min=lowest / 4) if self.stream else found
+    def parts(self, texture: Float[Tensor, "N"], smoothness: float) -> Float[Tensor, "N K L"]:
+        """Of each mode, 1 / (C^T (texture - smoothness lap) C), which is nearly diagonal."""
+        rows, columns = (modes(cells, LAPLACIAN[self.walls])[0] for cells in self.space)
+        (h_y, h_x), lowest = self.spacing, (math.pi / max(self.height, self.width)) ** 2
+        steps = (2 - 2 * rows.cos()[:, None]) / h_y**2 + (2 - 2 * columns.cos()) / h_x**2
+        symbol = texture[:, None, None] + smoothness * steps.to(texture)
+        if self.stream:
+            central = rows.sin().square()[:, None] / h_y**2 + columns.sin().square() / h_x**2
+            symbol = symbol * central.clamp(min=lowest / 4).to(texture)
+        return 1 / symbol
 
-        solve = Modes(self.space, self.spacing, LAPLACIAN[self.walls]).solver(symbol, texture)
-        drift = 1 / (texture[:, None] * self.height * self.width)
-
-        def smoothed(z: Float[Tensor, "N M"]) -> Float[Tensor, "N M"]:
-            body = z[:, :-2] if self.drifts else z
-            found = solve(body.reshape(len(z), -1, *self.space)).flatten(1)
-            return torch.cat([found, z[:, -2:] * drift], 1) if self.drifts else found
-
-        return smoothed
+    def smoothed(
+        self, z: Float[Tensor, "N M"], texture: Float[Tensor, "N"], parts: Float[Tensor, "N K L"]
+    ) -> Float[Tensor, "N M"]:
+        """Nearly the inverse of C^T (texture - smoothness lap) C times z: it makes conjugate gradients short."""
+        rows, columns = self.bases(z)
+        body = (z[:, :-2] if self.drifts else z).reshape(len(z), -1, *self.space)
+        found = (rows @ ((rows.mT @ body @ columns) * parts[:, None]) @ columns.mT).flatten(1)
+        if not self.drifts:
+            return found
+        return torch.cat([found, z[:, -2:] / (texture[:, None] * self.height * self.width)], 1)
 
     @property
     def _ring(self) -> int:

@@ -11,6 +11,8 @@ from torch import Tensor
 from physgen.constraints.transport.carried import Carried, carry
 from physgen.constraints.transport.motion import LAPLACIAN, Motion
 from physgen.dynamics.spectral import heat_kernel, transform
+from physgen.ops.backend import resolve_backend
+from physgen.ops.stream_flow import solve_stream
 from physgen.tensors import of_samples
 
 #: standard deviations of the blur, in pixels, that the search goes through
@@ -21,6 +23,8 @@ STEPS, LAST_STEPS = 2, 12
 PRODUCTS, REDUCTION = 100, 0.03
 #: part by which the energy falls in the last step, of float32 and of float64
 SETTLED = {torch.float32: 1e-4, torch.float64: 1e-9}
+#: ways to solve for a step
+KINDS = ("reference", "numba")
 #: parts of a step that are tried when the whole one does not pay
 PARTS = (1.0, 0.5, 0.25, 0.0625)
 
@@ -87,6 +91,7 @@ class _Problem:
         self.before, self.after = (x.transpose(1, 2).flatten(0, 1) for x in (fields[:, :, :-1], fields[:, :, 1:]))
         self.motion, self.smoothness, self.wraps, self.gain = motion, smoothness, wraps, gain
         self.pairs = fields.shape[2] - 1 if steady else 1
+        self.fast = motion.stream and not gain and resolve_backend("auto", fields.device, KINDS) == "numba"
 
     def at(self, z: Tensor) -> Carried:
         """What is left at unknowns, of each pair."""
@@ -104,10 +109,15 @@ class _Problem:
     def gradient(self, z: Tensor, left: Carried) -> Float[Tensor, "N M"]:
         return self._back(left, left.residual, self.motion.displacement(z))
 
+    def tensors(self, left: Carried) -> Float[Tensor, "N 3 H W"]:
+        """Products of slopes, summed over species and pairs: yy, yx and xx."""
+        slopes = left.slopes
+        return torch.stack([self.summed((slopes[:, i] * slopes[:, j]).sum(1)) for i, j in ((0, 0), (0, 1), (1, 1))], 1)
+
     def hessian(self, left: Carried) -> Callable[[Tensor], Tensor]:
         """The Gauss-Newton matrix at a point, as a function of vectors."""
         stiffness, motion, slopes = self.smoothness * self.pairs, self.motion, left.slopes
-        yy, yx, xx = (self.summed((slopes[:, i] * slopes[:, j]).sum(1)) for i, j in ((0, 0), (0, 1), (1, 1)))
+        yy, yx, xx = self.tensors(left).unbind(1)
         if left.level is not None:
             mixed = self.summed((slopes * left.level[:, None]).sum(2))
             level = self.summed(left.level.square().sum(1))
@@ -142,10 +152,28 @@ class _Problem:
         stiff = self.smoothness * self.pairs * self.motion.stiffness(d)
         return self.motion.transposed(self.summed(force) + stiff)
 
-    def preconditioner(self, left: Carried) -> Callable[[Tensor], Tensor]:
+    def solution(self, left: Carried, gradient: Tensor, going: Bool[Tensor, "N"]) -> Float[Tensor, "N M"]:
+        """The Gauss-Newton step, of problems that are going."""
+        motion, stiffness = self.motion, self.smoothness * self.pairs
         texture = self.summed(left.slopes.square().sum((1, 2)).mean((1, 2))) / 2
-        least = 1e-3 * self.pairs
-        return self.motion.smoother(texture.clamp(min=least), self.smoothness * self.pairs)
+        texture = texture.clamp(min=1e-3 * self.pairs)
+        parts = motion.parts(texture, stiffness)
+        if self.fast:
+            step, drifts = torch.zeros_like(gradient), 1 / (texture * motion.height * motion.width)
+            step[going] = solve_stream(
+                -gradient[going],
+                self.tensors(left)[going],
+                motion.bases(gradient),
+                parts[going],
+                drifts[going],
+                stiffness,
+                motion.spacing,
+                motion.walls,
+                PRODUCTS,
+                REDUCTION,
+            )
+            return step
+        return -_solve(self.hessian(left), gradient, lambda v: motion.smoothed(v, texture, parts), going)
 
 
 def _gauss_newton(problem: _Problem, z: Tensor, steps: int) -> Tensor:
@@ -155,7 +183,7 @@ def _gauss_newton(problem: _Problem, z: Tensor, steps: int) -> Tensor:
     settled = SETTLED[z.dtype]
     for _ in range(steps):
         gradient = problem.gradient(z, left)
-        step = -_solve(problem.hessian(left), gradient, problem.preconditioner(left), going)
+        step = problem.solution(left, gradient, going)
         moved, found, new = z, energy, left
         waiting = going.clone()
         for part in PARTS:
