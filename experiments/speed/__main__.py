@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from physgen.experiments.runs.records import write_json_atomic
-from physgen.experiments.speed import guidance, memory, reaction_diffusion
+from physgen.experiments.speed import guidance, memory, moving, reaction_diffusion
 from physgen.experiments.speed.ratios import Pair, ratios
 from physgen.experiments.speed.traffic import bytes_per_element
+from physgen.grid import Grid
 
 Row = dict[str, Any]
 
@@ -88,6 +89,12 @@ def main() -> None:
     rows += print_peaks(console)
     title = f"time of ours over the other's, 1 thread, fields {list(guidance.SHAPE)} float32"
     rows += print_ratios(console, title, guidance.pairs())
+    title = "time of ours over the other's, 1 thread, a clip of blood [1, 1, 25, 64, 64] float32"
+    rows += print_ratios(console, title, moving.pairs())
+    if options.video:
+        large, grid = moving.large_video(), Grid(spacing=(1.0, 1.0), dt=1.0, boundary="open")
+        title = f"time of ours over the other's, 1 thread, fields {list(large.shape)} float32"
+        rows += print_ratios(console, title, moving.flow_pairs(large, grid, 1))
     if options.out:
         write_json_atomic(options.out, rows)
 
