@@ -45,6 +45,7 @@ class Constraint(ABC):
         fitted: names of the constants that are fitted to the fields at every call.
         holds: whether a guidance fits them once at each correction and holds them there, averaged over the run.
         noise_floor: norm of the residual that true data have, which guidance leaves alone.
+        true_within: tolerance that `satisfied` needs for true videos, where a measurement's own may be too small.
         tolerates: whether it holds where its residual is below a tolerance; else `satisfied` alone says so.
         projects: whether `project` makes fields satisfy it exactly.
         needs_constant_dt: whether it means nothing where frames are not one interval apart.
@@ -66,6 +67,7 @@ class Constraint(ABC):
     holds: ClassVar[bool] = False
     noise_floor: float = 0.0
     projects: bool = False
+    true_within: ClassVar[float | None] = None
     tolerates: bool = True
     needs_constant_dt: bool = True
 

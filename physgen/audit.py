@@ -46,7 +46,8 @@ class Measurement:
 
     Attributes:
         residual_rms, residual_max: dimensionless; an inequality counts only where it is violated.
-        tolerance: that the residual is held against; None where none applies, see `Constraint.tolerates`.
+        tolerance: that the residual is held against, that of `Constraint.true_within` where this is larger; None where
+            none applies, see `Constraint.tolerates`.
         satisfied: whether the law holds, in a video that is not degenerate.
         degenerate: why nothing can be said of the law: ``empty``, ``uniform``, ``frozen``, see
             `physgen.measure.degenerate`, or ``unexplained``: its own constants explain less than half of the motion.
@@ -114,14 +115,15 @@ def measure(
     size = residual.clamp(min=0) if constraint.kind == "inequality" else residual.abs()
     largest, fit = size.max().item(), constraint.fit(fields, grid)
     why = nothing or unexplained(fit)
-    if constraint.tolerates:
-        held, limit = largest <= tolerance, tolerance
+    tolerance = max(tolerance, constraint.true_within or 0.0)
+    if constraint.tolerates and constraint.true_within is None:
+        held = largest <= tolerance
     else:
-        held, limit = bool(constraint.satisfied(fields, grid, tolerance).all()), None
+        held = bool(constraint.satisfied(fields, grid, tolerance).all())
     return Measurement(
         residual_rms=size.square().mean().sqrt().item(),
         residual_max=largest,
-        tolerance=limit,
+        tolerance=tolerance if constraint.tolerates else None,
         satisfied=held and why is None,
         degenerate=why,
         fit=fit,

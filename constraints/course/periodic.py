@@ -54,6 +54,7 @@ class Periodic(Constraint):
     """
 
     name = "periodic"
+    true_within = 0.3
     projects = True
 
     def __init__(self, period: float | int | None = None, harmonics: int = 3) -> None:

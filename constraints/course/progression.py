@@ -55,6 +55,7 @@ class Progression(Constraint):
     """
 
     name = "progression"
+    true_within = 0.01
     needs_constant_dt = False
 
     def __init__(self, of: str = "amount", direction: str = "grows", threshold: float | int | None = None) -> None:

@@ -63,6 +63,7 @@ class Static(Constraint):
     """
 
     name = "static"
+    true_within = 0.1
     needs_constant_dt = False
     projects = True
 

@@ -59,6 +59,7 @@ class Count(Constraint):
     """
 
     name = "count"
+    true_within = 0.1
     needs_constant_dt = False
 
     def __init__(self, count: int | Sequence[int], threshold: float | int | None = None, smoothing: int = 0) -> None:

@@ -26,6 +26,9 @@ LAWS = {
     "phase_order": "mitosis",
 }
 
+#: a red cell: its radius, µm, and how bright it is at least where the walls of the vessel are not
+OBJECTS = {"permanence": {"radius": 4.0, "threshold": 0.6}}
+
 
 @dataclass(frozen=True)
 class Case:
@@ -50,6 +53,7 @@ class Case:
         if self.law == "gray_scott":
             feed, kill = gray_scott.PATTERNS[self.prompt.attributes["pattern"]]
             spec["parameters"] = {"F": feed, "k": kill}
+        spec |= OBJECTS.get(self.law, {})
         if self.imposed is not None:
             spec |= {**_fixed(spec, self.imposed), "absent": self.absent}
         constraint: Constraint = build(Constraint, spec)

@@ -32,8 +32,12 @@ def prompt_of(task: Task, seed: int) -> Prompt:
 
 
 def laws(world: World, prompt: Prompt) -> dict[str, Constraint]:
-    """The constraints that the family's physics obeys, those of Gray-Scott with the constants of the pattern."""
-    return {law: Case(law, prompt).constraint() for law in world.spec.families[prompt.family].laws}
+    """The constraints that the family's physics obeys, if there is a nearest video that does.
+
+    Those of Gray-Scott have the constants of the pattern.
+    """
+    known = {law: Case(law, prompt).constraint() for law in world.spec.families[prompt.family].laws}
+    return {name: law for name, law in known.items() if law.projects}
 
 
 def draw_arms(world: World, prompt: Prompt) -> dict[str, Float[Tensor, "1 3 T H W"]]:
