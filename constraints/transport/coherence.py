@@ -8,6 +8,9 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from physgen.ops.backend import resolve_backend
+from physgen.ops.coherence import explained_power
+
 #: candidates of speed in a pixel per frame, and rows to each side that are asked with a row
 PER_PIXEL, WINDOW = 20, 3
 #: steps of Newton's method that sharpen a speed
@@ -56,6 +59,8 @@ class Rows:
         |<m, F>|² / |m|² summed over waves and species,  m = exp(-i k v t), without its mean over time if there is a
         background
         """
+        if resolve_backend("auto", speed.device, ("reference", "numba")) == "numba":
+            return explained_power(self.modes, self.waves, speed, self.background, APART)
         frames = self.modes.shape[-1]
         time = torch.arange(frames, dtype=speed.dtype, device=speed.device)
         total = torch.zeros_like(speed)
@@ -72,7 +77,7 @@ def rows_of(fields: Float[Tensor, "B S T R N"], background: bool) -> Rows:
     length = fields.shape[-1]
     modes = torch.fft.rfft(fields, dim=-1, norm="ortho")[..., 1 : (length + 1) // 2]
     waves = 2 * torch.pi * torch.arange(1, (length + 1) // 2, dtype=fields.dtype, device=fields.device) / length
-    return Rows(modes.permute(0, 4, 3, 1, 2), waves, background)
+    return Rows(modes.permute(0, 4, 3, 1, 2).contiguous(), waves, background)
 
 
 def candidates(fastest: float, sign: int, like: Tensor) -> Float[Tensor, "C"]:

@@ -6,7 +6,7 @@ from carried_fields import carried, taylor_green
 from torch import Tensor
 
 from physgen.constraints import Transport
-from physgen.constraints.transport import solve
+from physgen.constraints.transport import coherence, solve
 from physgen.constraints.transport.motion import Motion
 from physgen.constraints.transport.smoothing import modes
 from physgen.ops import cubic
@@ -61,3 +61,16 @@ def test_modes_are_those_of_the_laplacian(walls: str, cells: int) -> None:
     even = (cells + 1) // 2
     mirror = vectors.flip(0)
     torch.testing.assert_close(mirror, torch.cat([vectors[:, :even], -vectors[:, even:]], 1))
+
+
+@pytest.mark.parametrize("background", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_coherence_agrees(monkeypatch: pytest.MonkeyPatch, background: bool, dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    rows = coherence.rows_of(torch.randn(2, 2, 9, 5, 12, generator=generator, dtype=dtype), background)
+    speed = 3 * torch.randn(2, 5, 4, generator=generator, dtype=dtype)
+    speed[:, :, 0] = 0
+    compiled = rows.explained(speed)
+    monkeypatch.setattr(coherence, "resolve_backend", lambda *_: "reference")
+    tolerance = 1e-12 if dtype == torch.float64 else 1e-5
+    torch.testing.assert_close(compiled, rows.explained(speed), rtol=tolerance, atol=tolerance)
