@@ -22,6 +22,7 @@ class BenchmarkConfig:
     rubrics: str | None
     videos: list[str]
     results: list[str]
+    labels: list[str]
     judge: dict[str, Any]
     mode: str
     repeats: int

@@ -1,0 +1,1 @@
+"""Readers' labels of tasks, and how often the rules of ``constraint=auto`` agree with them."""
