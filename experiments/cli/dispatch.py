@@ -93,7 +93,7 @@ JOBS = {
         "laws of what moves: exact, simulated, real, with planted faults (also: benchmark moving)",
         "physgen.experiments.moving.job:run",
         "physgen.experiments.moving.job:MovingConfig",
-        verbatim=("movies", "out"),
+        verbatim=("out",),
     ),
     "instruments": Job(
         "instruments that judge videos: calibrate, prove, microscopy, scores of the micro task set",

@@ -12,15 +12,15 @@ from tqdm import tqdm
 from physgen.constraints import Constraint, Periodic, Permanence, Progression, Static, Transport
 from physgen.experiments.measure.intervals import share
 from physgen.experiments.measure.tables import Table
-from physgen.experiments.moving.pieces import SIDE, Piece
+from physgen.experiments.moving.pieces import Piece
 from physgen.experiments.moving.trials import EXACT, PLANTED, SIMULATOR, Trial
 from physgen.grid import Grid
 from physgen.measure import find_spots
 from physgen.measure.degenerate import degenerate
 
 REAL = "real"
-#: frames that spots are looked for in
-LOOKED_AT = 5
+#: px of a side of the middle that laws are tried on, as large as the simulators' clips, and frames that spots are from
+CLIP, LOOKED_AT = 64, 5
 
 Row = dict[str, Any]
 
@@ -39,10 +39,11 @@ def try_laws(trials: Mapping[str, Sequence[Trial]]) -> list[Row]:
 
 
 def try_real(pieces: Sequence[Piece]) -> list[Row]:
-    """What the laws say of pieces of real movies, in pixels and frames; abstentions with their reason."""
+    """What the laws say of the middle of pieces of real movies, in pixels and frames; abstentions with their reason."""
     rows = []
     for piece in tqdm(pieces, REAL, disable=None):
-        frames = piece.frames[:, :SIDE, :SIDE]
+        y, x = (max(0, (size - CLIP) // 2) for size in piece.frames.shape[1:])
+        frames = piece.frames[:, y : y + CLIP, x : x + CLIP]
         fields = torch.from_numpy(np.ascontiguousarray(frames)).double()[None, None]
         grid, spots = Grid((1.0, 1.0), 1.0), find_spots(frames[:LOOKED_AT])
         laws: dict[str, tuple[Constraint, float]] = {

@@ -84,8 +84,8 @@ def copy_object(movie: Movie, at: int, rng: np.random.Generator) -> Movie | None
     sign = float(np.sign(spots.brightness[taken]))
     around = movie[max(0, at - EMPTY) : at + EMPTY + 1]
     crowd = np.max([gaussian_filter(sign * frame, spots.scale) for frame in around], 0)
-    crowd = crowd[2 * half : height - 2 * half, 2 * half : width - 2 * half]
-    y, x = (int(k) + half for k in np.unravel_index(crowd.argmin(), crowd.shape))
+    crowd = crowd[half : height - half, half : width - half]
+    y, x = (int(k) for k in np.unravel_index(crowd.argmin(), crowd.shape))
     row, column = round(float(spots.y[taken])), round(float(spots.x[taken]))
     distance = np.hypot(*np.mgrid[-half : half + 1, -half : half + 1])
     weight = 1 / (1 + np.exp((distance - 0.8 * half) / (0.08 * half)))

@@ -8,11 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from physgen.constraints.course.isotonic import nearest_rising
-from physgen.measure import Field, measure_cells, measure_flow
+from physgen.measure import Field, find_spots, measure_cells, measure_flow
 from physgen.measure.flow import moving_part
 from physgen.measure.piv import interpolate, warp
 
 Movie = npt.NDArray[np.float64]
+
+#: frames that a text is read off, at most; px a frame that things go at least where it says which way; and standard
+#: deviation of spots, px, that are large enough for cells
+READ, GOES, LARGE = 48, 0.75, 4.0
 
 
 @dataclass(frozen=True)
@@ -25,9 +29,12 @@ class Text:
 
 def read_text(movie: Movie) -> Text:
     """What a text could say of a movie, read off a part of it that is not judged."""
+    movie = movie[-READ:]
     found = measure_flow(movie)
-    if found.reason is None and found.field is not None:
+    if found.reason is None and found.speed_px is not None and found.speed_px[1] > GOES:
         return Text(found.field, False)
+    if find_spots(movie[:1]).scale < LARGE:
+        return Text(None, False)
     cells = measure_cells(movie)
     return Text(None, cells.reason is None and bool(cells.divisions) and cells.count[-1] > cells.count[0])
 

@@ -11,7 +11,7 @@ Movie = npt.NDArray[np.float64]
 Values = npt.NDArray[np.float64]
 
 #: blur of the frames, and how far things go from one to the next, in standard deviations of a spot
-BLUR, REACH = 0.7, 1.5
+BLUR, REACH = 0.7, 1.0
 #: quantile of the brightness of spots that counts as 1
 TYPICAL = 0.7
 
@@ -22,8 +22,8 @@ def arrivals(movie: Movie, spots: Spots) -> Values:
     max_x max(g_t+1 - max_{|s| <= r} g_t(x + s), g_t - max_{|s| <= r} g_t+1(x + s)), and the same of dark things
 
     g are frames blurred by 0.7 standard deviations of a spot, in units of the brightness of spots (0.7 quantile), which
-    is the most that counts: a nucleus that condenses does not come from nowhere. r is one and a half standard
-    deviations. What comes across the edge does not count. 0 where there are no spots.
+    is the most that counts: a nucleus that condenses does not come from nowhere. r is one standard
+    deviation. What comes across the edge does not count. 0 where there are no spots.
 
     Source: dilation, Serra (1982), Image Analysis and Mathematical Morphology.
 

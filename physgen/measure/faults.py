@@ -16,7 +16,7 @@ from physgen.measure.linking import assign
 from physgen.measure.nuclei import segment_nuclei
 from physgen.measure.order import compare_frames, jumps, shorter_orders
 from physgen.measure.spots import Movie, Spots, Values, find_spots
-from physgen.measure.unusable import find_jump
+from physgen.measure.unusable import find_jump, why_unreadable
 
 FAULTS = ("order", "gap", "light", "fade", "arrival", "camera")
 #: frames that a test needs
@@ -28,7 +28,7 @@ GAP, STEP = 0.7, 2.6
 #: logarithms of light that changes at once, and that is lost over the movie
 LIGHT, FADE = 0.12, 0.1
 #: part of the brightness of a spot that comes or goes at once, beyond that at any other time
-ARRIVAL = 0.21
+ARRIVAL = 0.19
 #: standard deviation of spots, px, from which they are objects with an outline, as many in a frame, and reach in radii
 LARGE, ENOUGH, REACH = 4.0, 4, 2.5
 #: frames that spots are looked for in
@@ -79,13 +79,12 @@ def find_faults(movie: Movie) -> list[Sign]:
     """
     movie = np.ascontiguousarray(movie, dtype=np.float64)
     limits = dict(zip(FAULTS, (ORDER, GAP, LIGHT, FADE, ARRIVAL, 0.0), strict=True))
-    nothing = degenerate(torch.from_numpy(movie)[None, None])[0] if len(movie) > 1 else "frozen"
+    unreadable = why_unreadable(movie)
+    nothing = degenerate(torch.from_numpy(movie)[None, None])[0] if len(movie) > 1 and not unreadable else None
     reasons = {
         fault: f"{len(movie)} frame{'s' * (len(movie) != 1)}, at least {FEWEST[fault]} are needed"
         if len(movie) < FEWEST[fault]
-        else f"the movie is {nothing}"
-        if nothing
-        else None
+        else unreadable or (f"the movie is {nothing}" if nothing else None)
         for fault in FAULTS
     }
     values: dict[str, tuple[float, int | None]] = {}

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from physgen.measure.cells import Labels, typical_radius
-from physgen.measure.degenerate import noise_level
-from physgen.measure.linking import Numbers, assign, cheapest, close_gaps, join
+from physgen.measure.degenerate import degenerate, noise_level
+from physgen.measure.linking import Numbers, assign, cheapest, close_gaps, join, scrambled
 from physgen.measure.nuclei import segment_nuclei
 from physgen.measure.spots import Movie, Values
 from physgen.measure.unusable import why_unusable
@@ -21,6 +21,8 @@ REACH, APART = 1.5, 2.5
 ALIKE, TOGETHER = 0.4, (0.4, 2.5)
 #: frames that a cell is seen in at least, and that daughters are
 SEEN, DAUGHTERS = 3, 3
+#: distance to the nearest object of the next frame, as a part of that in a mirrored one, from which nothing is followed
+CHANCE = 0.7
 #: contrast of objects to what is around, in standard deviations of the noise, that cells have
 CONTRAST = 4.0
 
@@ -89,12 +91,16 @@ def measure_cells(movie: Movie) -> Lineage:
     movie = np.ascontiguousarray(movie, dtype=np.float64)
     if reason := why_unusable(movie):
         return _nothing(movie, reason)
+    if degenerate(torch.from_numpy(movie)[None, None])[0] == "frozen":
+        return _nothing(movie, "still: nothing changes by more than noise")
     radius = typical_radius(movie)
     labels = np.stack([segment_nuclei(frame, radius) for frame in movie])
     if not labels.any() or _contrast(movie, labels) < CONTRAST:
         return _nothing(movie, "no cells are seen")
     frame, index, y, x, area, brightness = _objects(movie, labels)
     places, frames = np.column_stack([y, x]), [np.flatnonzero(frame == t) for t in range(len(movie))]
+    if scrambled(places, frames, np.zeros((len(frames) - 1, 2))) > CHANCE:
+        return _nothing(movie, "aliased: in the next frame a cell is no nearer to itself than to others")
     following = -np.ones(len(frame), dtype=np.int64)
     for a, b in pairwise(frames):
         i, j = assign(places[a], places[b], REACH * radius)

@@ -89,7 +89,7 @@ def link_spots(spots: Spots) -> Links:
             break
         step = float(np.sqrt(np.quantile((beside**2).sum(1), QUANTILE) / RAYLEIGH))
         reach = float(np.clip(REACH * step, min(spots.scale, MOST * limit), MOST * limit))
-    scrambled = _scrambled(places, frames, drift)
+    chance = scrambled(places, frames, drift)
     following = -np.ones(len(spots), dtype=np.int64)
     for a, b, (i, j) in zip(frames, frames[1:], links, strict=False):
         following[a[i]] = b[j]
@@ -97,7 +97,7 @@ def link_spots(spots: Spots) -> Links:
     moved = np.vstack([np.zeros((1, 2)), drift.cumsum(0)])
     if len(spots):
         track = close_gaps(places - moved[spots.frame], spots.frame, track, reach)
-    return Links(spots, track, reach, step, drift, scrambled)
+    return Links(spots, track, reach, step, drift, chance)
 
 
 def assign(before: Values, after: Values, reach: float) -> Pairs:
@@ -143,8 +143,16 @@ def _drift(steps: Sequence[Values]) -> Values:
     return np.array([s.mean(0) if len(s) >= FEWEST else (0.0, 0.0) for s in steps]).reshape(-1, 2)
 
 
-def _scrambled(places: Values, frames: Sequence[Numbers], drift: Values) -> float:
-    """0 where no frame has two spots."""
+def scrambled(places: Values, frames: Sequence[Numbers], drift: Values) -> float:
+    """Median distance of places to the nearest one of the next frame, as a part of that in a mirrored next frame.
+
+    About 1 where nothing can be followed; 0 where no frame has two.
+
+    >>> grid = np.array([[float(y), float(x)] for y in (0, 9, 31) for x in (0, 13, 22)])
+    >>> both = np.vstack([grid, grid + 0.5])
+    >>> scrambled(both, [np.arange(9), np.arange(9, 18)], np.zeros((1, 2))) < 0.3
+    True
+    """
     from scipy.spatial import cKDTree
 
     true, chance = [np.zeros(0)], [np.zeros((0, 2))]

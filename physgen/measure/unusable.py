@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 Movie = npt.NDArray[np.float64]
 
+#: px that a picture has along each side at least
+SMALLEST = 16
 #: part of the bright pixels that may have the largest value: more is a flat top
 FLAT = 0.5
 #: pixels of a side at which frames are compared, and standard deviations of what is kept of them, px
@@ -29,10 +31,26 @@ def why_unusable(movie: Movie, fewest: int = 3) -> str | None:
     """
     if len(movie) < fewest:
         return f"{len(movie)} frame{'s' * (len(movie) != 1)}, at least {fewest} are needed"
-    if (part := saturated(movie)) > FLAT:
-        return f"saturated: {100 * part:.0f} % of the bright pixels have the largest value"
+    if reason := why_unreadable(movie):
+        return reason
     if (frame := find_jump(movie)) is not None:
         return f"the camera jumps between frames {frame} and {frame + 1}"
+    return None
+
+
+def why_unreadable(movie: Movie) -> str | None:
+    """Why not even the pixels of a movie ``[T, H, W]`` can be compared; None where they can.
+
+    >>> why_unreadable(np.zeros((5, 1, 1)))
+    'frames of 1 x 1 px, at least 16 x 16 are needed'
+    """
+    height, width = movie.shape[1:]
+    if min(height, width) < SMALLEST:
+        return f"frames of {height} x {width} px, at least {SMALLEST} x {SMALLEST} are needed"
+    if not np.isfinite(movie).all():
+        return "some pixels are NaN or infinite"
+    if (part := saturated(movie)) > FLAT:
+        return f"saturated: {100 * part:.0f} % of the bright pixels have the largest value"
     return None
 
 
@@ -70,10 +88,14 @@ def find_jump(movie: Movie) -> int | None:
     block = max(1, -(-max(movie.shape[1:]) // SIDE))
     height, width = (size // block * block for size in movie.shape[1:])
     small = movie[:, :height, :width].reshape(len(movie), height // block, block, width // block, block).mean((2, 4))
+    flat = small.max((1, 2)) == small.min((1, 2))
     shown = np.stack([gaussian_filter(frame, KEPT[0]) - gaussian_filter(frame, KEPT[1]) for frame in small])
-    shifts = np.array([
-        phase_cross_correlation(b, a, normalization=None)[0] for a, b in pairwise(shown)
-    ])  # fmt: skip
+    shifts = np.array(
+        [
+            (0.0, 0.0) if flat[t] or flat[t + 1] else phase_cross_correlation(b, a, normalization=None)[0]
+            for t, (a, b) in enumerate(pairwise(shown))
+        ]
+    )
     away = np.hypot(*(shifts - np.median(shifts, 0)).T)
     still = np.array([_agreement(a, b, (0, 0)) for a, b in pairwise(shown)])
     for t in np.flatnonzero(away > max(JUMP / block, DEVIATIONS * float(np.median(away)), 1.0)):

@@ -36,9 +36,9 @@ def check_measure(measure: Any) -> list[str]:
 
     >>> check_measure("flow"), check_measure(None)
     (['flow'], [])
-    >>> check_measure("speed")
+    >>> check_measure("x")
     Traceback (most recent call last):
-    physgen.errors.InvalidArgument: measure='speed': allowed: null, tracks, flow, cells, regions, faults, or a list of them
+    physgen.errors.InvalidArgument: measure='x': allowed: null, tracks, flow, cells, regions, faults, or a list of them
     """
     kinds = [] if measure is None else [measure] if isinstance(measure, str) else measure
     if not isinstance(kinds, Sequence) or any(kind not in KINDS for kind in kinds) or len(set(kinds)) < len(kinds):
