@@ -49,7 +49,7 @@ class Vesicle:
     def middle(self, times: Array) -> Array:
         """Places ``[T, 2]``."""
         settled = smoothstep(self.born + FUSE, self.born + 2 * FUSE, times) if self.parents else np.ones(len(times))
-        going = np.zeros(len(times))
+        going: Array = np.zeros(len(times))
         if self.goal is not None:
             going = smoothstep(self.leaves, self.meets, times)
         trembling = TREMBLE * np.sin(2 * np.pi * (self.tremor[0] + self.tremor[1] * times[:, None]))

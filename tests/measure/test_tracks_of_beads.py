@@ -6,6 +6,8 @@ import pytest
 from physgen.measure import measure_tracks
 from physgen.simulators import Clips, beads
 
+PIXEL = float(beads.GRID.spacing[0])
+
 
 def clips(count: int) -> Clips:
     drawn = [{"kind": "beads", **a} for a in beads.GRAMMARS["beads"].combinations()]
@@ -18,7 +20,7 @@ def test_diffusion_is_in_its_interval(count: int) -> None:
     simulated = clips(count)
     covered, wrong = [], []
     for fields, said in zip(simulated.fields, simulated.parameters, strict=True):
-        found = measure_tracks(fields[0].astype(float), simulated.grid.spacing, simulated.grid.dt)
+        found = measure_tracks(fields[0].astype(float), (PIXEL, PIXEL), beads.GRID.dt)
         if found.diffusion is None:
             assert "tracks" in str(found.reason)
             continue
@@ -35,11 +37,11 @@ def test_places_are_the_beads() -> None:
     simulated = clips(4)
     assert simulated.places is not None
     for fields, places in zip(simulated.fields, simulated.places, strict=True):
-        found = measure_tracks(fields[0].astype(float), simulated.grid.spacing, simulated.grid.dt)
+        found = measure_tracks(fields[0].astype(float), (PIXEL, PIXEL), beads.GRID.dt)
         assert found.links is not None
         spots = found.links.spots
         inside = (np.minimum(spots.y, spots.x) > 5) & (np.maximum(spots.y, spots.x) < 58)
-        true = places[:, spots.frame] / simulated.grid.spacing[0] - 0.5
+        true = places[:, spots.frame] / PIXEL - 0.5
         away = np.hypot(true[..., 0] - spots.y, true[..., 1] - spots.x)
         assert np.nanmin(away, axis=0)[inside].max() < 0.15
 
@@ -51,7 +53,7 @@ def test_medians_of_many_movies_are_right(speed: str) -> None:
     simulated = beads.simulate(24, rng=np.random.default_rng(8), attributes=drawn)
     ratios = []
     for fields, said in zip(simulated.fields, simulated.parameters, strict=True):
-        found = measure_tracks(fields[0].astype(float), simulated.grid.spacing, simulated.grid.dt)
+        found = measure_tracks(fields[0].astype(float), (PIXEL, PIXEL), beads.GRID.dt)
         assert found.diffusion is not None
         ratios.append(found.diffusion.coefficient[0] / said["D"])
     assert np.median(ratios) == pytest.approx(1.0, abs=0.1)
