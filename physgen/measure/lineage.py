@@ -113,7 +113,7 @@ def measure_cells(movie: Movie) -> Lineage:
     y, x, area, brightness = y[kept], x[kept], area[kept], brightness[kept]
     if not len(frame):
         return _nothing(movie, "no cells are followed for three frames")
-    cell, mother = _divide(frame, np.column_stack([y, x]), area, track, radius)
+    cell, mother = divide_tracks(frame, np.column_stack([y, x]), area, track, radius)
     numbered = np.zeros_like(labels)
     for t in range(len(movie)):
         here = frame == t
@@ -123,10 +123,23 @@ def measure_cells(movie: Movie) -> Lineage:
     return Lineage(numbered, frame, cell, y, x, area, brightness, mother, radius)
 
 
-def _divide(
+def divide_tracks(
     frame: Numbers, places: Values, area: Values, track: Numbers, radius: float
 ) -> tuple[Numbers, dict[int, int]]:
-    """Number of the cell of each object, from 1, and mothers: a track is cut where a sister of what follows begins."""
+    """Number of the cell of each object ``[N]``, from 1, and mothers: a track is cut where a sister begins beside it.
+
+    Args:
+        frame: ``[N]``, of each object.
+        places: ``[N, 2]``, px.
+        area: ``[N]``, px²; the same for all where it is not known.
+        track: ``[N]``, of each object; objects of a track are in the order of time, and go on in one of the daughters.
+        radius: px, of a cell.
+
+    >>> frame = np.array([0, 1, 2, 3, 4, 5, 3, 4, 5])
+    >>> places = np.array([[0.0, 0], [0, 0], [0, 0], [0, -4], [0, -4], [0, -4], [0, 4], [0, 4], [0, 4]])
+    >>> divide_tracks(frame, places, np.ones(9), np.array([0] * 6 + [1] * 3), radius=4.0)
+    (array([1, 1, 1, 2, 2, 2, 3, 3, 3]), {2: 1, 3: 1})
+    """
     rows, columns, costs = [], [], []
     begins = {int(name): np.flatnonzero(track == name) for name in np.unique(track)}
     for name, objects in begins.items():
@@ -144,20 +157,21 @@ def _divide(
             whole = sum(pair) / float(np.median(area[before[-SEEN:]]))
             if far < APART * radius and pair[0] > ALIKE * pair[1] and TOGETHER[0] < whole < TOGETHER[1]:
                 rows.append(name)
-                columns.append(other)
+                columns.append(int(mother))
                 costs.append(far**2)
     born, split = cheapest(
         np.array(rows, np.int64), np.array(columns, np.int64), np.array(costs), (APART * radius) ** 2 * 2
     )
     pieces = {name: [objects] for name, objects in begins.items()}
     origin: dict[tuple[int, int], tuple[int, int]] = {}
-    for daughter, other in sorted(
+    for daughter, dividing in sorted(
         zip(born.tolist(), split.tolist(), strict=True), key=lambda p: frame[begins[p[0]][0]]
     ):
-        start = frame[begins[daughter][0]]
+        start, other = frame[begins[daughter][0]], int(track[dividing])
         last = pieces[other][-1]
         before, after = last[frame[last] < start], last[frame[last] >= start]
-        if len(before) and len(after):
+        lived = len(before) >= (DAUGHTERS if len(pieces[other]) > 1 else 1)
+        if lived and len(after):
             pieces[other][-1:] = [before, after]
             mother = (other, len(pieces[other]) - 2)
             origin[other, len(pieces[other]) - 1] = origin[daughter, 0] = mother

@@ -148,9 +148,8 @@ def scrambled(places: Values, frames: Sequence[Numbers], drift: Values) -> float
 
     About 1 where nothing can be followed; 0 where no frame has two.
 
-    >>> grid = np.array([[float(y), float(x)] for y in (0, 9, 31) for x in (0, 13, 22)])
-    >>> both = np.vstack([grid, grid + 0.5])
-    >>> scrambled(both, [np.arange(9), np.arange(9, 18)], np.zeros((1, 2))) < 0.3
+    >>> here = 100 * np.random.default_rng(0).random((40, 2))
+    >>> scrambled(np.vstack([here, here + 0.5]), [np.arange(40), np.arange(40, 80)], np.zeros((1, 2))) < 0.3
     True
     """
     from scipy.spatial import cKDTree
