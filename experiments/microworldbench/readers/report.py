@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from physgen.experiments.draw.rules import Decision
-from physgen.experiments.measure.tables import Table, text
+from physgen.experiments.measure.tables import Table
 from physgen.experiments.microworldbench.readers.agreement import LawScore, Pair, pairs_of, score_pairs
 from physgen.experiments.microworldbench.readers.labels import Reader
 
@@ -43,19 +43,12 @@ def report_readers(
 
 
 def _precision(scores: Sequence[LawScore]) -> Table:
-    columns = ["law", "fires", "right: both say 1", "one says 1", "labelled", "found", "kappa of readers"]
+    columns = ["law", "fires", "both say 1", "one does", "labelled", "found", "kappa"]
     rows = [
-        [
-            s.law,
-            str(s.fires),
-            *(text(x) for x in (s.right, s.half_right)),
-            str(s.labelled),
-            text(s.found),
-            text(s.kappa),
-        ]
+        [s.law, str(s.fires), s.right, s.half_right.estimate, str(s.labelled), s.found.estimate, s.kappa]
         for s in scores
     ]
-    return Table("Rules against two readers, with Wilson's 95 % intervals", columns, rows)
+    return Table("Rules against two readers, with Wilson's 95 % interval and Cohen's kappa", columns, rows)
 
 
 def _listed(title: str, names: Sequence[str], pairs: Sequence[Pair]) -> Table:
