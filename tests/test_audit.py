@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from physgen.audit import FLOAT_PRECISION, audit, check_video, mass_balance
-from physgen.constraints import MassConservation, ReactionDiffusion
+from physgen.audit import FLOAT_PRECISION, audit, check_video, mass_balance, measure
+from physgen.constraints import MassConservation, Periodic, Permanence, ReactionDiffusion
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.guidance import Projection
@@ -131,3 +131,25 @@ def test_real_microscopy(shared: Path) -> None:
     np.testing.assert_allclose(balance["mass"], raw, rtol=1e-12)
     assert balance["change"] == pytest.approx(raw[-1] / raw[0] - 1)
     assert 0.01 < balance["detrended_sd"] < 0.1
+
+
+def test_a_law_that_true_videos_hold_within_more_than_the_tolerance_says_so() -> None:
+    """A cell from nowhere is found at any tolerance, and one that stays never: 0.5 of an object is what is true."""
+    y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
+    staying = torch.stack([torch.exp(-((y - 16) ** 2 + (x - 10 - t) ** 2) / 12) for t in range(6)]).double()[None, None]
+    ghost = staying.clone()
+    ghost[..., 3:, :, :] += torch.exp(-((y - 10) ** 2 + (x - 22) ** 2) / 12)
+    grid = Grid(spacing=(1.0, 1.0), dt=1.0)
+    for tolerance, limit in ((1e-6, 0.5), (0.7, 0.7)):
+        found = [measure(fields, Permanence(radius=3.0), grid, tolerance=tolerance) for fields in (staying, ghost)]
+        assert [one.satisfied for one in found] == [True, False]
+        assert [one.tolerance for one in found] == [limit, limit]
+
+
+def test_what_repeats_is_held_to_a_frame_and_not_to_its_largest_pixel() -> None:
+    generator = torch.Generator().manual_seed(0)
+    beat = torch.cos(2 * torch.pi * torch.arange(25.0) / 6.2).view(1, 1, 25, 1, 1) * torch.ones(16, 16)
+    noisy = beat + 0.1 * torch.randn(beat.shape, generator=generator)
+    found = measure(noisy.double(), Periodic(), Grid(spacing=(1.0, 1.0), dt=0.1), tolerance=0.05)
+    assert found.residual_max > 0.3
+    assert found.satisfied

@@ -73,7 +73,11 @@ def test_videos_are_made_measured_and_resumed(generate: Generate, tmp_path: Path
     assert dye["chosen"] == ["mass", "diffusion"]
     assert dye["decision"]["rule_of"]["mass"] == "closed amounts"
     assert dye["constraints"]["mass"]["residual_rms"] < 1e-6 < dye["constraints"]["mass"]["unguided_residual_rms"]
-    for index in (2, 3, 4):
+    blood = record(tmp_path, 2)
+    assert (blood["chosen"], blood["decision"]["measured"], blood["guided"]) == (["transport"], ["transport"], False)
+    assert blood["constraints"]["transport"]["residual_rms"] > 0
+    assert "measured and not imposed: transport" in blood["notes"]
+    for index in (3, 4):
         assert (record(tmp_path, index)["chosen"], record(tmp_path, index)["guided"]) == ([], False)
     assert read_video(folder / "1.tif").prompt == TEXTS[0]
     before = written(tmp_path)
@@ -85,7 +89,7 @@ def test_videos_are_made_measured_and_resumed(generate: Generate, tmp_path: Path
     assert {name.split("/")[-1].split(".")[0] for name in after if after[name] != before[name]} == {"2", "3"}
     metrics = json.loads((tmp_path / "mine" / "metrics.json").read_text())
     assert (metrics["videos"], metrics["made_now"], metrics["guided"]) == (4, 2, 1)
-    assert [row["constraint"] for row in metrics["by_rule"]] == ["diffusion", "mass"]
+    assert [row["constraint"] for row in metrics["by_rule"]] == ["diffusion", "mass", "transport"]
 
 
 def printed_command(out: str) -> list[str]:
