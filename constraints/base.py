@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
@@ -70,6 +71,10 @@ class Constraint(ABC):
     true_within: ClassVar[float | None] = None
     tolerates: bool = True
     needs_constant_dt: bool = True
+
+    def floor(self, fields: Float[Tensor, "B *shape"], grid: Grid | None) -> Float[Tensor, "B"]:
+        """`noise_floor`, of each sample. A constraint whose floor depends on what it is given says so here."""
+        return torch.full((len(fields),), self.noise_floor, dtype=torch.float64, device=fields.device)
 
     @abstractmethod
     def residual(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B ..."]:

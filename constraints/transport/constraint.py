@@ -15,26 +15,29 @@ from physgen.arguments import finite, instance
 from physgen.constraints.base import Constraint, check_fields, given_values
 from physgen.constraints.fit import Fit
 from physgen.constraints.transport.abstention import why_unmeasured
+from physgen.constraints.transport.characteristics import Curved, nearest_carried, read_curved
 from physgen.constraints.transport.fitted import Measured, as_fit
 from physgen.constraints.transport.motion import LAPLACIAN, Motion
 from physgen.constraints.transport.reading import Reading, read_flow
-from physgen.constraints.transport.residual import Flow, flow_of, motion_of, scaled
+from physgen.constraints.transport.residual import Flow, change_of, flow_of, motion_of, scaled
 from physgen.constraints.transport.steady import DIRECTIONS, Steady, nearest_steady, read_steady
 from physgen.errors import InvalidArgument, NoSolution
 from physgen.grid import Grid
+from physgen.measure.degenerate import noise_level
 from physgen.tensors import of_samples
 
 VELOCITIES = ("stream", "general")
-FORMS = ("frames", "steady")
+FORMS = ("frames", "steady", "curved")
 #: what true videos of the simulator have at most, clean and with 2 % noise: see `Transport.satisfied`
 WORST, PATCH, FADE = 0.1, 0.01, 0.03
-#: part of what happens that a steady flow explains, below which there is none: other simulators' videos have 0.09
-COHERENT = 0.15
+#: part of what happens that a steady flow explains, below which there is none, along rows and along curves: of the
+#: simulators' videos in which nothing flows, mitosis has up to 0.09 along rows and up to 0.18 along curves
+COHERENT = {"steady": 0.15, "curved": 0.25}
 #: part of what happens that a steady flow explains of what is carried by one
 CARRIED = 0.9
 CONSTANTS = ("speed", "direction")
-#: norm of the residual of true clips of the simulator, 25 frames of 64 x 64, ``frames`` with one flow
-TRUE_NORM = 14.0
+#: part of the change that is left in true videos of simulators, and of its noise by one flow and by one of each pair
+TRUE_LEFT, NOISE_LEFT, NOISE_LEFT_OF_PAIRS = 0.002, 0.4, 0.3
 
 
 class Transport(Constraint):
@@ -45,6 +48,7 @@ class Transport(Constraint):
     ``frames``:  residual = (r, sqrt(smoothness G) |grad d|) / change,
                  r = c[t+1](x + d/2) (1 + div d / 2) - c[t](x - d/2) (1 - div d / 2),  d = v dt
     ``steady``:  residual = (c - P c) / motion,  P c = b + u(x - v t) in every row
+    ``curved``:  residual = (c - P c) / motion,  P c = mean of c along the path through each pixel and frame
 
     ``frames``: v makes half the squared norm of the residual least (`fit_motion`), so what is left of r is s. Frames
     are carried half of the way each, by cubic convolution: second order in space and time, for motion by several pixels
@@ -57,23 +61,28 @@ class Transport(Constraint):
     speed, see `nearest_steady`. For frames that are periodic. ``motion`` is the root mean
     square about the mean over time. Its gradient is exact in the same sense.
 
+    ``curved``: the same for vessels that bend and split, and for whatever turns: v has one stream function, fitted over
+    all frames, and P c is the nearest video that is constant along its paths, see `nearest_carried`. Any grid will do.
+    Its gradient holds the paths; v is nearly, but not exactly, what makes the distance least.
+
     Brightness of all species is in one unit. Speeds and directions of a `fit` are means of v where something moves.
 
     Args:
-        velocity: ``stream``: v from a stream function, so that div v = 0; or ``general``. Of ``frames``.
+        velocity: ``stream``: v from a stream function, so that div v = 0; or ``general``. Of ``frames``; of ``curved``
+            ``stream`` alone.
         steady: one v for all frames in place of one for each pair. Of ``frames``.
         walls: of the frame: ``free``, ``no-slip``, or ``periodic``, which makes space periodic whatever the grid says.
-            Of ``frames``.
-        smoothness: weight of |grad d|^2, in squared pixels. Of ``frames``.
+            Of ``frames`` and ``curved``.
+        smoothness: weight of |grad d|^2, in squared pixels. Of ``frames`` and ``curved``.
         gain: whether all brightness may be multiplied by a number from frame to frame, which is fitted. Of ``frames``.
-        form: ``frames`` or ``steady``.
+        form: ``frames``, ``steady`` or ``curved``.
         direction: of ``steady``: ``right``, ``left``, ``up`` or ``down``, where it is known; found where None.
         background: of ``steady``: whether a still pattern b(x) lies under what is carried; b is one number of each row
             where it does not, as that of a straight vessel and its walls.
 
     Raises:
-        InvalidArgument: an unknown velocity, walls, form or direction, a smoothness that is not positive, or a
-            switch that is neither true nor false.
+        InvalidArgument: an unknown velocity, walls, form or direction, a smoothness that is not positive, a switch that
+            is neither true nor false, or ``curved`` with a ``general`` velocity.
 
     Source: Horn and Schunck (1981), Artificial Intelligence 17:185; envelope theorem: Milgrom and Segal (2002),
         Econometrica 70:583.
@@ -113,19 +122,16 @@ class Transport(Constraint):
         self.velocity_form, self.walls, self.form, self.direction = velocity, walls, form, direction
         for name, switch in (("steady", steady), ("gain", gain), ("background", background)):
             instance(name, switch, bool, "true or false")
+        if form == "curved" and velocity != "stream":
+            raise InvalidArgument("velocity", velocity, "stream, for form='curved'")
         self.steady, self.gain, self.background = steady, gain, background
         self.smoothness = finite("smoothness", smoothness, "a number > 0, squared pixels", lambda value: value > 0)
         self._given = False
 
     @property
     def projects(self) -> bool:  # type: ignore[override]
-        """Whether there is a nearest video: of ``steady``."""
-        return self.form == "steady"
-
-    @property
-    def noise_floor(self) -> float:  # type: ignore[override]
-        """What guidance leaves alone: smoothness and interpolation are in the residual of true videos too."""
-        return 0.0 if self.form == "steady" else TRUE_NORM
+        """Whether there is a nearest video: of ``steady`` and ``curved``."""
+        return self.form != "frames"
 
     @property
     def fitted(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -133,7 +139,7 @@ class Transport(Constraint):
         return () if self._given else CONSTANTS
 
     def residual(self, fields: Float[Tensor, "B S T H W"], grid: Grid | None) -> Float[Tensor, "B S N M"]:
-        """Unexplained part of the motion, in float32 or better: ``[B, S, T-1, HW + 1]``, or ``[B, S, T, HW]`` (steady).
+        """Unexplained part of the motion, in float32 or better: ``[B, S, T-1, HW + 1]``, or ``[B, S, T, HW]`` (others).
 
         Raises:
             InvalidArgument: fewer than two frames, fields that are not ``[B, S, T, H, W]`` on this grid, NaN or Inf, no
@@ -142,8 +148,26 @@ class Transport(Constraint):
         fields, grid = self._checked(fields, grid)
         if self.form == "frames":
             return scaled(self._flow(fields, grid), fields)
-        nearest = torch.stack([found.fields for found in self._steady(fields)])
+        nearest = torch.stack([found.fields for found in self._nearest(fields, grid)])
         return ((fields - nearest) / of_samples(motion_of(fields), fields)).flatten(3)
+
+    @torch.no_grad()
+    def floor(self, fields: Float[Tensor, "B *shape"], grid: Grid | None) -> Float[Tensor, "B"]:
+        """Norm of the residual that true videos of this size and this noise have, which guidance leaves alone.
+
+        sqrt(N (0.002 (1 - nu) + a nu)),  nu = 2 sigma^2 / change^2,  N values of all pairs
+
+        sigma is the `noise_level`; of the noise's part nu a flow leaves a = 0.4 (one of all frames) or 0.3 (one of each
+        pair): interpolation smooths noise, and flows follow it. Without noise smoothness and interpolation leave 0.002.
+        It is 0 where there is a nearest video.
+        """
+        if self.projects:
+            return super().floor(fields, grid)
+        fields, grid = self._checked(fields, grid)
+        noise = torch.stack([2 * noise_level(x).square().mean() for x in fields])
+        part = (noise / change_of(fields).double().square()).clamp(max=1)
+        left = TRUE_LEFT * (1 - part) + (NOISE_LEFT if self.steady else NOISE_LEFT_OF_PAIRS) * part
+        return (left * fields[0, :, 1:].numel()).sqrt()
 
     @torch.no_grad()
     def velocity(self, fields: Float[Tensor, "B S T H W"], grid: Grid | None) -> Float[Tensor, "B T-1 2 H W"]:
@@ -155,7 +179,7 @@ class Transport(Constraint):
 
         ``frames``: no pair leaves more than 0.1 of the mean change, no window of 7 x 7 pixels more than 0.01 of the
         squared contrast, both beyond noise; and brightness changes by at most 3 % over the video (unless ``gain``).
-        ``steady``: 0.9 of what happens is explained, beyond noise.
+        ``steady`` and ``curved``: 0.9 of what happens is explained, beyond noise.
         """
         readings = self._read(*self._checked(fields.detach(), grid))[1]
         return torch.tensor([self._holds(one) for one in readings], device=fields.device)
@@ -163,7 +187,7 @@ class Transport(Constraint):
     def _holds(self, one: Reading) -> bool:
         if math.isnan(one.explained):
             return True
-        if self.form == "steady":
+        if self.projects:
             return one.explained >= CARRIED
         return one.worst <= WORST and one.patch <= PATCH and (self.gain or abs(one.fade) <= FADE)
 
@@ -173,16 +197,16 @@ class Transport(Constraint):
 
         Raises:
             InvalidArgument: as `residual`.
-            NoSolution: fields of which a steady flow explains less than 0.15 of what happens.
+            NoSolution: fields of which a steady flow explains less than 0.15 of what happens, or 0.25 along curves.
         """
         exact, grid = self._checked(fields.double(), grid)
-        if self.form != "steady":
+        if not self.projects:
             return super().project(fields, grid)
-        found = self._steady(exact)
+        found, least = self._nearest(exact, grid), COHERENT[self.form]
         for one, x in zip(found, exact, strict=True):
-            if one.share < COHERENT and not _still(x):
+            if one.share < least and not _still(x):
                 problem = f"a steady flow explains {100 * max(one.share, 0.0):.0f} % of what happens"
-                raise NoSolution("fields", problem, f"fields of which it explains at least {100 * COHERENT:.0f} %")
+                raise NoSolution("fields", problem, f"fields of which it explains at least {100 * least:.0f} %")
         return torch.stack([one.fields for one in found]).to(fields.dtype)
 
     @torch.no_grad()
@@ -247,13 +271,18 @@ class Transport(Constraint):
         walls = "periodic" if self.form == "steady" else self.walls
         return Motion(self.velocity_form == "stream", walls, fields.shape[3], fields.shape[4], spacing)
 
+    def _wraps(self, grid: Grid) -> bool:
+        return self.walls == "periodic" or grid.boundary == "periodic"
+
     def _flow(self, fields: Tensor, grid: Grid) -> Flow:
-        wraps = self.walls == "periodic" or grid.boundary == "periodic"
-        motion = self._motion(fields, grid)
+        motion, wraps = self._motion(fields, grid), self._wraps(grid)
         return flow_of(fields, motion, self.smoothness, steady=self.steady, wraps=wraps, gain=self.gain)
 
-    def _steady(self, fields: Tensor) -> list[Steady]:
-        return [nearest_steady(sample.detach(), self.direction, self.background) for sample in fields]
+    def _nearest(self, fields: Tensor, grid: Grid) -> list[Steady] | list[Curved]:
+        if self.form == "steady":
+            return [nearest_steady(sample.detach(), self.direction, self.background) for sample in fields]
+        motion, wraps = self._motion(fields, grid), self._wraps(grid)
+        return [nearest_carried(sample, motion, self.smoothness, wraps) for sample in fields]
 
     def _read(self, fields: Tensor, grid: Grid) -> tuple[Float[Tensor, "B P 2 H W"], list[Reading]]:
         """Velocities in µm/s, and readings of each sample."""
@@ -261,12 +290,13 @@ class Transport(Constraint):
             flow = self._flow(fields, grid)
             readings = [read_flow(*of_one) for of_one in zip(fields, flow.d, flow.left, flow.gain, strict=True)]
             return flow.d * _unit(grid) / grid.dt, readings
-        found, spacing = self._steady(fields), self._motion(fields, grid).spacing
-        velocity = fields.new_zeros(len(fields), fields.shape[2] - 1, 2, *fields.shape[3:])
-        for one, of_one in zip(found, velocity, strict=True):
-            speed = one.sign * one.speeds * grid.spacing[one.axis] / grid.dt
-            of_one[:, one.axis] = speed[:, None] if one.axis == 1 else speed
-        return velocity, [read_steady(one, x, spacing) for one, x in zip(found, fields, strict=True)]
+        found, spacing = self._nearest(fields, grid), self._motion(fields, grid).spacing
+        readings = [
+            read_steady(one, x, spacing) if isinstance(one, Steady) else read_curved(one, x)
+            for one, x in zip(found, fields, strict=True)
+        ]
+        velocity = torch.stack([one.displacement(spacing) for one in found]) * _unit(grid) / grid.dt
+        return velocity[:, None].expand(-1, fields.shape[2] - 1, -1, -1, -1), readings
 
 
 def _unit(grid: Grid) -> float:

@@ -54,7 +54,7 @@ def read_flow(
     noise = 2 * variance
     left, d = left.double(), d.double()
     power, rest = change.square().sum(0).mean((1, 2)), left.square().sum(0).mean((1, 2))
-    weight = _texture(fields.double(), variance)
+    weight = texture_of(fields.double(), variance)
     total = weight.sum((1, 2)).clamp(min=torch.finfo(torch.float64).tiny)
     of_pairs = (weight[:, None] * d).sum((2, 3)) / total[:, None]
     shares = total / total.sum()
@@ -84,7 +84,36 @@ def read_flow(
     )
 
 
-def _texture(fields: Float[Tensor, "S T H W"], variance: Tensor) -> Float[Tensor, "P H W"]:
+@torch.no_grad()
+def read_nearest(
+    fields: Float[Tensor, "S T H W"],
+    near: Float[Tensor, "S T H W"],
+    speed: float,
+    drift: Float[Tensor, "2"],
+    error: float,
+    share: float,
+) -> Reading:
+    """Numbers of one video and the nearest that a steady flow carries, of which ``speed`` to ``share`` are known."""
+    left, still = (fields - near).double(), fields.double().mean(1, keepdim=True)
+    noise = noise_level(fields).double().square().sum()
+    moving, rest = (x.square().sum(0).mean((1, 2)) for x in (fields.double() - still, left))
+    beyond, size = float(moving.mean() - noise), float(moving.mean()) or 1.0
+    contrast = float((fields.double() - still).square().sum(0).flatten().quantile(0.999)) or 1.0
+    windows = F.avg_pool2d(left.square().sum(0)[:, None], min(PATCH, *fields.shape[2:]), 1)
+    return Reading(
+        speed,
+        drift,
+        drift.expand(fields.shape[1] - 1, 2),
+        error,
+        1 - max(float(rest.mean() - noise), 0.0) / beyond if beyond > 0.01 * size else math.nan,
+        share,
+        float(rest.max()) / size,
+        max(float(windows.max() - noise), 0.0) / contrast,
+        0.0,
+    )
+
+
+def texture_of(fields: Float[Tensor, "S T H W"], variance: Tensor) -> Float[Tensor, "P H W"]:
     """Squared slopes of what moves, of every pair, where they stand out of the noise's."""
     moving = fields - fields.mean(1, keepdim=True)
     middle = (moving[:, 1:] + moving[:, :-1]) / 2

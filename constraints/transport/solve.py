@@ -54,6 +54,16 @@ def fit_motion(
     return torch.cat([d for d, _ in found]), torch.cat([gains for _, gains in found])
 
 
+@torch.no_grad()
+def fit_increment(
+    pairs: Float[Tensor, "P S 2 H W"], motion: Motion, smoothness: float, wraps: bool, steps: int
+) -> Float[Tensor, "2 H W"]:
+    """One small displacement, in units of h, between the frames of all pairs, whose mean squared slope is near 1."""
+    problem = _Problem(pairs, motion, smoothness, False, wraps, False)
+    problem.pairs = len(pairs)
+    return motion.displacement(_gauss_newton(problem, pairs.new_zeros(1, motion.unknowns), steps))[0]
+
+
 def _fit_one(
     fields: Tensor, motion: Motion, smoothness: float, *, steady: bool, wraps: bool, gain: bool
 ) -> tuple[Tensor, Tensor]:

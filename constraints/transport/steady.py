@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -20,8 +19,7 @@ from physgen.constraints.transport.coherence import (
     spectrum,
     speeds_of_rows,
 )
-from physgen.constraints.transport.reading import PATCH, Reading
-from physgen.measure.degenerate import noise_level
+from physgen.constraints.transport.reading import Reading, read_nearest
 
 #: axis of a frame and sign of each direction; y points down
 DIRECTIONS = {"down": (0, 1), "up": (0, -1), "right": (1, 1), "left": (1, -1)}
@@ -45,6 +43,13 @@ class Steady:
     speeds: Float[Tensor, "R"]
     weight: Float[Tensor, "R"]
     share: float
+
+    def displacement(self, spacing: tuple[float, float]) -> Float[Tensor, "2 H W"]:
+        """In a frame interval at the pixels, in the unit of ``spacing``."""
+        still = torch.zeros_like(self.fields[0, 0])
+        speed = self.sign * self.speeds * spacing[self.axis]
+        moved = still + (speed[:, None] if self.axis == 1 else speed)
+        return torch.stack([moved, still] if self.axis == 0 else [still, moved])
 
 
 def nearest_steady(fields: Float[Tensor, "S T H W"], direction: str | None, background: bool) -> Steady:
@@ -108,29 +113,14 @@ def _along(fields: Tensor, axis: int) -> Tensor:
 
 def read_steady(flow: Steady, fields: Float[Tensor, "S T H W"], spacing: tuple[float, float]) -> Reading:
     """Numbers of a steady flow of one video; ``spacing`` of its pixels in units of h."""
-    left, still = (fields - flow.fields).double(), fields.double().mean(1, keepdim=True)
     weight = flow.weight.double() / flow.weight.sum().clamp(min=torch.finfo(flow.weight.dtype).tiny)
     speed = float((weight * flow.speeds.double()).sum()) * spacing[flow.axis]
     drift = torch.zeros(2, dtype=torch.float64)
     drift[flow.axis] = flow.sign * speed
-    noise = noise_level(fields).double().square().sum()
-    moving, rest = (x.square().sum(0).mean((1, 2)) for x in (fields.double() - still, left))
-    beyond = float(moving.mean() - noise)
     time = torch.arange(fields.shape[1], dtype=torch.float64)
     lever = (time - time.mean()).square().sum() / len(time)
-    slope = float(torch.gradient(flow.fields.double() - still, dim=2 + flow.axis)[0].square().sum() * lever)
-    error = float(left.square().mean().sqrt()) / math.sqrt(slope) * spacing[flow.axis] if slope > 0 else 0.0
-    contrast = float((fields.double() - still).square().sum(0).flatten().quantile(0.999)) or 1.0
-    windows = F.avg_pool2d(left.square().sum(0)[:, None], min(PATCH, *fields.shape[2:]), 1)
-    size = float(moving.mean()) or 1.0
-    return Reading(
-        speed,
-        drift,
-        drift.expand(fields.shape[1] - 1, 2),
-        error,
-        1 - max(float(rest.mean() - noise), 0.0) / beyond if beyond > 0.01 * size else math.nan,
-        flow.share,
-        float(rest.max()) / size,
-        max(float(windows.max() - noise), 0.0) / contrast,
-        0.0,
-    )
+    moving = (flow.fields - fields.mean(1, keepdim=True)).double()
+    slope = float(torch.gradient(moving, dim=2 + flow.axis)[0].square().sum() * lever)
+    left = float((fields - flow.fields).double().square().mean().sqrt())
+    error = left / math.sqrt(slope) * spacing[flow.axis] if slope > 0 else 0.0
+    return read_nearest(fields, flow.fields, speed, drift, error, flow.share)

@@ -64,6 +64,11 @@ class Problem:
         losses = self._of_finite(fields, loss)
         return {name: Violation(part[:, 0], entries.get(self.constraints[name], 1)) for name, part in losses.items()}
 
+    def floors(self, fields: Tensor) -> dict[str, Float[Tensor, "B"]]:
+        """Norm of each residual that true fields as noisy as these have, see `Constraint.floor`."""
+        found = self._of_finite(fields.detach(), lambda c, usable: c.floor(usable, self.grid).to(fields)[:, None])
+        return {name: floor[:, 0] for name, floor in found.items()}
+
     def distances(self, fields: Tensor) -> dict[str, Float[Tensor, "B M"]]:
         """(fields - P) / rms(P), P the fields of each constraint's projection, detached."""
 

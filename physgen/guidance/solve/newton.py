@@ -53,7 +53,8 @@ class Norms:
 
     def __init__(self, problem: Problem, x: Float[Tensor, "B *shape"], fields: Tensor | None = None) -> None:
         z = x if fields is not None else x.detach().requires_grad_()
-        violations = problem.violation(problem.fields(z) if fields is None else fields)
+        fields = problem.fields(z) if fields is None else fields
+        violations, floors = problem.violation(fields), problem.floors(fields)
         self.rms = rms_of(violations)
         excess, self.gradients = [], []
         for left, (name, violation) in zip(reversed(range(len(violations))), violations.items(), strict=True):
@@ -61,7 +62,7 @@ class Norms:
             if not loss.requires_grad and bool(loss.isfinite().any()):
                 raise InvalidArgument("decode", problem.decode, "differentiable maps from samples to fields")
             norm = (2 * loss.detach()).sqrt().to(x.dtype)
-            above = (norm - problem.constraints[name].noise_floor).clamp(min=0)
+            above = (norm - floors[name].to(norm)).clamp(min=0)
             excess.append(above)
             if not loss.requires_grad:
                 self.gradients.append(torch.full_like(x, math.nan))
