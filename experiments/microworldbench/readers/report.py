@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from physgen.experiments.draw.rules import Decision
-from physgen.experiments.measure.tables import Table
+from physgen.experiments.measure.tables import Cell, Table
 from physgen.experiments.microworldbench.readers.agreement import LawScore, Pair, pairs_of, score_pairs
 from physgen.experiments.microworldbench.readers.labels import Reader
 
@@ -44,7 +44,7 @@ def report_readers(
 
 def _precision(scores: Sequence[LawScore]) -> Table:
     columns = ["law", "fires", "both say 1", "one does", "labelled", "found", "kappa"]
-    rows = [
+    rows: list[list[Cell]] = [
         [s.law, str(s.fires), s.right, s.half_right.estimate, str(s.labelled), s.found.estimate, s.kappa]
         for s in scores
     ]
