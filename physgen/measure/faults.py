@@ -24,7 +24,7 @@ FEWEST = {"order": 5, "gap": 8, "light": 3, "fade": 3, "arrival": 3, "camera": 5
 #: how much shorter another order of three frames is, as a part of how much longer it usually is; and in its errors
 ORDER, SURE = 0.15, 1.0
 #: frames that seem to be missing; step of followed objects, in units of the median one
-GAP, STEP = 0.7, 2.6
+GAP, STEP = 0.8, 2.4
 #: logarithms of light that changes at once, and that is lost over the movie
 LIGHT, FADE = 0.12, 0.1
 #: part of the brightness of a spot that comes or goes at once, beyond that at any other time

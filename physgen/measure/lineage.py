@@ -21,6 +21,8 @@ REACH, APART = 1.5, 2.5
 ALIKE, TOGETHER = 0.4, (0.4, 2.5)
 #: frames that a cell is seen in at least, and that daughters are
 SEEN, DAUGHTERS = 3, 3
+#: how far the middle of daughters is from their mother's place, as a part of their distance: 1/2 where one has stayed
+ASIDE = 0.35
 #: distance to the nearest object of the next frame, as a part of that in a mirrored one, from which nothing is followed
 CHANCE = 0.7
 #: contrast of objects to what is around, in standard deviations of the noise, that cells have
@@ -155,7 +157,10 @@ def divide_tracks(
             far = float(np.hypot(*(places[first] - places[mother])))
             pair = sorted([float(area[first]), float(area[sister])])
             whole = sum(pair) / float(np.median(area[before[-SEEN:]]))
-            if far < APART * radius and pair[0] > ALIKE * pair[1] and TOGETHER[0] < whole < TOGETHER[1]:
+            middle = (places[first] + places[sister]) / 2 - places[mother]
+            between = np.hypot(*middle) < ASIDE * np.hypot(*(places[first] - places[sister]))
+            alike = pair[0] > ALIKE * pair[1] and TOGETHER[0] < whole < TOGETHER[1]
+            if far < APART * radius and alike and between:
                 rows.append(name)
                 columns.append(int(mother))
                 costs.append(far**2)
@@ -170,7 +175,7 @@ def divide_tracks(
         start, other = frame[begins[daughter][0]], int(track[dividing])
         last = pieces[other][-1]
         before, after = last[frame[last] < start], last[frame[last] >= start]
-        lived = len(before) >= (DAUGHTERS if len(pieces[other]) > 1 else 1)
+        lived = len(before) >= (DAUGHTERS if len(pieces[other]) > 1 or (other, 0) in origin else 1)
         if lived and len(after):
             pieces[other][-1:] = [before, after]
             mother = (other, len(pieces[other]) - 2)

@@ -23,6 +23,8 @@ ROUNDS = 4
 GAP = 3
 #: quantile of squared steps in a plane that tells the variance along one axis, and what it is of that: 2 ln 4
 QUANTILE, RAYLEIGH = 0.75, 2 * np.log(4)
+#: places that a frame has where it is compared with its mirror image
+MIRRORED = 4
 #: links between two frames from which their drift is read
 FEWEST = 5
 
@@ -38,7 +40,7 @@ class Links:
         step: px, standard deviation of a step along one axis, beside the drift.
         drift: ``[T - 1, 2]``, px along y and x: the mean step from each frame to the next.
         scrambled: median distance to the nearest spot of the next frame, as a part of that in a mirrored next frame:
-            about 1 where spots cannot be followed.
+            about 1 where spots cannot be followed, 0 of fewer than four.
     """
 
     spots: Spots
@@ -146,7 +148,7 @@ def _drift(steps: Sequence[Values]) -> Values:
 def scrambled(places: Values, frames: Sequence[Numbers], drift: Values) -> float:
     """Median distance of places to the nearest one of the next frame, as a part of that in a mirrored next frame.
 
-    About 1 where nothing can be followed; 0 where no frame has two.
+    About 1 where nothing can be followed; 0 where no frame has four: fewer may be their own mirror image.
 
     >>> here = 100 * np.random.default_rng(0).random((40, 2))
     >>> scrambled(np.vstack([here, here + 0.5]), [np.arange(40), np.arange(40, 80)], np.zeros((1, 2))) < 0.3
@@ -156,7 +158,7 @@ def scrambled(places: Values, frames: Sequence[Numbers], drift: Values) -> float
 
     true, chance = [np.zeros(0)], [np.zeros((0, 2))]
     for a, b, shift in zip(frames, frames[1:], drift, strict=False):
-        if len(a) > 1 and len(b) > 1:
+        if min(len(a), len(b)) >= MIRRORED:
             here, there = places[a] + shift, places[b]
             mirrored = [np.where(axis == np.arange(2), there.min(0) + there.max(0) - there, there) for axis in (0, 1)]
             true.append(cKDTree(there).query(here)[0])

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from physgen.measure.cells import Labels, typical_radius
-from physgen.measure.degenerate import noise_level
+from physgen.measure.degenerate import degenerate, noise_level
 from physgen.measure.nuclei import segment_nuclei
 from physgen.measure.recovery import Interval, Recovery, fit_recovery, normalise
 from physgen.measure.regions import bright_region, change_from_baseline, find_background, find_bleached, trace_region
@@ -67,6 +67,8 @@ def measure_regions(movie: Movie, times: Sequence[float] | None = None) -> Regio
     stamps = np.arange(len(movie), dtype=float) if times is None else np.asarray(times, dtype=float)
     if reason := why_unusable(movie):
         return _nothing(movie, reason)
+    if degenerate(torch.from_numpy(movie)[None, None])[0] == "frozen":
+        return _nothing(movie, "still: nothing changes by more than noise")
     bleached = find_bleached(movie)
     bright = bright_region(movie, slice(0, bleached.frame if bleached else len(movie)))
     background = None if bright.all() else find_background(movie)

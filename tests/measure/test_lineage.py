@@ -1,5 +1,8 @@
 """Cells are counted, followed and divide as drawn, simulated and real ones do."""
 
+import csv
+import gzip
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +11,8 @@ import tifffile
 from moving_movies import Movie
 
 from physgen.measure import measure_cells
+from physgen.measure.lineage import divide_tracks
+from physgen.measure.linking import close_gaps
 from physgen.measure.nuclei import segment_nuclei
 from physgen.simulators.mitosis import simulate
 
@@ -97,3 +102,31 @@ def test_real_nuclei_are_counted_and_their_three_divisions_seen(shared: Path) ->
     print(f"\nnuclei: counted {found.count}, given {given.tolist()}, divisions {found.divisions}")
     assert (np.abs(np.array(found.count) - given) / given).mean() < 0.06
     assert [t for t, _, _ in found.divisions] == pytest.approx([7, 24, 29], abs=2)
+
+
+def test_divisions_of_tracks_that_others_followed_are_those_of_their_graph(shared: Path) -> None:
+    """500 frames of MDCK cells whose tracks end at each division; a nucleus has a radius of about 12 px."""
+    radius, folder = 12.0, shared / "microscopy"
+    with gzip.open(folder / "mdck_tracks.csv.gz", "rt") as file:
+        table = np.array([[float(value) for value in row] for row in list(csv.reader(file))[1:]])
+    graph = json.loads(gzip.decompress((folder / "mdck_graph.json.gz").read_bytes()))
+    table = table[np.lexsort([table[:, 0], table[:, 1]])]
+    given, frame, places = table[:, 0].astype(int), table[:, 1].astype(np.int64), table[:, 2:4]
+    track = np.unique(given, return_inverse=True)[1].astype(np.int64)
+    joined = close_gaps(places, frame, track, 2.5 * radius, gaps=(1, 1))
+    cell, mothers = divide_tracks(frame, places, np.ones(len(frame)), joined, radius)
+    names = {c: int(np.bincount(given[cell == c][:5]).argmax()) for c in np.unique(cell)}
+    ends = {c: int(np.bincount(given[cell == c][-5:]).argmax()) for c in np.unique(cell)}
+    found = {(names[daughter], ends[mother]) for daughter, mother in mothers.items()}
+    true = {(int(daughter), mother[0]) for daughter, mother in graph.items()}
+    right = len(found & true)
+    print(f"{right} of {len(true)} daughters in the graph, {len(found)} found")
+    assert right > 0.85 * len(true)
+    assert right > 0.75 * len(found)
+
+
+def test_a_neighbour_that_shows_up_beside_a_cell_is_no_daughter() -> None:
+    frames = [discs((32, 40)) for _ in range(6)] + [discs((32, 40), (32, 56)) for _ in range(6)]
+    found = measure_cells(np.stack(frames) + 0.02 * np.random.default_rng(0).standard_normal((12, 64, 96)))
+    assert found.count == [1] * 6 + [2] * 6
+    assert not found.divisions

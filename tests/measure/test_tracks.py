@@ -140,3 +140,13 @@ def test_directed_motion_has_no_diffusion_coefficient() -> None:
     found = measure_tracks(np.array(frames) + rng.standard_normal((16, 96, 96)))
     assert found.reason is not None
     assert "directed" in found.reason
+
+
+def test_two_beads_that_move_little_are_not_taken_for_aliased_ones() -> None:
+    y, x = np.mgrid[:64, :96]
+    rng = np.random.default_rng(3)
+    walks = [rng.normal(scale=0.5, size=(60, 2)).cumsum(0) + start for start in ((32, 30), (32, 66))]
+    frames = [100 * sum(np.exp(-((y - w[t, 0]) ** 2 + (x - w[t, 1]) ** 2) / 8) for w in walks) for t in range(60)]
+    found = measure_tracks(np.array(frames) + rng.standard_normal((60, 64, 96)))
+    assert len(found.used) == 2
+    assert found.reason is None or "aliased" not in found.reason
