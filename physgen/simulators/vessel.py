@@ -135,7 +135,7 @@ def simulate(
                 "radius": vessel.half_width,
                 "cell_radius": cell_radius,
                 "cells": float(count),
-                **({"share": vessel.share} if isinstance(vessel, Fork) else {"bend_radius": vessel.bend}),
+                **({"share": vessel.share} if isinstance(vessel, Fork) else {"curvature": 1.0 / vessel.bend}),
             }
         )
     most = max(len(track) for track in tracks)

@@ -1,5 +1,10 @@
 """More simulators leave the shipped world alone: its words, its judge's classes and its seeds."""
 
+from importlib.resources import files
+
+import pytest
+import yaml
+
 from physgen.experiments.draw.prompts import prompts
 from physgen.simulators import GRAMMARS, LEARNED, SIMULATORS
 from physgen.worlds import world_spec
@@ -34,3 +39,10 @@ def test_classes_are_those_of_the_shipped_judge() -> None:
 
 def test_seeds_of_prompts_are_what_they_were() -> None:
     assert [prompts(family, 1, "held_out", 3)[0].seed for family in LEARNED] == [150_000 + 10_000 * i for i in range(5)]
+
+
+@pytest.mark.parametrize("path", ["train.yaml", "autoencoder/micro.yaml", "autoencoder/wan.yaml"])
+def test_every_simulator_can_be_trained_on(path: str) -> None:
+    options = yaml.safe_load((files("physgen.conf") / path).read_text(encoding="utf-8"))
+    assert list(options.get("transformer", options)["mixture"]) == list(SIMULATORS)
+    assert all((files("physgen.conf") / "simulator" / f"{family}.yaml").is_file() for family in SIMULATORS)
