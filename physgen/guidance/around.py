@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
@@ -96,6 +97,7 @@ class Around(Guidance):
         position: tuple[int, int] | None = None,
         predict: Predict | None = None,
         known: Float[Tensor, "#B *shape"] | None = None,
+        precision: torch.dtype | None = None,
     ) -> Correction:
         correct = self.inside.correction if self.inside else super().correction
         return correct(
@@ -107,6 +109,7 @@ class Around(Guidance):
             position=position,
             predict=predict,
             known=known,
+            precision=precision,
         )
 
     def update(self, step: Step) -> Update:

@@ -24,7 +24,7 @@ from physgen.guidance.running_fit import RunningFit
 from physgen.guidance.solve.certificate import ProjectedFields
 from physgen.guidance.solve.contradiction import require_consistent
 from physgen.guidance.solve.feasible import UNBOUNDED, feasible
-from physgen.guidance.solve.forward_difference import forward_difference
+from physgen.guidance.solve.forward_difference import difference, forward_difference
 from physgen.tensors import finite_samples, keep_finite, rms
 
 #: from noisy samples to estimates of the clean ones, at one noise level
@@ -215,6 +215,7 @@ class Guidance(ABC):
         position: tuple[int, int] | None = None,
         predict: Predict | None = None,
         known: Float[Tensor, "#B *shape"] | None = None,
+        precision: torch.dtype | None = None,
     ) -> Correction:
         """Correct the estimate `x0_hat = x_t - sigma v` of the clean sample, each sample of the batch by itself.
 
@@ -223,7 +224,8 @@ class Guidance(ABC):
         and `autocast`; only the sample gets gradients, never the parameters of `decode`. `position` is the number of
         the step, from 0, and of all of them; without it everything acts that has a window. `predict` maps x_t to x0_hat
         at this noise level, for a guidance with ``jacobian="forward"``. `known` is what the sampler itself has put in
-        place of parts of the clean sample, NaN elsewhere: it is decoded with the rest, and not moved.
+        place of parts of the clean sample, NaN elsewhere: it is decoded with the rest, and not moved. `precision`
+        is that of the network's arithmetic, where it is not that of `x0_hat`.
 
         Raises:
             InvalidArgument: a `sigma` that is not one number in [0, 1], an `x0_hat` that is not floating point, an
@@ -246,7 +248,8 @@ class Guidance(ABC):
         def network_vjp(w: Tensor) -> Tensor:
             if predict is not None and not self.needs_graph:
                 with torch.no_grad():
-                    return forward_difference(predict, x_t.detach(), x0_hat, w)
+                    step = difference(sigma, precision or x0_hat.dtype)
+                    return forward_difference(predict, x_t.detach(), x0_hat, w, step)
             (product,) = torch.autograd.grad(x0_hat, x_t, w.to(x0_hat.dtype), retain_graph=True, allow_unused=True)
             if product is None:
                 raise InvalidArgument("x0_hat", "the graph of something else", "x0_hat computed from x_t")

@@ -145,6 +145,8 @@ def guide(
         if guidance.through_network:
             session.recorder = Recorder(session.wants_calls, guidance.needs_graph, fixed=_fixes_first_frame(pipe))
             models = networks(seen)
+            dtypes = {p.dtype for model in models for p in model.parameters() if p.is_floating_point()}
+            session.precision = min(dtypes, key=lambda dtype: dtype.itemsize, default=None)
             if guidance.needs_graph:
                 require_resident(models)
             stack.enter_context(recorded(models, session.recorder))

@@ -32,6 +32,7 @@ class Session:
     """One `with guide(...)`; `open` until it is left, for copies of the scheduler that outlive it.
 
     `schedule` makes of a scheduler without a history, that is not one of diffusers', the one that makes the same steps.
+    `precision` is that of the network's weights.
     `first` is the latent frame that the network saw in the place of the scheduler's first one, see `watched`.
     """
 
@@ -40,6 +41,7 @@ class Session:
     decode: Decoder | None
     grid: Grid | None
     generator: torch.Generator | None = None
+    precision: torch.dtype | None = None
     recorder: Recorder | None = None
     competition: Competition | None = None
     schedule: Callable[[Any, Any], Any] | None = None
@@ -180,6 +182,7 @@ class Session:
             grid=self.grid,
             position=position,
             predict=predict,
+            precision=self.precision,
             **known,
         )
         self.log.dropped += correction.dropped

@@ -51,9 +51,27 @@ def test_the_difference_converges_to_the_transposed_product_with_first_order() -
 def test_a_sample_without_a_direction_has_none_and_does_not_spoil_the_others() -> None:
     on = ON.clone()
     on[0] = 0.0
-    found = forward_difference(NET, X, NET(X), on)
+    found = forward_difference(NET, X, NET(X), on, 0.1)
     assert not found[0].any()
-    torch.testing.assert_close(found[1], forward_difference(NET, X, NET(X), ON)[1])
+    torch.testing.assert_close(found[1], forward_difference(NET, X, NET(X), ON, 0.1)[1])
+
+
+def test_it_is_as_good_where_little_noise_is_left() -> None:
+    """Prior of sd 0.01 and 1: at sigma = 0.02 the mean of x_0 bends within a twentieth of the noise."""
+    at, sigma = torch.tensor([[0.011, 0.3]], dtype=torch.float64), 0.02
+
+    def predict(x: Tensor) -> Tensor:
+        signal = x / (1 - sigma)
+        narrow = 0.01 * torch.tanh(signal[:, :1] / 0.01)
+        return torch.cat([narrow, signal[:, 1:]], 1)
+
+    x_t = at.clone().requires_grad_()
+    exact = DPS(Equality(lambda x: x.sum(1) - 0.5)).correct(predict(x_t), x_t=x_t, sigma=sigma)
+    law = DPS(Equality(lambda x: x.sum(1) - 0.5), jacobian="forward")
+    found = law.correct(predict(at), x_t=at, sigma=sigma, predict=predict)
+    torch.testing.assert_close(found, exact, rtol=0, atol=2e-4)
+    coarse = law.correction(predict(at), x_t=at, sigma=sigma, predict=predict, precision=torch.bfloat16).x0
+    assert float((coarse - exact).abs().max()) > 5e-4
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
