@@ -21,11 +21,20 @@ from physgen.experiments.instruments.subject import Subject, subject_of
 
 @dataclass(frozen=True)
 class Reading:
-    """A statistic, larger for a worse video, how probable as much is without a fault, and of how many that was seen."""
+    """A statistic, larger for a worse video, how probable as much is without a fault, and of how many that was seen.
+
+    >>> Reading(0.3, 0.25, 199).rank
+    75.0
+    """
 
     statistic: float
     p_value: float
     n_null: int
+
+    @property
+    def rank(self) -> float:
+        """Percentile among videos without a fault, 100 (1 - p): those that read less, 0 to 100."""
+        return 100.0 * (1.0 - self.p_value)
 
 
 def examine(video: Float[Tensor, "T 3 H W"], prompt: str | Subject | None = None) -> dict[str, Reading]:

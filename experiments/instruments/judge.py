@@ -24,7 +24,7 @@ class InstrumentJudge(Judge):
 
     A criterion that names its instrument (``m1`` … in the rubric) is answered by it: a fault is there where p < alpha,
     and a merit is met where it is not. Of other criteria see `instruments_for`. What is not answered is ``None``, which
-    is unscored.
+    is unscored. Beside the answers stand ``ranks``, percentiles among videos without a fault (`Reading.rank`).
 
     Args:
         alpha: share of videos without a fault that each criterion may fail.
@@ -46,7 +46,8 @@ class InstrumentJudge(Judge):
             raise Unanswered(str(error)) from error
         answers = [self.answer(criterion, readings) for criterion in question.criteria]
         reasons = [_reason(c, a, readings) for c, a in zip(question.criteria, answers, strict=True)]
-        return Reply("", {"scores": answers, "reasoning": "; ".join(reasons)})
+        ranks = [readings[c.measure].rank if c.measure in readings else None for c in question.criteria]
+        return Reply("", {"scores": answers, "ranks": ranks, "reasoning": "; ".join(reasons)})
 
     def answer(self, criterion: Criterion, readings: Mapping[str, Reading]) -> int | None:
         """1 or 0, or ``None`` where no instrument can tell.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from physgen.experiments.instruments.clip import Clip
-from physgen.experiments.instruments.devices import attributes, laws, permanence, picture
+from physgen.experiments.instruments.devices import attributes, laws, moving, permanence, picture
 
 Instrument = Callable[[Clip], float]
 
@@ -47,6 +47,13 @@ CONTENT: dict[str, Instrument] = {
     "vanishing": permanence.vanishing,
     "steadiness": attributes.steadiness,
     "lanes": attributes.lanes,
+    "lost": permanence.lost,
+    "transport": moving.transport,
+    "permanence": moving.permanence,
+    "static": moving.static,
+    "progression": moving.progression,
+    "periodic": moving.periodic,
+    "number": moving.number,
 }
 INSTRUMENTS = PICTURE | ATTRIBUTES | CONTENT
 
@@ -60,16 +67,37 @@ DOMAINS: dict[str, tuple[str, ...]] = {
     "dye.drop": ("mass", "reaction_diffusion", "arrow", "extrema", "appearance", "colour", "count", "speed", *_COMMON),
     "dye.frap": ("mass", "reaction_diffusion", "arrow", "extrema", "colour", "size", "speed", *_COMMON),
     "growth.colony": (
-        *("reaction_diffusion", "arrow", "bounds", "appearance", "vanishing", "colour", "count", "speed"),
+        *(
+            "reaction_diffusion",
+            "arrow",
+            "bounds",
+            "appearance",
+            "vanishing",
+            "colour",
+            "count",
+            "speed",
+            "progression",
+        ),
         *_COMMON,
     ),
-    "growth.wound": ("reaction_diffusion", "arrow", "bounds", "colour", "orientation", "speed", *_COMMON),
+    "growth.wound": (
+        "reaction_diffusion",
+        "arrow",
+        "bounds",
+        "colour",
+        "orientation",
+        "speed",
+        "progression",
+        *_COMMON,
+    ),
     "gray_scott.pattern": ("reaction_diffusion", "arrow", "bounds", "colour", "pattern", *_COMMON),
     "mitosis.mitosis": ("phase_order", "phases", "daughters", "division", "colour", "orientation", *_COMMON),
     "blood.flow": (
-        *("mass", "steadiness", "lanes", "appearance", "vanishing", "direction", "speed", "count"),
+        *("mass", "steadiness", "lanes", "appearance", "vanishing", "lost", "direction", "speed", "count"),
+        *("transport", "permanence", "static", "number"),
         *_COMMON,
     ),
+    "sheet.sheet": ("periodic", *PICTURE),
     ANY: _CHANGES,
     MICROSCOPY: _CHANGES,
 }

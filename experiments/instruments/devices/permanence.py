@@ -44,6 +44,18 @@ def _excess(clip: Clip, track: Track, beyond: int, place: Array) -> float:
     return max(0.0, max(track.heights) - around) / float(smooth.max())
 
 
+def lost(clip: Clip) -> float:
+    """Part of the objects that no track of at least `LIFE` steps leads on to the next frame; NaN where there are none.
+
+    1 - sum of the steps of such tracks / number of the objects in all frames but the last
+    """
+    tracks = clip.tracks[0]
+    last = len(clip.field) - 1
+    seen = sum(len(track.places) - (track.end == last) for track in tracks)
+    led = sum(len(track.places) - 1 for track in tracks if len(track.places) > LIFE)
+    return 1.0 - led / seen if seen else float("nan")
+
+
 def count(clip: Clip) -> float:
     """Objects in the first frame (median over frames in flowing blood) too many or too few."""
     assert clip.subject

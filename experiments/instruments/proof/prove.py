@@ -15,6 +15,7 @@ from physgen.experiments.instruments.clip import Clip, clips_of
 from physgen.experiments.instruments.devices.medium import filed
 from physgen.experiments.instruments.examine import read
 from physgen.experiments.instruments.nulls import RECONSTRUCTION, SIMULATOR
+from physgen.experiments.instruments.proof.calibrate import floors_of
 from physgen.experiments.instruments.proof.faultless import simulated, through
 from physgen.experiments.instruments.proof.planted import VIOLATIONS
 from physgen.experiments.instruments.proof.violations import planted
@@ -61,7 +62,7 @@ def _rows(world: World, clip: Clip, seed: Sequence[int], faulty: bool) -> Iterab
                 video = planted(clip, violation, strength, np.random.default_rng([*seed, level]))
                 cases.append((kind, level, video, targets))
     for kind, level, video, names in cases:
-        for floor in (SIMULATOR, RECONSTRUCTION):
+        for floor in floors_of(domain):
             (seen,) = clips_of(filed(through(world, floor, video).transpose(0, 1)), clip.subject)
             p = {name: reading.p_value for name, reading in read(seen, domain, names).items()}
             yield {"domain": domain, "kind": kind, "level": level, "floor": floor, "p": p}
@@ -109,12 +110,17 @@ def tables(found: dict[str, Any]) -> list[Table]:
                 row: list[Any] = [kind, name, ", ".join(f"{s:g}" for s in violation.strengths)]
                 for floor in floors:
                     entries = [e for e in found["sensitivity"][floor] if (e["kind"], e["instrument"]) == (kind, name)]
-                    row += [" ".join(_short(e) for e in entries)]
-                row.append(str(entries[0]["n"]))
+                    row += [" ".join(_short(e) for e in entries) or "-"]
+                first = [e for e in found["sensitivity"][SIMULATOR] if (e["kind"], e["instrument"]) == (kind, name)]
+                row.append(str(first[0]["n"]))
                 sensitivity.append(row)
     names = found["specificity"][SIMULATOR]
     specificity = [
-        [name, *(_short(found["specificity"][floor][name]) for floor in floors), str(names[name]["n"])]
+        [
+            name,
+            *(_short(e) if (e := found["specificity"][floor].get(name)) else "-" for floor in floors),
+            str(names[name]["n"]),
+        ]
         for name in names
     ]
     return [

@@ -26,7 +26,7 @@ class Violation:
     plant: Plant
     strengths: tuple[float, float, float, float]
     targets: tuple[str, ...]
-    families: tuple[str, ...] = ("dye", "growth", "gray_scott", "mitosis", "blood")
+    families: tuple[str, ...] = ("dye", "growth", "gray_scott", "mitosis", "blood", "sheet")
 
     def found_by(self, domain: str) -> tuple[str, ...]:
         """Instruments of a domain that should find it."""
@@ -125,6 +125,15 @@ def dividing(clip: Clip, s: float, rng: np.random.Generator) -> Array:
     later = (np.arange(len(clip.field)) >= middle)[:, None, None]
     more: Array = np.maximum(np.roll(copied, (dy, dx), (1, 2)) - clip.field, 0)
     return shown(clip, np.where(later, more, 0.0))
+
+
+def removed(clip: Clip, s: float, rng: np.random.Generator) -> Array:
+    """So many objects, those that are followed longest, are not there in any frame."""
+    gone = np.zeros_like(clip.field)
+    for track in sorted(clip.tracks[0], key=lambda track: -len(track.places))[: int(s)]:
+        for t, place in enumerate(track.places, track.start):
+            gone[t] = np.maximum(gone[t], _disc(clip, place, 6.0))
+    return shown(clip, -clip.field.clip(0) * gone)
 
 
 def unequal(clip: Clip, s: float, rng: np.random.Generator) -> Array:

@@ -35,10 +35,14 @@ PAIRS = (
 
 @dataclass(frozen=True)
 class Scored:
-    """Scorecards of an arm by seed, and 1 or 0 for each criterion that was met (a fault: that was not seen)."""
+    """Scorecards of an arm by seed, and 1 or 0 for each criterion that was met (a fault: that was not seen).
+
+    ``ranks``: of each criterion's readings the percentile among videos without a fault.
+    """
 
     cards: list[Scorecard]
     met: dict[str, list[int]]
+    ranks: dict[str, list[float]]
     asked: int
 
     def per_task(self, name: str) -> dict[int, float]:
@@ -64,24 +68,33 @@ def score_arms(
         for arm in ARMS
     }
     coins = [score(_judged(tasks, rubrics, None, RandomJudge(s)), rubrics, tasks, "corrected") for s in range(seeds)]
-    return found | {COIN: Scored(coins, {}, sum(card.criteria for card in coins))}
+    return found | {COIN: Scored(coins, {}, {}, sum(card.criteria for card in coins))}
 
 
 def _scored(tasks: Sequence[Task], rubrics: Sequence[Rubric], folders: Sequence[Path], judge: Judge) -> Scored:
     by_index = {rubric.index: rubric for rubric in rubrics}
-    cards, met, asked = [], dict[str, list[int]](), 0
+    cards, met, ranks, asked = [], dict[str, list[int]](), dict[str, list[float]](), 0
     for folder in folders:
         results = _judged(tasks, rubrics, folder, judge)
         cards.append(score(results, rubrics, tasks, "corrected"))
         for item in results:
             for dimension in DIMENSIONS:
                 criteria = by_index[item["index"]].criteria[dimension]
-                given = answers(item[f"{dimension}_eval"], len(criteria))
+                evaluation = item[f"{dimension}_eval"]
+                given = answers(evaluation, len(criteria))
                 asked += len(given)
-                for criterion, answer in zip(criteria, given, strict=True):
+                for criterion, answer, rank in zip(criteria, given, ranks_of(evaluation, len(given)), strict=True):
                     if answer is not None:
                         met.setdefault(criterion.measure, []).append(int(answer == (criterion.sign > 0)))
-    return Scored(cards, met, asked)
+                    if rank is not None:
+                        ranks.setdefault(criterion.measure, []).append(rank)
+    return Scored(cards, met, ranks, asked)
+
+
+def ranks_of(evaluation: Mapping[str, Any] | None, count: int) -> list[float | None]:
+    """Percentile of each criterion's reading, ``None`` where there is none."""
+    found = (evaluation or {}).get("parsed_result", {}).get("ranks") or [None] * count
+    return list(found)
 
 
 def _judged(
@@ -99,7 +112,7 @@ def difference(first: Scored, second: Scored, name: str) -> Interval:
 
 
 def tables(found: Mapping[str, Scored], tasks: Sequence[Task]) -> list[Table]:
-    """Scores, paired differences, and the share of each instrument's criteria that were met."""
+    """Scores, paired differences, the share of each instrument's criteria that were met, and its mean percentile."""
     level = {task.index: task.level for task in tasks}
     scores: list[list[Cell]] = []
     for arm, scored in found.items():
@@ -127,6 +140,11 @@ def tables(found: Mapping[str, Scored], tasks: Sequence[Task]) -> list[Table]:
                 for name in names
             ],
         ),
+        Table(
+            "Mean percentile among videos without a fault (50: as they read; above 99: failed)",
+            ["instrument", *ARMS],
+            [[name, *(float(np.mean(found[arm].ranks.get(name, [np.nan]))) for arm in ARMS)] for name in names],
+        ),
     ]
 
 
@@ -138,6 +156,7 @@ def record(found: Mapping[str, Scored]) -> dict[str, Any]:
             "coverage": s.coverage,
             "per_task": s.per_task("average"),
             "met": {name: {"share": float(np.mean(v)), "n": len(v)} for name, v in s.met.items()},
+            "rank": {name: float(np.mean(v)) for name, v in s.ranks.items()},
         }
         for arm, s in found.items()
     } | {

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 from physgen.experiments.cli.dispatch import main
-from physgen.experiments.instruments.nulls import read_nulls
+from physgen.experiments.instruments.nulls import FOLDER, read_nulls
 from physgen.experiments.instruments.proof.calibrate import calibrate
 from physgen.experiments.instruments.proof.prove import prove, summary, tables
-from physgen.experiments.instruments.registry import DOMAINS
 from physgen.experiments.instruments.scores.arms import ARMS, write_arms
 from physgen.experiments.instruments.scores.scores import record, score_arms
 from physgen.experiments.instruments.scores.scores import tables as score_tables
@@ -39,17 +38,20 @@ def test_bad_options_are_refused(arguments: list[str], said: str, capsys: pytest
     assert said in capsys.readouterr().err
 
 
-def test_calibration_goes_on_where_it_was(world: World, tmp_path: Path) -> None:
-    for domain in DOMAINS:
-        if domain not in ("dye.frap", "any"):
-            (tmp_path / f"{domain}.npz").write_bytes(b"kept")
-    calibrate(world, 3, 0, tmp_path)
-    assert (tmp_path / "blood.flow.npz").read_bytes() == b"kept"
+def test_calibration_adds_what_is_missing_and_keeps_the_rest(world: World, tmp_path: Path) -> None:
+    for path in FOLDER.glob("*.npz"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
     with np.load(tmp_path / "dye.frap.npz") as arrays:
-        assert {key.split("/")[0] for key in arrays.files} == {"simulator", "reconstruction"}
-        assert all(len(arrays[key]) == 3 for key in arrays.files)
-        smallest = read_nulls()["dye.frap"]["simulator"]["mass"]
-        assert arrays["simulator/mass"].min() >= smallest.min()
+        kept = {key: arrays[key] for key in arrays.files if not key.endswith("/mass")}
+    np.savez(tmp_path / "dye.frap.npz", **kept)
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    calibrate(world, 3, 0, tmp_path)
+    assert [n for n, t in before.items() if (tmp_path / n).stat().st_mtime_ns != t] == ["dye.frap.npz"]
+    with np.load(tmp_path / "dye.frap.npz") as arrays:
+        assert set(arrays.files) - kept.keys() == {"simulator/mass", "reconstruction/mass"}
+        assert len(arrays["simulator/mass"]) == 3
+        assert arrays["simulator/mass"].min() >= read_nulls()["dye.frap"]["simulator"]["mass"].min()
+        assert all(np.array_equal(arrays[key], value) for key, value in kept.items())
 
 
 @pytest.mark.slow
@@ -86,5 +88,6 @@ def test_arms_are_drawn_once_and_scored(world: World, tmp_path: Path) -> None:
         found["simulator"].per_task("average")[tasks[0].index] > found["unguided"].per_task("average")[tasks[0].index]
     )
     assert found["guided"].met["mass"][0] == 1
-    assert len(score_tables(found, tasks)) == 3
+    assert len(score_tables(found, tasks)) == 4
+    assert 0 <= found["guided"].ranks["mass"][0] < 99
     assert json.loads(json.dumps(record(found)))["simulator"]["coverage"] > 0.9
