@@ -38,7 +38,7 @@ def static(clip: Clip) -> float:
 
 
 def progression(clip: Clip) -> float:
-    """Largest distance of an amount from the nearest course that only rises, over its size, beyond 0.01: `Progression`."""
+    """Largest distance of an amount from the nearest course that rises, over its size, beyond 0.01: `Progression`."""
     return max(0.0, float(_PROGRESSION.residual(_field(clip), clip.grid).abs().max()) - ALLOWED["progression"])
 
 
