@@ -8,7 +8,7 @@ from pathlib import Path
 from physgen.errors import InvalidArgument
 from physgen.experiments.runs.records import run_name
 
-PROBLEMS = ("heat", "seen", "reaction", "micro", "dial")
+PROBLEMS = ("heat", "plain", "seen", "reaction", "micro", "dial")
 
 
 @dataclass
@@ -44,8 +44,8 @@ def run(config: BenchmarkGuidanceConfig) -> None:
     settings = {key: value for key, value in asdict(config).items() if key != "out"}
     out = Path(config.out or Path("runs") / run_name("benchmark-guidance", settings))
     resume(out, settings)
-    if config.problem == "heat":
-        run_heat(config.seeds, config.n, config.steps, out)
+    if config.problem in ("heat", "plain"):
+        run_heat(config.seeds, config.n, config.steps, out, plain=config.problem == "plain")
     elif config.problem == "seen":
         run_seen(config.seeds, config.n, config.steps, out)
     elif config.problem == "reaction":

@@ -32,13 +32,14 @@ from physgen.guidance import (
 from physgen.guidance.conditional_mean import conditional_move
 from physgen.sampling.flow import sample_flow
 
-#: of the levels of every arm: most steps at low noise, where the components part; better for all arms on seeds 0 to 4
+#: of the levels where settings are tuned: most steps at low noise, where the components part; better for all arms on
+#: seeds 0 to 4
 SHIFT = 0.3
 
 
 @dataclass(frozen=True)
 class Case:
-    """What a sampler gets: the network, the constraints, noise ``[B, N]``, and a budget of network evaluations."""
+    """What a sampler gets: network, constraints, noise ``[B, N]``, a budget of evaluations, the shift of levels."""
 
     prior: Mixture
     posterior: Conditioned
@@ -48,6 +49,7 @@ class Case:
     noise: Float[Tensor, "B N"]
     evaluations: int
     generator: torch.Generator
+    shift: float = SHIFT
 
     def clean(self, x: Tensor, sigma: float) -> Tensor:
         """x0_hat."""
@@ -58,7 +60,7 @@ class Case:
         x = sample_flow(
             lambda x, sigma: self.network(x.flatten(1), sigma).unflatten(1, SHAPE),
             noise.unflatten(1, SHAPE),
-            torch.tensor(levels(evaluations, SHIFT), dtype=noise.dtype),
+            torch.tensor(levels(evaluations, self.shift), dtype=noise.dtype),
             guidance=guidance,
             generator=self.generator,
         )
@@ -91,18 +93,19 @@ def best_of(case: Case, n: int) -> Tensor:
 def guided(case: Case, make: Callable[[list[Equality]], Guidance]) -> Tensor:
     """The library's guidances."""
     guidance = make(case.laws)
-    return case.flow(case.noise, case.evaluations // guidance.recurrence, guidance)
+    again = 0 if guidance.needs_graph else guidance.products
+    return case.flow(case.noise, case.evaluations // (guidance.recurrence * (1 + again)), guidance)
 
 
 def published_eci(case: Case, mixing: int) -> Tensor:
     """ECI; with one mixing step it is PCFM without penalty."""
-    sigmas = levels(case.evaluations // mixing, SHIFT)
+    sigmas = levels(case.evaluations // mixing, case.shift)
     return eci(case.network, case.noise, sigmas, case.law.project, mixing=mixing)
 
 
 def published_pcfm(case: Case) -> Tensor:
     """PCFM with its released defaults."""
-    return pcfm(case.network, case.noise, levels(case.evaluations, SHIFT), case.law.project, case.law.residual)
+    return pcfm(case.network, case.noise, levels(case.evaluations, case.shift), case.law.project, case.law.residual)
 
 
 def by_difference(case: Case, *, products: int, renoise: float) -> Tensor:
@@ -143,7 +146,7 @@ def by_estimate(case: Case, estimate: Callable[[Tensor, float], Tensor], steps: 
     x = sample_flow(
         lambda x, sigma: (x - estimate(x, float(sigma))) / sigma,
         case.noise,
-        torch.tensor(levels(steps, SHIFT), dtype=case.noise.dtype),
+        torch.tensor(levels(steps, case.shift), dtype=case.noise.dtype),
         renoise=renoise,
         generator=case.generator,
     )
@@ -169,4 +172,22 @@ ARMS: dict[str, Sampler] = {
     "PiGDM": partial(guided, make=partial(PiGDM, renoise=0.3)),
     "conditional mean, 1 backward": partial(guided, make=partial(ConditionalMean, steps=1, renoise=0.7)),
     "conditional mean, 2 backward": partial(guided, make=partial(ConditionalMean, steps=2, renoise=0.1)),
+}
+
+#: arms of which nothing was set, on evenly spaced levels
+PLAIN: dict[str, Sampler] = {
+    "exact draws": exact,
+    "unguided": unguided,
+    "ECI": partial(published_eci, mixing=1),
+    "PCFM": published_pcfm,
+    "x0-gradient": partial(guided, make=X0Gradient),
+    "augmented Lagrangian": partial(guided, make=AugmentedLagrangian),
+    "projection": partial(guided, make=Projection),
+    "PiGDM": partial(guided, make=PiGDM),
+    "DPS": partial(guided, make=DPS),
+    "DPS, forward": partial(guided, make=partial(DPS, jacobian="forward")),
+    "TFG": partial(guided, make=TFG),
+    "TFG, forward": partial(guided, make=partial(TFG, jacobian="forward")),
+    "conditional mean": partial(guided, make=ConditionalMean),
+    "conditional mean, forward": partial(guided, make=partial(ConditionalMean, jacobian="forward")),
 }

@@ -12,7 +12,7 @@ import torch
 
 from physgen.experiments.measure.distances import Interval
 from physgen.experiments.measure.tables import Table, publish
-from physgen.experiments.posterior.heat.arms import ARMS, Case
+from physgen.experiments.posterior.heat.arms import ARMS, PLAIN, SHIFT, Case
 from physgen.experiments.posterior.heat.distances import distances
 from physgen.experiments.posterior.heat.linear import Linear
 from physgen.experiments.posterior.heat.mixture import Conditioned, Mixture
@@ -32,16 +32,19 @@ DISTANCES = {"mmse": "MMSE", "smse": "SMSE", "sw2": "SW2", "tv": "TV"}
 REFERENCE, FLOOR = "unguided", "exact draws"
 
 
-def measure(name: str, prior: Mixture, posterior: Conditioned, seed: int, n: int, steps: int) -> Record:
+def measure(
+    name: str, prior: Mixture, posterior: Conditioned, seed: int, n: int, steps: int, plain: bool = False
+) -> Record:
     """One arm on one initial condition."""
     initial = initial_condition(prior, seed)
     law = Linear(constraint_matrix(), torch.cat([initial, initial.new_zeros(FRAMES - 1)]))
     noise = torch.randn(n, prior.size, generator=torch.Generator().manual_seed(seed + 3_000_000), dtype=torch.float64)
     network = Counted(prior.velocity)
     generator = torch.Generator().manual_seed(seed + 1_000_000)
-    case = Case(prior, posterior, heat_constraints(initial), law, network, noise, steps, generator)
+    laws, shift = heat_constraints(initial), 1.0 if plain else SHIFT
+    case = Case(prior, posterior, laws, law, network, noise, steps, generator, shift)
     started = time.perf_counter()
-    x = ARMS[name](case)
+    x = (PLAIN if plain else ARMS)[name](case)
     seconds = time.perf_counter() - started
     return {
         "arm": name,
@@ -54,29 +57,29 @@ def measure(name: str, prior: Mixture, posterior: Conditioned, seed: int, n: int
     }
 
 
-def run_heat(seeds: Sequence[int], n: int, steps: int, out: Path) -> None:
-    """Fill ``heat.json``, then write ``heat.md`` and ``heat.png`` and print the table."""
-    store = out / "heat.json"
+def run_heat(seeds: Sequence[int], n: int, steps: int, out: Path, plain: bool = False) -> None:
+    """Fill ``heat.json``, then write ``heat.md`` and ``heat.png`` and print the table; ``plain``: nothing is set."""
+    store, arms = out / "heat.json", list(PLAIN if plain else ARMS)
     records = read_records(store)
     done = {(record["arm"], record["seed"]) for record in records}
     prior = heat_mixture()
     for seed in seeds:
-        missing = [name for name in ARMS if (name, seed) not in done]
+        missing = [name for name in arms if (name, seed) not in done]
         if not missing:
             continue
         posterior = heat_posterior(prior, initial_condition(prior, seed))
         for name in missing:
-            records.append(measure(name, prior, posterior, seed, n, steps))
+            records.append(measure(name, prior, posterior, seed, n, steps, plain))
             write_records(store, records)
-    publish(out / "heat.md", [table(records, seeds, n, steps)])
-    draw(records, out / "heat.png")
+    publish(out / "heat.md", [table(records, arms, seeds, n, steps)])
+    draw(records, arms, out / "heat.png")
 
 
-def table(records: Sequence[Record], seeds: Sequence[int], n: int, steps: int) -> Table:
+def table(records: Sequence[Record], arms: Sequence[str], seeds: Sequence[int], n: int, steps: int) -> Table:
     """Means over the initial conditions, the largest residual, and time over that of the unguided sampler."""
     seconds = {record["seed"]: record["seconds"] for record in records if record["arm"] == REFERENCE}
     rows = []
-    for name in ARMS:
+    for name in arms:
         mine = [record for record in records if record["arm"] == name]
         columns = {key: [record[key] for record in mine] for key in DISTANCES}
         spread = [
@@ -95,13 +98,13 @@ def table(records: Sequence[Record], seeds: Sequence[int], n: int, steps: int) -
     return Table(title, heads, rows)
 
 
-def draw(records: Sequence[Record], path: Path) -> None:
+def draw(records: Sequence[Record], arms: Sequence[str], path: Path) -> None:
     """Sliced distance of every arm and initial condition, over the floor of exact draws."""
     from matplotlib.figure import Figure
 
-    figure = Figure((9, 0.4 * len(ARMS) + 1.2), layout="constrained")
+    figure = Figure((9, 0.4 * len(arms) + 1.2), layout="constrained")
     axes = figure.subplots()
-    names = list(ARMS)[::-1]
+    names = arms[::-1]
     for height, name in enumerate(names):
         values = [record["sw2"] for record in records if record["arm"] == name]
         axes.plot(values, [height] * len(values), "o", color="#0072b2", alpha=0.4, markeredgewidth=0)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.dispatch import main
-from physgen.experiments.posterior.heat.arms import ARMS
+from physgen.experiments.posterior.heat.arms import ARMS, PLAIN
 from physgen.experiments.posterior.heat.differences import covariance_by_difference
 from physgen.experiments.posterior.heat.distances import distances, sliced_wasserstein
 from physgen.experiments.posterior.heat.mixture import Conditioned, Mixture
@@ -232,6 +232,18 @@ def test_command_writes_results_and_resumes(tmp_path: Path, capsys: pytest.Captu
     assert again["ECI, mix 1"] == records["ECI, mix 1"]
     assert again["conditional mean, 2 backward"]["sw2"] == records["conditional mean, 2 backward"]["sw2"]
     assert main(options(out, steps=20)) == 2
+
+
+@pytest.mark.slow
+def test_classes_as_they_are_come_near_the_posterior_on_evenly_spaced_levels(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert main([*options(out, steps=40), "problem=plain"]) == 0
+    records = {record["arm"]: record for record in json.loads((out / "heat.json").read_text())}
+    assert list(records) == list(PLAIN)
+    assert all(record["nfe"] <= 40 for record in records.values())
+    for name in ("DPS", "TFG", "conditional mean"):
+        assert records[f"{name}, forward"]["vjp"] == 0 < records[name]["vjp"]
+        assert records[f"{name}, forward"]["sw2"] < 0.5 * records["projection"]["sw2"]
 
 
 @pytest.mark.parametrize("wrong", ["problem=heatt", "n=1", "steps=2", "seeds=[]", "seeds=[1,1]", "seeds=[-1]"])
