@@ -106,6 +106,15 @@ def test_tables_that_are_part_of_the_package(tmp_path: Path, monkeypatch: pytest
         read_readers(["a", "c"], TEXTS)
 
 
+def test_the_tables_of_the_package_are_of_the_same_published_tasks() -> None:
+    files = [path.stem for path in sorted(labels_module.FOLDER.glob("*.csv"))]
+    if not files:
+        pytest.skip("no tables in the package yet")
+    first, second = read_readers(files, range(1, 460))
+    assert list(first.labels) == list(second.labels)
+    assert len(first.labels) == 120
+
+
 @pytest.mark.parametrize(
     ("rows", "header", "message"),
     [
