@@ -14,6 +14,7 @@ from torch import Tensor
 from physgen.arguments import finite
 from physgen.constraints import Observed
 from physgen.errors import InvalidArgument
+from physgen.experiments.draw.points import read_points
 from physgen.grid import Grid
 from physgen.measure import noise_level
 from physgen.observables import Observable
@@ -55,6 +56,8 @@ def read_observed(config: ObservedConfig, spec: WorldSpec, observable: Observabl
     """
     assert config.file is not None
     path = Path(config.file)
+    if path.suffix.lower() == ".csv":
+        return _read_table(path, config, spec, observable)
     video = read_video(path)
     notes = [f"{path.name}: {note}" for note in video.notes]
     if video.spacing and any(abs(a / b - 1) > 0.01 for a, b in zip(video.spacing, grid.spacing, strict=True)):
@@ -72,11 +75,26 @@ def read_observed(config: ObservedConfig, spec: WorldSpec, observable: Observabl
     values[:, frames] = fields
     mask = values.isfinite() & _mask(config, video.frames.shape[-2:], spec)
     seen = Observed(values, mask, noise)
-    share = 100 * float(mask.double().mean())
+    return Observation(seen, _start(pictures, frames, mask), [*notes, _summary(seen, frames, spec, observable)])
+
+
+def _read_table(path: Path, config: ObservedConfig, spec: WorldSpec, observable: Observable) -> Observation:
+    for name, value in {"frames": config.frames, "mask": config.mask, "resize": config.resize or None}.items():
+        if value is not None:
+            raise InvalidArgument(f"observed.{name}", value, f"nothing beside a table of points, {path.name}")
+    if config.noise == AUTO:
+        raise InvalidArgument("observed.noise", AUTO, "a number >= 0: single points do not show their noise")
+    values = read_points(path, spec, observable)
+    seen = Observed(values, values.isfinite(), _noise(config, values))
+    frames = seen.mask.any(0).flatten(1).any(1).nonzero()[:, 0].tolist()
+    return Observation(seen, None, [_summary(seen, frames, spec, observable)])
+
+
+def _summary(seen: Observed, frames: list[int], spec: WorldSpec, observable: Observable) -> str:
+    share, noise = 100 * float(seen.mask.double().mean()), float(seen.noise.max())
     how = f"noise {noise:.3g} {observable.unit}" if noise else "without noise"
     shown = ", ".join(map(str, frames if len(frames) < 6 else [*frames[:2], "...", frames[-1]]))
-    notes.append(f"observed: frames {shown} of 0 to {spec.num_frames - 1}, {share:.2g} % of all values, {how}")
-    return Observation(seen, _start(pictures, frames, mask), notes)
+    return f"observed: frames {shown} of 0 to {spec.num_frames - 1}, {share:.2g} % of all values, {how}"
 
 
 def _start(
