@@ -38,6 +38,7 @@ NEAR = 4
 TESTS = {
     "order": "another order of three frames is shorter",
     "gap": "frames before and after are too unlike",
+    "repeat": "a frame is the one before again",
     "light": "all of the picture is brighter or darker at once",
     "fade": "light is lost over the piece",
     "arrival": "something comes or goes at once",

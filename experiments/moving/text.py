@@ -14,9 +14,9 @@ from physgen.measure.piv import interpolate, warp
 
 Movie = npt.NDArray[np.float64]
 
-#: frames that a text is read off, at most; px a frame that things go at least where it says which way; and standard
+#: frames that a text is read off, at least and at most; px a frame that things go where it says which way; and standard
 #: deviation of spots, px, that are large enough for cells
-READ, GOES, LARGE = 48, 0.75, 4.0
+READ, GOES, LARGE = (8, 48), 0.75, 4.0
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,9 @@ class Text:
 
 def read_text(movie: Movie) -> Text:
     """What a text could say of a movie, read off a part of it that is not judged."""
-    movie = movie[-READ:]
+    movie = movie[-READ[1] :]
+    if len(movie) < READ[0]:
+        return Text(None, False)
     found = measure_flow(movie)
     if found.reason is None and found.speed_px is not None and found.speed_px[1] > GOES:
         return Text(found.field, False)

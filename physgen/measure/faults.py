@@ -18,11 +18,14 @@ from physgen.measure.order import compare_frames, jumps, shorter_orders
 from physgen.measure.spots import Movie, Spots, Values, find_spots
 from physgen.measure.unusable import find_jump, why_unreadable
 
-FAULTS = ("order", "gap", "light", "fade", "arrival", "camera")
+FAULTS = ("order", "gap", "repeat", "light", "fade", "arrival", "camera")
 #: frames that a test needs
-FEWEST = {"order": 5, "gap": 8, "light": 3, "fade": 3, "arrival": 3, "camera": 5}
+FEWEST = {"order": 5, "gap": 8, "repeat": 3, "light": 3, "fade": 3, "arrival": 3, "camera": 5}
 #: how much shorter another order of three frames is, as a part of how much longer it usually is; and in its errors
 ORDER, SURE = 0.15, 1.0
+#: px over which frames are smoothed, of which that is taken which tells their order best; frames from which that is
+#: known; and how much longer the shortest other order is at least, in its errors, where order can be told
+SMOOTH, KNOWN, CLEAR = (1.0, 2.0), 12, 1.0
 #: frames that seem to be missing; step of followed objects, in units of the median one
 GAP, STEP = 0.8, 2.4
 #: logarithms of light that changes at once, and that is lost over the movie
@@ -40,8 +43,9 @@ class Sign:
     """What one test says of a movie.
 
     Attributes:
-        fault: ``order`` (frames exchanged), ``gap`` (frames missing), ``light`` (of the whole picture, at once),
-            ``fade``, ``arrival`` (something comes or goes at once) or ``camera`` (the picture is shifted at once).
+        fault: ``order`` (frames exchanged), ``gap`` (frames missing), ``repeat`` (a frame is the one before again),
+            ``light`` (of the whole picture, at once), ``fade``, ``arrival`` (something comes or goes at once) or
+            ``camera`` (the picture is shifted at once).
         value: of the test, and ``limit`` above which it is a fault.
         frame: the last one before it, or before the three that are out of order; None where it is in no one place.
         reason: why the test says nothing; None where it does.
@@ -78,7 +82,7 @@ def find_faults(movie: Movie) -> list[Sign]:
     [('order', 6)]
     """
     movie = np.ascontiguousarray(movie, dtype=np.float64)
-    limits = dict(zip(FAULTS, (ORDER, GAP, LIGHT, FADE, ARRIVAL, 0.0), strict=True))
+    limits = dict(zip(FAULTS, (ORDER, GAP, 0.0, LIGHT, FADE, ARRIVAL, 0.0), strict=True))
     unreadable = why_unreadable(movie)
     nothing = degenerate(torch.from_numpy(movie)[None, None])[0] if len(movie) > 1 and not unreadable else None
     reasons = {
@@ -89,6 +93,8 @@ def find_faults(movie: Movie) -> list[Sign]:
     }
     values: dict[str, tuple[float, int | None]] = {}
     if reasons["light"] is None:
+        same = (movie[1:] == movie[:-1]).all((1, 2))
+        values["repeat"] = float(same.sum()), int(same.argmax()) if same.any() else None
         gain = measure_gain(movie)
         steps = np.abs(steps_of(gain))
         values["light"] = float(steps.max()), int(steps.argmax())
@@ -97,7 +103,11 @@ def find_faults(movie: Movie) -> list[Sign]:
         spots = find_spots(even[np.linspace(0, len(movie) - 1, min(LOOKED_AT, len(movie))).round().astype(int)])
         come = arrivals(even, spots)
         values["arrival"] = float(np.diff(np.sort(come)[-2:])[0]), int(come.argmax())
-        values |= _in_time(even, spots) if reasons["order"] is None else {}
+        if reasons["order"] is None:
+            found = _in_time(even, spots)
+            unclear = "a frame is hardly more like the next one than like others: too little moves, or it goes too far"
+            reasons |= {fault: unclear for fault in ("order", "gap") if fault not in found and reasons[fault] is None}
+            values |= found
     return [
         Sign(fault, *_split(values[fault], limits[fault]))
         if reasons[fault] is None
@@ -111,18 +121,22 @@ def _split(value: tuple[float, int | None], limit: float) -> tuple[float, float,
 
 
 def _in_time(movie: Movie, spots: Spots) -> dict[str, tuple[float, int | None]]:
-    likeness = compare_frames(movie)
-    values, errors = shorter_orders(likeness)
+    tried = [compare_frames(movie, smooth) for smooth in (SMOOTH if len(movie) >= KNOWN else SMOOTH[:1])]
+    orders = [shorter_orders(one) for one in tried]
+    clear = [-float(np.median(errors.max(0))) for _, errors in orders]
+    likeness, (values, errors) = tried[int(np.argmax(clear))], orders[int(np.argmax(clear))]
+    jumped = find_jump(movie)
+    found: dict[str, tuple[float, int | None]] = {"camera": (float(jumped is not None), jumped)}
+    if len(movie) >= KNOWN and max(clear) < CLEAR:
+        return found
     sure = np.where(errors > SURE, values, np.minimum(values, 0.0)).max(0)
-    found: dict[str, tuple[float, int | None]] = {"order": (max(float(sure.max()), 0.0), int(sure.argmax()))}
+    found["order"] = max(float(sure.max()), 0.0), int(sure.argmax())
     if len(movie) >= FEWEST["gap"]:
         missing = np.maximum(jumps(likeness), 0.0)
         went = object_steps(movie, spots)
         if went is not None:
             missing = np.maximum(missing, GAP / STEP * went)
         found["gap"] = float(missing.max()), int(missing.argmax())
-    jumped = find_jump(movie)
-    found["camera"] = float(jumped is not None), jumped
     return found
 
 

@@ -11,8 +11,8 @@ import numpy.typing as npt
 Movie = npt.NDArray[np.float64]
 Values = npt.NDArray[np.float64]
 
-#: px over which frames are smoothed, side of the tiles that are compared, and frames that are compared over, at most
-SMOOTH, TILE, LAGS = 1.0, 16, 5
+#: side of the tiles that are compared, px, and frames that are compared over, at most
+TILE, LAGS = 16, 5
 #: frames from which it is known in which tiles something moves
 KNOWN = 8
 #: how much longer another order is usually, at least, as a part of the one shown
@@ -38,13 +38,13 @@ class Likeness:
     weight: Values
 
 
-def compare_frames(movie: Movie) -> Likeness:
+def compare_frames(movie: Movie, smooth: float = 1.0) -> Likeness:
     """Differences of the frames of a movie ``[T, H, W]`` by tiles.
 
     E_ij = < (g_i - g_j)² >,  weight = mean_lag (E_lag - E_1) / var E_1, if positive; of fewer than eight frames 1
 
-    g are smoothed frames between the background, 0 or less, and what is typical of bright pixels, 1: a nucleus that
-    condenses does not count for more than one that moves. Noise adds the same to every pair of frames.
+    g are frames smoothed by ``smooth`` px, between the background, 0 or less, and what is typical of bright pixels, 1:
+    a nucleus that condenses does not count for more than one that moves. Noise adds the same to every pair of frames.
 
     >>> likeness = compare_frames(np.eye(32)[:, None].repeat(32, 1)[:8])
     >>> likeness.squares.shape, likeness.of_lag.shape
@@ -52,7 +52,7 @@ def compare_frames(movie: Movie) -> Likeness:
     """
     from scipy.ndimage import gaussian_filter
 
-    shown = np.stack([gaussian_filter(frame, SMOOTH) for frame in even_out(movie)])
+    shown = np.stack([gaussian_filter(frame, smooth) for frame in even_out(movie)])
     frames, lags = len(movie), min(LAGS, len(movie) - 1)
     squares = np.zeros((frames, frames, len(_tiles(shown[0]))))
     for t in range(frames):

@@ -9,6 +9,7 @@ from physgen.measure import Sign, find_faults
 WORDS = {
     "order": "three frames are out of order after frame {frame}",
     "gap": "frames are missing, or things jump, after frame {frame}",
+    "repeat": "frames are shown twice, the first after frame {frame}",
     "light": "the light of the whole picture changes at once after frame {frame}",
     "fade": "the light of the whole picture is lost slowly",
     "arrival": "something comes or goes at once after frame {frame}",

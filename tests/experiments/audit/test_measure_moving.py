@@ -133,3 +133,28 @@ def test_what_is_no_measurement_is_refused_in_one_line(
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "tracks, flow, cells, regions" in error
+
+
+def test_faults_of_a_file_are_named_with_their_frame(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    movie = walkers()
+    movie[9:] *= 0.8
+    file, out = write_movie(tmp_path / "dimmed.tif", movie), tmp_path / "out"
+    assert main(["audit", str(file), "measure=faults", f"out={out}"]) == 0
+    assert "faults: the light of the whole picture changes at once after frame 8" in capsys.readouterr().out
+    found = measured(out)["faults"]
+    assert {"fault": "light", "frame": 8} in found["found"]
+    assert found["tests"]["order"]["value"] <= found["tests"]["order"]["limit"]
+
+
+@pytest.mark.parametrize("shape", [(12, 1, 1), (12, 1, 64), (12, 4, 4)])
+def test_a_tiny_movie_is_not_measured_and_says_why(
+    shape: tuple[int, int, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, movie = tmp_path / "tiny.tif", np.random.default_rng(0).uniform(100, 200, shape)
+    tifffile.imwrite(file, movie.astype(np.uint16), metadata={"axes": "TYX"})
+    out = tmp_path / "out"
+    assert main(["audit", str(file), "measure=[tracks,flow,cells,regions,faults]", f"out={out}"]) == 0
+    assert capsys.readouterr().out.count("at least 16 x 16 are needed") == 5
+    for numbers in measured(out).values():
+        assert not numbers["measured"]
+        assert not any(isinstance(value, float) for value in numbers.values())
