@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -278,7 +278,7 @@ class Transport(Constraint):
         motion, wraps = self._motion(fields, grid), self._wraps(grid)
         return flow_of(fields, motion, self.smoothness, steady=self.steady, wraps=wraps, gain=self.gain)
 
-    def _nearest(self, fields: Tensor, grid: Grid) -> list[Steady] | list[Curved]:
+    def _nearest(self, fields: Tensor, grid: Grid) -> Sequence[Steady | Curved]:
         if self.form == "steady":
             return [nearest_steady(sample.detach(), self.direction, self.background) for sample in fields]
         motion, wraps = self._motion(fields, grid), self._wraps(grid)

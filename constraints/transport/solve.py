@@ -12,7 +12,7 @@ from physgen.constraints.transport.carried import Carried, carry
 from physgen.constraints.transport.motion import LAPLACIAN, Motion
 from physgen.dynamics.spectral import heat_kernel, transform
 from physgen.ops.backend import resolve_backend
-from physgen.ops.stream_flow import solve_stream
+from physgen.ops.stream_flow import RINGS, solve_stream, stream_product
 from physgen.tensors import of_samples
 
 #: standard deviations of the blur, in pixels, that the search goes through
@@ -23,8 +23,6 @@ STEPS, LAST_STEPS = 2, 12
 PRODUCTS, REDUCTION = 100, 0.03
 #: part by which the energy falls in the last step, of float32 and of float64
 SETTLED = {torch.float32: 1e-4, torch.float64: 1e-9}
-#: ways to solve for a step
-KINDS = ("reference", "numba")
 #: parts of a step that are tried when the whole one does not pay
 PARTS = (1.0, 0.5, 0.25, 0.0625)
 
@@ -101,7 +99,8 @@ class _Problem:
         self.before, self.after = (x.transpose(1, 2).flatten(0, 1) for x in (fields[:, :, :-1], fields[:, :, 1:]))
         self.motion, self.smoothness, self.wraps, self.gain = motion, smoothness, wraps, gain
         self.pairs = fields.shape[2] - 1 if steady else 1
-        self.fast = motion.stream and not gain and resolve_backend("auto", fields.device, KINDS) == "numba"
+        kind = resolve_backend("auto", fields.device)
+        self.compiled = kind if motion.stream and not gain else "reference"
 
     def at(self, z: Tensor) -> Carried:
         """What is left at unknowns, of each pair."""
@@ -136,6 +135,10 @@ class _Problem:
             bright = self._back(left, left.brightness, torch.zeros_like(slopes[:: self.pairs, :, 0]), apart=True)
             bright = bright / torch.where(power > 0, power, 1).sqrt()[:, None]
 
+        if self.compiled == "triton" and motion.walls in RINGS:
+            tensors = torch.stack([yy, yx, xx], 1)
+            return lambda vector: stream_product(vector, tensors, stiffness, motion.spacing, motion.walls)
+
         def product(vector: Tensor) -> Tensor:
             d = motion.displacement(vector)
             y, x = d.unbind(1)
@@ -168,7 +171,7 @@ class _Problem:
         texture = self.summed(left.slopes.square().sum((1, 2)).mean((1, 2))) / 2
         texture = texture.clamp(min=1e-3 * self.pairs)
         parts = motion.parts(texture, stiffness)
-        if self.fast:
+        if self.compiled == "numba":
             step, drifts = torch.zeros_like(gradient), 1 / (texture * motion.height * motion.width)
             step[going] = solve_stream(
                 -gradient[going],

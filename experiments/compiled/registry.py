@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from physgen.equations.systems import SYSTEMS, reaction_system
 from physgen.experiments.compiled.spec import KernelSpec
 from physgen.ops import frame_mass as mass
-from physgen.ops import phase_order, reaction_diffusion
+from physgen.ops import phase_order, reaction_diffusion, stream_flow
 from physgen.stencil import WALLS
 
 DTYPES = ("fp32", "bf16")
@@ -19,7 +19,7 @@ def kernels(lanes: int = 32) -> Iterator[KernelSpec]:
     ``lanes`` is the number of threads of a warp.
 
     >>> sorted({spec.name for spec in kernels()})
-    ['mass', 'phase_order', 'reaction_diffusion']
+    ['mass', 'phase_order', 'reaction_diffusion', 'stream_product']
     """
     for dtype in DTYPES:
         for system in SYSTEMS:
@@ -27,6 +27,8 @@ def kernels(lanes: int = 32) -> Iterator[KernelSpec]:
                 yield reaction_diffusion_kernel(system, dtype, boundary, lanes=lanes)
         yield phase_order_kernel(dtype)
         yield mass_kernel(dtype)
+    for walls in stream_flow.RINGS:
+        yield KernelSpec("stream_product", "-", walls, "fp32", **stream_flow.ahead_of_time(walls))
 
 
 def reaction_diffusion_kernel(

@@ -59,17 +59,17 @@ def naive_flow(frames: Tensor, smoothness: float) -> Callable[[], Tensor]:
     """The energy and its gradient at a flow that autograd and L-BFGS search for, from rest, at one resolution."""
 
     def work() -> Tensor:
-        motion = Motion(True, "free", *frames.shape[1:], (1.0, 1.0))
+        motion = Motion(True, "free", frames.shape[1], frames.shape[2], (1.0, 1.0))
         z = torch.zeros(len(frames) - 1, motion.unknowns, requires_grad=True)
         search = torch.optim.LBFGS([z], max_iter=EVALUATIONS, max_eval=EVALUATIONS, line_search_fn="strong_wolfe")
 
         def closure() -> Tensor:
             search.zero_grad()
             energy = sampled_energy(frames, motion.displacement(z), smoothness)
-            energy.backward()  # type: ignore[no-untyped-call]
+            energy.backward()
             return energy
 
-        search.step(closure)  # type: ignore[no-untyped-call]
+        search.step(closure)
         return naive_gradient(frames, motion.displacement(z.detach()), smoothness)
 
     return work
@@ -147,7 +147,7 @@ def large_video() -> Tensor:
 def flow_pairs(fields: Tensor, grid: Grid, repeats: int) -> list[Pair]:
     """Flows of one video: ours against each of the others."""
     law, frames = Transport(), fields[0, 0]
-    motion = Motion(True, "free", *frames.shape[1:], (1.0, 1.0))
+    motion = Motion(True, "free", frames.shape[1], frames.shape[2], (1.0, 1.0))
     d = law.velocity(fields, grid)[0] * grid.dt / grid.cell_area**0.5
     ours, given = with_gradient(law, fields, grid), "Transport, loss + gradient"
     others: dict[str, Callable[[], object]] = {

@@ -30,8 +30,8 @@ def test_steps_agree(walls: str, steady: bool, dtype: torch.dtype, tolerance: fl
         left = problem.at(z)
         gradient, going = problem.gradient(z, left), torch.tensor([True] if steady else [True, False, True])
         steps = []
-        for fast in (True, False):
-            problem.fast = fast
+        for kind in ("numba", "reference"):
+            problem.compiled = kind
             steps.append(problem.solution(left, gradient, going))
         assert steps[1][0].abs().max() > 1e-3
         torch.testing.assert_close(steps[0], steps[1], rtol=0, atol=tolerance * float(steps[1].abs().max()))
