@@ -104,7 +104,12 @@ class MassConservation(Constraint):
     @property
     def needs_constant_dt(self) -> bool:  # type: ignore[override]
         """Whether anything bleaches, comes in or goes out over time."""
-        return self._lossy or self.source is not None or bool(self.inflow.any())
+        return not self.closed
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing bleaches, is made, comes in or goes out."""
+        return not self._lossy and self.source is None and not bool(self.inflow.any())
 
     def residual(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B S T"]:
         """Relative excess of mass ``[B, S, T]`` of fields ``[B, S, T, *space]``, in their dtype (at least float32).

@@ -14,6 +14,7 @@ from physgen.constraints import Constraint, Observed, ReactionDiffusion
 from physgen.drawn import Request
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.target import build
+from physgen.experiments.draw.contradicted import require_possible
 from physgen.experiments.draw.default_guidance import build_guidance, is_particles
 from physgen.experiments.draw.observed import ObservedConfig, read_observed
 from physgen.grid import Grid
@@ -97,6 +98,7 @@ def physics_of(
     if observed is None or observed.file is None:
         return Physics(constraints, imposed, read, grid, spec)
     found = read_observed(observed, spec, read, grid)
+    require_possible(found.seen, imposing, grid)
     world = with_start(spec, found.start)
     keeping = _keeping(found.seen, imposing, world, guidance)
     scale = PLAIN if _small(spec) and request.guidance_scale is None else None

@@ -21,7 +21,7 @@ PROMPT = "one drop of green dye diffusing slowly in water"
 def movie(path: Path, widths: list[float]) -> Path:
     """A drop of so many pixels in each frame, with noise of 0.02."""
     y, x = np.mgrid[:32, :32] - 16.0
-    frames = np.stack([0.8 * (widths[0] / width) ** 2 * np.exp(-(x**2 + y**2) / 2 / width**2) for width in widths])
+    frames = np.stack([0.8 * (min(widths) / width) ** 2 * np.exp(-(x**2 + y**2) / 2 / width**2) for width in widths])
     noisy = frames + np.random.default_rng(0).normal(0, 0.02, frames.shape)
     tifffile.imwrite(path, noisy.clip(0, 1).astype(np.float32), photometric="minisblack")
     return path
