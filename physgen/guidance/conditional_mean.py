@@ -15,6 +15,7 @@ from physgen.guidance.differentiated import Differentiated
 from physgen.guidance.pigdm import BLIND, effort
 from physgen.guidance.solve.least_norm import least_norm
 from physgen.guidance.solve.linearisation import Linearisation
+from physgen.guidance.solve.newton import limited, uncertainty
 from physgen.tensors import of_samples
 
 Map = Callable[[Tensor], Tensor]
@@ -69,7 +70,8 @@ class ConditionalMean(Differentiated):
 
     with J of h at x0_hat, by `steps` conjugate gradients (`conditional_move`), each a backward pass of the network.
     Exact for linear constraints and any Gaussian prior once `steps` is the number of constraints; two do well. Where
-    x_t says nothing (sigma = 1) x0* is the projection. The finished video is projected (`terminal`, on by default). An
+    x_t says nothing (sigma = 1) x0* is the projection. Behind a decoder, whose samples have unit variance, a move is at
+    most the uncertainty of x0 given x_t, as that of `X0Gradient`. The finished video is projected (`terminal`, on by default). An
     inequality counts where it is violated.
 
     Args:
@@ -124,6 +126,8 @@ class ConditionalMean(Differentiated):
                 lambda v: scale * step.network_vjp(v.nan_to_num()),
                 self.steps,
             )
+        if step.problem.decode is not None:
+            move = limited(move, uncertainty(step.sigma))
         return Update(step.x0 + move, at.rms)
 
     def citation(self) -> str:
