@@ -60,6 +60,8 @@ FOUND = {
     "other constants mid-way": ("growth.wound", 2),
     "time reversed": ("growth.colony", 1),
     "flow turns": ("blood.flow", 1),
+    "flow runs backwards": ("blood.flow", 2),
+    "objects missing": ("blood.flow", 4),
     "phases swapped": ("mitosis.mitosis", 4),
     "division arrested": ("mitosis.mitosis", 2),
     "unequal daughters": ("mitosis.mitosis", 3),
