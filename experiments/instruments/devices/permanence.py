@@ -21,6 +21,9 @@ from physgen.simulators import blood, dye, growth
 
 Mask = npt.NDArray[np.bool_]
 
+#: part of the objects that a tracker may lose without a fault of the video
+LOSES = 0.05
+
 
 def appearance(clip: Clip) -> float:
     """How much higher an object rises than what was within its reach the frame before it came; 0 where none came.
@@ -45,7 +48,7 @@ def _excess(clip: Clip, track: Track, beyond: int, place: Array) -> float:
 
 
 def lost(clip: Clip) -> float:
-    """Part of the objects that no track of at least `LIFE` steps leads on to the next frame; NaN where there are none.
+    """Part of the objects that no track of at least `LIFE` steps leads on, beyond `LOSES`; NaN where there are none.
 
     1 - sum of the steps of such tracks / number of the objects in all frames but the last
     """
@@ -53,7 +56,7 @@ def lost(clip: Clip) -> float:
     last = len(clip.field) - 1
     seen = sum(len(track.places) - (track.end == last) for track in tracks)
     led = sum(len(track.places) - 1 for track in tracks if len(track.places) > LIFE)
-    return 1.0 - led / seen if seen else float("nan")
+    return max(0.0, 1.0 - led / seen - LOSES) if seen else float("nan")
 
 
 def count(clip: Clip) -> float:
