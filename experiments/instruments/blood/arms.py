@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -62,7 +63,7 @@ def draw_arms(world: World, prompt: Prompt) -> Iterator[tuple[str, Video, Record
         laws = {"transport": transport}
         began = time.perf_counter()
         videos = iter([one.video for one in draws])
-        best = BestOfN(laws, n=N).sample(lambda videos=videos: next(videos), decode=observable, grid=grid)
+        best = BestOfN(laws, n=N).sample(partial(next, videos), decode=observable, grid=grid)
         chosen = {
             "seconds": sum(one.seconds for one in draws) + time.perf_counter() - began,
             "nfe": sum(one.nfe for one in draws),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -53,8 +54,13 @@ def values(rubric: Rubric) -> dict[str, Value]:
         "all criteria": lambda record: points(record, every),
         "not imposed": lambda record: points(record, free),
         "imposed": lambda record: points(record, imposed),
-        **{f"judge: {name}": lambda record, name=name: 100 * record["judge"][name] for name in ATTRIBUTES},
+        **{f"judge: {name}": partial(recognised, name) for name in ATTRIBUTES},
     }
+
+
+def recognised(name: str, record: Record) -> float:
+    """100 where the classifier sees the attribute that was asked for, else 0."""
+    return 100 * float(record["judge"][name])
 
 
 def per_task(records: Sequence[Record], arm: str, value: Value) -> npt.NDArray[np.float64]:
