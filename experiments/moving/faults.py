@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from physgen.experiments.measure.intervals import share
-from physgen.experiments.measure.tables import Table
+from physgen.experiments.measure.tables import Cell, Table
 from physgen.experiments.moving.pieces import Piece
 from physgen.experiments.moving.plant import PLANTS, when
 from physgen.experiments.moving.text import Text, runs_backward
@@ -89,7 +89,8 @@ def fault_tables(rows: Sequence[Row]) -> list[Table]:
     """Faults found by movie, alarms on untouched pieces, and which test says what."""
     movies = list(dict.fromkeys(row["movie"] for row in rows))
     untouched = [row for row in rows if row["planted"] == UNTOUCHED]
-    found, asked = [], []
+    found: list[list[Cell]] = []
+    asked: list[bool] = []
     for name in MEANT:
         mine = [row for row in rows if row["planted"] == name]
         said = [is_found(row) for row in mine]
@@ -105,7 +106,7 @@ def fault_tables(rows: Sequence[Row]) -> list[Table]:
     found.append([
         "all that was asked for", "", *["" for _ in movies], share(sum(asked), len(asked)),
     ])  # fmt: skip
-    alarms = [
+    alarms: list[list[Cell]] = [
         [
             movie,
             *(
@@ -121,7 +122,7 @@ def fault_tables(rows: Sequence[Row]) -> list[Table]:
         *(str(sum(row["signs"][test]["found"] for row in untouched)) for test in (*FAULTS, TEXT)),
         share(*_any(untouched)),
     ])  # fmt: skip
-    matrix = [
+    matrix: list[list[Cell]] = [
         [name, *(_said([row for row in rows if row["planted"] == name], test) for test in (*FAULTS, TEXT))]
         for name in (UNTOUCHED, *MEANT)
     ]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from physgen.errors import InvalidArgument
 from physgen.experiments.evaluate import resume
 from physgen.experiments.measure.tables import publish
 from physgen.experiments.runs.records import run_name, write_json_atomic
+
+if TYPE_CHECKING:
+    from physgen.experiments.moving.pieces import Movie, Piece
 
 PARTS = ("held", "development")
 #: pieces of each movie that all laws are tried on
@@ -40,10 +44,9 @@ def run(config: MovingConfig) -> None:
 
     Raises: InvalidArgument.
     """
-    from physgen.experiments.moving.faults import fault_tables, try_faults
+    from physgen.experiments.moving.faults import fault_tables
     from physgen.experiments.moving.laws import law_tables, try_laws, try_real
     from physgen.experiments.moving.pieces import find_movies, pieces_of, read_movie
-    from physgen.experiments.moving.text import read_text
     from physgen.experiments.moving.trials import make_trials
 
     if config.part not in PARTS:
@@ -66,15 +69,19 @@ def run(config: MovingConfig) -> None:
         mine = [piece for piece in pieces_of(path.stem, movie) if piece.held == (config.part == "held")]
         order = np.random.default_rng(config.seed).permutation(len(mine))[: config.pieces]
         chosen = [mine[k] for k in order]
-        real += _kept(out / f"{path.stem}-laws.json", lambda few=chosen[:REAL]: try_real(few))
+        real += _kept(out / f"{path.stem}-laws.json", partial(try_real, chosen[:REAL]))
         half = movie[len(movie) // 2 :] if config.part == "development" else movie[: max(len(movie) // 2, 5)]
-        faults += _kept(
-            out / f"{path.stem}-faults.json",
-            lambda pieces=chosen, known=half: try_faults(pieces, read_text(known), config.seed),
-        )
+        faults += _kept(out / f"{path.stem}-faults.json", partial(_try_faults, chosen, half, config.seed))
     write_json_atomic(out / "moving.json", {"laws": laws + real, "faults": faults})
     publish(out / "moving.md", [*law_tables(laws + real), *(fault_tables(faults) if faults else [])])
     print(out)
+
+
+def _try_faults(pieces: list[Piece], known: Movie, seed: int) -> Rows:
+    from physgen.experiments.moving.faults import try_faults
+    from physgen.experiments.moving.text import read_text
+
+    return try_faults(pieces, read_text(known), seed)
 
 
 def _kept(path: Path, make: Callable[[], Rows]) -> Rows:

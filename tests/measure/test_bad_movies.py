@@ -34,8 +34,8 @@ NOTHING: dict[str, Movie] = {
 
 def reasons(movie: Movie) -> dict[str, str | None]:
     tracks, flow, cells, regions = (
-        measure(movie) for measure in (measure_tracks, measure_flow, measure_cells, measure_regions)
-    )
+        measure_tracks(movie), measure_flow(movie), measure_cells(movie), measure_regions(movie)
+    )  # fmt: skip
     assert flow.reason is None or (flow.speed is None and flow.direction is None)
     assert cells.reason is None or not len(cells.frame)
     assert regions.reason is None or (regions.peak is None and (regions.recovery is None or not regions.recovery.model))
