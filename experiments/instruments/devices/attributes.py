@@ -17,7 +17,7 @@ from physgen.worlds.micro.judge import Judge, head_of
 DEGREES = {"horizontal": 0.0, "diagonal": 45.0, "vertical": 90.0}
 VECTORS = {"right": (0.0, 1.0), "left": (0.0, -1.0), "down": (1.0, 0.0), "up": (-1.0, 0.0)}
 #: steps of tracks that a direction is told from, and standard errors that their mean has at least
-STEPS, SURE = 20, 2.0
+STEPS, SURE = 10, 3.0
 
 
 def colour(clip: Clip) -> float:
@@ -55,20 +55,17 @@ def direction(clip: Clip) -> float:
 
     max(0, angle - 45); captions know four directions, so a cell that wobbles does not move the wrong way. Motion is
     that of tracked peaks, no law's flow. NaN where the tracks do not tell it: fewer than `STEPS` steps, or a mean of
-    less than `SURE` of its standard errors over the tracks.
+    less than `SURE` of its standard errors, as of steps that know nothing of each other.
     """
     assert clip.subject
-    steps = list(_steps(clip))
-    count = sum(map(len, steps))
-    if count < STEPS or len(steps) < 2:
+    steps = np.concatenate([np.empty((0, 2)), *_steps(clip)])
+    if len(steps) < STEPS:
         return float("nan")
-    mean = np.concatenate(steps).mean(0)
-    apart = np.stack([s.sum(0) - len(s) * mean for s in steps])
-    error = np.sqrt(np.square(apart).sum() * len(steps) / (len(steps) - 1)) / count
+    mean = steps.mean(0)
     length = float(np.hypot(*mean))
-    if length <= SURE * error:
+    if length <= SURE * float(np.sqrt(np.square(steps - mean).sum())) / len(steps):
         return float("nan")
-    cosine = float(mean @ VECTORS[clip.subject.attributes["direction"]]) / max(length, 1e-9)
+    cosine = float(mean @ VECTORS[clip.subject.attributes["direction"]]) / length
     return max(0.0, float(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))) - 45.0)
 
 
