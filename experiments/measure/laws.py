@@ -181,19 +181,31 @@ def legal_order(phases: Sequence[int], last: int) -> bool:
     return phases[0] == 0 and phases[-1] == last and bool(np.all((steps == 0) | (steps == 1)))
 
 
-def flow_direction(cells: Array) -> str:
-    """Direction that the red cells ``[T, H, W]`` move in, by least-squares optical flow over all pixels.
+def mean_flow(cells: Array) -> tuple[float, float]:
+    """One velocity ``(vy, vx)`` in pixels a frame for all of ``[T, H, W]``, by least-squares optical flow.
 
     >>> x = np.arange(32.0)
     >>> cells = np.exp(-((x - 10 - np.arange(6.0)[:, None, None]) ** 2) / 8) * np.exp(-((x[:, None] - 16) ** 2) / 8)
-    >>> flow_direction(cells)
-    'right'
+    >>> bool(abs(mean_flow(cells)[1] - 1) < 0.1)
+    True
     """
     smooth = gaussian_filter(cells, (0.0, 1.0, 1.0))
     middle = 0.5 * (smooth[1:] + smooth[:-1])
     gy, gx = np.gradient(middle, axis=(1, 2))
     a = np.stack([gy.ravel(), gx.ravel()], axis=1)
     vy, vx = np.linalg.lstsq(a, -np.diff(smooth, axis=0).ravel(), rcond=None)[0]
+    return float(vy), float(vx)
+
+
+def flow_direction(cells: Array) -> str:
+    """Direction that the red cells ``[T, H, W]`` move in, see `mean_flow`.
+
+    >>> x = np.arange(32.0)
+    >>> cells = np.exp(-((x - 10 - np.arange(6.0)[:, None, None]) ** 2) / 8) * np.exp(-((x[:, None] - 16) ** 2) / 8)
+    >>> flow_direction(cells)
+    'right'
+    """
+    vy, vx = mean_flow(cells)
     if abs(vx) > abs(vy):
         return "right" if vx > 0 else "left"
     return "down" if vy > 0 else "up"
