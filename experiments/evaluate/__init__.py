@@ -1,7 +1,8 @@
 """`physgen evaluate`: measure a world against the simulators it learned from.
 
-``suite=quality`` shows what samples are worth; ``suite=mass`` what conserving mass does to them. Videos are kept in
-``out``, so a killed run resumes; the result is written last.
+``suite=quality`` shows what samples are worth; ``suite=mass`` what conserving mass does to them; ``suite=yardstick``
+which errors each metric sees. Videos, or what is read of them, are kept in ``out``, so a killed run resumes; the result
+is written last.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from physgen.errors import InvalidArgument
 from physgen.experiments.runs.records import run_name
 from physgen.worlds import WorldSpec
 
-SUITES = ("quality", "mass")
+SUITES = ("quality", "mass", "yardstick")
 
 
 @dataclass
@@ -50,6 +51,8 @@ def run(config: EvaluateConfig) -> None:
     resume(out, settings)
     if config.suite == "quality":
         from physgen.experiments.evaluate.quality import evaluate
+    elif config.suite == "yardstick":
+        from physgen.experiments.evaluate.yardstick.suite import evaluate
     else:
         from physgen.experiments.evaluate.mass import evaluate
     evaluate(config, out)

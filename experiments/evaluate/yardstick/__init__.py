@@ -1,0 +1,1 @@
+"""What the yardstick sees: errors planted in simulator videos, and which distance, judge or instrument tells them."""
