@@ -161,8 +161,8 @@ def _noise_of(scale: float, noise: float) -> float:
 def fit_gaussians(frame: Movie, places: npt.NDArray[np.int64], scale: float) -> Values:
     """Row, column, standard deviation and peak ``[N, 4]`` of Gaussian spots near pixels ``[N, 2]`` of a frame.
 
-    Each is fitted in a window of 2.5 standard deviations by Gauss-Newton steps, all at once; then again without what
-    the others were found to be, so that spots which overlap do not shift each other.
+    Each is fitted in a window of 2.5 standard deviations, as far as the frame goes, by Gauss-Newton steps, all at once;
+    then again without what the others were found to be, so that spots which overlap do not shift each other.
 
     >>> y, x = np.mgrid[:24, :24]
     >>> pair = [np.exp(-((y - 10.2) ** 2 + (x - column) ** 2) / 8) for column in (8.0, 15.1)]
@@ -173,14 +173,16 @@ def fit_gaussians(frame: Movie, places: npt.NDArray[np.int64], scale: float) -> 
     half = max(2, int(np.ceil(REACH * scale)))
     offset = np.arange(-2 * half, 2 * half + 1)
     inner = np.abs(offset) <= half
-    padded = np.pad(frame, 2 * half, mode="edge")
+    padded, inside = np.pad(frame, 2 * half), np.pad(np.ones(frame.shape), 2 * half)
     rows, columns = (places[:, axis, None] + offset + 2 * half for axis in (0, 1))
     wide = rows[:, :, None], columns[:, None, :]
     window = rows[:, inner][:, :, None], columns[:, inner][:, None, :]
     found = np.tile([0.0, 0.0, scale], (len(places), 1))
     peak, others = np.zeros(len(places)), np.zeros((len(places), int(inner.sum()) ** 2))
     for _ in range(ROUNDS):
-        found, peak = _fit(padded[window].reshape(len(places), -1) - others, found, offset[inner], scale)
+        values = padded[window].reshape(len(places), -1) - others
+        weights = inside[window].reshape(len(places), -1)
+        found, peak = _fit(values, weights / weights.sum(1, keepdims=True), found, offset[inner], scale)
         shape, drawn = peak[:, None] * _shapes(found, offset), np.zeros(padded.shape)
         np.add.at(drawn, wide, shape.reshape(-1, len(offset), len(offset)))
         others = drawn[window].reshape(len(places), -1) - peak[:, None] * _shapes(found, offset[inner])
@@ -193,21 +195,29 @@ def _shapes(found: Values, offset: npt.NDArray[np.int64]) -> Values:
     return np.exp(-((v - found[:, :1]) ** 2 + (u - found[:, 1:2]) ** 2) / (2 * found[:, 2:] ** 2))
 
 
-def _fit(values: Values, found: Values, offset: npt.NDArray[np.int64], scale: float) -> tuple[Values, Values]:
-    """Gauss-Newton steps from ``found``, row, column and standard deviation ``[N, 3]``, in windows ``[N, M²]``."""
+def _fit(
+    values: Values, weights: Values, found: Values, offset: npt.NDArray[np.int64], scale: float
+) -> tuple[Values, Values]:
+    """Gauss-Newton steps from ``found``, row, column and standard deviation ``[N, 3]``, in windows ``[N, M²]``.
+
+    Weights are 0 outside the frame, and 1 in all.
+    """
+
+    def about_mean(x: Values) -> Values:
+        w = weights.reshape(weights.shape + (1,) * (x.ndim - 2))
+        return np.sqrt(w) * (x - (w * x).sum(1, keepdims=True))
+
     v, u = (part.ravel().astype(float) for part in np.meshgrid(offset, offset, indexing="ij"))
     found = found.copy()
     peak = np.zeros(len(found))
     for _ in range(STEPS):
         dv, du, width = v - found[:, :1], u - found[:, 1:2], found[:, 2:]
         shape = _shapes(found, offset)
-        centred = shape - shape.mean(1, keepdims=True)
-        peak = (centred * values).sum(1) / np.maximum((centred**2).sum(1), 1e-300)
-        rest = values - values.mean(1, keepdims=True) - peak[:, None] * centred
-        slope = np.stack(
-            [centred, shape * dv / width**2, shape * du / width**2, shape * (dv**2 + du**2) / width**3], -1
-        )
-        slope -= slope.mean(1, keepdims=True)
+        centred, level = about_mean(shape), about_mean(values)
+        peak = (centred * level).sum(1) / np.maximum((centred**2).sum(1), 1e-300)
+        rest = level - peak[:, None] * centred
+        slope = np.stack([shape, shape * dv / width**2, shape * du / width**2, shape * (dv**2 + du**2) / width**3], -1)
+        slope = about_mean(slope)
         slope[..., 1:] *= peak[:, None, None]
         normal = slope.transpose(0, 2, 1) @ slope
         normal += (1e-9 * np.trace(normal, axis1=1, axis2=2)[:, None, None] + 1e-300) * np.eye(4)
