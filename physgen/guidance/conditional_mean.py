@@ -71,8 +71,8 @@ class ConditionalMean(Differentiated):
     with J of h at x0_hat, by `steps` conjugate gradients (`conditional_move`), each a backward pass of the network.
     Exact for linear constraints and any Gaussian prior once `steps` is the number of constraints; two do well. Where
     x_t says nothing (sigma = 1) x0* is the projection. Behind a decoder, whose samples have unit variance, a move is at
-    most the uncertainty of x0 given x_t, as that of `X0Gradient`. The finished video is projected (`terminal`, on by default). An
-    inequality counts where it is violated.
+    most the uncertainty of x0 given x_t, as that of `X0Gradient`. The finished video is projected (`terminal`, on by
+    default). An inequality counts where it is violated.
 
     Args:
         constraints: see `Guidance`.

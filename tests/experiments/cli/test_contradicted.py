@@ -38,7 +38,10 @@ def test_noise_alone_is_never_refused_and_ten_percent_always() -> None:
 
 
 def test_only_where_the_law_keeps_amounts() -> None:
-    diffusion, growth = ReactionDiffusion("diffusion", fitted=["D"]), ReactionDiffusion("fisher_kpp", fitted=["D", "r", "K"])
+    diffusion, growth = (
+        ReactionDiffusion("diffusion", fitted=["D"]),
+        ReactionDiffusion("fisher_kpp", fitted=["D", "r", "K"]),
+    )
     kept: dict[str, Constraint] = {"mass": MassConservation(), "diffusion": diffusion}
     free: list[Constraint] = [
         growth,
