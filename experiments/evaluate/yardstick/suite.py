@@ -23,7 +23,7 @@ from physgen.experiments.runs.records import git_sha, write_json_atomic
 from physgen.simulators import LEARNED
 from physgen.worlds.micro.judge import Judge
 
-REPETITIONS = 200
+REPETITIONS = 1000
 #: videos of a pool beyond four times ``n``, so that every combination of words gives pairs enough
 SPARE = 8
 
