@@ -14,6 +14,8 @@ OVERSAMPLED = 32
 TIE = 1.05
 #: part of the power that a frequency between two that are tried leaves of an exact wave, or more
 NEGLIGIBLE = 3e-3
+#: part of the largest singular value of waves that one has which is told apart from the others
+DISTINCT = 0.15
 #: halvings of the interval in which the least misfit lies
 HALVINGS = 50
 #: rise of the misfit, in units of what is left per frame, at the ends of a 95 % interval
@@ -40,15 +42,18 @@ def harmonics_below(frequency: float, most: int) -> int:
     return max(1, min(most, int(0.5 / frequency - 1e-9)))
 
 
-def basis_of(frames: int, frequency: float, most: int) -> Float64[Tensor, "T K"]:
-    """Orthonormal waves of one frequency.
+def basis_of(frames: int, frequency: float, harmonics: int) -> Float64[Tensor, "T K"]:
+    """Orthonormal waves of one frequency, those above half of the frame rate as frames show them.
+
+    Of waves that frames do not tell apart, such as the second and third of five frames, one is left.
 
     >>> basis = basis_of(12, 0.125, 2)
     >>> torch.allclose(basis.T @ basis, torch.eye(5, dtype=torch.float64))
     True
     """
-    waves = waves_of(frames, torch.tensor(frequency, dtype=torch.float64), harmonics_below(frequency, most))
-    return torch.linalg.qr(waves).Q
+    waves = waves_of(frames, torch.tensor(frequency, dtype=torch.float64), harmonics)
+    basis, size, _ = torch.linalg.svd(waves, full_matrices=False)
+    return basis[:, size > DISTINCT * size[0]]
 
 
 @dataclass(frozen=True)

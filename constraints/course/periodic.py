@@ -16,7 +16,7 @@ from physgen.constraints.course.harmonics import Beat, basis_of, find_beat
 from physgen.constraints.fit import ENOUGH, Fit
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
-from physgen.measure.degenerate import degenerate
+from physgen.measure.degenerate import degenerate, noise_level
 
 #: frames that a period has at least, and periods that a video must show
 SHORTEST, PERIODS = 2.2, 2.0
@@ -30,10 +30,11 @@ class Periodic(Constraint):
     c(x, t) = a_0(x) + sum_k (a_k(x) cos(2 pi k t / P) + b_k(x) sin(2 pi k t / P)),  k = 1 ... harmonics
     residual = (c - Q Q' c) / motion
 
-    Q is an orthonormal basis of these waves, those of more than half of the frame rate left out. Every pixel has a
-    waveform of its own; their period and phase are locked. P is fitted to all pixels together (`find_beat`); it makes
-    the squared residual least, so the gradient at given P is the exact one of the loss of a given ``motion`` (envelope
-    theorem). ``motion`` is the root mean square about the mean over time and is differentiated.
+    Q is an orthonormal basis of these waves as the frames show them. Every pixel has a waveform of its own; their
+    period and phase are locked. P is fitted to all pixels together (`find_beat`), by the waves below half of the frame
+    rate; it makes the squared residual least, so the gradient at given P is the exact one of the loss of a given
+    ``motion`` (envelope theorem), and nearly so where a wave is above that. ``motion`` is the root mean square about
+    the mean over time and is differentiated.
 
     Args:
         period: in s, where it is known; fitted when None, between 2.2 frames and the length of the video.
@@ -54,7 +55,7 @@ class Periodic(Constraint):
     """
 
     name = "periodic"
-    true_within = 0.3
+    true_within = 0.32
     projects = True
 
     def __init__(self, period: float | int | None = None, harmonics: int = 3) -> None:
@@ -81,9 +82,19 @@ class Periodic(Constraint):
         return (flat - near) / torch.where(square > 0, square, 1).sqrt()
 
     def satisfied(self, fields: Float[Tensor, "B *shape"], grid: Grid | None, tolerance: float) -> Bool[Tensor, "B"]:
-        """Which samples repeat: the root mean square residual of no frame is above the tolerance."""
+        """Which samples repeat: in no frame the root mean square residual is above the tolerance, beyond noise.
+
+        r^2(t) - (1 - (2 harmonics + 1) / T) noise^2 / motion^2 <= tolerance^2
+
+        with the `noise_level` of each sample, of which waves follow their part.
+        """
         tolerance = finite("tolerance", tolerance, "a number >= 0", lambda value: value >= 0)
-        return self.residual(fields, grid).detach().square().mean((1, 3)).sqrt().amax(1) <= tolerance
+        fields = fields.detach()
+        square = self.residual(fields, grid).square().mean((1, 3)).amax(1)
+        noise = torch.stack([noise_level(x).square().mean() for x in fields])
+        moving = (fields - fields.mean(2, keepdim=True)).square().flatten(1).mean(1)
+        left = max(1 - (2 * self.harmonics + 1) / fields.shape[2], 0.0)
+        return square - left * noise / torch.where(moving > 0, moving, 1) <= tolerance**2
 
     @torch.no_grad()
     def project(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B S T *space"]:
