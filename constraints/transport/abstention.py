@@ -22,8 +22,8 @@ CHANGES, CEILING = 0.1, 1e-5
 UNLIKE = 0.9
 #: pixels, and times the usual deviation, by which a jump of the camera moves
 JUMP, UNUSUAL = 1.0, 6.0
-#: mean velocity over mean speed, below which there is no common direction
-COMMON = 0.2
+#: mean velocity over mean speed, below which there is no common direction; part of the way that goes backwards
+COMMON, BACKWARDS = 0.2, 0.2
 
 
 @torch.no_grad()
@@ -35,7 +35,7 @@ def why_unmeasured(fields: Float[Tensor, "S T H W"], reading: Reading) -> str | 
     - frames too far apart: from one to the next as much changes as over two, or things move by more than half of their
       spacing (its wave length is 2 pi over the mean wave number);
     - a jump of the camera: one pair's drift deviates by a pixel and six times as much as usual;
-    - the flow explains less than half of the change; it has no common direction.
+    - the flow explains less than half of the change; it has no common direction, at one time or over time.
 
     Source: sampling theorem, Shannon (1949), Proc. IRE 37:10.
     """
@@ -53,6 +53,9 @@ def why_unmeasured(fields: Float[Tensor, "S T H W"], reading: Reading) -> str | 
         return f"the flow explains {100 * max(reading.explained, 0.0):.1f} % of the motion"
     if float(reading.drift.norm()) < COMMON * reading.speed:
         return "things move in different directions, there is no common one"
+    along = reading.of_pairs @ reading.drift
+    if float((-along).clamp(min=0).sum()) > BACKWARDS * float(along.abs().sum()):
+        return "it moves to and fro: there is no one direction"
     return None
 
 
