@@ -11,6 +11,8 @@ from physgen.constraints.transport.reading import Reading
 
 #: bounds of a direction's error
 HALF_TURN = 180.0
+#: part of the speed by which a flow is off without noise: it is smooth, and counts pixels by their texture
+OFF = 0.05
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ def _row(one: Measured) -> dict[str, tuple[float, float, list[float]]]:
     from scipy.stats import t
 
     reading, reach = one.reading, float(t.ppf(0.975, max(one.pairs - 1, 1)))
-    speed, error = reading.speed * one.unit, reading.error * one.unit
+    speed = reading.speed * one.unit
+    error = math.hypot(reading.error * one.unit, OFF * speed)
     y, x = reading.drift.tolist()
     angle = math.degrees(math.atan2(-y, x))
     length = math.hypot(y, x)
