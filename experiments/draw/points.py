@@ -32,9 +32,10 @@ def read_points(path: Path, spec: WorldSpec, observable: Observable) -> Float[Te
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            table = csv.DictReader(file)
-            lines, columns = list(table), [str(name).strip() for name in table.fieldnames or []]
-    except (OSError, UnicodeDecodeError) as error:
+            table = csv.DictReader(file, skipinitialspace=True)
+            columns = table.fieldnames = [name.strip() for name in table.fieldnames or []]
+            lines = list(table)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InvalidArgument("observed", str(path), f"a table of points as CSV ({error})") from None
     species = list(observable.species)
     names = [VALUE] if len(species) == 1 and VALUE in columns else [name for name in species if name in columns]

@@ -34,6 +34,11 @@ def test_points_are_where_the_table_says_and_the_mean_of_several(name: str, tmp_
     assert int(found.isfinite().sum()) == 2
 
 
+def test_blanks_around_names_and_cells_do_not_matter(tmp_path: Path) -> None:
+    found = read_points(table(tmp_path, "frame , y, x , value\n0, 5 , 3, 0.5\n"), SPEC, DYE)
+    assert found[0, 0, 5, 3] == 0.5
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -44,6 +49,8 @@ def test_points_are_where_the_table_says_and_the_mean_of_several(name: str, tmp_
         ("frame,y,x,value\n0,1,2,bright\n", "value='bright' in line 2"),
         ("frame,y,x,value\n0,1,2,\n", "no value in 1 lines"),
         ("", "columns none"),
+        ("frame,y,x,value\n0,1\n", "x=None in line 2"),
+        ("frame,y,x,value\n0,1,2,nan\n", "value='nan' in line 2"),
     ],
 )
 def test_refusals(text: str, message: str, tmp_path: Path) -> None:
