@@ -41,17 +41,22 @@ class Piece:
 def find_movies(folders: list[str]) -> list[Path]:
     """Movies of five frames or more among files and folders; images of labels are none.
 
-    Raises: InvalidArgument for a path that is not there, or where there is none.
+    Raises: InvalidArgument for a path that is not there, another kind of file, two of one name, or none at all.
     """
     found = []
     for given in folders:
         path = Path(given)
         if not path.exists():
             raise InvalidArgument("movies", given, "files and folders that are there")
+        if path.is_file() and path.suffix.lower() not in MOVIES:
+            raise InvalidArgument("movies", given, f"files ending in {', '.join(MOVIES)}")
         files = sorted(p for p in path.iterdir() if p.suffix.lower() in MOVIES) if path.is_dir() else [path]
         found += [p for p in files if "label" not in p.stem]
     if not found:
         raise InvalidArgument("movies", folders, f"files, or folders with some: {', '.join(MOVIES)}")
+    names = [path.stem for path in found]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InvalidArgument("movies", ", ".join(twice), "files of different names: results are kept under them")
     return found
 
 

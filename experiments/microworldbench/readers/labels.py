@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,8 +71,12 @@ def _path(file: str) -> Path:
 
 
 def _read(path: Path, tasks: Collection[int]) -> Reader:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        table = csv.DictReader(file)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidArgument("labels", str(path), f"a table as CSV ({error})") from None
+    with io.StringIO(text, newline="") as lines:
+        table = csv.DictReader(lines)
         missing = [name for name in ("index", *LAWS) if name not in (table.fieldnames or ())]
         if missing:
             raise InvalidArgument(f"{path}: columns", table.fieldnames, f"index and all laws; missing {missing}")

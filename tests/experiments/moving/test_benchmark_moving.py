@@ -137,3 +137,19 @@ def test_bad_options_are_refused_in_one_line(
     assert error.count("\n") == 1
     assert named in error
     assert not (tmp_path / "out").exists()
+
+
+def test_files_of_another_kind_and_two_of_one_name_are_refused_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("one", "other"):
+        (tmp_path / folder).mkdir()
+        tifffile.imwrite(tmp_path / folder / "beads.tif", beads(8, 16).astype(np.uint16), metadata={"axes": "TYX"})
+    (tmp_path / "table.csv").touch()
+    for movies, said in {
+        f"[{tmp_path / 'table.csv'}]": "files ending in",
+        f"[{tmp_path / 'one'},{tmp_path / 'other'}]": "different names",
+    }.items():
+        assert main(["benchmark", "moving", f"movies={movies}", "n=0", f"out={tmp_path / 'out'}"]) == 2
+        assert said in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
