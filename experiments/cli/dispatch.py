@@ -58,10 +58,16 @@ JOBS = {
         verbatim=("out",),
     ),
     "finetune": Job(
-        "train a LoRA of the embedded world with constraints in the loss, and compare",
+        "train a LoRA of the embedded world on real movies or a simulator, and compare",
         "physgen.experiments.finetune:run",
         "physgen.experiments.finetune:FinetuneConfig",
-        verbatim=("out",),
+        verbatim=("data", "caption", "out"),
+    ),
+    "align": Job(
+        "train a LoRA of a world on its own samples that instruments accept, projected onto their laws, and compare",
+        "physgen.experiments.align:run",
+        "physgen.experiments.align:AlignConfig",
+        verbatim=("prompts", "held_out", "out"),
     ),
     "evaluate": Job(
         "measure the embedded world against the simulators",
@@ -76,7 +82,7 @@ JOBS = {
         verbatim=("out",),
     ),
     "benchmark": Job(
-        "make and score videos on MicroWorldBench: fetch, doctor, rules, generate, score",
+        "make and score videos on MicroWorldBench: fetch, doctor, rules, generate, score, protocol",
         "physgen.experiments.microworldbench.job:run",
         "physgen.experiments.microworldbench.options:BenchmarkConfig",
         verbatim=("data", "tasks", "rubrics", "out"),
@@ -87,12 +93,18 @@ JOBS = {
         "fill in what was not seen: model, law, both, and published samplers (also: benchmark assimilate)",
         "physgen.experiments.assimilate.job:run",
         "physgen.experiments.assimilate.job:AssimilateConfig",
-        verbatim=("movie", "out"),
+        verbatim=("movie", "caption", "lora", "out"),
     ),
     "benchmark-moving": Job(
         "laws of what moves: exact, simulated, real, with planted faults (also: benchmark moving)",
         "physgen.experiments.moving.job:run",
         "physgen.experiments.moving.job:MovingConfig",
+        verbatim=("out",),
+    ),
+    "benchmark-content": Job(
+        "choose samples by their content: best of n, pruned, particles, more steps (also: benchmark content)",
+        "physgen.experiments.content.job:run",
+        "physgen.experiments.content.job:ContentConfig",
         verbatim=("out",),
     ),
     "instruments": Job(
@@ -126,6 +138,12 @@ JOBS = {
         verbatim=("out",),
         words="runs",
     ),
+    "showcase": Job(
+        "films and bands for the pages of the site: one noise in each arm, the truth beside",
+        "physgen.experiments.pages.showcase.job:run",
+        "physgen.experiments.pages.showcase.job:ShowcaseConfig",
+        verbatim=("out",),
+    ),
     "figures": Job(
         "draw the paper's figures and tables, and collect its numbers, from committed results",
         "physgen.experiments.paper.job:run",
@@ -141,6 +159,7 @@ JOBS = {
     ),
     "worlds": Job("list the worlds", "physgen.experiments.cli.listing:worlds", options=False),
     "constraints": Job("list the constraints", "physgen.experiments.cli.listing:constraints", options=False),
+    "rewards": Job("list the rewards", "physgen.experiments.content.rewards:show", options=False),
 }
 
 

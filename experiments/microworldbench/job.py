@@ -1,4 +1,4 @@
-"""`physgen benchmark`: fetch, doctor, rules, generate and score."""
+"""`physgen benchmark`: fetch, doctor, rules, generate, score and protocol."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ def run(config: BenchmarkConfig) -> int | None:
         "rules": run_rules,
         "generate": run_generate,
         "score": run_score,
+        "protocol": run_all,
     }
     if not config.action or config.action[0] not in actions or (config.action[1:] and config.action[0] != "rules"):
         raise one_of("action", " ".join(config.action), actions)
@@ -45,6 +46,13 @@ def run_generate(config: BenchmarkConfig) -> int:
     from physgen.experiments.microworldbench.generation.generate import generate
 
     return generate(config)
+
+
+def run_all(config: BenchmarkConfig) -> int:
+    """Make, judge and report every arm."""
+    from physgen.experiments.microworldbench.protocol.job import run_protocol
+
+    return run_protocol(config)
 
 
 def run_fetch(config: BenchmarkConfig) -> None:

@@ -37,6 +37,7 @@ class BenchmarkConfig:
     steps: int | None
     guidance_scale: float | None
     compare: bool
+    plan: bool
     shard: str
     device: str | None
     out: str | None

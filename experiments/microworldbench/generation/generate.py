@@ -11,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from physgen.drawn import GUIDED, UNGUIDED, Request, draw
+from physgen.experiments.cli.target import build
 from physgen.experiments.draw.measured import measure, outcome, warnings_of
 from physgen.experiments.draw.physics import Physics, open_world, physics_of, remarks
 from physgen.experiments.draw.rules import AUTO, Chosen, chosen, decide
@@ -20,13 +21,20 @@ from physgen.experiments.microworldbench.generation.plan import Item, Layout, Sh
 from physgen.experiments.microworldbench.options import GENERATION, BenchmarkConfig, data_file
 from physgen.experiments.microworldbench.tasks.data import TASKS, read_tasks
 from physgen.experiments.runs.records import run_name, write_json_atomic
+from physgen.guidance import BestOfN, Guidance
+from physgen.measure import degenerate
 from physgen.video import Video, write_mp4, write_tiff
 from physgen.worlds import World
 from physgen.worlds.loading import check
 
+#: of ``conf/guidance``: nothing is imposed
+UNGUIDED_ENTRY: dict[str, Any] = {"_target_": None}
 
-def generate(config: BenchmarkConfig) -> int:
+
+def generate(config: BenchmarkConfig, unguided: Path | None = None) -> int:
     """Make this shard's videos, print and keep what failed, and say with 1 that something did.
+
+    ``unguided`` is the folder of a run without guidance: its videos are taken over where nothing is imposed.
 
     Raises: InvalidArgument, FileNotFoundError before any video is made.
     """
@@ -40,6 +48,10 @@ def generate(config: BenchmarkConfig) -> int:
     check(config.world)
     resume(layout.out, settings)
     mine = shard.mine(planned)
+    if unguided:
+        for item in mine:
+            if not layout.finished(item) and Asked.of(config, item).algorithm(config) is None:
+                layout.take(Layout(unguided), item)
     todo = [item for item in mine if not layout.finished(item)]
     began, failures = time.perf_counter(), make(config, todo, layout) if todo else []
     return write_summary(config, layout, mine, shard.metrics, failures, len(todo), time.perf_counter() - began)
@@ -59,16 +71,30 @@ class Asked:
         return cls(request, chosen(config.constraint, request.prompt, config.world))
 
     def physics(self, config: BenchmarkConfig) -> Physics:
-        """Constraints and guidance."""
-        laws = self.laws
-        return physics_of(config.world, self.request, laws.constraint, config.guidance, measured=laws.measured)
+        """Constraints and guidance; the best of several draws is no guidance, see `algorithm`."""
+        laws, guidance = self.laws, UNGUIDED_ENTRY if is_best(config.guidance) else config.guidance
+        return physics_of(config.world, self.request, laws.constraint, guidance, measured=laws.measured)
+
+    def algorithm(self, config: BenchmarkConfig) -> Guidance | BestOfN | None:
+        """What imposes the laws; ``None`` where there is none to impose."""
+        physics = self.physics(config)
+        imposing = {name: law for name, law in physics.constraints.items() if name not in self.laws.measured}
+        if not imposing or not is_best(config.guidance):
+            return physics.guidance
+        best: BestOfN = build(BestOfN, config.guidance, imposing)
+        return best
+
+
+def is_best(guidance: dict[str, Any]) -> bool:
+    """Whether an entry of ``conf/guidance`` is the best of several draws."""
+    return str(guidance["_target_"]).endswith(f".{BestOfN.__name__}")
 
 
 def check_all(config: BenchmarkConfig, planned: Sequence[Item]) -> None:
     """Refuse options that cannot work, by one task of each kind that the run has."""
     every = [Asked.of(config, item) for item in planned]
     for asked in {(config.world.family(a.request.prompt), *a.laws.constraint): a for a in every}.values():
-        asked.physics(config)
+        asked.algorithm(config)
 
 
 def make(config: BenchmarkConfig, todo: Sequence[Item], layout: Layout) -> list[Failure]:
@@ -87,11 +113,11 @@ def make(config: BenchmarkConfig, todo: Sequence[Item], layout: Layout) -> list[
 def write(config: BenchmarkConfig, world: World, layout: Layout, item: Item) -> None:
     """Make one video: both its files, and then its record."""
     asked = Asked.of(config, item)
-    prompt, physics = asked.request.prompt, asked.physics(config)
-    main = GUIDED if physics.guidance else UNGUIDED
-    arms = [GUIDED, UNGUIDED] if config.compare and physics.guidance else [main]
+    prompt, physics, algorithm = asked.request.prompt, asked.physics(config), asked.algorithm(config)
+    main = GUIDED if algorithm else UNGUIDED
+    arms = [GUIDED, UNGUIDED] if config.compare and algorithm else [main]
     scale: dict[str, Any] = {"observable": physics.observable, "grid": physics.grid}
-    drawn = draw(world, asked.request, physics.guidance, **scale, arms=arms).arms
+    drawn = draw(world, asked.request, algorithm, **scale, arms=arms).arms
     result = measure(drawn[main], physics)
     free = measure(drawn[UNGUIDED], physics) if len(drawn) > 1 else None
     dy, dx = physics.grid.spacing
@@ -104,7 +130,8 @@ def write(config: BenchmarkConfig, world: World, layout: Layout, item: Item) -> 
         "level": item.task.level,
         "seed": item.seed,
         "family": config.world.family(prompt),
-        "guided": physics.guidance is not None,
+        "guided": algorithm is not None,
+        "degenerate": degenerate(physics.observable(result.arm.video), physics.observable.least)[0],
         "chosen": list(asked.laws.constraint),
         "decision": decide(prompt, config.world).record() if AUTO in config.constraint else None,
         "notes": [*asked.laws.notes, *remarks(world, prompt, asked.laws.constraint), *warnings_of(result.arm.log)],

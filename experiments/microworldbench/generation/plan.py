@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +14,7 @@ from typing import TypeVar
 
 from physgen.errors import InvalidArgument
 from physgen.experiments.microworldbench.tasks.data import Task
+from physgen.experiments.runs.records import write_json_atomic
 
 SUFFIXES = (".mp4", ".tif")
 Element = TypeVar("Element")
@@ -101,3 +105,18 @@ class Layout:
         yield paths
         for path in paths:
             path.replace(folder / f"{item.task.index}{path.suffix}")
+
+    def take(self, other: Layout, item: Item) -> None:
+        """Hold a finished video of another run as one's own, without a second copy where the disk can do that."""
+        if not other.finished(item):
+            return
+        with self.writing(item) as paths:
+            for path in paths:
+                source = other.videos(item.seed) / f"{item.task.index}{path.suffix}"
+                path.unlink(missing_ok=True)
+                try:
+                    os.link(source, path)
+                except OSError:
+                    shutil.copyfile(source, path)
+        record = json.loads(other.record(item).read_text("utf-8"))
+        write_json_atomic(self.record(item), record | {"taken_from": other.out.name})

@@ -21,13 +21,17 @@ class Unanswered(Exception):
 
 @dataclass(frozen=True)
 class Reply:
-    """What a judge said, what was understood of it, the tokens it took, and what went wrong on the way."""
+    """What a judge said, what was understood of it, the tokens it took, and what went wrong on the way.
+
+    ``judge`` is the version that the server names.
+    """
 
     raw: str
     parsed: Any
     prompt_tokens: int = 0
     completion_tokens: int = 0
     notes: tuple[str, ...] = ()
+    judge: str = ""
 
     @property
     def evaluation(self) -> dict[str, Any]:

@@ -43,12 +43,13 @@ def joined(content: Any) -> Any:
 
 @dataclass(frozen=True)
 class Said:
-    """The text of a reply, whether its length cut it off, and the tokens that it took."""
+    """The text of a reply, whether its length cut it off, its tokens, and the model that the server names."""
 
     text: str
     cut: bool
     prompt_tokens: int
     completion_tokens: int
+    model: str = ""
 
 
 def read_message(body: bytes) -> Said:
@@ -63,12 +64,15 @@ def read_message(body: bytes) -> Said:
         cut = choice.get("finish_reason") == "length"
         usage = reply.get("usage") or {}
         counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
+        names = [reply.get(name) for name in ("model", "system_fingerprint")]
     except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise Retry(f"no chat completion: {error!r}"[:200]) from error
     text = next((text for text in texts if text and str(text).strip()), "" if cut else None)
     if not isinstance(text, str):
         raise Retry("a chat completion without text")
-    return Said(plain(text), cut, *(n if type(n) is int and n > 0 else 0 for n in counts))
+    prompt_tokens, completion_tokens = (n if type(n) is int and n > 0 else 0 for n in counts)
+    model = " ".join(name[:100] for name in names if isinstance(name, str) and name)
+    return Said(plain(text), cut, prompt_tokens, completion_tokens, model)
 
 
 def seconds(header: str | None) -> float | None:

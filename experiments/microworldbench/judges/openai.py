@@ -127,11 +127,11 @@ class OpenAIJudge(SeeingJudge):
             if unread:
                 notes.append(f"attempt {attempt + 1}: {unread}"[:300])
             if not unread or asking.unread:
-                return Reply(said.text, parsed, prompt_tokens, completion_tokens, tuple(notes))
+                return Reply(said.text, parsed, prompt_tokens, completion_tokens, tuple(notes), said.model)
             asking.unread = unread
             attempt += 1
         if said is not None:
-            return Reply(said.text, None, prompt_tokens, completion_tokens, tuple(notes))
+            return Reply(said.text, None, prompt_tokens, completion_tokens, tuple(notes), said.model)
         self._not_heard(notes[-1])
         raise Unanswered("; ".join(notes))
 

@@ -94,7 +94,7 @@ def decoding(vae: Any, latents: Shape, graph: bool) -> Held:
     Tiles are taken to be as many as cover the latents, all of the first one's size, and frames beyond the fifth to hold
     as much as those before: `extended` of what one tile of few frames is traced to hold.
     """
-    tile, times = _tiles(vae, latents)
+    tile, times = tiles(vae, latents)
     if tile[1] <= MORE:
         held = _decoded(vae, tile, graph)
     else:
@@ -138,7 +138,7 @@ def _decoded(vae: Any, latents: Shape, graph: bool) -> Held:
     return Held(peak, size)
 
 
-def _tiles(vae: Any, latents: Shape) -> tuple[Shape, float]:
+def tiles(vae: Any, latents: Shape) -> tuple[Shape, float]:
     """The first tile of a decode, and how many of its size all of them are."""
     channels, frames, *size = latents
     tile, times = [channels, frames, *size], 1.0

@@ -125,7 +125,7 @@ def test_459_tasks_from_a_recorded_run(shared: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "allowed: doctor, fetch, generate, rules, score"),
+        ([], "allowed: doctor, fetch, generate, protocol, rules, score"),
         (["scroe"], "did you mean 'score'"),
         (["score", "fetch"], "action="),
         (["score", "mode=both"], "upstream, corrected"),

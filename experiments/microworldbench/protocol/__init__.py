@@ -1,0 +1,1 @@
+"""`physgen benchmark protocol`: all arms of a guided world on the tasks, judged together and reported."""
