@@ -12,7 +12,9 @@ from physgen.guidance.log import GuidanceLog, ParticlesLog, Resampling, StepReco
 from physgen.guidance.particles import Particles
 from physgen.guidance.pigdm import PiGDM
 from physgen.guidance.projection import Projection
+from physgen.guidance.pruned_best_of_n import PrunedBestOfN
 from physgen.guidance.replacement import Replacement
+from physgen.guidance.rewards import OfVideo
 from physgen.guidance.solve.certificate import Certificate
 from physgen.guidance.tfg import TFG
 from physgen.guidance.x0_gradient import X0Gradient
@@ -30,10 +32,12 @@ __all__ = [
     "Correction",
     "Guidance",
     "GuidanceLog",
+    "OfVideo",
     "Particles",
     "ParticlesLog",
     "PiGDM",
     "Projection",
+    "PrunedBestOfN",
     "Replacement",
     "Resampling",
     "Step",

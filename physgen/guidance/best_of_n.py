@@ -11,22 +11,26 @@ from torch import Tensor
 from physgen.arguments import whole
 from physgen.constraints.names import Laws, name_laws
 from physgen.grid import Grid
+from physgen.guidance.particles import total_of
 from physgen.guidance.problem import Decode, Problem
+from physgen.guidance.rewards import Rewards, evaluate, name_rewards
 
 
 class BestOfN:
     """Draw n times, keep what violates the constraints least, each sample of the batch by itself.
 
-    x = argmin_i sum_c (||r_c(x_i)|| / median_j ||r_c(x_j)||)^2
+    x = argmin_i sum_c (||r_c(x_i)|| / median_j ||r_c(x_j)||)^2 - sum_k R_k(x_i)
 
-    Each constraint is measured in units of what is usual among the draws, so none needs a weight.
+    Each constraint is measured in units of what is usual among the draws, so none needs a weight; rewards R come as
+    they are.
 
     Args:
-        constraints: what is measured.
+        constraints: what is measured; there may be none where there are rewards.
         n: number of draws.
+        rewards: see `Particles`; one that is `OfVideo` sees the samples themselves.
 
     Raises:
-        InvalidArgument: no constraints, or fewer than two draws.
+        InvalidArgument: neither constraints nor rewards, or fewer than two draws. In use: see `evaluate`.
 
     Source: rejection by a verifier at inference: Ma et al., arXiv:2501.09732.
 
@@ -36,8 +40,9 @@ class BestOfN:
     [[1.10...], [1.20...]]
     """
 
-    def __init__(self, constraints: Laws, *, n: int) -> None:
-        self.constraints = name_laws(constraints)
+    def __init__(self, constraints: Laws = (), *, n: int, rewards: Rewards = ()) -> None:
+        self.rewards = name_rewards(rewards) if rewards else {}
+        self.constraints = name_laws(constraints) if constraints or not self.rewards else {}
         self.n = whole("n", n, least=2)
 
     def sample(
@@ -47,9 +52,15 @@ class BestOfN:
         problem = Problem(self.constraints, decode, grid)
         samples = [draw() for _ in range(self.n)]
         with torch.no_grad():
-            loss = torch.stack([_losses(problem, x) for x in samples])
-        usual = loss.nanmedian(0).values
-        score = (loss / torch.where(usual > 0, usual, 1.0)).sum(2)
+            fields = [problem.fields(x) for x in samples]
+            score = torch.zeros(self.n, len(samples[0]), dtype=torch.float64)
+            if self.constraints:
+                loss = torch.stack([_losses(problem, seen) for seen in fields]).cpu()
+                usual = loss.nanmedian(0).values
+                score += (loss / torch.where(usual > 0, usual, 1.0)).sum(2)
+            if self.rewards:
+                pairs = zip(samples, fields, strict=True)
+                score -= torch.stack([total_of(evaluate(self.rewards, seen, grid, video=x)) for x, seen in pairs])
         best = score.nan_to_num(torch.inf).argmin(0)
         return torch.stack(samples)[best, torch.arange(len(best))]
 
@@ -65,5 +76,5 @@ class BestOfN:
 }"""
 
 
-def _losses(problem: Problem, x: Tensor) -> Float[Tensor, "B K"]:
-    return torch.stack([found.loss for found in problem.violation(problem.fields(x)).values()], 1)
+def _losses(problem: Problem, fields: Tensor) -> Float[Tensor, "B K"]:
+    return torch.stack([found.loss for found in problem.violation(fields).values()], 1)

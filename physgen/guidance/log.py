@@ -100,6 +100,7 @@ class ParticlesLog:
         selected: of each group, the place of the best among the finished samples.
         founders: of each group, the place of the noise that the best began from, among those of the whole batch.
         evaluations: of the network, sample by sample, those of classifier-free guidance counted one by one.
+        decodes: of the autoencoder, sample by sample, that rewards asked for; the one of what comes out is not counted.
     """
 
     resamplings: list[Resampling] = field(default_factory=list)
@@ -108,6 +109,7 @@ class ParticlesLog:
     selected: list[int] = field(default_factory=list)
     founders: list[int] = field(default_factory=list)
     evaluations: int = 0
+    decodes: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The log without the resamplings, which are lines of ``log.jsonl``, but for how many were left."""

@@ -19,7 +19,7 @@ from physgen.guidance.base import Guidance
 from physgen.guidance.log import ParticlesLog, Resampling
 from physgen.guidance.population import POTENTIALS, Offspring, Population
 from physgen.guidance.problem import Decode, Problem
-from physgen.guidance.rewards import Rewards, evaluate, name_rewards
+from physgen.guidance.rewards import OfVideo, Rewards, evaluate, name_rewards
 from physgen.tensors import of_samples
 
 
@@ -43,7 +43,8 @@ class Particles(Around):
     Args:
         n: particles of a group.
         rewards: laws (-log of the RMS residual) and functions from fields [B, S, T, *space], or samples where nothing
-            is decoded, to [B], of which more is better; by name, in a list, or one.
+            is decoded, to [B], of which more is better; by name, in a list, or one. One that is `OfVideo` sees the
+            decoded video instead of the fields.
         resample: fractions of the schedule, counted in steps, after which the particles are resampled.
         temperature: of the weights: less makes them more unequal.
         potential: ``difference`` or ``max``.
@@ -128,8 +129,11 @@ class Particles(Around):
         decode: Decode | None = None,
         grid: Grid | None = None,
         generator: torch.Generator | None = None,
+        video: Decode | None = None,
     ) -> Offspring | None:
         """Who lives on after this step, by the rewards of the estimates ``x0``; None where nobody is resampled.
+
+        `video` decodes samples to what `OfVideo` rewards see.
 
         Raises:
             InvalidArgument: a batch that is no multiple of n, and see `evaluate`.
@@ -140,10 +144,8 @@ class Particles(Around):
         population, left = self._population, self.rounds(position[1]).get(position[0])
         if left is None or population.alive == 1:
             return None
-        rewards = self._rewards(x0, decode, grid)
-        device = generator.device if generator else None
-        uniform = torch.rand(population.groups, generator=generator, device=device, dtype=torch.float64).cpu()
-        found = population.resample(_total(rewards) / self.temperature, self.potential, left, uniform)
+        rewards = self._rewards(x0, decode, grid, video)
+        found = self.choose(population, total_of(rewards), left, generator)
         self.follow(found.ancestors)
         self.log.resamplings.append(
             Resampling(
@@ -157,16 +159,29 @@ class Particles(Around):
         )
         return found
 
+    def choose(
+        self, population: Population, reward: Float64[Tensor, "B"], left: int, generator: torch.Generator | None
+    ) -> Offspring:
+        """Who lives on, `left` of each group, by the sum of the rewards: drawn by systematic resampling."""
+        device = generator.device if generator else None
+        uniform = torch.rand(population.groups, generator=generator, device=device, dtype=torch.float64).cpu()
+        return population.resample(reward / self.temperature, self.potential, left, uniform)
+
     def finish(
-        self, x: Float[Tensor, "B *shape"], *, decode: Decode | None = None, grid: Grid | None = None
+        self,
+        x: Float[Tensor, "B *shape"],
+        *,
+        decode: Decode | None = None,
+        grid: Grid | None = None,
+        video: Decode | None = None,
     ) -> Int64[Tensor, "K"]:
         """Rows of the finished samples that come out: the best of each group, or all that are left."""
         if self._population is None:
             self._population = Population(len(x), self.particles)
-        rewards = self._rewards(x, decode, grid)
-        selected = self._population.best(_total(rewards))
+        rewards = self._rewards(x, decode, grid, video)
+        selected = self._population.best(total_of(rewards))
         self.log.rewards = {name: values.tolist() for name, values in rewards.items()}
-        self.log.weights = self._population.weights(_total(rewards) / self.temperature).flatten().tolist()
+        self.log.weights = self._population.weights(total_of(rewards) / self.temperature).flatten().tolist()
         self.log.selected = selected.tolist()
         self.log.founders = self._population.founders[selected].tolist()
         return selected if self.select else torch.arange(len(x))
@@ -178,9 +193,15 @@ class Particles(Around):
         mixed = (1 - self.new_noise) ** 0.5 * noise + self.new_noise**0.5 * xi
         return torch.where(of_samples(fresh.to(noise.device), noise), mixed, noise)
 
-    def _rewards(self, x: Tensor, decode: Decode | None, grid: Grid | None) -> dict[str, Float64[Tensor, "B"]]:
+    def _rewards(
+        self, x: Tensor, decode: Decode | None, grid: Grid | None, video: Decode | None
+    ) -> dict[str, Float64[Tensor, "B"]]:
+        kinds = {isinstance(reward, OfVideo) for reward in self.rewards.values()}
         with torch.no_grad():
-            return evaluate(self.rewards, Problem({}, decode, grid).fields(x), grid)
+            fields = Problem({}, decode, grid).fields(x) if False in kinds else None
+            seen = video(x) if True in kinds and video else None
+            self.log.decodes += len(x) * ((fields is not None and decode is not None) + (seen is not None))
+            return evaluate(self.rewards, fields, grid, video=seen)
 
     def citation(self) -> str:
         own = """@misc{singhal2025fksteering,
@@ -202,7 +223,8 @@ class Particles(Around):
         return "\n\n".join([own, self.inside.citation()]) if self.inside else own
 
 
-def _total(rewards: dict[str, Float64[Tensor, "B"]]) -> Float64[Tensor, "B"]:
+def total_of(rewards: dict[str, Float64[Tensor, "B"]]) -> Float64[Tensor, "B"]:
+    """The sum of rewards by name."""
     return torch.stack(list(rewards.values())).sum(0)
 
 

@@ -80,6 +80,19 @@ class Population:
         self.applied, self.most, self.founders = (x[ancestors] for x in (applied, self.most, self.founders))
         return Offspring(ancestors, copies(chosen).flatten(), weights)
 
+    def keep(self, reward: Float64[Tensor, "B"], left: int) -> Offspring:
+        """The `left` of each group that have most reward, in the order that they had; nobody has a copy.
+
+        >>> Population(3, 3).keep(torch.tensor([0.0, 2.0, 1.0], dtype=torch.float64), 2).ancestors.tolist()
+        [1, 2]
+        """
+        order = reward.view(self.groups, -1).argsort(dim=1, descending=True, stable=True)
+        chosen = order[:, :left].sort(1).values
+        weights = torch.zeros(self.groups, self.alive, dtype=torch.float64).scatter_(1, chosen, 1.0 / left)
+        ancestors = (chosen + self._first).flatten()
+        self.applied, self.most, self.founders = (x[ancestors] for x in (self.applied, self.most, self.founders))
+        return Offspring(ancestors, torch.zeros(len(ancestors), dtype=torch.bool), weights)
+
     def weights(self, reward: Float64[Tensor, "B"]) -> Float64[Tensor, "G n"]:
         """Of the finished samples, of sum 1 in a group."""
         return normalised((reward - self.applied).view(self.groups, -1))

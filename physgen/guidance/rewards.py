@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,6 +15,37 @@ from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.guidance.problem import Problem
 from physgen.tensors import finite_samples
+
+
+@dataclass(frozen=True)
+class OfVideo:
+    """A reward that looks at the decoded video itself, where others see the fields of an observable.
+
+    Attributes:
+        read: from videos ``[B, 3, T, H, W]`` in [0, 1] to ``[B]``, of which more is better.
+        name: in the log.
+        uses: names of the estimators that it measures with. A score that shares one with the reward is imposed.
+
+    Source: the contract of this package.
+
+    >>> brightness = OfVideo(lambda video: video.flatten(1).mean(1), "brightness", ("mean",))
+    >>> evaluate({"brightness": brightness}, None, None, video=torch.ones(1, 3, 2, 4, 4))["brightness"].tolist()
+    [1.0]
+    """
+
+    read: Callable[[Float[Tensor, "B 3 T H W"]], Float[Tensor, "B"]]
+    name: str
+    uses: tuple[str, ...] = ()
+
+    def __call__(self, video: Float[Tensor, "B 3 T H W"]) -> Tensor:
+        """The reward of each video; of one that is not finite -inf."""
+        video = video.clamp(0.0, 1.0)  # NaN stays NaN
+        found = torch.full((len(video),), -torch.inf, dtype=torch.float64)
+        usable = finite_samples(video).cpu()
+        if bool(usable.any()):
+            found[usable] = self.read(video[usable.to(video.device)]).double().cpu()
+        return found
+
 
 #: a law, whose reward is -log of its RMS residual, or a function from fields [B, S, T, *space] to [B], more is better
 Reward = Constraint | Callable[[Tensor], Tensor]
@@ -51,24 +83,38 @@ def name_rewards(rewards: Rewards) -> dict[str, Reward]:
 
 
 def evaluate(
-    rewards: Mapping[str, Reward], fields: Float[Tensor, "B *shape"], grid: Grid | None
+    rewards: Mapping[str, Reward],
+    fields: Float[Tensor, "B *shape"] | None,
+    grid: Grid | None,
+    *,
+    video: Float[Tensor, "B 3 T H W"] | None = None,
 ) -> dict[str, Float64[Tensor, "B"]]:
     """Each reward of each sample, on the CPU: of a law -log max(rms residual, 1e-6); -inf where there is none.
 
-    Samples whose fields are not finite have -inf of everything.
+    Samples whose fields, or whose video, are not finite have -inf of everything that sees them. The fields may be None
+    where every reward is `OfVideo`.
 
     Raises:
-        InvalidArgument: a function that does not return one number of each sample, or NaN for all of them.
+        InvalidArgument: a function that does not return one number of each sample, or NaN for all of them; a reward
+            that needs a video, or fields, where there are none.
     """
     laws = {name: reward for name, reward in rewards.items() if isinstance(reward, Constraint)}
-    usable = finite_samples(fields)
+    found: dict[str, Tensor] = {}
     with torch.no_grad():
-        found = {name: -v.rms.clamp(min=MET).log() for name, v in Problem(laws, grid=grid).violation(fields).items()}
+        if laws:
+            assert fields is not None
+            violations = Problem(laws, grid=grid).violation(fields)
+            found = {name: -violation.rms.clamp(min=MET).log() for name, violation in violations.items()}
         for name in rewards.keys() - laws.keys():
-            values = _of_function(name, rewards[name], fields)
+            seen = video if isinstance(rewards[name], OfVideo) else fields
+            if seen is None:
+                allowed = f"rewards of fields: {name} looks at the decoded video, which guide(pipe, observable=...) has"
+                raise InvalidArgument("rewards", name, allowed)
+            usable = finite_samples(seen)
+            values = _of_function(name, rewards[name], seen)
             if bool(values.isnan().all()) and bool(usable.any()):
                 raise InvalidArgument("rewards", f"NaN for every sample as {name}", "a number of at least one sample")
-            found[name] = torch.where(usable, values, -torch.inf)
+            found[name] = torch.where(usable.cpu(), values, -torch.inf)
     return {
         name: found[name].double().cpu().nan_to_num(-torch.inf, posinf=1e100, neginf=-torch.inf) for name in rewards
     }

@@ -15,6 +15,7 @@ from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.guidance import Particles
 from physgen.guidance.problem import Decode
+from physgen.sampling.decoding.decoder import Decoder
 from physgen.sampling.predictions import Prediction, prediction
 from physgen.sampling.rows import LivingRows
 
@@ -69,7 +70,7 @@ class Competition:
     """
 
     particles: Particles
-    decode: Decode | None
+    decode: Decoder | None
     grid: Grid | None
     living: LivingRows
     first: Tensor | None = None
@@ -81,9 +82,8 @@ class Competition:
         sample, output = arguments["sample"], arguments["model_output"]
         x0 = at.x0(self.living.of(sample), self.living.of(output))
         one = generator[0] if isinstance(generator, list) else generator
-        found = self.particles.offspring(
-            x0, position=position, sigma=at.sigma, decode=self._decode, grid=self.grid, generator=one
-        )
+        seen = {"decode": self._decode, "grid": self.grid, "video": self._video}
+        found = self.particles.offspring(x0, position=position, sigma=at.sigma, generator=one, **seen)
         if found is None:
             return None
         batch, groups = len(sample), len(sample) // self.particles.particles
@@ -119,7 +119,7 @@ class Competition:
     def delivered(self, latents: Tensor) -> Tensor:
         """The finished latents that come out."""
         latents = self.living.of(latents)
-        rows = self.particles.finish(latents, decode=self._decode, grid=self.grid)
+        rows = self.particles.finish(latents, decode=self._decode, grid=self.grid, video=self._video)
         self.particles.log.evaluations = self.living.evaluations
         return latents[rows.to(latents.device)]
 
@@ -127,6 +127,11 @@ class Competition:
     def _decode(self) -> Decode | None:
         decode = self.decode
         return decode and (lambda latents: torch.cat([decode(self._seen(one)) for one in latents.split(1)]))
+
+    @property
+    def _video(self) -> Decode | None:
+        decode = self.decode
+        return decode and (lambda latents: torch.cat([decode.video(self._seen(one)) for one in latents.split(1)]))
 
     def _seen(self, latents: Tensor) -> Tensor:
         return latents if self.first is None else torch.cat([self.first.to(latents), latents[:, :, 1:]], 2)

@@ -14,7 +14,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from physgen.arguments import instance
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
-from physgen.guidance import Guidance, GuidanceLog, Particles
+from physgen.guidance import Guidance, GuidanceLog, OfVideo, Particles
 from physgen.guidance.base import read_guidance
 from physgen.observables import Observable, read_observable
 from physgen.sampling.competition import Competition, require_renewable
@@ -131,6 +131,9 @@ def guide(
     for thing in (observable, *guidance.constraints.values()):
         make_ordinary(thing)
     decode = None
+    blind = isinstance(guidance, Particles) and [n for n, r in guidance.rewards.items() if isinstance(r, OfVideo)]
+    if blind and observable is None:
+        raise InvalidArgument("observable", None, f"an observable: {', '.join(blind)} look at the decoded video")
     if observable is not None:
         require_species(guidance.constraints.values(), observable, grid)
         decode = Decoder(_required(seen, "vae"), observable, axes_of(seen))

@@ -36,12 +36,16 @@ class Decoder:
     axes: str = "BCTHW"
 
     def __call__(self, latents: Tensor) -> Tensor:
+        return observe(self.observable, self.video(latents))
+
+    def video(self, latents: Tensor) -> Float[Tensor, "B 3 T H W"]:
+        """The video in [0, 1], not clamped to that where the autoencoder allows it."""
         latents = arranged(latents, self.axes)
         scale = of_channels(self.vae, "latents_std", 1.0, latents) / getattr(self.vae.config, "scaling_factor", 1.0)
         z = latents * scale + of_channels(self.vae, "latents_mean", 0.0, latents)
         if isinstance(self.vae, OF_PICTURES):
             z = z + (getattr(self.vae.config, "shift_factor", None) or 0.0)
-        return observe(self.observable, (decode(self.vae, z.to(self.vae.dtype)).float() + 1) / 2)
+        return (decode(self.vae, z.to(self.vae.dtype)).float() + 1) / 2
 
 
 def decode(vae: Any, z: Float[Tensor, "B C N h w"]) -> Float[Tensor, "B 3 T H W"]:
