@@ -130,7 +130,7 @@ def size(clip: Clip) -> float:
 def pattern(clip: Clip) -> float:
     """Minus the margin by which the recogniser prefers the pattern that is asked for."""
     assert clip.subject
-    return _margin(clip, head_of("gray_scott", "pattern", "pattern"), clip.subject.attributes["pattern"])
+    return margin(clip, head_of("gray_scott", "pattern", "pattern"), clip.subject.attributes["pattern"])
 
 
 def recognised(clip: Clip) -> float:
@@ -138,7 +138,7 @@ def recognised(clip: Clip) -> float:
     assert clip.subject
     family, kind = clip.subject.family, clip.subject.kind
     asked = {"family": family, f"{family}.kind": kind}
-    return max(_margin(clip, head, value) for head, value in asked.items() if head in recogniser().heads)
+    return max(margin(clip, head, value) for head, value in asked.items() if head in recogniser().heads)
 
 
 @cache
@@ -147,7 +147,8 @@ def recogniser() -> Judge:
     return Judge.load()
 
 
-def _margin(clip: Clip, head: str, asked: str) -> float:
+def margin(clip: Clip, head: str, asked: str) -> float:
+    """Score of the best other value of a head of the recogniser, minus that of the one asked for."""
     judge = recogniser()
     with torch.no_grad():
         logits = judge.scores(judge.features(clip.video[None].float()))[head][0]

@@ -1,0 +1,92 @@
+"""What a prompt says of content: how many objects, and which way they move."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from physgen.experiments.draw.rules import decide
+from physgen.experiments.instruments.clip import Array, Clip
+from physgen.experiments.instruments.subject import Subject, subject_of
+from physgen.simulators import blood, dye, growth
+from physgen.simulators.base import FRAMES, SIZE
+from physgen.worlds import WorldSpec
+
+#: direction -> words of a text that is no caption of the simulators
+WORDS: Mapping[str, re.Pattern[str]] = {
+    direction: re.compile(words, re.IGNORECASE)
+    for direction, words in {
+        "right": r"\bto the right\b|\brightwards?\b|\bleft to right\b",
+        "left": r"\bto the left\b|\bleftwards?\b|\bright to left\b",
+        "up": r"\bupwards?\b",
+        "down": r"\bdownwards?\b",
+    }.items()
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Content of one prompt in one world; None for what it does not say.
+
+    Attributes:
+        subject: where the prompt is a caption of the simulators and the world's videos have their size, so that their
+            colours, the instruments and the judge apply.
+        count: least and most objects.
+        direction: ``right``, ``left``, ``up`` or ``down``.
+    """
+
+    subject: Subject | None
+    count: tuple[int, int] | None
+    direction: str | None
+
+    @property
+    def domain(self) -> str | None:
+        """Family and kind, such as ``blood.flow``."""
+        return self.subject.domain if self.subject else None
+
+    def clip(self, video: Float[Tensor, "3 T H W"]) -> Clip:
+        """The video as instruments read it; of no subject with at most `SIZE` pixels along its shorter side."""
+        side = min(video.shape[2:])
+        if self.subject is None and side > SIZE:
+            shape = [round(length * SIZE / side) for length in video.shape[2:]]
+            video = torch.nn.functional.interpolate(video.transpose(0, 1).float(), shape, mode="area").transpose(0, 1)
+        return Clip(video.cpu(), self.subject)
+
+
+def asked_of(prompt: str, spec: WorldSpec) -> Asked:
+    """What a prompt asks for: of a caption its attributes, of any other text what its words say.
+
+    >>> from physgen.worlds import world_spec
+    >>> asked_of("A single T cell that crawls to the left", world_spec("microverse"))
+    Asked(subject=None, count=(1, 1), direction='left')
+    """
+    subject = subject_of(prompt)
+    if subject is None:
+        count = decide(prompt).constraint.get("count", {}).get("count")
+        said = [direction for direction, words in WORDS.items() if words.search(prompt)]
+        return Asked(None, None if count is None else (count, count), said[0] if len(said) == 1 else None)
+    known = (spec.num_frames, spec.height, spec.width) == (FRAMES, SIZE, SIZE)
+    return Asked(subject if known else None, _count(subject), subject.attributes.get("direction"))
+
+
+def field_of(clip: Clip) -> Array:
+    """Where objects are bright, ``[T, H, W]``: by the family's colours, else the distance from the median light."""
+    if clip.subject:
+        return clip.field
+    light = clip.light
+    found: Array = abs(light - float(torch.from_numpy(light).median()))
+    return found
+
+
+def _count(subject: Subject) -> tuple[int, int] | None:
+    word = subject.attributes.get("count")
+    if subject.family == "blood" and word is not None:
+        low, high = blood.COUNTS[word]
+        return low, high - 1
+    exact = (dye.COUNTS | growth.COUNTS).get(word) if subject.family in ("dye", "growth") and word else None
+    return None if exact is None else (exact, exact)

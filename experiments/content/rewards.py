@@ -1,0 +1,173 @@
+"""Rewards by name: what each reads, with which estimators, and of which prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from physgen.errors import InvalidArgument
+from physgen.experiments.cli.config import one_of
+from physgen.experiments.content import readings
+from physgen.experiments.content.asked import Asked
+from physgen.experiments.instruments.clip import Clip
+from physgen.guidance import OfVideo
+
+#: what chooses the rewards by the prompt
+AUTO = "auto"
+#: domains whose objects can be followed
+OBJECTS = ("dye.drop", "growth.colony", "blood.flow")
+
+Read = Callable[[Clip, Asked], float]
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """One way to read one kind of content.
+
+    Attributes:
+        content: what is read.
+        uses: what it measures with; two that share nothing are disjoint.
+        read: a number, of which more is better.
+        right: the least that is right; None where no limit says so.
+        applies: whether the prompt says anything that it can read.
+    """
+
+    content: str
+    uses: tuple[str, ...]
+    read: Read
+    right: float | None
+    applies: Callable[[Asked], bool]
+
+
+def _counts(asked: Asked) -> bool:
+    return asked.count is not None
+
+
+def _judges(name: str) -> Callable[[Asked], bool]:
+    return lambda asked: asked.subject is not None and name in asked.subject.attributes
+
+
+def _follows(asked: Asked) -> bool:
+    return asked.domain in OBJECTS
+
+
+def _divides(asked: Asked) -> bool:
+    return asked.domain == "mitosis.mitosis"
+
+
+#: the first of each content is the one of ``auto``
+REWARDS: dict[str, Estimator] = {
+    "count": Estimator("count", ("peaks",), readings.count_by_peaks, 0.0, _counts),
+    "count_by_components": Estimator("count", ("components",), readings.count_by_components, 0.0, _counts),
+    "count_by_judge": Estimator("count", ("judge",), readings.count_by_judge, 0.0, _judges("count")),
+    "direction": Estimator("direction", ("flow",), readings.direction_by_flow, 0.5**0.5, lambda a: bool(a.direction)),
+    "direction_by_tracks": Estimator(
+        "direction", ("peaks", "tracks"), readings.direction_by_tracks, 0.0, _judges("direction")
+    ),
+    "direction_by_judge": Estimator("direction", ("judge",), readings.direction_by_judge, 0.0, _judges("direction")),
+    "permanence": Estimator("permanence", ("peaks", "tracks"), readings.permanence_by_tracks, None, _follows),
+    "permanence_by_assignment": Estimator(
+        "permanence", ("assignment",), readings.permanence_by_assignment, None, lambda a: a.domain == "blood.flow"
+    ),
+    "phases": Estimator("phases", ("phase classifier",), readings.phases_by_classifier, 0.0, _divides),
+    "phases_by_judge": Estimator("phases", ("judge",), readings.phases_by_judge, 1.0, _divides),
+    "pattern": Estimator("pattern", ("law",), readings.pattern_by_law, 0.0, _judges("pattern")),
+    "pattern_by_judge": Estimator("pattern", ("judge",), readings.pattern_by_judge, 0.0, _judges("pattern")),
+    "attributes": Estimator("attributes", ("judge",), readings.attributes_by_judge, 0.0, lambda a: bool(a.subject)),
+}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Rewards by name, ready to be given to a guidance, and what was left out and why."""
+
+    rewards: dict[str, OfVideo]
+    notes: tuple[str, ...] = ()
+
+
+def rewards_of(names: Sequence[str], asked: Asked) -> Chosen:
+    """The rewards of these names for a prompt. Those that it has no reading for are left out, and named in the notes.
+
+    ``auto`` stands for the first reward of each content but ``attributes``, as far as the prompt has a reading.
+
+    Raises:
+        InvalidArgument: an unknown name, one that is there twice, or none that the prompt has a reading for.
+
+    >>> still = Asked(None, (2, 2), None)
+    >>> rewards_of(["count", "direction"], still).notes
+    ('rewards: direction is left out, the prompt says nothing that it reads',)
+    >>> rewards_of(["direction"], still)
+    Traceback (most recent call last):
+    physgen.errors.InvalidArgument: rewards='direction': allowed: of this prompt count, count_by_components
+    """
+    if list(names) == [AUTO]:
+        return Chosen({name: as_reward(name, asked) for name in _firsts() if REWARDS[name].applies(asked)})
+    for name in names:
+        if name not in REWARDS:
+            raise one_of("rewards", name, [*REWARDS, AUTO])
+    if len(set(names)) < len(names):
+        raise InvalidArgument("rewards", ", ".join(names), "each name once")
+    usable = [name for name in names if REWARDS[name].applies(asked)]
+    if names and not usable:
+        could = ", ".join(name for name, one in REWARDS.items() if one.applies(asked))
+        allowed = f"of this prompt {could}" if could else "none: this prompt names no content that a reward reads"
+        raise InvalidArgument("rewards", ", ".join(names), allowed)
+    notes = [
+        f"rewards: {name} is left out, the prompt says nothing that it reads" for name in names if name not in usable
+    ]
+    return Chosen({name: as_reward(name, asked) for name in usable}, tuple(notes))
+
+
+def as_reward(name: str, asked: Asked) -> OfVideo:
+    """The reward of a name, for the videos of one prompt."""
+
+    def read(video: Float[Tensor, "B 3 T H W"]) -> Tensor:
+        values = [REWARDS[name].read(asked.clip(one), asked) for one in video]
+        return torch.tensor(values, dtype=torch.float64)
+
+    return OfVideo(read, name, REWARDS[name].uses)
+
+
+def shared(selecting: Iterable[str], scoring: str) -> tuple[str, ...]:
+    """Estimators that a score has in common with the rewards that chose the video: with any, the score is imposed.
+
+    >>> shared(["count", "direction"], "direction_by_tracks"), shared(["count"], "count_by_judge")
+    (('peaks',), ())
+    """
+    used = {part for name in selecting for part in REWARDS[name].uses}
+    return tuple(part for part in REWARDS[scoring].uses if part in used)
+
+
+def scores(video: Float[Tensor, "3 T H W"], asked: Asked, names: Iterable[str]) -> dict[str, float]:
+    """What estimators read of a finished video, of those that the prompt has a reading for."""
+    clip = asked.clip(video.clamp(0.0, 1.0))
+    return {name: REWARDS[name].read(clip, asked) for name in names if REWARDS[name].applies(asked)}
+
+
+def is_right(name: str, value: float) -> bool | None:
+    """Whether a reading is right; None where no limit says so.
+
+    >>> is_right("count", -1.0), is_right("direction", 0.9), is_right("permanence", 0.0)
+    (False, True, None)
+    """
+    limit = REWARDS[name].right
+    return None if limit is None else value >= limit
+
+
+def show() -> None:
+    """Print every reward, what it reads and what it measures with."""
+    print(f"{'reward':<26} {'content':<12} {'measures with':<18} what more of it means")
+    for name, one in REWARDS.items():
+        meaning = " ".join((one.read.__doc__ or "").split("\n\n")[0].split())
+        print(f"{name:<26} {one.content:<12} {', '.join(one.uses):<18} {meaning}")
+
+
+def _firsts() -> list[str]:
+    first: dict[str, str] = {}
+    for name, one in REWARDS.items():
+        first.setdefault(one.content, name)
+    return [name for content, name in first.items() if content != "attributes"]
