@@ -9,12 +9,12 @@ export HF_HUB_OFFLINE := 1
 .PHONY: demo test lint docs kernels bench paper paper-fresh
 .NOTPARALLEL:
 
-# CPU torch where its index is reachable (it is a tenth of the size), else whatever the usual index gives.
+# Without a GPU CPU torch where its index is reachable (it is a tenth of the size), else whatever the usual index gives.
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "physgen needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --no-deps --retries 0 --timeout 10 --index-url https://download.pytorch.org/whl/cpu $(TORCH) \
-		|| $(BIN)/python -m pip install $(TORCH)
+	$(if $(shell command -v nvidia-smi),false,$(BIN)/python -m pip install --no-deps --retries 0 --timeout 10 \
+		--index-url https://download.pytorch.org/whl/cpu $(TORCH)) || $(BIN)/python -m pip install $(TORCH)
 	$(BIN)/python -m pip install -r requirements.lock
 	$(BIN)/python -m pip install --no-deps --no-build-isolation -e .
 	touch $@
@@ -52,3 +52,15 @@ paper: $(STAMP)
 
 paper-fresh: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/physgen paper fresh
+
+# docs/guides/protocol.md; weights and tasks are downloaded unless WEIGHTS and DATA name folders
+MICROVERSE := conf/world/microverse.yaml
+OUT := runs/protocol
+.PHONY: protocol
+protocol: $(STAMP)
+	@test -n "$(CHECKPOINT)" || { echo "make protocol CHECKPOINT=FILE: a checkpoint of MicroVerse's trainer, or its folder"; exit 2; }
+	$(if $(DATA),,$(BIN)/physgen benchmark fetch)
+	$(if $(WEIGHTS),,HF_HUB_OFFLINE=0 $(BIN)/hf download \
+		$(shell sed -n 's/^hub: //p' $(MICROVERSE)) --revision $(shell sed -n 's/^revision: //p' $(MICROVERSE)))
+	$(BIN)/physgen benchmark protocol world=microverse $(if $(WEIGHTS),world.path=$(WEIGHTS)) checkpoint=$(CHECKPOINT) \
+		$(if $(DATA),data=$(DATA)) out=$(OUT) $(OPTIONS)

@@ -34,7 +34,7 @@ class Draws:
     arm: str
     videos: int
     evaluations: int
-    operations: float
+    operations: float | int
 
 
 def print_cost(config: BenchmarkConfig) -> None:

@@ -48,7 +48,7 @@ def decode_operations(planner: Planner, *, guided: bool) -> int:
 
     def extended(graph: bool) -> float:
         if frames <= MORE:
-            return of(frames, graph)
+            return float(of(frames, graph))
         few, more = of(FEW, graph), of(MORE, graph)
         return more + (frames - MORE) / (MORE - FEW) * (more - few)
 
