@@ -1,68 +1,90 @@
-"""Samplers against an exact posterior: distance, and distance against cost."""
+"""Samplers with nothing set against an exact posterior: how many times as far from it as exact draws are."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import mean
+from typing import Any
 
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from physgen.experiments.measure.distances import Interval
 from physgen.experiments.paper.results.numbers import Made, Number
 from physgen.experiments.paper.results.store import Store
 from physgen.experiments.paper.spec import FigureSpec
-from physgen.experiments.plot.style import BLACK, BLUE, ORANGE, VERMILION, sized
+from physgen.experiments.plot.style import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILION, sized
 from physgen.experiments.posterior.heat.table import FLOOR, REFERENCE
 
-#: kinds of samplers by their names in the benchmark: the free baselines, the peers; all others are the library's
-FREE = (REFERENCE, "best of 4")
-PEERS = ("ECI, mix 1", "ECI, mix 5", "PCFM")
-LOOKS = {"free": (ORANGE, "D", "free baseline"), "peer": (VERMILION, "X", "peer"), "ours": (BLUE, "o", "physgen")}
+#: name in the benchmark, name in print, kind
+ARMS = (
+    ("unguided", "unguided, projected afterwards", "free"),
+    ("augmented Lagrangian", "augmented Lagrangian", "plain"),
+    ("ECI", "ECI", "peer"),
+    ("projection", "projection", "plain"),
+    ("x0-gradient", "x0-gradient (MPGD, FlowChef)", "plain"),
+    ("PCFM", "PCFM", "peer"),
+    ("PiGDM", "ΠGDM", "backward"),
+    ("DPS", "DPS", "backward"),
+    ("DPS, forward", "DPS", "forward"),
+    ("conditional mean", "conditional mean", "backward"),
+    ("conditional mean, forward", "conditional mean", "forward"),
+    ("TFG", "TFG", "backward"),
+    ("TFG, forward", "TFG", "forward"),
+)
+#: colour, marker and name in print of each kind
+KINDS = {
+    "free": (BLACK, "D", "nothing on the way"),
+    "peer": (VERMILION, "X", "peers, no derivative of the network"),
+    "plain": (ORANGE, "o", "no derivative of the network"),
+    "backward": (BLUE, "v", "derivative by a backward pass"),
+    "forward": (GREEN, "^", "derivative by one more evaluation"),
+}
+SOURCE = ("plain.json",)
 
 
 def make(spec: FigureSpec, store: Store) -> Made:
-    """Left every initial condition, right the means against time."""
-    records = store.records("heat")
-    names = [name for name in dict.fromkeys(one["arm"] for one in records) if name != FLOOR]
+    """A row a sampler: every initial condition, and the ratio of the means."""
+    records = store.records("plain")
+    floor = {one["seed"]: one["sw2"] for one in records if one["arm"] == FLOOR}
+    numbers = {"conditions": Number(len(floor), SOURCE), "evaluations": Number(max(one["nfe"] for one in records), SOURCE)}
+    numbers["residual"] = Number(max(one["residual"] for one in records if one["arm"] != FLOOR), SOURCE)
     seconds = {one["seed"]: one["seconds"] for one in records if one["arm"] == REFERENCE}
-    source = ("heat.json",)
-    numbers = {"conditions": Number(len(seconds), source)}
-    distance: dict[str, float] = {}
-    for name in [FLOOR, *names]:
-        mine = [one for one in records if one["arm"] == name]
-        for key in ("sw2", "mmse", "smse", "tv"):
-            values = [one[key] for one in mine]
-            numbers[f"{name}.{key}"] = Number.of(Interval(mean(values), min(values), max(values)), source, len(mine))
-        numbers[f"{name}.vjp"] = Number(max(one["vjp"] for one in mine), source)
-        numbers[f"{name}.time"] = Number(mean(one["seconds"] / seconds[one["seed"]] for one in mine), source, len(mine))
-        distance[name] = numbers[f"{name}.sw2"].value
-    numbers["residual"] = Number(max(one["residual"] for one in records if one["arm"] != FLOOR), source)
-    names.sort(key=lambda name: -distance[name])
-    picture = sized(3.1)
-    left, right = picture.subplots(1, 2, width_ratios=[1.15, 1])
-    for height, name in enumerate(names):
-        colour, marker, _ = LOOKS[kind(name)]
-        values = [one["sw2"] for one in records if one["arm"] == name]
-        left.plot(values, [height] * len(values), marker, color=colour, markerfacecolor="none", markersize=3.5)
-        left.plot([distance[name]], [height], "|", color=BLACK, markersize=9, markeredgewidth=1.5)
-        label = LOOKS[kind(name)][2]
-        right.plot(
-            numbers[f"{name}.time"].value, distance[name], marker, color=colour, markerfacecolor="none", label=label
-        )
-    for panel, line in ((left, left.axvline), (right, right.axhline)):
-        line(distance[FLOOR], color=BLACK, linewidth=0.8, linestyle="--")
-        panel.xaxis.set_minor_formatter(NullFormatter())
-    left.set(xscale="log", xlabel="SW2 to the exact posterior (field units)")
-    left.set_yticks(range(len(names)), names)
-    right.set(xscale="log", yscale="log", xlabel="time (unguided = 1)", ylabel="mean SW2 (field units)")
-    handles = dict(zip(*right.get_legend_handles_labels()[::-1], strict=True))
-    right.legend(handles.values(), handles.keys())
+    picture = sized(3.0)
+    axes = picture.subplots()
+    for height, (arm, _, kind) in enumerate(ARMS):
+        mine = [one for one in records if one["arm"] == arm]
+        ratios = [one["sw2"] / floor[one["seed"]] for one in mine]
+        ratio = sum(one["sw2"] for one in mine) / sum(floor.values())
+        numbers[f"{arm}.ratio"] = Number.of(Interval(ratio, min(ratios), max(ratios)), SOURCE, len(mine))
+        numbers[f"{arm}.time"] = Number(mean(one["seconds"] / seconds[one["seed"]] for one in mine), SOURCE, len(mine))
+        numbers[f"{arm}.vjp"] = Number(max(one["vjp"] for one in mine), SOURCE)
+        row(axes, height, ratios, ratio, kind)
+    axes.axvline(1, color=BLACK, linewidth=0.9, linestyle="--")
+    axes.set(xscale="log", xlim=(0.75, 45), xlabel="distance to the exact posterior (SW2), that of exact draws = 1")
+    axes.xaxis.set_major_locator(FixedLocator([1, 2, 5, 10, 20, 40]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_yticks(range(len(ARMS)), [label for _, label, _ in ARMS])
+    axes.set_ylim(len(ARMS) - 0.5, -0.5)
+    axes.grid(axis="y", color="#e6e6e6", linewidth=0.5)
+    axes.legend(loc="lower right", handletextpad=0.3, frameon=True, framealpha=1, edgecolor="none")
     return Made(numbers=numbers, picture=picture)
 
 
-def kind(name: str) -> str:
-    """Free, peer or ours.
-
-    >>> kind("PCFM"), kind("DPS"), kind("best of 4")
-    ('peer', 'ours', 'free')
-    """
-    return "free" if name in FREE else "peer" if name in PEERS else "ours"
+def row(axes: Any, height: int, ratios: Sequence[float], ratio: float, kind: str) -> None:
+    """One sampler: a line over its initial conditions, the ratio of the means in bold."""
+    colour, marker, label = KINDS[kind]
+    known = axes.get_legend_handles_labels()[1]
+    axes.plot([min(ratios), max(ratios)], [height] * 2, color=GREY, linewidth=0.8, zorder=1)
+    axes.plot(ratios, [height] * len(ratios), marker, color=colour, markerfacecolor="white", markersize=3.6, zorder=2)
+    axes.plot(
+        [ratio],
+        [height],
+        marker,
+        color=colour,
+        markersize=6.5,
+        linestyle="none",
+        label=None if label in known else label,
+        zorder=3,
+    )

@@ -14,7 +14,6 @@ from tqdm import tqdm
 from physgen import __version__
 from physgen.errors import InvalidArgument
 from physgen.experiments.paper.results.readings import frames_of, readings
-from physgen.experiments.paper.results.scores import scored
 from physgen.experiments.paper.results.shown import shown
 from physgen.experiments.paper.results.store import Store
 from physgen.experiments.paper.spec import FigureSpec, read_figures
@@ -22,16 +21,14 @@ from physgen.experiments.results.job import write_tables
 from physgen.experiments.runs.records import git_sha, write_json_atomic
 from physgen.experiments.runs.tables import write_parquet
 
-#: functions of figures that score videos
-SCORED = ("table_scores", "table_published")
 #: functions of figures that show videos
-SHOWING = ("figure_strip", "figure_phases")
+SHOWING = ("figure_strip",)
 
 
 def export(paper: Path, runs: Path, sweeps: Sequence[str], benchmarks: Sequence[Path]) -> None:
-    """Fill ``PAPER/results`` with sweeps (all that figures need, unless some are named), benchmarks, frames and scores.
+    """Fill ``PAPER/results`` with sweeps (all that figures need, unless some are named), benchmarks and frames.
 
-    Runs that are not finished are named and left out. Scores are kept from before and added to.
+    Runs that are not finished are named and left out.
 
     Raises: InvalidArgument for a sweep that was not run there, or a figure that shows a run which is not finished.
     """
@@ -48,8 +45,6 @@ def export(paper: Path, runs: Path, sweeps: Sequence[str], benchmarks: Sequence[
     store = Store(out, version)
     if shows := [spec for spec in mine if spec.function in SHOWING]:
         export_videos(shows, store, runs)
-    for spec in {one.options["scores"]: one for one in mine if one.function in SCORED}.values():
-        export_scores(spec, store, runs)
 
 
 def export_sweep(runs: Path, name: str, out: Path) -> list[str]:
@@ -79,18 +74,6 @@ def export_videos(specs: Sequence[FigureSpec], store: Store, runs: Path) -> None
     np.savez_compressed(store.folder / "frames.npz", **frames)
     rows = [row for run in tqdm(ids, desc="readings", disable=None) for row in readings(runs / run)]
     write_parquet(store.folder / "readings.parquet", rows)
-
-
-def export_scores(spec: FigureSpec, store: Store, runs: Path) -> None:
-    """Scores of every run that a table needs, kept after each arm."""
-    name = spec.options["scores"]
-    path = store.folder / f"{name}.parquet"
-    rows = {row["run"]: row for row in store.rows(name)} if path.is_file() else {}
-    for arm in spec.arms(store)[1]:
-        missing = [run for run in arm.runs if run not in rows]
-        if missing:
-            rows |= {row["run"]: row for row in scored(runs, missing)}
-            write_parquet(path, list(rows.values()))
 
 
 def sweeps_of(specs: Iterable[FigureSpec]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import physgen
 from physgen.equations.systems import SYSTEMS
+from physgen.experiments.microworldbench.scoring import published
 from physgen.experiments.microworldbench.tasks.data import read_tasks
 from physgen.experiments.microworldbench.tasks.named import named_tasks
 from physgen.experiments.paper.results.numbers import Number
@@ -16,8 +17,8 @@ from physgen.worlds import world_spec
 
 
 def about(store: Store) -> dict[str, Any]:
-    """Version, commits of the runs, and the package's own numbers."""
-    world, tasks = world_spec("micro"), named_tasks("micro")[0]
+    """Version, and numbers of the package and of all runs together; a run that two sweeps share is counted once."""
+    world, tasks, models = world_spec("micro"), named_tasks("micro")[0], published.PUBLISHED
     numbers = {
         "frames": Number(world.num_frames, ("conf/world/micro.yaml",)),
         "size": Number(world.width, ("conf/world/micro.yaml",)),
@@ -26,21 +27,18 @@ def about(store: Store) -> dict[str, Any]:
         "families": Number(len(LEARNED), ("physgen.simulators.LEARNED",)),
         "systems": Number(len(SYSTEMS), ("physgen.equations.systems.SYSTEMS",)),
         "tasks": Number(len(read_tasks(tasks)), (tasks.name,)),
+        "published": Number(len(models), (published.__name__,)),
+        "published_low": Number(min(one.average for one in models), (published.__name__,)),
+        "published_high": Number(max(one.average for one in models), (published.__name__,)),
     }
-    commits: set[str] = set()
-    runs = 0
+    runs: set[str] = set()
     for path in sorted(store.folder.glob("*.json")):
         data = json.loads(path.read_text(encoding="utf-8"))
         if "runs" in data:
-            sweep = store.sweep(path.stem)
-            runs += len(sweep.finished)
-            commits |= sweep.commits
-        else:
-            commits.add(data["git_sha"])
+            runs |= store.sweep(path.stem).finished
     return {
         "version": store.version,
         "package": physgen.__version__,
-        "commits": sorted(sha[:10] for sha in commits if sha),
         "numbers": {name: number.record() for name, number in numbers.items()}
-        | {"runs": Number(runs, ("results/*.parquet",)).record()},
+        | {"runs": Number(len(runs), ("results/*.parquet",)).record()},
     }

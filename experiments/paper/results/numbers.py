@@ -29,6 +29,16 @@ class Number:
         """A mean, or a difference, with its interval."""
         return cls(interval.estimate, tuple(source), n, interval.low, interval.high)
 
+    @classmethod
+    def read(cls, entry: Mapping[str, float], source: str, n: int | None = None, scale: float = 1.0) -> Number:
+        """An interval as results write it, ``{"estimate": ..., "low": ..., "high": ...}``.
+
+        >>> Number.read({"estimate": 0.5, "low": 0.25, "high": 1.0}, "docs/mass.json", scale=100).text
+        '50 [25, 100]'
+        """
+        value, low, high = (scale * entry[key] for key in ("estimate", "low", "high"))
+        return cls(value, (source,), n, low, high)
+
     @property
     def text(self) -> str:
         """As it is printed."""

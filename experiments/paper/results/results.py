@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -64,10 +65,11 @@ class Sweep:
         """Ids of the runs that have numbers."""
         return frozenset(run for run, _ in self.values)
 
-    @property
-    def commits(self) -> set[str]:
-        """Commits that its runs were made at, where they were made in a checkout."""
-        return {row["git_sha"] for row in self.rows("") if row["git_sha"]}
+    @cached_property
+    def commits(self) -> Counter[str]:
+        """How many of its runs were made at each commit, of those that were made in a checkout."""
+        by_run = {row["run"]: row["git_sha"] for row in self.rows("")}
+        return Counter(sha for sha in by_run.values() if sha)
 
     def rows(self, kind: str) -> list[dict[str, Any]]:
         """Rows of ``NAME.KIND.parquet``, of ``NAME.parquet`` for no kind."""

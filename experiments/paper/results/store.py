@@ -1,4 +1,4 @@
-"""The folder of committed results: sweeps as parquet, benchmarks as JSON, frames as NPZ."""
+"""The folder of committed results: sweeps as parquet, benchmarks as JSON, frames as NPZ, those of the documentation."""
 
 from __future__ import annotations
 
@@ -33,15 +33,37 @@ class Store:
 
         Raises: InvalidArgument for a file that is missing, cut, or of another version.
         """
+        return list(self.wrapped(name)["records"])
+
+    def wrapped(self, name: str) -> dict[str, Any]:
+        """The whole of ``NAME.json``: ``records``, and the ``version`` and ``git_sha`` that they were made with.
+
+        Raises: InvalidArgument, see `records`.
+        """
         path = self.folder / f"{name}.json"
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            version, records = data["version"], data["records"]
+            data = dict(json.loads(path.read_text(encoding="utf-8")))
+            version, _ = data["version"], data["records"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InvalidArgument("results", str(path), "a file of `physgen paper export`") from error
         if version != self.version:
             raise InvalidArgument("results", str(path), f"version {self.version} (this one is {version})")
-        return list(records)
+        return data
+
+    def documented(self, name: str) -> Any:
+        """What ``docs/NAME.json`` holds: results that a page of the documentation shows as well.
+
+        Raises: InvalidArgument for a file that is missing, cut, or of another version than it should be.
+        """
+        path = self.folder / "docs" / f"{name}.json"
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InvalidArgument("results", str(path), "a file of results in docs/results") from error
+        version = data.get("version", self.version) if isinstance(data, dict) else self.version
+        if version != self.version:
+            raise InvalidArgument("results", str(path), f"version {self.version} (this one is {version})")
+        return data
 
     def frames(self) -> Mapping[str, npt.NDArray[np.uint8]]:
         """Frames ``[N, H, W, 3]`` of the runs that are shown."""

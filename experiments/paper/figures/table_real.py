@@ -1,0 +1,35 @@
+"""Real movies, which the embedded world was not trained on: the model against interpolation."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from physgen.experiments.measure.distances import mean_interval
+from physgen.experiments.paper.results.numbers import Made, Number
+from physgen.experiments.paper.results.store import Store
+from physgen.experiments.paper.spec import FigureSpec
+
+SOURCE = ("real.json",)
+SEEN = ("half", "pixels", "forecast")
+ARMS = {"interpolation": "interpolation", "model": "model: DPS"}
+
+
+def make(spec: FigureSpec, store: Store) -> Made:
+    """A row a movie and an arm; how often wide bands hold the truth."""
+    records = store.records("real")
+    numbers = {"pieces": Number(len({one["index"] for one in records if one["movie"] == "nuclei"}), SOURCE)}
+    rows = []
+    for movie in dict.fromkeys(one["movie"] for one in records):
+        for arm, label in ARMS.items():
+            mine = [one for one in records if (one["movie"], one["arm"]) == (movie, arm)]
+            cells = []
+            for seen in SEEN:
+                values = np.array([one["rmse"] for one in mine if one["observation"] == seen])
+                numbers[f"{movie}.{arm}.{seen}"] = Number.of(mean_interval(values), SOURCE, len(values))
+                cells.append(numbers[f"{movie}.{arm}.{seen}"].text)
+            known = [[one["wide90"] for one in mine if one["observation"] == seen and "wide90" in one] for seen in SEEN]
+            wide = [float(np.mean(one)) for one in known if one]
+            held = f"{min(wide):.2f} to {max(wide):.2f}" if wide else "–"
+            first = arm == "interpolation"
+            rows.append((movie if first else "", mine[0]["family"] if first else "", label, *cells, held))
+    return Made(numbers, columns=("movie", "read as", "sampler", *SEEN, "in 90 % bands"), rows=tuple(rows))
