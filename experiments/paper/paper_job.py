@@ -20,6 +20,7 @@ class PaperConfig:
     runs: str
     sweeps: list[str]
     benchmarks: list[str]
+    only: list[str]
 
 
 def run(config: PaperConfig) -> int:
@@ -41,7 +42,7 @@ def run(config: PaperConfig) -> int:
         export(paper, Path(config.runs), config.sweeps, [Path(file) for file in config.benchmarks])
         return 0
     if action == "fresh":
-        from physgen.experiments.paper.results.fresh import rerun
+        from physgen.experiments.paper.fresh.run import rerun
 
-        return rerun(paper)
+        return rerun(paper, config.only)
     raise one_of("action", action, ACTIONS)
