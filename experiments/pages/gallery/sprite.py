@@ -8,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from physgen.experiments.pages.strip import shown_frames
 from physgen.video import read_video
@@ -33,13 +34,18 @@ def read_sprite(path: Path) -> Sprite:
 
     Raises: FileNotFoundError; InvalidArgument for a file that is not a complete, readable video.
     """
-    from PIL import Image
-
     video = read_video(path)
     frames = shown_frames(video, FRAMES)
-    buffer = BytesIO()
-    Image.fromarray(np.concatenate(list(frames), axis=1)).save(buffer, "webp", quality=QUALITY)
-    uri = f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    uri = f"data:image/webp;base64,{base64.b64encode(encode(frames)).decode()}"
     shown, height, width, _ = frames.shape
     count = len(video.frames)
     return Sprite(uri, shown, count, width, height, video.dt * (count - 1) if video.dt else None)
+
+
+def encode(frames: npt.NDArray[np.uint8]) -> bytes:
+    """Frames ``[N, H, W, 3]`` in a row as WebP."""
+    from PIL import Image
+
+    buffer = BytesIO()
+    Image.fromarray(np.concatenate(list(frames), axis=1)).save(buffer, "webp", quality=QUALITY)
+    return buffer.getvalue()

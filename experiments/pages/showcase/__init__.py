@@ -1,0 +1,1 @@
+"""`physgen showcase`: films and bands of the embedded world for the pages of ``docs/``."""

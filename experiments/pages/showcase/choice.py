@@ -1,0 +1,42 @@
+"""Several draws of one prompt, of which an instrument chooses one by its content."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from physgen.drawn import ANOTHER, UNGUIDED, draw
+from physgen.experiments.content.arms import CANDIDATES
+from physgen.experiments.content.asked import asked_of
+from physgen.experiments.content.rewards import is_right, scores
+from physgen.experiments.draw.prompts import Prompt
+from physgen.experiments.draw.references import simulate
+from physgen.experiments.pages.showcase.laws import TITLES, TRUTH
+from physgen.experiments.pages.showcase.row import Row, Shot, write_film
+from physgen.experiments.runs.progress import Record
+from physgen.worlds import Request, World
+
+#: questions of `physgen benchmark content` that are shown, by families
+QUESTIONS = "growth.count", "blood.count"
+#: the reward that chooses, what it is in words, and a reading that shares nothing with it
+CHOOSES, WORDS, CHECKS = "count", "objects too many or few", "count_by_judge"
+
+
+def choice_record(world: World, question: str, prompt: Prompt, folder: Path, steps: int | None = None) -> Record:
+    """Draw the candidates, choose as `BestOfN` does, and write the film of each; the judge reads them as well."""
+    spec, asked = world.spec, asked_of(prompt.caption, world.spec)
+    seeds = [prompt.seed + ANOTHER * k for k in range(CANDIDATES)]
+    drawn = [draw(world, Request(prompt.caption, seed, steps=steps)).arms[UNGUIDED].video[0] for seed in seeds]
+    videos = [simulate(prompt, spec, [TRUTH, prompt.seed])[0], *drawn]
+    read = [scores(video, asked, [CHOOSES, CHECKS]) for video in videos]
+    chosen = max(range(1, len(videos)), key=lambda index: read[index][CHOOSES])
+    name = f"{question}-{prompt.index}"
+    shots = []
+    for index, (video, found) in enumerate(zip(videos, read, strict=True)):
+        title = TITLES["simulator"] if index == 0 else f"draw {index}" + (", chosen" if index == chosen else "")
+        film = write_film(folder / f"{name}-{index}.webp", video.permute(1, 2, 3, 0).numpy())
+        judged = "right" if is_right(CHECKS, found[CHECKS]) else "wrong"
+        shots.append(Shot(title, film, WORDS, abs(found[CHOOSES]), f"the judge: {judged}"))
+    about = f"best of {CANDIDATES}, seeds {seeds[0]} and every {ANOTHER:,} more"
+    dt = float(spec.grid(prompt.caption).dt)
+    row = Row(name, prompt.caption, about, spec.num_frames, dt, spec.fps, shots)
+    return {"question": question, "seeds": seeds, "chosen": chosen, "readings": read, "row": row.as_json()}
