@@ -46,7 +46,10 @@ def make(spec: FigureSpec, store: Store) -> Made:
     """A row a sampler: every initial condition, and the ratio of the means."""
     records = store.records("plain")
     floor = {one["seed"]: one["sw2"] for one in records if one["arm"] == FLOOR}
-    numbers = {"conditions": Number(len(floor), SOURCE), "evaluations": Number(max(one["nfe"] for one in records), SOURCE)}
+    numbers = {
+        "conditions": Number(len(floor), SOURCE),
+        "evaluations": Number(max(one["nfe"] for one in records), SOURCE),
+    }
     numbers["residual"] = Number(max(one["residual"] for one in records if one["arm"] != FLOOR), SOURCE)
     seconds = {one["seed"]: one["seconds"] for one in records if one["arm"] == REFERENCE}
     picture = sized(3.0)

@@ -14,7 +14,7 @@ from physgen.experiments.paper.spec import FigureSpec
 
 #: what stands for either arm in print
 SHORT = {FREE: "unguided", BEST: "best of 2", MODEL: "model", LAW: "law", BETWEEN: "interpolation"}
-#: cases that are counted: all; where the interval of a gain over the free arms is above, or below, zero; those with a law
+#: cases that are counted: all; those whose gain over the free arms is above, or below, zero; those with a law
 COUNTED = ("cases", "beyond free", "worse than free", "lawful", "better than either", "beyond either")
 COLUMNS = (
     "family",
@@ -39,9 +39,7 @@ def make(spec: FigureSpec, store: Store) -> Made:
             name = f"{family}.{observation}"
             lawful = bool(len(errors(records, family, observation, BOTH)))
             mine = BOTH if lawful else MODEL
-            shown = [
-                number(records, family, observation, arm) for arm in (BETWEEN, LAW, MODEL, BOTH)
-            ]
+            shown = [number(records, family, observation, arm) for arm in (BETWEEN, LAW, MODEL, BOTH)]
             free, gain = compared(records, family, observation, mine, (FREE, BEST))
             either, other = compared(records, family, observation, mine, (MODEL, LAW) if lawful else (BETWEEN,))
             numbers |= {f"{name}.free": gain, f"{name}.either": other}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from physgen.experiments.paper.results.numbers import Made, Number
 from physgen.experiments.paper.results.store import Store
 from physgen.experiments.paper.spec import FigureSpec
@@ -24,7 +22,8 @@ def make(spec: FigureSpec, store: Store) -> Made:
             data = store.documented(one["file"]) if one.get("documented") else store.wrapped(one["file"])
             sha = data.get("git_sha") if isinstance(data, dict) else None
             made = sha[:SHOWN] if sha else f"({one['commit'][:SHOWN]})"
-            count = str(len(records(data)))
+            found = data.get("records") if isinstance(data, dict) else data
+            count = str(len(found)) if found else "summary"
         rows.append((one["file"].replace("_", " "), one["command"], count, made))
     return Made({"files": Number(len(rows), ("figures.yaml",))}, columns=COLUMNS, rows=tuple(rows))
 
@@ -33,10 +32,3 @@ def commits(store: Store, name: str) -> str:
     """Commits of a sweep's runs, with how many were made at each; a dash for clips of the simulator alone."""
     found = store.sweep(name).commits.most_common()
     return ", ".join(f"{sha[:SHOWN]} ({count})" if len(found) > 1 else sha[:SHOWN] for sha, count in found) or "–"
-
-
-def records(data: Any) -> Any:
-    """What is counted of a file: its records, arms or entries."""
-    if isinstance(data, list):
-        return data
-    return data.get("records") or data.get("families") or data.get("models") or data

@@ -13,9 +13,7 @@ FAMILIES = ("dye", "growth", "blood", "mitosis")
 OBSERVATIONS = ("half", "pixels", "start", "light", "forecast")
 
 
-def errors(
-    records: Sequence[dict[str, Any]], family: str, observation: str, arm: str, key: str = "rmse"
-) -> Array:
+def errors(records: Sequence[dict[str, Any]], family: str, observation: str, arm: str, key: str = "rmse") -> Array:
     """A figure of every prompt; none where the arm did not run.
 
     >>> one = {"family": "dye", "observation": "half", "arm": "model", "index": 0, "rmse": 0.5}

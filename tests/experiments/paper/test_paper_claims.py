@@ -1,0 +1,141 @@
+"""What the paper says in words is what its numbers say: results that are otherwise fail here."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+
+from physgen.experiments.paper.results.facts import about
+from physgen.experiments.paper.results.numbers import Number
+from physgen.experiments.paper.results.store import Store
+from physgen.experiments.paper.results.summary import FREE, UNGUIDED, Summary, summaries
+from physgen.experiments.paper.spec import read_figures
+
+PAPER = Path(__file__).parents[3] / "paper"
+VERSION, SPECS = read_figures(PAPER / "figures.yaml")
+CHOSEN = "best_of_4"
+
+
+@pytest.fixture(scope="module")
+def store() -> Store:
+    return Store(PAPER / "results", VERSION)
+
+
+def numbers(store: Store, name: str) -> dict[str, Number]:
+    """Those of a figure or table."""
+    module = importlib.import_module(f"physgen.experiments.paper.figures.{SPECS[name].function}")
+    return dict(module.make(SPECS[name], store).numbers)
+
+
+def holds(number: Number, value: float) -> bool:
+    """Whether the interval holds a value."""
+    assert number.low is not None
+    assert number.high is not None
+    return number.low <= value <= number.high
+
+
+def test_a_run_of_two_sweeps_is_counted_once(store: Store) -> None:
+    planned = [
+        one["run"]
+        for path in (PAPER / "results").glob("*.json")
+        for one in json.loads(path.read_text(encoding="utf-8")).get("runs", [])
+    ]
+    counted = about(store)["numbers"]["runs"]["value"]
+    assert counted == len(set(planned)) < len(planned)
+
+
+@pytest.mark.slow
+def test_laws_pay_afterwards(store: Store) -> None:
+    found = {(one.law, one.guidance): one for one in summaries(SPECS["ablation"], store)}
+    on_the_way: list[Summary] = [one for one in found.values() if one.guidance not in (UNGUIDED, FREE, CHOSEN)]
+    assert all((one.excess.high or 0) >= 0 for one in on_the_way)
+    farther = {(one.law, one.guidance) for one in on_the_way if (one.excess.low or 0) > 0}
+    assert farther == {
+        ("diffusion", "x0_gradient"),
+        ("diffusion", "augmented_lagrangian"),
+        ("fisher_kpp", "x0_gradient"),
+        *(("phase_order", arm) for arm in ("x0_gradient", "projection", "augmented_lagrangian", "dps")),
+    }
+    assert (found["fisher_kpp", UNGUIDED].excess.low or 0) > 0
+    for law in ("diffusion", "fisher_kpp"):
+        assert found[law, "x0_gradient"].violation.value > found[law, UNGUIDED].violation.value
+    assert found["phase_order", FREE].feasible.value == 1
+
+
+def test_information_pays_on_the_way(store: Store) -> None:
+    found = numbers(store, "joined")
+    assert found["worse than free"].value == 0
+    zero = {name[: -len(".free")] for name in found if name.endswith(".free") and holds(found[name], 0)}
+    assert zero == {
+        *("dye.start", "dye.light", "dye.forecast", "growth.half", "growth.start", "mitosis.light", "mitosis.forecast")
+    }
+    for family in ("dye", "growth"):
+        assert found[f"{family}.pixels.model"].value < 0.25 * found[f"{family}.pixels.law alone"].value
+    for seen in ("start", "forecast"):
+        law, joined = (found[f"dye.{seen}.{arm}"].value for arm in ("law alone", "model and law"))
+        assert law < joined < found[f"dye.{seen}.model"].value
+
+
+def test_guided_peers_with_a_gradient_are_as_good(store: Store) -> None:
+    found = numbers(store, "peers")
+    for family in ("dye", "growth", "blood", "mitosis"):
+        model, ours = found[f"{family}.model"], [found[f"{family}.{peer}"] for peer in ("DiffusionPDE", "FlowDAS")]
+        assert any(holds(model, peer.value) for peer in ours)
+    for family in ("dye", "growth", "mitosis"):
+        assert all(found[f"{family}.{peer}"].value > found[f"{family}.model"].value for peer in ("ECI", "PCFM", "PPR"))
+
+
+def test_the_derivative_of_the_network_decides(store: Store) -> None:
+    found = numbers(store, "posterior")
+    for arm in ("unguided", "ECI", "projection", "x0-gradient", "augmented Lagrangian"):
+        assert found[f"{arm}.ratio"].value >= found["PCFM.ratio"].value
+    for arm in ("DPS", "TFG", "conditional mean"):
+        for way in ("", ", forward"):
+            assert found[f"{arm}{way}.ratio"].value < 2 < (found[f"{arm}{way}.ratio"].high or 0)
+
+
+def test_no_prompt_can_express_the_feed_rate(store: Store) -> None:
+    found = numbers(store, "recovery")
+    assert holds(found["D.unguided.slope"], 1)
+    assert holds(found["front speed.unguided.slope"], 1)
+    assert not holds(found["F.unguided.slope"], 1)
+
+
+def test_transport_pays_on_the_way(store: Store) -> None:
+    found = numbers(store, "blood-points")
+    for kind in ("all criteria", "not imposed"):
+        assert (found[f"guided + projection - projected.{kind}"].low or 0) > 0
+    assert (found["projected - unguided.not imposed"].high or 0) < 0
+    assert found["projected.faint"].value > found["unguided.faint"].value >= found["guided + projection.faint"].value
+
+
+def test_content_is_left_to_selection(store: Store) -> None:
+    found = numbers(store, "content")
+    count = "blood: count, by instruments"
+    assert holds(found[f"{count}.gain"], 0)
+    assert holds(found[f"{count}.guided + projection"], found[f"{count}.unguided"].value)
+    assert (found[f"{count}.oracle"].low or 0) > (found[f"{count}.unguided"].high or 0)
+    for arm in ("afterwards", "guided"):
+        assert abs(found[f"count.{arm}"].value - found["count.unguided"].value) < 0.05
+    assert holds(numbers(store, "tasks")["guided - afterwards.average"], 0)
+
+
+def test_the_yardstick_is_blind_where_the_text_says(store: Store) -> None:
+    found = numbers(store, "yardstick")
+    assert found["wrong direction in a quarter.pooled, features.1"].value < 0.06
+    assert found["wrong direction in a quarter.conditional, features.1"].value > 0.95
+    assert found["wrong count in a quarter.content.1"].value > 0.95
+    for error in ("jitter of a quarter of a pixel", "constant one and a half times"):
+        assert found[f"{error}.pooled, features.0"].value == 1
+    distances = ("pooled, features", "conditional, features", "content", "motion", "rendering")
+    assert all(found[f"a twentieth is empty.{name}.0"].value < 0.2 for name in distances)
+
+
+def test_real_movies_say_nothing(store: Store) -> None:
+    found = numbers(store, "real")
+    for name, number in found.items():
+        if ".model." in name:
+            assert (number.high or 0) > found[name.replace(".model.", ".interpolation.")].value
