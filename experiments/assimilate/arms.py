@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -25,6 +25,7 @@ from physgen.worlds import World
 BETWEEN, MEANS, LAW = "interpolation", "non-local means", "law alone"
 FREE, BEST = "unguided, joined", "best of 2, joined"
 MODEL, FORWARD, AFTER, BOTH = "model", "model, forward", "model, then law", "model and law"
+TUNED, TUNED_BOTH = "fine-tuned", "fine-tuned, and law"
 PEERS = "ECI", "PCFM", "PPR", "DiffusionPDE", "FlowDAS"
 #: evaluations of the network for each sample; one that a gradient is taken through counts 3
 BUDGET = 120
@@ -177,6 +178,20 @@ def every_arm(asked: Asked, free: Made, draws: Made, *, thorough: bool) -> dict[
         found[FORWARD] = timed(asked, partial(observed, asked, jacobian="forward"))
         for name in PEERS:
             found[name] = timed(asked, partial(published, asked, name=name))
+    return found
+
+
+def arms_of_movie(asked: Asked, tuned: World | None) -> dict[str, Made]:
+    """The arms of a piece of a real movie, and those of the world that was fine-tuned on such movies."""
+    found = {name: timed(asked, partial(_ignoring_network, work)) for name, work in without_a_model(asked).items()}
+    for world, name, with_law in ((asked.world, MODEL, BOTH), (tuned, TUNED, TUNED_BOTH)):
+        if world is None:
+            continue
+        found[name] = timed(
+            replace(asked, world=world), partial(observed, replace(asked, world=world), jacobian="backward")
+        )
+        if asked.case.law is not None:
+            found[with_law] = _then(asked, found[name], joined)
     return found
 
 

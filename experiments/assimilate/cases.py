@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -16,9 +15,9 @@ from physgen.errors import InvalidArgument
 from physgen.experiments.draw.prompts import Prompt
 from physgen.experiments.draw.references import simulate
 from physgen.experiments.micro import cases as micro
+from physgen.experiments.movies.cut import Cut, Movie, cut_piece, open_movie, part_of
 from physgen.grid import Grid
 from physgen.observables import Observable
-from physgen.video import Video
 from physgen.worlds import WorldSpec
 
 #: family of prompts -> constraint of ``conf/constraint`` that is joined with what was observed
@@ -32,7 +31,7 @@ class Case:
     """A prompt, and how its videos are read.
 
     Attributes:
-        truth: fields ``[1, S, T, H, W]`` of the simulator's clip.
+        truth: fields ``[1, S, T, H, W]`` of the simulator's clip, or of a piece of a movie.
         law: what they obey, constants unknown; None where the world has no law of reaction and diffusion.
     """
 
@@ -66,36 +65,44 @@ def read_case(prompt: Prompt, spec: WorldSpec) -> Case:
     return Case(prompt, truth, _law(prompt), observable, spec.grid(prompt.caption))
 
 
-def crop_of(movie: Video, prompt: Prompt, spec: WorldSpec) -> Case:
+@dataclass(frozen=True)
+class Source:
+    """A real movie in place of simulated clips.
+
+    Attributes:
+        path: of its file or folder.
+        part: of it that pieces come from, see `physgen.experiments.movies.cut.PARTS`.
+        caption: what it is taken to show; None: what the prompts of each family ask for.
+    """
+
+    path: str
+    cut: Cut
+    part: str
+    caption: str | None
+
+    def open(self) -> Movie:
+        """Read it."""
+        return part_of(open_movie(self.path, self.cut), self.part)
+
+
+def crop_of(movie: Movie, cut: Cut, caption: str | None, prompt: Prompt, spec: WorldSpec) -> Case:
     """A piece of a real movie in place of a simulator's clip, read as what the prompt's family shows.
 
-    As many frames as the world has and a square of two thirds of the picture, both at random; brightness from its 0.01
-    to its 0.999 quantile is the first species from 0 to 1. No law: what a real movie obeys is not known.
+    Its brightness is the first species, and there is nothing of the others. The law is the family's: whether the movie
+    obeys it is not known, and the arms that use it say so.
 
     Raises:
-        InvalidArgument: a movie that is shorter or smaller than the world's, that is not finite everywhere, or a piece
-            that is the same everywhere.
+        InvalidArgument: as `cut_piece`; a caption of another family.
     """
-    observable, frames = spec.observable(prompt.caption), movie.frames.float().mean(1)
-    side = int(2 * min(frames.shape[1:]) / 3)
-    if len(frames) < spec.num_frames or side < spec.height:
-        got = f"{len(frames)} frames of {frames.shape[1]} x {frames.shape[2]} pixels"
-        raise InvalidArgument("movie", got, f"at least {spec.num_frames} frames, and {spec.height * 3 // 2} pixels")
-    if not bool(frames.isfinite().all()):
-        raise InvalidArgument("movie", "NaN or Inf in some pixels", "finite values everywhere")
-    rng = np.random.default_rng([TRUTH, prompt.seed])
-    start, top, left = (
-        int(rng.integers(room + 1))
-        for room in (len(frames) - spec.num_frames, frames.shape[1] - side, frames.shape[2] - side)
-    )
-    piece = frames[start : start + spec.num_frames, top : top + side, left : left + side]
-    small = F.interpolate(piece[:, None], (spec.height, spec.width), mode="area").transpose(0, 1)[None]
-    low, high = np.quantile(small.numpy(), [0.01, 0.999])
-    if not high > low:
-        raise InvalidArgument("movie", "the same brightness everywhere", "a movie that shows something")
-    truth = torch.zeros(1, len(observable.species), spec.num_frames, spec.height, spec.width)
-    truth[:, :1] = ((small - low) / (high - low)).clamp(0, 1)
-    return Case(prompt, truth, None, observable, spec.grid(prompt.caption))
+    if caption is not None:
+        if spec.family(caption) != prompt.family:
+            raise InvalidArgument("caption", caption, f"words of families={prompt.family}, as which the movie is read")
+        prompt = replace(prompt, caption=caption)
+    observable = spec.observable(prompt.caption)
+    fields, _ = cut_piece(movie, cut, np.random.default_rng([TRUTH, prompt.seed]), spec)
+    truth = torch.zeros(1, len(observable.species), *fields.shape)
+    truth[0, 0] = fields
+    return Case(prompt, truth, _law(prompt), observable, spec.grid(prompt.caption))
 
 
 def _law(prompt: Prompt) -> ReactionDiffusion | None:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from physgen.errors import InvalidArgument
+from physgen.experiments.movies.cut import Cut
 from physgen.experiments.runs.records import run_name
+
+if TYPE_CHECKING:
+    from physgen.experiments.assimilate.cases import Source
 
 
 @dataclass
@@ -23,20 +28,30 @@ class AssimilateConfig:
     seed: int
     processes: int
     movie: str | None
+    caption: str | None
+    part: str
+    cut: Cut
+    lora: str | None
     out: str | None
+
+    def source(self) -> Source | None:
+        """The real movie that clips are cut from, if there is one."""
+        from physgen.experiments.assimilate.cases import Source
+
+        return None if self.movie is None else Source(self.movie, self.cut, self.part, self.caption)
 
 
 def run(config: AssimilateConfig) -> None:
     """Run every arm and write ``assimilate.json`` and tables into the folder.
 
-    Raises: InvalidArgument for families, observations or numbers that there are not, or a folder with other options.
+    Raises: FileNotFoundError; InvalidArgument for families, observations or numbers that there are not, a movie that
+    cannot be cut, or a folder with other options.
     """
     from physgen.experiments.assimilate.cases import LAWS, crop_of
     from physgen.experiments.assimilate.observations import OBSERVATIONS
     from physgen.experiments.assimilate.run import run_assimilate
     from physgen.experiments.draw.prompts import prompts
     from physgen.experiments.evaluate import resume
-    from physgen.video import read_video
     from physgen.worlds import world_spec
 
     choices: dict[str, Iterable[str]] = {"families": LAWS, "observations": OBSERVATIONS, "thorough": OBSERVATIONS}
@@ -47,10 +62,15 @@ def run(config: AssimilateConfig) -> None:
     for name, least in {"n": 2, "samples": 2, "calibrate": 0, "seed": 0, "processes": 1}.items():
         if getattr(config, name) < least:
             raise InvalidArgument(name, getattr(config, name), f"at least {least}")
-    if config.movie is not None:
-        crop_of(
-            read_video(config.movie), prompts(config.families[0], 1, "held_out", config.seed)[0], world_spec("micro")
-        )
+    if (source := config.source()) is not None:
+        movie = source.open()
+        for family in config.families:
+            prompt = prompts(family, 1, "held_out", config.seed)[0]
+            crop_of(movie, config.cut, config.caption, prompt, world_spec("micro"))
+    elif config.caption is not None or config.lora is not None:
+        raise InvalidArgument("movie", None, "a movie, of which caption= and lora= are")
+    if config.lora is not None and not Path(config.lora).expanduser().is_file():
+        raise FileNotFoundError(f"lora={config.lora}: no such file")
     settings = {key: value for key, value in asdict(config).items() if key not in ("out", "processes")}
     out = Path(config.out or Path("runs") / run_name("benchmark-assimilate", settings))
     resume(out, settings)

@@ -19,6 +19,8 @@ from physgen.experiments.assimilate.arms import (
     MEANS,
     MODEL,
     PEERS,
+    TUNED,
+    TUNED_BOTH,
 )
 from physgen.experiments.measure.distances import Interval, mean_interval
 from physgen.experiments.measure.tables import Cell, Table, publish
@@ -32,6 +34,9 @@ COMPARED = {
     "model and law against the better of model and law alone": (BOTH, (MODEL, LAW)),
     "model against the law alone": (MODEL, (LAW,)),
     "model against interpolation": (MODEL, (BETWEEN,)),
+    "fine-tuned against the model": (TUNED, (MODEL,)),
+    "fine-tuned against interpolation": (TUNED, (BETWEEN,)),
+    "law alone against interpolation": (LAW, (BETWEEN,)),
     "model against the best peer, of single samples": (MODEL, PEERS),
     "forward against backward": (FORWARD, (MODEL,)),
 }
@@ -91,7 +96,7 @@ def less(mine: Array, other: Array) -> Interval:
 def arms_table(family: str, observation: str, records: Sequence[Record]) -> Table:
     """Means over prompts with 95 % bootstrap intervals; constants as the median of |log theta / theta*|."""
     constants = sorted({key for one in records for key in one if key.startswith("log_")})
-    known = [BETWEEN, MEANS, LAW, FREE, BEST, *PEERS, MODEL, FORWARD, AFTER, BOTH]
+    known = [BETWEEN, MEANS, LAW, FREE, BEST, *PEERS, MODEL, FORWARD, AFTER, BOTH, TUNED, TUNED_BOTH]
     names = [name for name in known if any(one["arm"] == name for one in records)]
     names += sorted({one["arm"] for one in records} - set(names))
     rows: list[list[Cell]] = []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -34,12 +36,8 @@ PROJECTED = {UNGUIDED: AFTERWARDS, GUIDED: "guided + projection"}
 def compare(config: FinetuneConfig, out: Path, shards: list[Shard], arms: list[Arm]) -> None:
     """Write ``metrics.json`` and ``finetune.md``: losses on held-out clips and, with ``n``, what samples violate."""
     torch.set_num_threads(1)
-    models = {("untuned", 0): config.world}
-    models |= {(arm.name, arm.seed): replace(config.world, checkpoint=str(arm.file)) for arm in arms}
-    found = [
-        held_out_loss(load(spec, "cpu"), model, seed, out, shards, config.family)
-        for (model, seed), spec in tqdm(models.items(), desc="held out")
-    ]
+    models = worlds(config, arms)
+    found = losses(config, out, shards, models)
     reference = None
     if config.n:
         asked = prompts(config.family, config.n * len(GRAMMARS[config.family]), "held_out", 0)
@@ -47,15 +45,33 @@ def compare(config: FinetuneConfig, out: Path, shards: list[Shard], arms: list[A
         found += floors
         for (model, seed), spec in models.items():
             found += drawn(config, out, model, seed, spec, asked)
+    write(config, out, found, reference, {"prompts": config.n and len(asked)})
+
+
+def worlds(config: FinetuneConfig, arms: list[Arm]) -> dict[tuple[str, int], WorldSpec]:
+    """The model as it was and each that was trained from it, by arm and seed."""
+    tuned = {(arm.name, arm.seed): replace(config.world, checkpoint=str(arm.file)) for arm in arms}
+    return {("untuned", 0): config.world, **tuned}
+
+
+def losses(
+    config: FinetuneConfig, out: Path, shards: list[Shard], models: dict[tuple[str, int], WorldSpec]
+) -> list[Measured]:
+    """Flow-matching losses on the held-out clips."""
+    return [
+        held_out_loss(load(spec, "cpu"), model, seed, out, shards, config.family)
+        for (model, seed), spec in tqdm(models.items(), desc="held out")
+    ]
+
+
+def write(
+    config: FinetuneConfig, out: Path, found: list[Measured], reference: Array | None, about: Mapping[str, Any]
+) -> None:
+    """Write ``finetune.md`` and, last, ``metrics.json``."""
     result = summarise(found, reference)
     publish(out / "finetune.md", tables(result))
-    about = {
-        "version": __version__,
-        "git_sha": git_sha(),
-        "prompts": config.n and len(asked),
-        "clips": config.validation,
-    }
-    write_json_atomic(out / "metrics.json", {**about, "training_seeds": config.seeds, **result})
+    run = {"version": __version__, "git_sha": git_sha(), "clips": config.validation, "training_seeds": config.seeds}
+    write_json_atomic(out / "metrics.json", {**run, **about, **result})
 
 
 def truth(config: FinetuneConfig, out: Path, asked: list[Prompt]) -> tuple[Array, list[Measured]]:

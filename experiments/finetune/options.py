@@ -15,9 +15,11 @@ from physgen.errors import InvalidArgument
 from physgen.experiments.cli.target import build
 from physgen.experiments.draw.physics import check_fields
 from physgen.experiments.draw.prompts import prompts
+from physgen.experiments.movies.cut import Cut
 from physgen.experiments.train.loop import Schedule
 from physgen.simulators import SIMULATORS
 from physgen.training import ConstraintLoss, explained
+from physgen.training.constraint_loss import MEASURES
 from physgen.worlds import WorldSpec
 
 #: weights of noise levels by name
@@ -29,6 +31,10 @@ class FinetuneConfig:
     """Options of `physgen finetune`, see ``conf/finetune.yaml``."""
 
     world: WorldSpec
+    data: str | None
+    caption: str | None
+    hold_out: str
+    cut: Cut
     constraint: dict[str, Any]
     measure: str
     weight: str
@@ -65,14 +71,27 @@ class FinetuneConfig:
                 raise InvalidArgument(name, getattr(self, name), f"at least {least}")
         if 0 < self.n < 8:
             raise InvalidArgument("n", self.n, "0, to train only, or at least 8")
+        if self.data is not None and self.n > min(self.clips, self.validation):
+            allowed = f"at most clips={self.clips} and validation={self.validation}, which samples are held against"
+            raise InvalidArgument("n", self.n, allowed)
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise InvalidArgument("seeds", self.seeds, "one or more different numbers")
         if self.weight not in WEIGHTS:
             raise InvalidArgument("weight", self.weight, ", ".join(WEIGHTS))
+        if self.measure not in MEASURES:
+            raise InvalidArgument("measure", self.measure, ", ".join(MEASURES))
         if self.balance is not None:
             finite("balance", self.balance, "null or a finite number > 0", lambda value: value > 0)
+        self.cut.check()
+        if self.data is None:
+            self.check_constraints(prompts(self.family, 1, "train", 0)[0].caption)
+
+    def check_constraints(self, caption: str) -> None:
+        """Refuse constraints that cannot be of what a caption says.
+
+        Raises: InvalidArgument.
+        """
         if constraints := self.constraints():
-            caption = prompts(self.family, 1, "train", 0)[0].caption
             read, grid = self.world.observable(caption), self.world.grid(caption)
             check_fields(constraints.values(), read, grid, self.world.num_frames)
             ConstraintLoss(constraints, measure=self.measure)

@@ -14,7 +14,7 @@ from physgen.experiments.finetune.options import WEIGHTS, FinetuneConfig
 from physgen.experiments.train import latents
 from physgen.experiments.train.data import Shard, Videos
 from physgen.experiments.train.distributed import launch
-from physgen.experiments.train.loop import Draw, Objective, fit
+from physgen.experiments.train.loop import Draw, Objective, Schedule, fit
 from physgen.experiments.train.transformer import draw_captions, draw_levels, predict, tokens
 from physgen.observables import Observable
 from physgen.sampling.decoding.decoder import Decoder
@@ -59,21 +59,35 @@ def _train(rank: int, processes: int, arms: list[Arm], shards: list[Shard], conf
 
 
 def train(arm: Arm, shards: list[Shard], config: FinetuneConfig) -> None:
-    """Train one LoRA and write ``lora.safetensors`` and, in diffusers' layout, ``pytorch_lora_weights.safetensors``."""
-    from peft import LoraConfig, get_peft_model_state_dict
-
+    """Train one LoRA with the constraints in the loss, or without."""
     world = load(config.world, "cpu")
-    pipe: Any = world.pipe
-    for part in (pipe.transformer, pipe.text_encoder, pipe.vae):
-        part.requires_grad_(False)
-    torch.manual_seed(arm.seed)
-    pipe.transformer.add_adapter(LoraConfig(r=config.rank, lora_alpha=config.rank, target_modules=LAYERS))
-    trained = {name: p for name, p in pipe.transformer.named_parameters() if p.requires_grad}
-    update = nn.ParameterDict({name.replace(".", "/"): p for name, p in trained.items()})
-    arm.folder.mkdir(exist_ok=True)
+    add_lora(world.pipe, config.rank, arm.seed)
     data = Clips.open(world, arm.root, shards, config.family)
     objective = flow_matching(world, data, config, constraint_loss(data, config) if arm.name == "with" else None)
-    averaged = fit(0, 1, arm.folder, "lora", update, objective, config.schedule, arm.seed)
+    fit_lora(world.pipe, arm, objective, config.schedule)
+
+
+def add_lora(pipe: Any, rank: int, seed: int) -> None:
+    """Freeze a pipeline and put a LoRA that changes nothing yet on its transformer, drawn from a seed."""
+    from peft import LoraConfig
+
+    for part in (pipe.transformer, pipe.text_encoder, pipe.vae):
+        part.requires_grad_(False)
+    torch.manual_seed(seed)
+    pipe.transformer.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=LAYERS))
+
+
+def fit_lora(pipe: Any, arm: Arm, objective: Objective, schedule: Schedule) -> None:
+    """Train the LoRA that `add_lora` put on a pipeline, and write its files.
+
+    They are ``lora.safetensors`` and, in diffusers' layout, ``pytorch_lora_weights.safetensors``.
+    """
+    from peft import get_peft_model_state_dict
+
+    trained = {name: p for name, p in pipe.transformer.named_parameters() if p.requires_grad}
+    update = nn.ParameterDict({name.replace(".", "/"): p for name, p in trained.items()})
+    arm.folder.mkdir(parents=True, exist_ok=True)
+    averaged = fit(0, 1, arm.folder, "lora", update, objective, schedule, arm.seed)
     update.load_state_dict(averaged)
     pipe.save_lora_weights(arm.folder, transformer_lora_layers=get_peft_model_state_dict(pipe.transformer))
     save_lora(pipe.transformer, arm.file)
@@ -86,6 +100,7 @@ class Clips:
     family: str
     x0: Tensor
     attributes: list[dict[str, str]]
+    captions: list[str]
     observables: list[Observable]
     world: World
 
@@ -94,7 +109,14 @@ class Clips:
         """The training split."""
         videos = Videos.open(shards, family, "train")
         x0 = normalise(world, latents.load(root, shards, family, "train"))
-        return cls(family, x0, videos.attributes, [world.observable(text) for text in videos.captions], world)
+        read = [world.observable(text) for text in videos.captions]
+        return cls(family, x0, videos.attributes, videos.captions, read, world)
+
+    def texts(self, rows: list[int], drop: float, draw: Draw) -> list[str]:
+        """Captions of some of the clips, a part of them empty: worded anew, or as they are where movies are shown."""
+        if not self.attributes[rows[0]]:
+            return ["" if draw.random() < drop else self.captions[row] for row in rows]
+        return draw_captions([(self.family, self.attributes[row]) for row in rows], drop, draw)
 
     def decoder(self, rows: list[int]) -> Decoder:
         """From latents of some of the clips to their fields, each read by its own colours."""
@@ -122,8 +144,7 @@ def flow_matching(world: World, data: Clips, config: FinetuneConfig, constrained
     def objective(draw: Draw, generator: torch.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
         rows = draw.integers(len(data.x0), size=config.batch).tolist()
         x0 = data.x0[rows]
-        shown = [(data.family, data.attributes[row]) for row in rows]
-        ids, mask = tokens(pipe.tokenizer, draw_captions(shown, config.drop_prompt, draw))
+        ids, mask = tokens(pipe.tokenizer, data.texts(rows, config.drop_prompt, draw))
         sigma = draw_levels(len(rows), shift, generator)
         noise, s = torch.randn(x0.shape, generator=generator), sigma.view(-1, 1, 1, 1, 1)
         x_t = (1 - s) * x0 + s * noise

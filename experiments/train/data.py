@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -77,9 +78,14 @@ def simulate(shard: Shard) -> None:
             {"caption": c, "attributes": a, "parameters": p}
             for c, a, p in zip(clips.captions, clips.attributes, clips.parameters, strict=True)
         ]
+    write_shard(shard, np.concatenate(videos), labels)
+
+
+def write_shard(shard: Shard, videos: npt.NDArray[np.uint8], labels: Sequence[Mapping[str, Any]]) -> None:
+    """Write the videos of a shard, then its labels, so that a kill leaves a whole shard or none."""
     partial = shard.videos.with_suffix(".partial")
     with partial.open("wb") as stream:
-        np.save(stream, np.concatenate(videos))
+        np.save(stream, videos)
     partial.replace(shard.videos)
     partial.write_text(json.dumps(labels))
     partial.replace(shard.labels)

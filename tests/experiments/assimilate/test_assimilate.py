@@ -8,12 +8,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from physgen.constraints import Observed
 from physgen.errors import InvalidArgument
-from physgen.experiments.assimilate.arms import FREE_SCALE, Asked, best_of, joined, observed, pool, timed
+from physgen.experiments.assimilate.arms import (
+    FREE_SCALE,
+    Asked,
+    arms_of_movie,
+    best_of,
+    joined,
+    observed,
+    pool,
+    timed,
+)
 from physgen.experiments.assimilate.cases import Case, crop_of, read_case
+from physgen.experiments.assimilate.filled import write_filled
 from physgen.experiments.assimilate.network import Network
 from physgen.experiments.assimilate.observations import OBSERVATIONS, Observation
 from physgen.experiments.assimilate.run import run_assimilate
@@ -22,8 +33,8 @@ from physgen.experiments.assimilate.table import less, tables
 from physgen.experiments.assimilate.without_model import interpolated, law_alone, without_noise
 from physgen.experiments.cli.dispatch import JOBS, main, read_options
 from physgen.experiments.draw.prompts import prompts
+from physgen.experiments.movies.cut import Cut, Movie
 from physgen.sampling import sample_flow
-from physgen.video import Video
 from physgen.worlds import World, world_spec
 from physgen.worlds.loading import load
 
@@ -58,21 +69,20 @@ def test_the_truth_is_within_the_noise_that_is_told(dye: Case, name: str) -> Non
 
 
 def test_a_piece_of_a_real_movie(dye: Case) -> None:
-    """Brightness, from dark to bright, is the first species; what is too short is refused."""
-    ramp = torch.linspace(0, 500, 100).expand(1, 1, 100, 100) + torch.arange(30.0).view(30, 1, 1, 1)
-    piece = crop_of(Video(ramp.expand(-1, 3, -1, -1).contiguous()), dye.prompt, world_spec("micro"))
+    """Brightness, from dark to bright, is the first species; the law is the family's; a caption names colours."""
+    movie = Movie("ramp", torch.linspace(0, 500, 100).expand(30, 100, 100) + torch.arange(30.0).view(30, 1, 1))
+    piece = crop_of(movie, Cut(), None, dye.prompt, world_spec("micro"))
     assert list(piece.truth.shape[2:]) == [25, 64, 64]
-    assert piece.law is None
+    assert piece.law is not None
     assert float(piece.truth.min()) == 0
     assert float(piece.truth.max()) == 1
     assert bool((piece.truth[0, 0].diff(dim=2) >= 0).all())
-    with pytest.raises(InvalidArgument, match="at least 25 frames"):
-        crop_of(Video(ramp[:10].expand(-1, 3, -1, -1).contiguous()), dye.prompt, world_spec("micro"))
-    hole = ramp.expand(-1, 3, -1, -1).clone()
-    hole[3, :, 5, 5] = torch.nan
-    for frames, words in ((hole, "NaN or Inf"), (torch.ones_like(hole), "the same brightness everywhere")):
-        with pytest.raises(InvalidArgument, match=words):
-            crop_of(Video(frames), dye.prompt, world_spec("micro"))
+    named = crop_of(movie, Cut(), "red and blue dye in water", dye.prompt, world_spec("micro"))
+    assert torch.equal(named.truth[:, 0], piece.truth[:, 0])
+    assert named.observable.species == ("red", "blue")
+    assert not bool(named.truth[:, 1].any())
+    with pytest.raises(InvalidArgument, match="families=dye"):
+        crop_of(movie, Cut(), "a colony of bacteria", dye.prompt, world_spec("micro"))
 
 
 def test_interpolation_is_exact_between_planes() -> None:
@@ -175,6 +185,47 @@ def test_bad_input(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         assert main(["benchmark", "assimilate", option, f"out={tmp_path / 'x'}"]) == 2
         assert words in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
+
+
+def test_bad_movies(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """One line that names the option, before anything is written."""
+    np.save(tmp_path / "short.npy", np.random.default_rng(0).random((30, 100, 100)))
+    for options, words in {
+        ("lora=x.safetensors",): "movie",
+        (f"movie={tmp_path / 'short.npy'}", "part=later"): "at least 25 frames",
+        (f"movie={tmp_path / 'short.npy'}", "cut.side=120"): "cut.side=120",
+        (f"movie={tmp_path / 'short.npy'}", "part=upper"): "earlier, later",
+        (f"movie={tmp_path / 'short.npy'}", "cut.frames=[0,40]"): "cut.frames",
+        (f"movie={tmp_path / 'short.npy'}", "lora=x.safetensors"): "lora=x.safetensors",
+        (f"movie={tmp_path / 'short.npy'}", "caption=a colony grows"): "families=dye",
+    }.items():
+        arguments = ["benchmark", "assimilate", "families=[dye]", *options, f"out={tmp_path / 'x'}"]
+        assert main(arguments) == 2
+        error = capsys.readouterr().err
+        assert words in error
+        assert len(error.strip().splitlines()) == 1
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_movie_is_filled_in_by_a_fine_tuned_world_as_well(
+    world: World, dye: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 12 evaluations; with the world itself in the place of the fine-tuned one its arm is the model's."""
+    monkeypatch.setattr("physgen.experiments.assimilate.arms.BUDGET", 12)
+    for network in (world.pipe.transformer, world.pipe.vae):
+        network.eval().requires_grad_(False)
+    observation = seen_of(dye, "forecast")
+    found = arms_of_movie(Asked(world, dye, observation.seen, 2, "forecast"), world)
+    assert list(found) == ["interpolation", "law alone", "model", "model and law", "fine-tuned", "fine-tuned, and law"]
+    assert torch.equal(found["model"].fields, found["fine-tuned"].fields)
+    write_filled(tmp_path / "filled.png", dye, observation, found)
+    with Image.open(tmp_path / "filled.png") as sheet:
+        pixels = np.asarray(sheet.convert("L"), float)
+    height = pixels.shape[0] // 8
+    truth, seen, *_ = (pixels[row * height : (row + 1) * height] for row in range(8))
+    across = pixels.shape[1] // 9
+    assert np.abs(truth - seen)[16:, : 3 * across].mean() < 15
+    assert np.unique(seen[16:-4, -across + 4 : -4]).size == 1
 
 
 @pytest.mark.slow

@@ -28,7 +28,14 @@ from physgen.worlds.loading import load
 
 def options(tiny: Path, *more: str) -> list[str]:
     small = ["clips=6", "validation=8", "rank=2", "batch=2", "processes=1", "n=0", "schedule.steps=4"]
-    return [f"world.path={tiny}", *(f"{size}" for size in SIZES), *small, "schedule.log_every=1", *more]
+    return [
+        "constraint=mass",
+        f"world.path={tiny}",
+        *(f"{size}" for size in SIZES),
+        *small,
+        "schedule.log_every=1",
+        *more,
+    ]
 
 
 def prepared(config: FinetuneConfig, out: Path) -> list[Shard]:

@@ -1,0 +1,1 @@
+"""Real movies as a world sees them: squares of its size, read as one of its families."""
