@@ -88,7 +88,7 @@ def run_assimilate(config: AssimilateConfig, out: Path) -> None:
 def _work(rank: int, processes: int, spec: WorldSpec, missing: list[Task], lora: str | None) -> None:
     world = _frozen(spec)
     tuned = None if lora is None else _frozen(replace(spec, checkpoint=str(Path(lora).expanduser())))
-    movie = missing[0].source and missing[0].source.open()
+    movie = None if missing[0].source is None else missing[0].source.open()
     for task in tqdm(missing[rank::processes], desc="prompts", disable=rank != 0):
         if task.source is None or movie is None:
             _simulated(world, task)

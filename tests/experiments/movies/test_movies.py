@@ -80,7 +80,7 @@ def test_held_out_clips_share_no_frame_with_those_learned_from(tmp_path: Path) -
     videos = Videos.open(shards, "growth", "validation")
     read = SPEC.observable(videos.captions[0])(torch.from_numpy(np.array(videos[1]))[None] / 255.0)[0, 0]
     piece = labels["validation"][1]["parameters"]
-    source = np.load(movies and tmp_path / "movies" / "b.npy")[piece["frame"] : piece["frame"] + 25]
+    source = np.load(tmp_path / "movies" / "b.npy")[piece["frame"] : piece["frame"] + 25]
     square = source[:, piece["top"] : piece["top"] + 64, piece["left"] : piece["left"] + 64]
     expected = ((square - piece["dark"]) / (piece["bright"] - piece["dark"])).clip(0, 1)
     assert float(np.abs(read.numpy() - expected).max()) < 0.02
