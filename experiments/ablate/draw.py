@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import lru_cache
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -16,11 +18,13 @@ from physgen.errors import InvalidArgument
 from physgen.experiments.ablate.options import AblateConfig
 from physgen.experiments.ablate.subject import Subject
 from physgen.experiments.cli.target import build
-from physgen.experiments.draw.default_guidance import build_guidance
+from physgen.experiments.draw.default_guidance import build_guidance, is_particles
 from physgen.experiments.draw.references import RECONSTRUCTION, SIMULATOR, reconstruct, simulate
 from physgen.guidance import BestOfN, Guidance, GuidanceLog
 from physgen.worlds import World, WorldSpec
 from physgen.worlds.loading import load
+
+BEST_OF_N = "physgen.guidance.BestOfN"
 
 
 def draw_run(options: AblateConfig, subject: Subject) -> Arm:
@@ -44,13 +48,20 @@ def free_of_charge(video: Float[Tensor, "1 3 T H W"]) -> Arm:
 
 
 def algorithm_of(options: AblateConfig, subject: Subject) -> Guidance | BestOfN | None:
-    """The guidance, or the choice among several draws; none without a law to impose."""
-    if not options.guidance["_target_"] or not subject.imposed:
+    """The guidance, or the choice among several draws; none without a law to impose or a reward to choose by."""
+    rewards = subject.rewards if chooses(options.guidance) else {}
+    if not options.guidance["_target_"] or not (subject.imposed or rewards):
         return None
-    if options.guidance["_target_"] != "physgen.guidance.BestOfN":
-        return build_guidance(options.guidance, subject.imposed)
-    algorithm: BestOfN = build(BestOfN, options.guidance, subject.imposed)
+    if options.guidance["_target_"] != BEST_OF_N:
+        return build_guidance(options.guidance, subject.imposed, rewards)
+    algorithm: BestOfN = build(BestOfN, {**options.guidance, "rewards": rewards}, subject.imposed)
     return algorithm
+
+
+def chooses(guidance: Mapping[str, Any]) -> bool:
+    """Whether an entry of ``guidance`` chooses among samples; others leave rewards alone."""
+    target = guidance["_target_"]
+    return bool(target) and (target == BEST_OF_N or is_particles(guidance))
 
 
 def simulated(subject: Subject, spec: WorldSpec) -> Float[Tensor, "1 3 T H W"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from physgen.experiments.ablate.sweep import NAMES, RunsFailed, Sweep
 from physgen.experiments.ablate.text import check_text
 from physgen.experiments.cli.config import groups, hydra_errors, one_of
 from physgen.experiments.cli.loader import hydra_of
+from physgen.experiments.content.rewards import names_of
 
 #: Hydra's own sweeper, which `Sweep` stands in for; any other is used as it is
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
@@ -59,6 +61,8 @@ def check(overrides: Sequence[str]) -> None:
         if not equals:
             raise InvalidArgument("argument", override, "KEY=VALUE or -m")
         check_text(override)
+        if key == "rewards":
+            names_of(re.findall(r"\w+", value))
         if key == "name" and "," in value:
             raise InvalidArgument(key, value, NAMES)
         for one in value.replace("[", "").replace("]", "").split(",") if key in choices else ():

@@ -11,8 +11,10 @@ from torch import Tensor
 from physgen import __version__
 from physgen.constraints import Constraint, PhaseOrder
 from physgen.drawn import Arm
+from physgen.experiments.ablate.draw import chooses
 from physgen.experiments.ablate.options import AblateConfig
 from physgen.experiments.ablate.subject import Subject
+from physgen.experiments.content.rewards import readings_of
 from physgen.experiments.measure.laws import law
 from physgen.experiments.measure.recognition import features, phase_order, recognised
 from physgen.experiments.micro.measure import NOTHING, legal
@@ -55,7 +57,16 @@ def measure(options: AblateConfig, subject: Subject, drawn: Arm) -> dict[str, An
         "particles": drawn.log.particles.as_json() if drawn.log.particles else None,
         "quality": quality(subject, drawn.video, fields) if judged(options, subject) else {},
         "features": features(judge(), drawn.video)[0].tolist() if judged(options, subject) else [],
+        **content(options, subject, drawn.video[0]),
     }
+
+
+def content(options: AblateConfig, subject: Subject, video: Tensor) -> dict[str, Any]:
+    """Where rewards were named: every reading of the content that they are about; nothing without."""
+    if not options.rewards:
+        return {}
+    by = tuple(subject.rewards) if chooses(options.guidance) else ()
+    return {"rewards": by, "content": readings_of(video, subject.asked, tuple(subject.rewards), by)}
 
 
 def kinds(found: str | None) -> dict[str, bool]:

@@ -28,6 +28,7 @@ class AblateConfig:
     source: str
     constraint: dict[str, Any]
     guidance: dict[str, Any]
+    rewards: Any
     seed: int
     steps: int | None
     guidance_scale: float | None
@@ -39,8 +40,9 @@ class AblateConfig:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the result depends on."""
-        return {key: value for key, value in asdict(self).items() if key not in BESIDES}
+        """What the result depends on; without rewards as it was named before there were any."""
+        besides = BESIDES if self.rewards else (*BESIDES, "rewards")
+        return {key: value for key, value in asdict(self).items() if key not in besides}
 
     @property
     def folder(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,9 +13,12 @@ from physgen.errors import InvalidArgument
 from physgen.experiments.ablate.options import SOURCES, AblateConfig
 from physgen.experiments.cli.config import one_of
 from physgen.experiments.cli.target import build
+from physgen.experiments.content.asked import Asked, asked_of
+from physgen.experiments.content.rewards import names_of, rewards_of
 from physgen.experiments.draw.prompts import Prompt, prompts
 from physgen.experiments.micro.cases import Case
 from physgen.grid import Grid
+from physgen.guidance import OfVideo
 from physgen.observables import Observable
 from physgen.simulators import LEARNED
 from physgen.simulators.gray_scott import PATTERNS
@@ -22,24 +26,28 @@ from physgen.simulators.gray_scott import PATTERNS
 
 @dataclass(frozen=True)
 class Subject:
-    """A prompt and its physics; ``imposed`` laws by the names of ``conf/constraint``."""
+    """A prompt and its physics; ``imposed`` laws by the names of ``conf/constraint``, and ``rewards`` to choose by."""
 
     prompt: Prompt
     grid: Grid
     observable: Observable
     imposed: dict[str, Constraint]
     laws: tuple[str, ...]
+    asked: Asked
+    rewards: Mapping[str, OfVideo]
 
     @classmethod
     def of(cls, options: AblateConfig) -> Subject:
         """What the options ask for.
 
-        Raises: InvalidArgument for an unknown family or source, neither family nor prompt, or as `Request`.
+        Raises: InvalidArgument for an unknown family or source, neither family nor prompt, or as `Request` and
+            `rewards_of`.
         """
         if options.source not in SOURCES:
             raise one_of("source", options.source, SOURCES)
         prompt = asked(options)
         spec, caption = options.world, prompt.caption
+        asks = asked_of(caption, spec)
         imposed = {name: build(Constraint, known(spec_, prompt)) for name, spec_ in options.constraint.items()}
         return cls(
             prompt,
@@ -47,6 +55,8 @@ class Subject:
             spec.observable(caption),
             imposed,
             tuple(spec.families[spec.family(caption)].laws),
+            asks,
+            rewards_of(names_of(options.rewards), asks).rewards,
         )
 
     @cached_property

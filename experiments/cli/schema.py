@@ -22,6 +22,7 @@ class SampleConfig:
     constraint: dict[str, Any]
     observed: ObservedConfig
     guidance: dict[str, Any]
+    rewards: Any
     observable: dict[str, Any]
     seed: int
     steps: int | None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -89,6 +90,25 @@ class Chosen:
     notes: tuple[str, ...] = ()
 
 
+def names_of(given: Any) -> list[str]:
+    """What ``rewards=`` names: a list of rewards, or a single one.
+
+    Raises:
+        InvalidArgument: something else than text, or an unknown name.
+
+    >>> names_of("count"), names_of(["count", "directoin"])
+    Traceback (most recent call last):
+    physgen.errors.InvalidArgument: rewards='directoin': allowed: ... (did you mean 'direction'?)
+    """
+    names = [given] if isinstance(given, str) else given
+    if not isinstance(names, Sequence):
+        raise InvalidArgument("rewards", given, "a list such as [count,direction], or auto")
+    for name in names:
+        if name not in REWARDS and name != AUTO:
+            raise one_of("rewards", name, [*REWARDS, AUTO])
+    return list(names)
+
+
 def rewards_of(names: Sequence[str], asked: Asked) -> Chosen:
     """The rewards of these names for a prompt. Those that it has no reading for are left out, and named in the notes.
 
@@ -104,22 +124,19 @@ def rewards_of(names: Sequence[str], asked: Asked) -> Chosen:
     Traceback (most recent call last):
     physgen.errors.InvalidArgument: rewards='direction': allowed: of this prompt count, count_by_components
     """
-    if list(names) == [AUTO]:
-        return Chosen({name: as_reward(name, asked) for name in _firsts() if REWARDS[name].applies(asked)})
-    for name in names:
-        if name not in REWARDS:
-            raise one_of("rewards", name, [*REWARDS, AUTO])
-    if len(set(names)) < len(names):
-        raise InvalidArgument("rewards", ", ".join(names), "each name once")
-    usable = [name for name in names if REWARDS[name].applies(asked)]
+    if len(set(names)) < len(names) or (AUTO in names and len(names) > 1):
+        raise InvalidArgument("rewards", ", ".join(names), f"each name once, or {AUTO} alone")
+    automatic = list(names) == [AUTO]
+    wanted = _firsts() if automatic else names_of(names)
+    usable = [name for name in wanted if REWARDS[name].applies(asked)]
     if names and not usable:
         could = ", ".join(name for name, one in REWARDS.items() if one.applies(asked))
         allowed = f"of this prompt {could}" if could else "none: this prompt names no content that a reward reads"
         raise InvalidArgument("rewards", ", ".join(names), allowed)
     notes = [
-        f"rewards: {name} is left out, the prompt says nothing that it reads" for name in names if name not in usable
+        f"rewards: {name} is left out, the prompt says nothing that it reads" for name in wanted if name not in usable
     ]
-    return Chosen({name: as_reward(name, asked) for name in usable}, tuple(notes))
+    return Chosen({name: as_reward(name, asked) for name in usable}, () if automatic else tuple(notes))
 
 
 def as_reward(name: str, asked: Asked) -> OfVideo:
@@ -156,6 +173,34 @@ def is_right(name: str, value: float) -> bool | None:
     """
     limit = REWARDS[name].right
     return None if limit is None else value >= limit
+
+
+def readings_of(
+    video: Float[Tensor, "3 T H W"], asked: Asked, names: Sequence[str], chosen_by: Sequence[str]
+) -> dict[str, dict[str, float | bool | None]]:
+    """Of a finished video every reading of the content that rewards are about.
+
+    Its value, whether it is right, and whether it is imposed: it shares an estimator with the rewards that chose it.
+    """
+    contents = {REWARDS[name].content for name in names}
+    found = scores(video, asked, [name for name, one in REWARDS.items() if one.content in contents])
+    return {
+        name: {"value": value, "right": is_right(name, value), "imposed": bool(shared(chosen_by, name))}
+        for name, value in found.items()
+    }
+
+
+def describe(readings: Mapping[str, Mapping[str, float | bool | None]]) -> str:
+    """Readings in one line.
+
+    >>> describe({"count": {"value": -1.0, "right": False, "imposed": True}})
+    'content: count -1, wrong (imposed)'
+    """
+    parts = []
+    for name, one in readings.items():
+        verdict = {True: ", right", False: ", wrong", None: ""}[one["right"]]  # type: ignore[index]
+        parts.append(f"{name} {one['value']:.3g}{verdict}{' (imposed)' if one['imposed'] else ''}")
+    return f"content: {'; '.join(parts)}"
 
 
 def show() -> None:

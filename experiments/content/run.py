@@ -56,10 +56,13 @@ class Task:
 def run_content(config: ContentConfig, out: Path) -> None:
     """Write ``content.json`` and ``content.md``."""
     spec = world_spec("micro")
+    asked = [
+        [(question, p) for p in prompts_of(question, config.n, config.seed, spec)] for question in config.questions
+    ]
     tasks = [
         Task(question, prompt, tuple(config.particles), tuple(config.steps), out / "records")
-        for question in config.questions
-        for prompt in prompts_of(question, config.n, config.seed, spec)
+        for group in zip(*asked, strict=True)
+        for question, prompt in group
     ]
     missing = [task for task in tasks if not task.store.is_file()]
     if missing:

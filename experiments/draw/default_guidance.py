@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from physgen.constraints.names import Laws
+from physgen.constraints.names import Laws, name_laws
+from physgen.errors import InvalidArgument
 from physgen.experiments.cli.config import choice, choices, one_of
 from physgen.experiments.cli.target import build, find_class
-from physgen.guidance import Guidance, Particles
+from physgen.guidance import Guidance, OfVideo, Particles
 
 
 def default_guidance(name: str, constraints: Laws) -> Guidance:
@@ -21,11 +22,16 @@ def default_guidance(name: str, constraints: Laws) -> Guidance:
     return build_guidance(choice("guidance", name), constraints)
 
 
-def build_guidance(entry: Mapping[str, Any], constraints: Laws) -> Guidance:
+def build_guidance(
+    entry: Mapping[str, Any], constraints: Laws, rewards: Mapping[str, OfVideo] | None = None
+) -> Guidance:
     """The guidance of an entry. Of `Particles` the constraints are the rewards, and `inside` names another entry.
 
+    Further rewards stand beside the constraints, or in their place where a named `inside` imposes those.
+
     Raises:
-        InvalidArgument: see `build`; an `inside` that is no choice of ``guidance``.
+        InvalidArgument: see `build`; an `inside` that is no choice of ``guidance``; rewards for a guidance that chooses
+            nothing, or of a constraint's name.
 
     >>> from physgen.constraints import MassConservation
     >>> particles = build_guidance(choice("guidance", "particles") | {"inside": "afterwards"}, [MassConservation()])
@@ -33,14 +39,23 @@ def build_guidance(entry: Mapping[str, Any], constraints: Laws) -> Guidance:
     (4, True)
     """
     if not is_particles(entry):
+        if rewards:
+            allowed = "[] with this guidance: particles and pruned choose by them"
+            raise InvalidArgument("rewards", ", ".join(rewards), allowed)
         guidance: Guidance = build(Guidance, entry, constraints)
         return guidance
-    inside = entry.get("inside")
+    inside, chosen_by = entry.get("inside"), dict(rewards or {})
+    if not isinstance(inside, str) or not rewards:
+        laws = name_laws(constraints) if constraints or not rewards else {}
+        if both := laws.keys() & chosen_by.keys():
+            allowed = "names that no constraint has, or guidance.inside=afterwards, which imposes the constraint"
+            raise InvalidArgument("rewards", ", ".join(sorted(both)), allowed)
+        chosen_by = {**laws, **chosen_by}
     if isinstance(inside, str):
         if inside not in choices("guidance"):
             raise one_of("guidance.inside", inside, choices("guidance"))
         inside = build_guidance(choice("guidance", inside), constraints)
-    particles: Particles = build(Particles, {**entry, "inside": inside, "rewards": constraints})
+    particles: Particles = build(Particles, {**entry, "inside": inside, "rewards": chosen_by})
     return particles
 
 

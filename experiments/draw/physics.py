@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from physgen.experiments.draw.contradicted import require_possible
 from physgen.experiments.draw.default_guidance import build_guidance, is_particles
 from physgen.experiments.draw.observed import ObservedConfig, read_observed
 from physgen.grid import Grid
-from physgen.guidance import DPS, Afterwards, Assimilation, Composition, Guidance
+from physgen.guidance import DPS, Afterwards, Assimilation, Composition, Guidance, OfVideo
 from physgen.guidance.solve.contradiction import require_consistent
 from physgen.observables import Observable
 from physgen.worlds import World, WorldSpec
@@ -69,16 +69,17 @@ def physics_of(
     observable: dict[str, Any] | None = None,
     observed: ObservedConfig | None = None,
     measured: Collection[str] = (),
+    rewards: Mapping[str, OfVideo] | None = None,
 ) -> Physics:
     """Constraints and guidance from their entries in ``conf/``, with the scale that the prompt has in the world.
 
-    Without constraints there is no guidance; those ``measured`` are not imposed. What was observed is kept to by `DPS`
-    at every step. One law of reaction and diffusion is joined with it at the end (`Assimilation`); others are imposed
-    by the guidance that was chosen.
+    Without constraints and rewards there is no guidance; those ``measured`` are not imposed. What was observed is kept
+    to by `DPS` at every step. One law of reaction and diffusion is joined with it at the end (`Assimilation`); others
+    are imposed by the guidance that was chosen.
 
     Raises:
         InvalidArgument: an entry that cannot be built, a constraint that refuses the world's boundary, species or
-            length, constraints that contradict each other.
+            length, constraints that contradict each other, rewards for a guidance that chooses nothing.
     """
     constraints: dict[str, Constraint] = {name: build(Constraint, entry) for name, entry in constraint.items()}
     grid, read = spec.grid(request.prompt), spec.observable(request.prompt)
@@ -87,10 +88,15 @@ def physics_of(
     check_fields(constraints.values(), read, grid, spec.num_frames)
     if str(guidance["_target_"]).endswith(".BestOfN"):
         raise InvalidArgument(
-            "guidance", "BestOfN", "a guidance: the best of several draws is an arm of `physgen ablate`"
+            "guidance",
+            "BestOfN",
+            "a guidance, pruned for one that chooses: the best of several draws is an arm of `physgen ablate`",
         )
+    if rewards and not guidance["_target_"]:
+        raise InvalidArgument("rewards", ", ".join(rewards), "[] with guidance=none: particles and pruned choose by them")
     imposing = {name: law for name, law in constraints.items() if name not in measured}
-    imposed = build_guidance(guidance, imposing) if imposing and guidance["_target_"] else None
+    acts = (imposing or rewards) and guidance["_target_"]
+    imposed = build_guidance(guidance, imposing, rewards) if acts else None
     if imposed and imposed.terminal:
         size = (1, len(read.species), spec.num_frames, spec.height, spec.width)
         faint = torch.rand(size, generator=torch.Generator().manual_seed(request.seed))
@@ -100,13 +106,19 @@ def physics_of(
     found = read_observed(observed, spec, read, grid)
     require_possible(found.seen, imposing, grid)
     world = with_start(spec, found.start)
-    keeping = _keeping(found.seen, imposing, world, guidance)
+    keeping = _keeping(found.seen, imposing, world, guidance, rewards or {})
     scale = PLAIN if _small(spec) and request.guidance_scale is None else None
     notes = [*found.notes, *([f"guidance_scale {PLAIN:g}: what was observed says more than the text"] if scale else [])]
     return Physics({OBSERVED: found.seen, **constraints}, keeping, read, grid, world, found.start, notes, scale)
 
 
-def _keeping(seen: Observed, constraints: dict[str, Constraint], spec: WorldSpec, guidance: dict[str, Any]) -> Guidance:
+def _keeping(
+    seen: Observed,
+    constraints: dict[str, Constraint],
+    spec: WorldSpec,
+    guidance: dict[str, Any],
+    rewards: Mapping[str, OfVideo],
+) -> Guidance:
     """What keeps to an observation, and imposes the laws."""
     scheduler = scheduler_of(spec)
     memoryless = scheduler.get("_class_name") == EULER and not scheduler.get("stochastic_sampling")
@@ -115,20 +127,22 @@ def _keeping(seen: Observed, constraints: dict[str, Constraint], spec: WorldSpec
         "jacobian": "backward" if _small(spec) else "forward",
     }
     laws = list(constraints.values())
-    if len(laws) == 1 and isinstance(laws[0], ReactionDiffusion):
+    if len(laws) == 1 and isinstance(laws[0], ReactionDiffusion) and not rewards:
         return Assimilation({OBSERVED: seen, **constraints}, **options)
     keeping: Guidance = DPS({OBSERVED: seen}, **options)
     if _given_as_latents(spec) and not bool(seen.mask[:, 1:].any()):  # the pipeline leaves nothing of it to move
         options["renoise"] = 0.0
         keeping = Afterwards({OBSERVED: seen})
-    if not constraints or not guidance["_target_"]:
+    if not (constraints or rewards) or not guidance["_target_"]:
         return keeping
     if is_particles(guidance):
         if guidance.get("inside") is not None:
             raise InvalidArgument(
                 "guidance.inside", guidance["inside"], "null: what keeps to the observation is inside"
             )
-        return build_guidance({**guidance, "inside": keeping}, constraints)
+        return build_guidance({**guidance, "inside": keeping}, constraints, rewards)
+    if rewards:
+        return build_guidance(guidance, constraints, rewards)  # which refuses them
     imposing = build_guidance({**guidance, "renoise": options["renoise"]}, constraints)
     return Composition([keeping, imposing])
 

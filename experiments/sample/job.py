@@ -16,6 +16,8 @@ from physgen.drawn import GUIDED, UNGUIDED, Request, draw
 from physgen.ensemble import INFLATION, INFLATION_JOINED
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.schema import SampleConfig
+from physgen.experiments.content.asked import asked_of
+from physgen.experiments.content.rewards import describe, names_of, readings_of, rewards_of
 from physgen.experiments.draw.measured import (
     Measured,
     contradiction_of,
@@ -55,10 +57,13 @@ def run(config: SampleConfig) -> None:
     request = Request(config.prompt, config.seed, config.steps, config.guidance_scale)
     laws = chosen(config.constraint, config.prompt, config.world)
     config = replace(config, constraint=laws.constraint)
-    settings = asdict(config) | ({"measured": list(laws.measured)} if laws.measured else {})
+    asked = asked_of(config.prompt, config.world)
+    content = rewards_of(names_of(config.rewards), asked)
+    settings = {key: value for key, value in asdict(config).items() if key != "rewards" or value}
+    settings |= {"measured": list(laws.measured)} if laws.measured else {}
     name = run_name("sample", {key: value for key, value in settings.items() if key not in ("out", "memory", "plan")})
     out = check_out(config.out or Path("runs") / name)
-    options = (config.guidance, config.observable, config.observed, laws.measured)
+    options = (config.guidance, config.observable, config.observed, laws.measured, content.rewards)
     physics = physics_of(config.world, request, config.constraint, *options)
     guidance, observable, grid = physics.guidance, physics.observable, physics.grid
     config = replace(config, world=physics.world)
@@ -72,7 +77,9 @@ def run(config: SampleConfig) -> None:
     require_start(config.world, pipeline_of(config.world), physics.start)
     check(config.world)
     if config.compare and guidance is None:
-        raise InvalidArgument("compare", True, "true only with an observation, or a constraint and a guidance")
+        raise InvalidArgument(
+            "compare", True, "true only with an observation, or a constraint or rewards and a guidance"
+        )
 
     plan_memory(config, guidance, observable, console)
     world = open_world(config.world, config.device, physics.start)
@@ -81,7 +88,7 @@ def run(config: SampleConfig) -> None:
             warnings.filterwarnings("ignore", "no step was corrected")
             with guide(world.pipe, guidance, observable=observable, grid=grid):
                 pass  # refuses a pipeline that cannot be guided
-    notes = [*laws.notes, *physics.notes, *remarks(world, config.prompt, config.constraint)]
+    notes = [*laws.notes, *content.notes, *physics.notes, *remarks(world, config.prompt, config.constraint)]
     for note in notes:
         console.print(note, markup=False)
     open_run(out)
@@ -109,16 +116,22 @@ def run(config: SampleConfig) -> None:
         write_tiff(stem.with_suffix(".tif"), video)
         write_mp4(stem.with_suffix(".mp4"), video, world.fps)
     kept = INFLATION_JOINED if isinstance(guidance, Assimilation) else INFLATION
+    read = {
+        label: readings_of(arm.video[0], asked, tuple(content.rewards), tuple(content.rewards) if label == main else ())
+        for label, arm in made.items()
+    }
     inflation = kept if OBSERVED in physics.constraints else 1.0
     ensemble = write_ensemble(made[main], videos[main], out, inflation) if config.samples > 1 else None
     more = [
         *contradiction_of(guidance, drawn[main]),
         *(describe_ensemble(ensemble) if ensemble else []),
         *describe_particles(log),
+        *([describe(read[main])] if content.rewards else []),
         *warnings_of(log),
     ]
     notes = [*notes, *more]
     metrics = summary(config, world, drawn, main, notes) | ({"ensemble": ensemble} if ensemble else {})
+    metrics |= {"content": read} if content.rewards else {}
     page = make_page(config, drawn, main, videos, notes, out, observable)
     write_preview(out / "preview.png", videos, page.charts[0], config.prompt)
     write_report(out / "report.html", page)

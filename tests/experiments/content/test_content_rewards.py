@@ -1,0 +1,164 @@
+"""Rewards by name: truth is right, planted errors are wrong, disjoint means disjoint, bad names are refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_world import SIZES
+from torch import Tensor
+
+from physgen.experiments.cli.dispatch import main
+from physgen.experiments.content.asked import asked_of
+from physgen.experiments.content.rewards import REWARDS, is_right, rewards_of, scores, shared
+from physgen.experiments.draw.prompts import Prompt, prompts
+from physgen.experiments.draw.references import simulate
+from physgen.experiments.evaluate.yardstick.planted import COUNT, DIRECTION, variants
+from physgen.worlds import world_spec
+
+SPEC = world_spec("micro")
+
+
+def truth(prompt: Prompt) -> Tensor:
+    return simulate(prompt, SPEC, [11, prompt.seed])[0]
+
+
+@pytest.mark.parametrize("family", ["dye", "growth", "blood", "mitosis", "gray_scott"])
+def test_every_estimator_finds_simulated_videos_right(family: str) -> None:
+    found: dict[str, list[bool]] = {}
+    for prompt in prompts(family, 8, "held_out", 31):
+        asked = asked_of(prompt.caption, SPEC)
+        for name, value in scores(truth(prompt), asked, REWARDS).items():
+            if (right := is_right(name, value)) is not None:
+                found.setdefault(name, []).append(right)
+    assert len(found) >= 2
+    for name, right in found.items():
+        assert sum(right) >= len(right) - 1, name
+
+
+@pytest.mark.parametrize(
+    ("family", "error", "content"), [("growth", COUNT, "count"), ("blood", DIRECTION, "direction")]
+)
+def test_every_estimator_finds_a_planted_error_wrong_and_prefers_the_truth(
+    family: str, error: str, content: str
+) -> None:
+    names = [name for name, one in REWARDS.items() if one.content == content]
+    wrong, tried = dict.fromkeys(names, 0), 0
+    for prompt in prompts(family, 8, "held_out", 32):
+        planted, asked = variants(prompt, 5), asked_of(prompt.caption, SPEC)
+        if error not in planted:
+            continue
+        tried += 1
+        good, bad = truth(prompt), planted[error]
+        for name, value in scores(bad, asked, names).items():
+            wrong[name] += not is_right(name, value)
+            assert scores(good, asked, [name])[name] > value, name
+    assert tried >= 4
+    assert all(count >= tried - 1 for count in wrong.values()), wrong
+
+
+def test_phases_out_of_order_are_wrong_by_both() -> None:
+    (prompt,) = prompts("mitosis", 1, "held_out", 33)
+    asked, video = asked_of(prompt.caption, SPEC), truth(prompt)
+    for name in ("phases", "phases_by_judge"):
+        (forward,), (backward,) = (scores(one, asked, [name]).values() for one in (video, video.flip(1)))
+        assert is_right(name, forward)
+        assert not is_right(name, backward)
+        assert forward > backward
+
+
+def test_objects_that_are_cut_out_cost_permanence() -> None:
+    for prompt in prompts("blood", 2, "held_out", 34):
+        asked, video = asked_of(prompt.caption, SPEC), truth(prompt)
+        faulty = video.clone()
+        faulty[:, 12] = video.median(1).values
+        for name in ("permanence", "permanence_by_assignment"):
+            (whole,), (cut,) = (scores(one, asked, [name]).values() for one in (video, faulty))
+            assert cut < whole - 0.1, name
+
+
+def test_an_empty_video_is_never_right() -> None:
+    for family in ("dye", "blood", "growth", "mitosis"):
+        for prompt in prompts(family, 2, "held_out", 35):
+            asked = asked_of(prompt.caption, SPEC)
+            black = torch.zeros(3, SPEC.num_frames, SPEC.height, SPEC.width)
+            names = [name for name, one in REWARDS.items() if "judge" not in one.uses]
+            for name, value in scores(black, asked, names).items():
+                assert is_right(name, value) is not True, (family, name)
+
+
+def test_rewards_of_other_text_read_what_its_words_say() -> None:
+    """The video of a caption, said in words that are none: colours and judge are unknown, count and flow are read."""
+    (prompt,) = [p for p in prompts("blood", 8, "held_out", 36) if p.attributes["direction"] == "right"][:1]
+    for words, right in (("A single T cell drifts to the right", True), ("A single T cell drifts to the left", False)):
+        asked = asked_of(words, world_spec("microverse"))
+        chosen = rewards_of(["auto"], asked).rewards
+        assert list(chosen) == ["count", "direction"]
+        (value,) = chosen["direction"](truth(prompt)[None]).tolist()
+        assert is_right("direction", value) is right
+    big = torch.nn.functional.interpolate(truth(prompt), scale_factor=(4, 4), mode="bilinear")[None]
+    assert chosen["direction"](big).item() == pytest.approx(value, abs=0.1)
+    assert asked_of("cells move to the left and to the right", SPEC).direction is None
+
+
+def test_a_score_is_imposed_where_it_shares_an_estimator() -> None:
+    assert shared(["count"], "count_by_components") == ()
+    assert shared(["count_by_judge"], "direction_by_judge") == ("judge",)
+    for content in ("count", "direction", "permanence", "phases", "pattern"):
+        names = [name for name, one in REWARDS.items() if one.content == content]
+        assert any(not shared([one], other) for one in names for other in names), content
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["rewards=[directoin]", "guidance=pruned"], "did you mean 'direction'?"),
+        (["rewards=[phases]", "guidance=pruned"], "of this prompt count, count_by_components"),
+        (["rewards=[count,count]", "guidance=pruned"], "each name once"),
+        (["rewards=[auto,count]", "guidance=pruned"], "auto alone"),
+        (["rewards=3", "guidance=pruned"], "a list such as"),
+        (["rewards=[count]"], "particles and pruned choose by them"),
+        (["rewards=[count]", "guidance=projection", "constraint=mass"], "particles and pruned choose by them"),
+        (["rewards=[count]", "guidance=best_of_4"], "pruned for one that chooses"),
+        (["rewards=[count]", "guidance=pruned", "constraint=count", "constraint.count.count=2"], "no constraint has"),
+        (["rewards=[count]", "guidance=pruned", "guidance.left=[5,1]"], "prune"),
+    ],
+)
+def test_bad_rewards_are_one_line_before_anything_is_drawn(
+    options: list[str], words: str, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = [f"world.path={tiny}", *SIZES, f"out={tmp_path / 'run'}"]
+    assert main(["sample", *places, "prompt=two drops of red dye diffusing slowly in water", *options]) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_says_what_it_was_chosen_by_and_what_others_read(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = [f"world.path={tiny}", *SIZES, f"out={tmp_path / 'run'}", "compare=true"]
+    options = ["guidance=pruned", "rewards=[count,direction]", "guidance.inside=afterwards", "constraint=mass"]
+    assert main(["sample", *places, "prompt=two drops of red dye diffusing slowly in water", *options]) == 0
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text("utf-8"))
+    assert "rewards: direction is left out" in capsys.readouterr().out
+    assert list(metrics["particles"]["rewards"]) == ["count"]
+    assert metrics["terminal"]["residual_after"]["mass"] < 1e-6
+    assert (
+        metrics["nfe"] == metrics["particles"]["evaluations"] == 2 * (4 + 1 + 1)
+    )  # both levels are after the first of three steps
+    assert metrics["particles"]["decodes"] == 4 + 1
+    imposed = {name: one["imposed"] for name, one in metrics["content"]["guided"].items()}
+    assert imposed == {"count": True, "count_by_components": False}
+    assert not any(one["imposed"] for one in metrics["content"]["unguided"].values())
+
+
+def test_arms_of_a_sweep_are_scored_alike_and_only_those_that_choose_impose(tiny: Path, tmp_path: Path) -> None:
+    places = [f"world.path={tiny}", *SIZES, f"runs={tmp_path}", "tracker=none", "family=dye"]
+    arms = ["guidance=none,projection,best_of_4,pruned", "rewards=[count]", "constraint=mass", "seed=0"]
+    assert main(["ablate", "-m", *places, *arms]) == 0
+    found = [json.loads(path.read_text("utf-8")) for path in tmp_path.glob("run-*/metrics.json")]
+    assert sorted(one["nfe"] for one in found) == [6, 6, 12, 24]
+    assert sorted(one["content"]["count"]["imposed"] for one in found) == [False, False, True, True]
+    assert main(["ablate", "-m", *places, "guidance=none", "rewards=[cuont]", "seed=0"]) == 2
