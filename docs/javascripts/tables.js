@@ -2,15 +2,15 @@
 // Tables inside <div class="sortable"> sort by a click, or Enter or Space, on the head of a column: first up, then down,
 // then as they were. What is not known comes last.
 (() => {
-  const NUMBER = /^[\s(<>≤≥≈~*]*([+\-−]?\d+(?:\.\d+)?)(?:e([+\-−]?\d+)|·10([⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+))?/i;
+  const NUMBER = /^[\s(<>≤≥≈~*]*(?:([+\-−]?\d+(?:\.\d+)?)·)?(?:10([⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)|([+\-−]?\d+(?:\.\d+)?(?:e[+\-−]?\d+)?))/i;
   const RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 
   // The number that a cell begins with, NaN where it does not: "0.06 [0.01, 0.1]" is 0.06, "−3 %" is -3.
   function number(text) {
     const found = NUMBER.exec(text.replace(/(\d),(?=\d{3}\b)/g, "$1"));
     if (!found) return NaN;
-    const raised = found[3] && [...found[3]].map(sign => sign === "⁻" ? "-" : sign === "⁺" ? "" : RAISED.indexOf(sign)).join("");
-    return Number(`${found[1]}e${found[2] ?? raised ?? 0}`.replaceAll("−", "-"));
+    const raised = [...found[2] ?? ""].map(sign => sign === "⁻" ? "-" : sign === "⁺" ? "" : RAISED.indexOf(sign)).join("");
+    return Number((found[3] ?? `${found[1] ?? 1}e${raised}`).replaceAll("−", "-"));
   }
 
   // Order of the texts of a column: by number where most that are known begin with one, else by letter.

@@ -79,10 +79,12 @@ def half_record(world: World, prompt: Prompt, folder: Path, samples: int = SAMPL
 
 
 def _arms(asked: Asked, case: Case) -> dict[str, Float[Tensor, "M S T H W"]]:
-    free = timed(asked, partial(unguided, asked), FREE_SCALE).fields
+    """What the model makes; where there is a law also joined with it, and free samples that are."""
     model = timed(asked, partial(observed, asked, jacobian="backward")).fields
-    arms = {FREE: joined(asked, free), MODEL: model}
-    return arms if case.law is None else {**arms, BOTH: joined(asked, model)}
+    if case.law is None:
+        return {MODEL: model}
+    free = timed(asked, partial(unguided, asked), FREE_SCALE).fields
+    return {FREE: joined(asked, free), MODEL: model, BOTH: joined(asked, model)}
 
 
 def _inflation(arm: str) -> float:

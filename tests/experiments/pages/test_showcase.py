@@ -1,0 +1,212 @@
+"""The films of the site: drawn from one noise, measured, and nothing stands in a page that no record has."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from physgen.drawn import Arm
+from physgen.experiments.assimilate.cases import Case, read_case
+from physgen.experiments.assimilate.observations import left_half
+from physgen.experiments.assimilate.scores import scores
+from physgen.experiments.cli.dispatch import main
+from physgen.experiments.draw.prompts import prompts
+from physgen.experiments.pages.showcase import choice, half, laws
+from physgen.experiments.pages.showcase.job import write_pages
+from physgen.experiments.pages.showcase.row import Row, Shot, write_film
+from physgen.experiments.runs.progress import Record, read_records
+from physgen.worlds import World, world_spec
+from physgen.worlds.loading import load
+
+DOCS = Path(__file__).resolve().parents[3] / "docs"
+SHOWN = DOCS / "showcase"
+RECORDS = sorted(SHOWN.glob("*.json"))
+FRAMES = 25
+
+
+def record(path: Path) -> Record:
+    return read_records(path)[0]
+
+
+def frames_of(film: Path) -> int:
+    with Image.open(film) as image:
+        width, height = image.size
+    return width // height if width % height == 0 else 0
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return load(world_spec("micro"), "cpu")
+
+
+@pytest.fixture(scope="module")
+def dye() -> Case:
+    return read_case(prompts("dye", 1, "held_out", 501)[0], world_spec("micro"))
+
+
+def test_a_film_holds_its_frames_in_a_row(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 1, 5)[:, None, None] * np.ones((5, 16, 16))
+    assert write_film(tmp_path / "ramp.webp", ramp) == "ramp.webp"
+    with Image.open(tmp_path / "ramp.webp") as image:
+        pixels = np.asarray(image.convert("RGB"), float)
+    assert pixels.shape == (16, 80, 3)
+    assert np.allclose(pixels.reshape(16, 5, 16, 3).mean((0, 2, 3)), np.linspace(0, 255, 5), atol=4)
+
+
+def test_bars_are_logarithmic_and_within_their_range() -> None:
+    lengths = [Shot("", "", "violation", value).percent for value in (0.0, 1e-12, 1e-10, 10**-4.5, 10.0, 1e4)]
+    assert lengths == [0, 0, 0, 50, 100, 100]
+    assert Shot("", "", "violation", None).number == "–"
+
+
+def test_a_law_holds_after_the_projection_and_not_before(world: World, tmp_path: Path) -> None:
+    (prompt,) = prompts("dye", 1, "held_out", 2026)
+    made = laws.law_record(world, "mass", prompt, tmp_path, steps=2)
+    row = Row.of(made["row"])
+    truth, free, afterwards, guided = (shot.value for shot in row.shots)
+    assert truth is not None
+    assert free is not None
+    assert afterwards is not None
+    assert guided is not None
+    assert max(truth, afterwards, guided) < 1e-6 < 1e-3 < free
+    assert [frames_of(tmp_path / shot.film) for shot in row.shots] == [FRAMES] * 4
+    assert "mass changes by" in row.shots[1].note
+
+
+def test_blood_that_no_flow_explains_is_said_to_be_left_as_it_was(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (prompt,) = prompts("blood", 1, "held_out", 2026)
+    noise = Arm(torch.rand(1, 3, FRAMES, 64, 64, generator=torch.Generator().manual_seed(0)), 0.0, 0, ())
+    arms = {"unguided": noise, "guided": noise}
+    monkeypatch.setattr(laws, "draw", lambda *_, **__: type("Drawn", (), {"arms": dict(arms)}))
+    monkeypatch.setattr(laws, "measure", lambda *_: type("M", (), {"constraints": {"transport": _measured}})())
+    made = laws.law_record(world, "transport", prompt, tmp_path)
+    notes = [shot["note"] for shot in made["row"]["shots"]]
+    assert notes[2] == "too incoherent to be projected, left as it was"
+    assert len(set(notes)) == 2
+
+
+class _measured:
+    residual_rms, degenerate = 0.5, None
+
+
+def test_of_the_draws_the_one_that_counts_best_is_chosen(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = iter([0.0, -3.0, -1.0, -1.0, -2.0])
+    monkeypatch.setattr(choice, "scores", lambda *_: {"count": next(counts), "count_by_judge": -0.5})
+    (prompt,) = prompts("growth", 1, "held_out", 2026)
+    made = choice.choice_record(world, "growth.count", prompt, tmp_path, steps=1)
+    assert made["chosen"] == 2, "the first of equals"
+    assert [shot["title"] for shot in made["row"]["shots"]][1:4] == ["draw 1", "draw 2, chosen", "draw 3"]
+    assert [shot["value"] for shot in made["row"]["shots"]] == [0, 3, 1, 1, 2]
+    assert {shot["note"] for shot in made["row"]["shots"]} == {"the judge: wrong"}
+
+
+@pytest.mark.parametrize("arm", [half.MODEL, half.BOTH])
+def test_bands_and_their_shares_are_those_of_the_benchmark(dye: Case, arm: str) -> None:
+    noise = torch.randn(4, *dye.truth.shape[1:], generator=torch.Generator().manual_seed(0))
+    fields = dye.truth + 0.02 * noise + 0.03
+    observation = left_half(dye.truth, dye.generator("half"))
+    inflation = half.INFLATION_JOINED if arm == half.BOTH else half.INFLATION
+    measured = scores(dye, observation, fields, inflation)
+    within = half._within(fields, dye, observation, arm)
+    assert {len(shares) for shares in within.values()} == {FRAMES}
+    assert np.mean(within["0.5"]) == pytest.approx(measured["wide50"], abs=1e-6)
+    assert np.mean(within["0.9"]) == pytest.approx(measured["wide90"], abs=1e-6)
+    assert 0.1 < measured["wide50"] < measured["wide90"] < 1
+    bands = half._bands(fields, dye.truth[0, 0], 1.0, arm)
+    zone = np.frombuffer(zlib.decompress(base64.b64decode(bands["zone"])), np.uint8).reshape(FRAMES, 64, 64)
+    hidden = zone[..., 32:]
+    assert np.mean(hidden == 0) == pytest.approx(measured["wide50"], abs=1e-6)
+    assert np.mean(hidden < 2) == pytest.approx(measured["wide90"], abs=1e-6)
+
+
+def test_what_there_is_not_is_refused_before_a_world_is_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    for option, words in {
+        "laws=[gravity]": "gravity",
+        "halves=[dye,dye]": "different ones",
+        "choices=[x]": "growth.count",
+        "n=0": "at least 1",
+    }.items():
+        assert main(["showcase", option, f"out={out}"]) == 2
+        assert words in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_the_site_shows_every_law_half_and_choice() -> None:
+    names = {path.stem for path in RECORDS}
+    assert {f"{law}-{i}" for law in laws.LAWS for i in (0, 1)} <= names
+    assert {f"half-{family}" for family in half.FAMILIES} <= names
+    assert {f"{question}-{i}" for question in choice.QUESTIONS for i in (0, 1)} <= names
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
+def test_every_film_is_there_and_whole(path: Path) -> None:
+    row = Row.of(record(path)["row"])
+    assert row.frames == FRAMES
+    assert [frames_of(SHOWN / shot.film) for shot in row.shots] == [FRAMES] * len(row.shots)
+    assert 3 <= len(row.shots) <= 5
+
+
+def test_the_parts_of_pages_say_what_the_records_say_and_nothing_else(tmp_path: Path) -> None:
+    names = [path.stem for path in RECORDS]
+    for path in RECORDS:
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    halves = [f"half-{family}" for family in half.FAMILIES]
+    write_pages(tmp_path, [*(set(names) - set(halves)), *halves])
+    made = {path.name: path.read_text("utf-8") for path in tmp_path.glob("*.html")}
+    assert len(made) == len(names) + 1
+    assert made == {path.name: path.read_text("utf-8") for path in SHOWN.glob("*.html")}
+
+
+@pytest.mark.parametrize("family", half.FAMILIES)
+def test_what_the_chart_draws_is_what_was_measured(family: str) -> None:
+    kept = record(SHOWN / f"half-{family}.json")
+    text = (SHOWN / f"half-{family}.js").read_text("utf-8")
+    data = json.loads(text[text.index("{", text.index("= {")) : text.rindex(";")])
+    assert set(data["arms"]) == set(kept["arms"]) - {half.FREE}
+    for arm, drawn in data["arms"].items():
+        assert np.mean(drawn["within"]["0.9"]) == pytest.approx(kept["arms"][arm]["errors"]["wide90"], abs=1e-5)
+        for packed in (data["truth"], data["seen"], drawn["mean"], drawn["spread"], drawn["zone"]):
+            assert len(zlib.decompress(base64.b64decode(packed))) == FRAMES * 64 * 64
+
+
+def test_prompts_are_the_first_ones_of_their_lists() -> None:
+    for law, family in laws.LAWS.items():
+        for prompt in prompts(family, 2, "held_out", 2026):
+            assert record(SHOWN / f"{law}-{prompt.index}.json")["row"]["caption"] == prompt.caption
+    for family in half.FAMILIES:
+        (prompt,) = prompts(family, 1, "held_out", 901)
+        assert record(SHOWN / f"half-{family}.json")["caption"] == prompt.caption
+
+
+def test_shares_of_bands_in_the_text_are_those_of_the_benchmark() -> None:
+    records = json.loads((DOCS / "results" / "assimilation.json").read_text("utf-8"))
+    text = (DOCS / "unseen-half.md").read_text("utf-8")
+    families = re.findall(r"\w+", text[text.index("| | dye") :].splitlines()[0])
+    for arm in (half.MODEL, half.BOTH):
+        cells = re.findall(rf"^\| {arm} \|(.+)\|$", text, re.MULTILINE)[0].split("|")
+        for family, cell in zip(families, cells, strict=True):
+            found = [one["wide90"] for one in records if (one["family"], one["arm"]) == (family, arm)]
+            assert cell.strip() == (f"{np.mean(found):.2f}" if found else "")
+
+
+def test_pages_include_only_parts_that_are_there_and_the_site_stays_small() -> None:
+    for page in ("index.md", "gallery.md", "unseen-half.md"):
+        parts = re.findall(r'--8<-- "(.+)"', (DOCS / page).read_text("utf-8"))
+        assert parts
+        assert all((DOCS / part).is_file() for part in parts)
+    assert sum(path.stat().st_size for path in SHOWN.iterdir()) < 3e6

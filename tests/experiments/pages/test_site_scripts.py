@@ -1,0 +1,150 @@
+"""Scripts of the site: tables sort by what cells say, bands are read as they were written, films play and stop."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from physgen.experiments.pages.render import render
+from physgen.experiments.pages.showcase.half import packed
+from physgen.experiments.pages.showcase.row import Row, Shot, write_film
+
+SCRIPTS = Path(__file__).resolve().parents[3] / "docs" / "javascripts"
+needs_node = pytest.mark.skipif(not shutil.which("node"), reason="needs node")
+needs_chromium = pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium")
+
+
+def node(script: str, body: str) -> object:
+    code = f"const here = require({json.dumps(str(SCRIPTS / script))}); (async () => {{ {body} }})();"
+    done = subprocess.run(["node", "-e", code], capture_output=True, text=True, timeout=60, check=True)
+    return json.loads(done.stdout)
+
+
+@needs_node
+def test_cells_are_read_by_the_number_that_they_begin_with() -> None:
+    cells = {
+        "0.0101 [0.004, 0.016]": 0.0101,
+        "−3.5 %": -3.5,
+        "+0.0008 [-0.0034, 0.0044]": 0.0008,
+        "4e-8": 4e-8,
+        "4.1·10⁻⁷": 4.1e-7,
+        "10⁻⁷": 1e-7,
+        "(-0.0007)": -0.0007,
+        "28,000": 28000.0,
+        "1.35: 1.07, 1.13": 1.35,
+        "8 of 48": 8.0,
+    }
+    assert node("tables.js", f"console.log(JSON.stringify({json.dumps(list(cells))}.map(here.number)))") == list(
+        cells.values()
+    )
+
+
+@needs_node
+def test_columns_sort_by_number_or_letter_and_what_is_unknown_comes_last() -> None:
+    columns = {
+        "numbers": ["0.5", "", "1e-3", "-", "12 %"],
+        "names": ["model", "", "`DPS`", "law alone", "ECI"],
+        "ties": ["1", "0", "1", "0"],
+    }
+    body = f"""const columns = {json.dumps(columns)};
+    console.log(JSON.stringify(Object.fromEntries(Object.entries(columns).map(([name, texts]) =>
+      [name, [here.order(texts, false), here.order(texts, true)]]))))"""
+    assert node("tables.js", body) == {
+        "numbers": [[2, 0, 4, 1, 3], [4, 0, 2, 1, 3]],
+        "names": [[2, 4, 3, 0, 1], [0, 3, 4, 2, 1]],
+        "ties": [[1, 3, 0, 2], [0, 2, 1, 3]],
+    }
+
+
+@needs_node
+def test_bands_are_read_as_they_were_written() -> None:
+    truth = np.zeros((2, 4, 4))
+    truth[1, 2, 2:] = 1.0
+    mean, spread = np.full((2, 4, 4), 0.4), np.full((2, 4, 4), 1.0)
+    film = {"truth": packed(truth), "mean": packed(mean), "spread": packed(spread)}
+    body = f"""const packed = {json.dumps(film)};
+    const [truth, mean, spread] = await Promise.all([packed.truth, packed.mean, packed.spread].map(here.unpacked));
+    const film = {{ size: 4, frames: 2, truth, arm: {{ mean, spread, widest: 0.1 }} }}, line = here.busiest(film);
+    const found = here.profile(film, 1, line);
+    console.log(JSON.stringify({{ line, truth: found.truth, band: found.band(90)[0] }}))"""
+    found = node("half.js", body)
+    assert isinstance(found, dict)
+    assert found["line"] == 2
+    assert found["truth"] == [0, 0, 1, 1]
+    assert found["band"] == pytest.approx([0.4 - 0.16449, 0.4 + 0.16449], abs=1e-3)
+
+
+def browsed(page: Path, script: str) -> dict[str, object]:
+    """What a script of a page leaves in its title, in a browser that found nothing to complain about."""
+    page.write_text(page.read_text("utf-8") + f"<script>{script}</script>", "utf-8")
+    log = ["--enable-logging=stderr", "--v=0", "--dump-dom", "--virtual-time-budget=6000"]
+    profile = f"--user-data-dir={page.with_name('profile')}"
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", *log, profile, page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
+    assert re.findall(r":CONSOLE.*", done.stderr) == []
+    found = json.loads(re.findall("<title>(.*?)</title>", done.stdout)[0])
+    assert isinstance(found, dict)
+    return found
+
+
+@needs_chromium
+def test_a_table_sorts_up_down_and_back(tmp_path: Path) -> None:
+    rows = [("mass", "a", "3 %"), ("", "b", "10 %"), ("growth", "c", ""), ("", "d", "0.5 %")]
+    cells = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    heads = "<tr><th>law</th><th>arm</th><th>less by</th></tr>"
+    page = tmp_path / "table.html"
+    page.write_text(
+        f"<!doctype html><meta charset=utf-8><title></title><div class=sortable><table><thead>{heads}</thead>"
+        f"<tbody>{cells}</tbody></table></div><script>{(SCRIPTS / 'tables.js').read_text('utf-8')}</script>",
+        "utf-8",
+    )
+    found = browsed(
+        page,
+        """const seen = [], head = document.querySelectorAll("th")[2], table = document.querySelector("table");
+        for (let i = 0; i < 4; i++) {
+          seen.push([head.ariaSort, [...table.tBodies[0].rows].map(row => row.cells[1].textContent).join("")]);
+          head.querySelector("button").click();
+        }
+        const law = document.querySelector("th button"); law.click();
+        const laws = [...table.tBodies[0].rows].map(row => row.cells[0].textContent);
+        document.title = JSON.stringify({ seen, laws, sorted: document.querySelectorAll("[aria-sort]").length });""",
+    )
+    assert found["seen"] == [[None, "abcd"], ["ascending", "dabc"], ["descending", "badc"], [None, "abcd"]]
+    assert found["laws"] == ["growth", "growth", "mass", "mass"], "a name that goes on is said in every row"
+    assert found["sorted"] == 1
+
+
+@needs_chromium
+def test_films_play_together_and_stop_where_the_slider_is(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "film.webp", np.linspace(0, 1, 5)[:, None, None] * np.ones((5, 8, 8)))
+    row = Row("row", "a drop <of> dye", "seed 0", 5, 100.0, 20.0, [Shot("unguided", film, "violation", 0.5)] * 2)
+    render(tmp_path / "row.html", "showcase_row", row=row)
+    page = tmp_path / "row.html"
+    body, script = page.read_text("utf-8"), (SCRIPTS / "films.js").read_text("utf-8")
+    page.write_text(f"<!doctype html><meta charset=utf-8><title></title>{body}<script>{script}</script>", "utf-8")
+    found = browsed(
+        page,
+        """const root = document.querySelector("[data-films]"), slider = root.querySelector("input");
+        const frames = new Set();
+        const button = root.querySelector("button"), at = () => root.style.getPropertyValue("--at");
+        const seen = { before: button.textContent };
+        root.addEventListener("frame", event => frames.add(event.detail));
+        setTimeout(() => {
+          slider.value = 2; slider.dispatchEvent(new Event("input"));
+          Object.assign(seen, { played: [...frames].sort(), paused: button.textContent });
+          setTimeout(() => {
+            Object.assign(seen, { at: at(), said: slider.getAttribute("aria-valuetext") });
+            button.click(); seen.again = button.textContent; document.title = JSON.stringify(seen);
+          }, 500);
+        }, 2000);""",
+    )
+    assert found["played"] == [0, 1, 2, 3, 4]
+    assert (found["before"], found["paused"], found["again"]) == ("Pause", "Play", "Pause")
+    assert found["at"] == "0.5"
+    assert found["said"] == "frame 2 of 4, 200 s"
