@@ -17,7 +17,7 @@ from rich.console import Console
 
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.config import one_of
-from physgen.experiments.measure.tables import Table
+from physgen.experiments.measure.tables import text
 from physgen.experiments.paper.fresh.compare import Compared, compared
 from physgen.experiments.paper.fresh.flat import Value, flat
 from physgen.experiments.paper.fresh.spec import Fresh, Part, read_fresh
@@ -27,6 +27,8 @@ from physgen.experiments.runs.collect import collect
 
 #: of the runs of a part
 SWEEP = "fresh"
+#: that are printed
+DIGITS = 4
 
 
 def rerun(paper: Path, only: Sequence[str]) -> int:
@@ -44,12 +46,13 @@ def rerun(paper: Path, only: Sequence[str]) -> int:
     found: dict[str, list[Compared]] = {}
     for name in only or stated.parts:
         part = stated.parts[name]
-        console.print(f"{name}: {part.of}", markup=False)
+        console.print(f"{name}: {part.of}\n{part.command}", markup=False)
         with tempfile.TemporaryDirectory() as folder:
             found[name] = make(part, paper / "results", version, Path(folder))
-        show(part, found[name], console)
-    for line in summary(stated, found):
-        console.print(line, markup=False)
+        for words in [*map(line, found[name]), ""]:
+            console.print(words, markup=False)
+    for words in summary(stated, found):
+        console.print(words, markup=False)
     return int(any(not rows or not all(one.agrees for one in rows) for rows in found.values()))
 
 
@@ -112,19 +115,18 @@ def _number(value: Any) -> float:
     return float(np.nan if value is None else value)
 
 
-def show(part: Part, rows: Sequence[Compared], console: Console) -> None:
-    """A row a number."""
-    cells = [
-        [
-            one.place,
-            one.committed if one.committed is not None else "not there",
-            f"{one.low:.4g} to {one.high:.4g}",
-            one.again,
-            "yes" if one.agrees else "NO",
-        ]
-        for one in rows
-    ]
-    Table(part.command, ["number", "committed", "agrees within", "again", "agrees"], cells).show(console)
+def line(one: Compared) -> str:
+    """A number that was made again, in one line.
+
+    >>> line(compared("arms", "0, mass.nfe", 60.0, 60.0, 0.0, 0.02))
+    'yes  arms: 0, mass.nfe is 60, committed 60, agrees within 58.8 to 61.2'
+    """
+    again = text(one.again, DIGITS)
+    if one.committed is None:
+        return f"NO   {one.part}: {one.place} is {again}, and was never committed"
+    within = f"{one.low:.{DIGITS}g} to {one.high:.{DIGITS}g}"
+    verdict = "yes" if one.agrees else "NO "
+    return f"{verdict}  {one.part}: {one.place} is {again}, committed {text(one.committed, DIGITS)}, agrees within {within}"
 
 
 def summary(stated: Fresh, found: dict[str, list[Compared]]) -> list[str]:
