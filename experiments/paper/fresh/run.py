@@ -124,9 +124,8 @@ def line(one: Compared) -> str:
     again = text(one.again, DIGITS)
     if one.committed is None:
         return f"NO   {one.part}: {one.place} is {again}, and was never committed"
-    within = f"{one.low:.{DIGITS}g} to {one.high:.{DIGITS}g}"
-    verdict = "yes" if one.agrees else "NO "
-    return f"{verdict}  {one.part}: {one.place} is {again}, committed {text(one.committed, DIGITS)}, agrees within {within}"
+    within = f"committed {text(one.committed, DIGITS)}, agrees within {one.low:.{DIGITS}g} to {one.high:.{DIGITS}g}"
+    return f"{'yes' if one.agrees else 'NO '}  {one.part}: {one.place} is {again}, {within}"
 
 
 def summary(stated: Fresh, found: dict[str, list[Compared]]) -> list[str]:
