@@ -84,7 +84,6 @@ def test_guided_peers_with_a_gradient_are_as_good(store: Store) -> None:
     for family in ("dye", "growth", "blood", "mitosis"):
         model, ours = found[f"{family}.model"], [found[f"{family}.{peer}"] for peer in ("DiffusionPDE", "FlowDAS")]
         assert any(holds(model, peer.value) for peer in ours)
-    for family in ("dye", "growth", "mitosis"):
         assert all(found[f"{family}.{peer}"].value > found[f"{family}.model"].value for peer in ("ECI", "PCFM", "PPR"))
 
 
