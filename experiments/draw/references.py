@@ -39,8 +39,9 @@ def reconstruct(world: World, video: Float[Tensor, "B 3 T H W"]) -> Float[Tensor
 
 def moments(world: World, video: Float[Tensor, "B 3 T H W"]) -> Tensor:
     """Latents of videos in [0, 1], as the autoencoder has them, not normalised."""
+    vae = world.pipe.vae
     with torch.no_grad():
-        return world.pipe.vae.encode(2.0 * video - 1.0).latent_dist.mode()
+        return vae.encode((2.0 * video - 1.0).to(vae.device, vae.dtype)).latent_dist.mode().float().cpu()
 
 
 def decode(world: World, latents: Tensor) -> Float[Tensor, "B 3 T H W"]:

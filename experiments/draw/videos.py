@@ -25,7 +25,7 @@ from physgen.experiments.draw.prompts import Prompt
 from physgen.experiments.draw.references import decode, moments
 from physgen.experiments.train.distributed import launch
 from physgen.simulators import SIMULATORS
-from physgen.worlds import World, WorldSpec
+from physgen.worlds import World, WorldSpec, load_checkpoint
 from physgen.worlds.loading import load
 
 CHUNK = 4
@@ -70,30 +70,42 @@ def make_arrays(world: World, task: Task) -> dict[str, Any]:
             arrays |= {"latents": latents.numpy(), "reconstruction": decode(world, latents).numpy()}
         return arrays
     guidance = default_guidance("x0_gradient", {"mass": MassConservation()})
-    videos = []
+    drawn = []
     for p in task.prompts:
-        (arm,) = draw(world, Request(p.caption, p.seed), guidance, arms=[task.arm]).arms.values()
-        videos.append(arm.video)
-    video = torch.cat(videos)
-    return {"video": video.numpy()} | ({"latents": moments(world, video).numpy()} if task.arm == UNGUIDED else {})
+        drawn += draw(world, Request(p.caption, p.seed), guidance, arms=[task.arm]).arms.values()
+    video = torch.cat([arm.video for arm in drawn])
+    cost = {"nfe": sum(arm.nfe for arm in drawn), "seconds": sum(arm.seconds for arm in drawn)}
+    latents = {"latents": moments(world, video).numpy()} if task.arm == UNGUIDED else {}
+    return {"video": video.numpy(), **cost, **latents}
 
 
-def _produce(rank: int, processes: int, spec: WorldSpec, tasks: list[Task]) -> None:
-    world = load(spec, "cpu")
+def save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write arrays so that a kill leaves the whole file or none."""
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as stream:
+        np.savez(stream, **arrays)
+    partial.replace(path)
+
+
+def _produce(
+    rank: int, processes: int, spec: WorldSpec, tasks: list[Task], device: str | None, lora: Path | None
+) -> None:
+    world = load(spec, device)
+    if lora is not None:
+        load_checkpoint(world.pipe, lora)
     for task in tqdm(tasks[rank::processes], desc="videos", unit="task", disable=rank != 0):
         if not task.path.exists():
-            partial = task.path.with_suffix(".partial")
-            with partial.open("wb") as stream:
-                np.savez(stream, **make_arrays(world, task))
-            partial.replace(task.path)
+            save_arrays(task.path, make_arrays(world, task))
 
 
-def produce(spec: WorldSpec, tasks: Sequence[Task], *, processes: int) -> None:
-    """Make the videos that are not there yet."""
+def produce(
+    spec: WorldSpec, tasks: Sequence[Task], *, processes: int, device: str | None = "cpu", lora: Path | None = None
+) -> None:
+    """Make the videos that are not there yet; those of a model with a LoRA on top of the world's own weights."""
     missing = [task for task in tasks if not task.path.exists()]
     if missing:
         missing[0].path.parent.mkdir(parents=True, exist_ok=True)
-        launch(_produce, min(processes, len(missing)), spec, missing)
+        launch(_produce, min(processes, len(missing)), spec, missing, device, lora)
 
 
 @dataclass(frozen=True)

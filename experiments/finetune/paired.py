@@ -18,8 +18,10 @@ Statistic = Callable[[Array], float]
 
 
 def averaged(found: Sequence[Measured], name: str) -> Array:
-    """One figure per prompt, the mean over training seeds."""
-    return np.asarray(np.nanmean([one.values[name] for one in found], axis=0))
+    """One figure per prompt, the mean over the training seeds that have it; NaN where none has."""
+    values = np.array([one.values[name] for one in found])
+    count = np.isfinite(values).sum(0)
+    return np.asarray(np.where(count > 0, np.nansum(values, axis=0) / np.maximum(count, 1), np.nan))
 
 
 def discrepancy(found: Sequence[Measured], reference: Array) -> Callable[[Any], float]:

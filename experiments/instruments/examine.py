@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -37,8 +37,10 @@ class Reading:
         return 100.0 * (1.0 - self.p_value)
 
 
-def examine(video: Float[Tensor, "T 3 H W"], prompt: str | Subject | None = None) -> dict[str, Reading]:
-    """Read every instrument that applies to a finished video in [0, 1], as `read_video` gives it.
+def examine(
+    video: Float[Tensor, "T 3 H W"], prompt: str | Subject | None = None, names: Collection[str] | None = None
+) -> dict[str, Reading]:
+    """Read every instrument that applies to a finished video in [0, 1], as `read_video` gives it, or those of `names`.
 
     The prompt tells family, colour map and grid; without one of the embedded world's captions only instruments that
     need none of them are read, at 25 frames and about 64 pixels at a time. A video of more than 8 bits goes through an
@@ -62,12 +64,9 @@ def examine(video: Float[Tensor, "T 3 H W"], prompt: str | Subject | None = None
         raise InvalidArgument("video", "NaN or Inf", "finite pixels")
     clips = clips_of(as_filed(video), subject)
     domain = subject.domain if subject else MICROSCOPY if _grey(video) else ANY
-    parts = [read(clip, domain, DOMAINS[domain]) for clip in clips]
-    return {
-        name: _worst([part[name] for part in parts])
-        for name in DOMAINS[domain]
-        if parts and all(name in p for p in parts)
-    }
+    wanted = [name for name in DOMAINS[domain] if names is None or name in names]
+    parts = [read(clip, domain, wanted) for clip in clips]
+    return {name: _worst([part[name] for part in parts]) for name in wanted if parts and all(name in p for p in parts)}
 
 
 def _grey(video: Tensor) -> bool:

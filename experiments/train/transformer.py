@@ -9,6 +9,7 @@ dominates. Source: Lipman et al. 2210.02747; Esser et al. 2403.03206 (logit-norm
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,8 @@ def normalised(folder: Path, shards: list[Shard], families: list[str], split: st
 
 def predict(model: nn.Module, x_t: Tensor, sigma: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
     """Velocity in float32, computed in bfloat16; on a CPU the plain attention has the faster backward pass."""
-    with torch.autocast("cpu", dtype=torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
+    attention = sdpa_kernel(SDPBackend.MATH) if x_t.device.type == "cpu" else nullcontext()
+    with torch.autocast(x_t.device.type, dtype=torch.bfloat16), attention:
         return model(x_t, sigma, ids, mask).float()
 
 
