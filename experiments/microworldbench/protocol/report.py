@@ -15,8 +15,10 @@ import yaml
 
 from physgen import __version__
 from physgen.drawn import AFTERWARDS, GUIDED, UNGUIDED
+from physgen.experiments.cli.target import build
 from physgen.experiments.measure.intervals import share
 from physgen.experiments.measure.tables import Cell, Table, publish
+from physgen.experiments.microworldbench.judges.base import Judge
 from physgen.experiments.microworldbench.options import BenchmarkConfig, data_file
 from physgen.experiments.microworldbench.protocol.arm import ScoredArm, difference, imposed_of, mean, read_arm
 from physgen.experiments.microworldbench.protocol.arms import ARMS, BEST, planned, records
@@ -44,7 +46,9 @@ def write_report(config: BenchmarkConfig, out: Path) -> Path:
 
 def settings(config: BenchmarkConfig, out: Path) -> dict[str, Any]:
     """World, checkpoint, laws, guidance, seeds, judge, device, and the id of every arm's run."""
-    world, scored = config.world, json.loads((out / "scored" / "metrics.json").read_text("utf-8"))
+    world = config.world
+    calls = [json.loads(path.read_text("utf-8")) for path in sorted((out / "scored" / "calls").glob("*.json"))]
+    tokens = {name: sum(call["reply"][f"{name}_tokens"] for call in calls) for name in ("prompt", "completion")}
     device = config.device or ("cuda" if torch.cuda.is_available() else "cpu")
     return {
         "version": __version__,
@@ -58,10 +62,10 @@ def settings(config: BenchmarkConfig, out: Path) -> dict[str, Any]:
         "guidance": config.guidance,
         "seeds": config.seeds,
         "runs": {name: run_name("generate", yaml.safe_load((out / name / "config.yaml").read_text())) for name in ARMS},
-        "judge": judges(config, out / "scored"),
+        "judge": judges(config, calls),
         "mode": config.mode,
-        "tokens": scored["tokens"],
-        "cost": scored["cost"],
+        "tokens": tokens,
+        "cost": build(Judge, config.judge).cost(*tokens.values()),
         "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
     }
 
@@ -75,9 +79,8 @@ def checkpoint(path: str | None) -> str:
         return f"{file.name}, sha256 {hashlib.file_digest(stream, 'sha256').hexdigest()}"
 
 
-def judges(config: BenchmarkConfig, scored: Path) -> list[str]:
+def judges(config: BenchmarkConfig, calls: Sequence[Mapping[str, Any]]) -> list[str]:
     """Who answered: settings, and the version that the server named; more than one where it changed on the way."""
-    calls = [json.loads(path.read_text("utf-8")) for path in sorted((scored / "calls").glob("*.json"))]
     found = {
         json.dumps({**call["request"]["judge"], "version": call["reply"].get("judge") or "not named"}, sort_keys=True)
         for call in calls

@@ -223,6 +223,7 @@ def test_the_page_s_commands_killed_and_resumed(tmp_path: Path) -> None:
     assert set(found["arms"]) == set(found["runs"]) == set(ARMS)
     assert re.fullmatch(r"step-1.safetensors, sha256 [0-9a-f]{64}", found["checkpoint"])
     assert found["commit"]
+    assert found["tokens"]["prompt"] == 100 * len(files(out, "scored/calls/*.json"))  # each answer once
     guided, best = (
         json.loads((out / arm / "records" / "seed0" / "1.json").read_text(encoding="utf-8"))
         for arm in ("guided", "best")
