@@ -28,7 +28,7 @@ SOURCES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("phase_order", "phases"), ("phases",)),
     **dict.fromkeys(("division", "daughters"), ("nuclei",)),
     **dict.fromkeys(("permanence", "number"), ("objects",)),
-    **dict.fromkeys(("flicker", "jumps", "stutter", "coherence", "stillness"), ("changes",)),
+    **dict.fromkeys(("jumps", "stutter", "coherence", "stillness"), ("changes",)),
 }
 
 
