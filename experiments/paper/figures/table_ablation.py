@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from physgen.experiments.paper.results.numbers import Made, Number, written
+from physgen.experiments.paper.results.numbers import Made, Number, median_interval, written
 from physgen.experiments.paper.results.store import Store
 from physgen.experiments.paper.results.summary import FREE, UNGUIDED, summaries, tests
 from physgen.experiments.paper.spec import FigureSpec
@@ -25,7 +25,13 @@ COLUMNS = (
 def make(spec: FigureSpec, store: Store) -> Made:
     """A row an arm."""
     found, p_values = summaries(spec, store), tests(spec, store)
-    numbers = {"n": Number(spec.seeds, (spec.sweep,), spec.seeds)}
+    sweep, arms = spec.arms(store)
+    moved = {
+        f"{arm.set['law']}.moved": Number.of(median_interval(sweep.column(arm, "moved_rms")), arm.runs, len(arm.runs))
+        for arm in arms
+        if arm.set["guidance"] == FREE
+    }
+    numbers = {"n": Number(spec.seeds, (spec.sweep,), spec.seeds)} | moved
     rows = []
     for one in found:
         numbers |= one.numbers
