@@ -197,7 +197,7 @@ def test_the_page_s_commands_killed_and_resumed(tmp_path: Path) -> None:
     write, protocol = page_commands()
     subprocess.run(write, cwd=tmp_path, check=True, capture_output=True)
     protocol = [argument for argument in protocol if argument != "judge=random"]  # the server's, as the page's first
-    out = tmp_path / "tiny" / "out"
+    out = tmp_path / "runs" / "tiny" / "out"
 
     def behaviour(request: dict[str, Any], n: int) -> Answer:
         time.sleep(0.05)
