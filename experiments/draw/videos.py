@@ -19,7 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from physgen.constraints import MassConservation
-from physgen.drawn import UNGUIDED, Request, draw
+from physgen.drawn import UNGUIDED, Arm, Request, draw
 from physgen.experiments.draw.default_guidance import default_guidance
 from physgen.experiments.draw.prompts import Prompt
 from physgen.experiments.draw.references import decode, moments
@@ -70,13 +70,13 @@ def make_arrays(world: World, task: Task) -> dict[str, Any]:
             arrays |= {"latents": latents.numpy(), "reconstruction": decode(world, latents).numpy()}
         return arrays
     guidance = default_guidance("x0_gradient", {"mass": MassConservation()})
-    drawn = []
+    drawn: list[Arm] = []
     for p in task.prompts:
         drawn += draw(world, Request(p.caption, p.seed), guidance, arms=[task.arm]).arms.values()
     video = torch.cat([arm.video for arm in drawn])
     cost = {"nfe": sum(arm.nfe for arm in drawn), "seconds": sum(arm.seconds for arm in drawn)}
-    latents = {"latents": moments(world, video).numpy()} if task.arm == UNGUIDED else {}
-    return {"video": video.numpy(), **cost, **latents}
+    encoded = {"latents": moments(world, video).numpy()} if task.arm == UNGUIDED else {}
+    return {"video": video.numpy(), **cost, **encoded}
 
 
 def save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
