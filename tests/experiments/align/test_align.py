@@ -64,7 +64,7 @@ def test_what_is_accepted_keeps_the_law_once_it_is_projected(pool: Pool) -> None
     assert counted("base", 0, 1, pool)["accepted"] == len(pool.accepted)
     assert pool.cost.evaluations == 5 * 3 * 2  # samples, steps, two branches of classifier-free guidance
     world = load(options().world, "cpu")
-    config: Any = world.pipe.vae.config  # type: ignore[attr-defined]
+    config: Any = world.pipe.vae.config
     scale = [torch.tensor(s).view(1, -1, 1, 1, 1) for s in (config.latents_std, config.latents_mean)]
     row = pool.accepted[0]
     prompt = pool.prompts[row]
@@ -85,8 +85,9 @@ def test_arms_differ_only_in_what_they_are_trained_on(pool: Pool) -> None:
     assert torch.equal(data[ALIGNED].x0, pool.projected[rows])
     assert torch.equal(data[SELECTED].x0, pool.latents[rows])
     assert torch.equal(data[PREFERENCE].x0, data[ALIGNED].x0)
-    assert data[PREFERENCE].other is not None
-    assert torch.equal(data[PREFERENCE].other, data[SELECTED].x0)
+    other = data[PREFERENCE].other
+    assert other is not None
+    assert torch.equal(other, data[SELECTED].x0)
     assert {tuple(one.x0.shape) for one in data.values()} == {tuple(pool.latents[rows].shape)}
     captions = {prompt.caption: pool.latents[i] for i, prompt in enumerate(pool.prompts)}
     assert all(torch.equal(captions[text], x0) for text, x0 in zip(data[RANDOM].captions, data[RANDOM].x0, strict=True))
@@ -108,7 +109,7 @@ def test_random_samples_are_others_than_the_accepted_ones() -> None:
 def losses(world: World, data: Data, lora: Any, steps: int, rate: float) -> list[dict[str, float]]:
     """Figures on the same draws before each of some steps of Adam."""
     objective = objective_of(world, data, lora)
-    parameters = [p for p in world.pipe.transformer.parameters() if p.requires_grad]  # type: ignore[attr-defined]
+    parameters = [p for p in world.pipe.transformer.parameters() if p.requires_grad]
     optimiser = torch.optim.Adam(parameters, rate)
     found = []
     for _ in range(steps):
@@ -144,7 +145,7 @@ def test_preference_begins_at_log_2_and_learns_to_prefer(pool: Pool) -> None:
 def test_without_its_lora_the_transformer_is_the_untouched_one(tiny: Path) -> None:
     world, untouched = (load_world("micro", str(tiny), device="cpu") for _ in range(2))
     add_lora(world.pipe, 2, 0)
-    transformer: Any = world.pipe.transformer  # type: ignore[attr-defined]
+    transformer: Any = world.pipe.transformer
     for name, weight in transformer.named_parameters():
         if "lora_B" in name:
             weight.data.normal_()
@@ -156,9 +157,9 @@ def test_without_its_lora_the_transformer_is_the_untouched_one(tiny: Path) -> No
 
     changed = output(transformer)
     with without_lora(transformer):
-        assert torch.equal(output(transformer), output(untouched.pipe.transformer))  # type: ignore[attr-defined]
+        assert torch.equal(output(transformer), output(untouched.pipe.transformer))
     assert torch.equal(output(transformer), changed)
-    assert not torch.equal(changed, output(untouched.pipe.transformer))  # type: ignore[attr-defined]
+    assert not torch.equal(changed, output(untouched.pipe.transformer))
     assert all(p.requires_grad == ("lora" in name) for name, p in transformer.named_parameters())
 
 

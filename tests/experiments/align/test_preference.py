@@ -13,9 +13,9 @@ def drawn(seed: int) -> list[torch.Tensor]:
 
 
 def test_gradient_is_that_of_finite_differences() -> None:
-    mine, other, *began = drawn(0)
+    mine, other, *reference = drawn(0)
     mine.requires_grad_(), other.requires_grad_()
-    assert torch.autograd.gradcheck(lambda a, b: preference_loss(a, b, *began, 3.0), (mine, other))
+    assert torch.autograd.gradcheck(lambda a, b: preference_loss(a, b, reference[0], reference[1], 3.0), (mine, other))
 
 
 def test_gradient_through_a_velocity_is_the_papers() -> None:
@@ -26,7 +26,7 @@ def test_gradient_through_a_velocity_is_the_papers() -> None:
     _, _, *began = drawn(2)
     errors = (velocity - target).square().mean(2)
     beta = 7.0
-    preference_loss(errors[0], errors[1], *began, beta).sum().backward()
+    preference_loss(errors[0], errors[1], began[0], began[1], beta).sum().backward()
     gain = (errors[0] - began[0]) - (errors[1] - began[1])
     weight = 0.5 * beta * torch.sigmoid(0.5 * beta * gain)
     expected = torch.stack([weight, -weight])[..., None] * 2 * (velocity - target) / 5
