@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
@@ -172,16 +173,55 @@ def test_the_parts_of_pages_say_what_the_records_say_and_nothing_else(tmp_path: 
     assert made == {path.name: path.read_text("utf-8") for path in SHOWN.glob("*.html")}
 
 
+def data_of(family: str) -> Record:
+    text = (SHOWN / f"half-{family}.js").read_text("utf-8")
+    found = json.loads(text.partition(f").{family} = ")[2].rstrip().removesuffix(";"))
+    assert isinstance(found, dict)
+    return found
+
+
+def field(packed: str) -> npt.NDArray[np.float64]:
+    return np.frombuffer(zlib.decompress(base64.b64decode(packed)), np.uint8).reshape(FRAMES, 64, 64) / 255
+
+
 @pytest.mark.parametrize("family", half.FAMILIES)
 def test_what_the_chart_draws_is_what_was_measured(family: str) -> None:
     kept = record(SHOWN / f"half-{family}.json")
-    text = (SHOWN / f"half-{family}.js").read_text("utf-8")
-    data = json.loads(text[text.index("{", text.index("= {")) : text.rindex(";")])
+    data = data_of(family)
     assert set(data["arms"]) == set(kept["arms"]) - {half.FREE}
     for arm, drawn in data["arms"].items():
         assert np.mean(drawn["within"]["0.9"]) == pytest.approx(kept["arms"][arm]["errors"]["wide90"], abs=1e-5)
-        for packed in (data["truth"], data["seen"], drawn["mean"], drawn["spread"], drawn["zone"]):
-            assert len(zlib.decompress(base64.b64decode(packed))) == FRAMES * 64 * 64
+        mean, spread, zone = (field(drawn[key]) for key in ("mean", "spread", "zone"))
+        off = np.abs(field(data["truth"]) - mean)
+        wide = 1.6449 * drawn["widest"] * spread
+        # in bytes, so what is within a step or two of the border is not told
+        assert np.all(off[255 * zone > 1] > wide[255 * zone > 1] - 0.02)
+        assert np.all(off[255 * zone < 2] < wide[255 * zone < 2] + 0.02)
+
+
+def test_what_lies_outside_of_the_bands_of_dye_is_as_the_text_says() -> None:
+    data = data_of("dye")
+    truth, mean, zone = (
+        field(one) for one in (data["truth"], *(data["arms"][half.MODEL][k] for k in ("mean", "zone")))
+    )
+    outside = (255 * zone > 1) & (np.arange(64) >= 32)
+    said = (DOCS / "unseen-half.md").read_text("utf-8")
+    share, off = float((truth[outside] < 0.05).mean()), float(np.quantile(np.abs(truth - mean)[outside], 0.95))
+    assert f"{100 * share:.0f} % of the values outside" in said
+    assert f"95 % of them are missed by at most {100 * off:.0f} %" in said
+
+
+@pytest.mark.parametrize("family", half.FAMILIES)
+def test_errors_are_those_that_the_benchmark_has_of_the_prompt(family: str) -> None:
+    known = json.loads((DOCS / "results" / "assimilation.json").read_text("utf-8"))
+    kept = record(SHOWN / f"half-{family}.json")
+    for arm in set(kept["arms"]) - {half.BOTH}:  # how samples are joined with a law has changed since
+        (same,) = (
+            one
+            for one in known
+            if (one["family"], one["index"], one["observation"], one["arm"]) == (family, kept["seed"], "half", arm)
+        )
+        assert kept["arms"][arm]["errors"]["rmse"] == pytest.approx(same["rmse"], rel=0.01)
 
 
 def test_prompts_are_the_first_ones_of_their_lists() -> None:
