@@ -110,7 +110,10 @@ class Drawing:
 
     >>> from physgen.worlds import world_spec
     >>> spec = world_spec("micro")
-    >>> video = torch.from_numpy(Drawing.of(spec, "a golden colony")(torch.full((25, 64, 64), 0.5))).float() / 255
+    >>> draw = Drawing.of(spec, "a golden colony")
+    >>> np.round(draw(torch.zeros(25, 64, 64))[:, 0, 0, 0] / 255, 2).tolist()
+    [0.1, 0.07, 0.16]
+    >>> video = torch.from_numpy(draw(torch.full((25, 64, 64), 0.5))).float() / 255
     >>> abs(float(spec.observable("a golden colony")(video[None]).mean()) - 0.5) < 0.01
     True
     """
@@ -120,10 +123,10 @@ class Drawing:
 
     @classmethod
     def of(cls, spec: WorldSpec, caption: str) -> Drawing:
-        """In the colours that a caption names."""
-        observable, shape = spec.observable(caption), (spec.num_frames, spec.height, spec.width)
-        nothing = torch.zeros(1, len(observable.species), *shape)
-        return cls(observable, observable.embed(torch.zeros(1, 3, *shape), nothing))
+        """In the colours that a caption names, on the background of its family."""
+        background = torch.tensor(spec.families[spec.family(caption)].background).view(1, 3, 1, 1, 1)
+        empty = background.expand(1, 3, spec.num_frames, spec.height, spec.width)
+        return cls(spec.observable(caption), empty)
 
     def __call__(self, fields: Float[Tensor, "T H W"]) -> np.ndarray:
         """The clip."""
