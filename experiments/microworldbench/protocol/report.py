@@ -132,7 +132,7 @@ def tables(arms: Mapping[str, ScoredArm], asked: int, imposed: Mapping[int, Coll
         ]
         for name, arm in arms.items()
     ]
-    law = f"tasks with an imposed law ({len(imposed)} tasks)"
+    where = f"tasks with an imposed law ({len(imposed)} tasks)"
     costs = ["satisfied [95 %]", "degenerate [95 %]", "evaluations", "seconds"]
     return [
         Table(
@@ -141,7 +141,7 @@ def tables(arms: Mapping[str, ScoredArm], asked: int, imposed: Mapping[int, Coll
         Table("Scores, mean [95 % over tasks]", ["arm", "videos scored", "answers scored", *COLUMNS], scores),
         Table("Paired differences [95 % over tasks]", ["arms", "tasks", "n", *COLUMNS], differences(arms, imposed)),
         Table(
-            f"Share of criteria met, {law}: those that measure the law, by instrument or words, and the others",
+            f"Share of criteria met, {where}: those that measure the law, by instrument or words, and the others",
             ["arm", "measure the law [95 %]", "others [95 %]", "n", "n of others"],
             apart,
         ),

@@ -22,9 +22,9 @@ def flat(tree: Any, match: Sequence[str], place: str = "") -> dict[str, Value]:
     if isinstance(tree, Mapping):
         if all(isinstance(tree.get(key), int | float) for key in BOUNDS):
             return {place: Interval(*(float(tree[key]) for key in BOUNDS))}
-        parts = ((str(key), value) for key, value in tree.items())
+        parts = [(str(key), value) for key, value in tree.items()]
     elif isinstance(tree, list):
-        parts = iter(_named(tree, match))
+        parts = _named(tree, match)
     elif isinstance(tree, bool | int | float):
         return {place: float(tree)}
     else:
