@@ -40,7 +40,7 @@ def build_guidance(
     """
     if not is_particles(entry):
         if rewards:
-            allowed = "[] with this guidance: particles and pruned choose by them"
+            allowed = "[] with this guidance; particles and pruned choose"
             raise InvalidArgument("rewards", ", ".join(rewards), allowed)
         guidance: Guidance = build(Guidance, entry, constraints)
         return guidance

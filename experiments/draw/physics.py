@@ -93,7 +93,7 @@ def physics_of(
             "a guidance, pruned for one that chooses: the best of several draws is an arm of `physgen ablate`",
         )
     if rewards and not guidance["_target_"]:
-        raise InvalidArgument("rewards", ", ".join(rewards), "[] with guidance=none: particles and pruned choose by them")
+        raise InvalidArgument("rewards", ", ".join(rewards), "[] with guidance=none; particles and pruned choose")
     imposing = {name: law for name, law in constraints.items() if name not in measured}
     acts = (imposing or rewards) and guidance["_target_"]
     imposed = build_guidance(guidance, imposing, rewards) if acts else None

@@ -59,8 +59,8 @@ class BestOfN:
                 usual = loss.nanmedian(0).values
                 score += (loss / torch.where(usual > 0, usual, 1.0)).sum(2)
             if self.rewards:
-                pairs = zip(samples, fields, strict=True)
-                score -= torch.stack([total_of(evaluate(self.rewards, seen, grid, video=x)) for x, seen in pairs])
+                pairs = zip(fields, map(_as_video, samples), strict=True)
+                score -= torch.stack([total_of(evaluate(self.rewards, seen, grid, video=x)) for seen, x in pairs])
         best = score.nan_to_num(torch.inf).argmin(0)
         return torch.stack(samples)[best, torch.arange(len(best))]
 
@@ -74,6 +74,10 @@ class BestOfN:
   eprint = {2501.09732},
   archiveprefix = {arXiv}
 }"""
+
+
+def _as_video(x: Tensor) -> Tensor | None:
+    return x if x.ndim == 5 and x.shape[1] == 3 else None
 
 
 def _losses(problem: Problem, fields: Tensor) -> Float[Tensor, "B K"]:

@@ -88,7 +88,12 @@ def test_best_of_n_by_rewards_by_laws_and_by_both() -> None:
 
     law = Equality(lambda x: x - 1.0)
     assert best(rewards=first) == [[5.0], [9.0]]
-    assert best(rewards=OfVideo(first, "first")) == [[1.0 * 3.0], [torch.tensor(1.2).item()]]  # clamped, all are equal
+    with pytest.raises(InvalidArgument, match="first looks at the decoded video"):
+        best(rewards=OfVideo(first, "first"))
+    videos = iter([torch.full((2, 3, 1, 2, 2), 0.3), torch.full((2, 3, 1, 2, 2), 0.6)])
+    bright = OfVideo(lambda video: video.flatten(1).mean(1), "bright")
+    found = BestOfN(n=2, rewards=bright).sample(lambda: next(videos), decode=lambda x: x[:, :1])
+    assert float(found.min()) == pytest.approx(0.6)
     assert best(constraints=law) == [[torch.tensor(1.1).item()], [torch.tensor(1.2).item()]]
     assert best(constraints=law, rewards=lambda x: 100 * x[:, 0]) == [[5.0], [9.0]]
     with pytest.raises(InvalidArgument, match="constraints"):

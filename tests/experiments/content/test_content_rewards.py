@@ -70,7 +70,10 @@ def test_phases_out_of_order_are_wrong_by_both() -> None:
 
 
 def test_objects_that_are_cut_out_cost_permanence() -> None:
-    for prompt in prompts("blood", 2, "held_out", 34):
+    """In one frame there is what is there most of the time: of cells that move fast none."""
+    fast = [prompt for prompt in prompts("blood", 8, "held_out", 34) if prompt.attributes["speed"] == "fast"]
+    assert len(fast) >= 2
+    for prompt in fast[:2]:
         asked, video = asked_of(prompt.caption, SPEC), truth(prompt)
         faulty = video.clone()
         faulty[:, 12] = video.median(1).values
@@ -119,8 +122,8 @@ def test_a_score_is_imposed_where_it_shares_an_estimator() -> None:
         (["rewards=[count,count]", "guidance=pruned"], "each name once"),
         (["rewards=[auto,count]", "guidance=pruned"], "auto alone"),
         (["rewards=3", "guidance=pruned"], "a list such as"),
-        (["rewards=[count]"], "particles and pruned choose by them"),
-        (["rewards=[count]", "guidance=projection", "constraint=mass"], "particles and pruned choose by them"),
+        (["rewards=[count]"], "particles and pruned choose"),
+        (["rewards=[count]", "guidance=projection", "constraint=mass"], "particles and pruned choose"),
         (["rewards=[count]", "guidance=best_of_4"], "pruned for one that chooses"),
         (["rewards=[count]", "guidance=pruned", "constraint=count", "constraint.count.count=2"], "no constraint has"),
         (["rewards=[count]", "guidance=pruned", "guidance.left=[5,1]"], "prune"),
