@@ -10,6 +10,7 @@ from physgen.errors import InvalidArgument
 from physgen.experiments.cli.config import choice, choices, one_of
 from physgen.experiments.cli.target import build, find_class
 from physgen.guidance import Guidance, OfVideo, Particles
+from physgen.guidance.rewards import Reward
 
 
 def default_guidance(name: str, constraints: Laws) -> Guidance:
@@ -44,7 +45,7 @@ def build_guidance(
             raise InvalidArgument("rewards", ", ".join(rewards), allowed)
         guidance: Guidance = build(Guidance, entry, constraints)
         return guidance
-    inside, chosen_by = entry.get("inside"), dict(rewards or {})
+    inside, chosen_by = entry.get("inside"), dict[str, Reward](rewards or {})
     if not isinstance(inside, str) or not rewards:
         laws = name_laws(constraints) if constraints or not rewards else {}
         if both := laws.keys() & chosen_by.keys():

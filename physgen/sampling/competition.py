@@ -70,7 +70,7 @@ class Competition:
     """
 
     particles: Particles
-    decode: Decoder | None
+    decode: Decode | None
     grid: Grid | None
     living: LivingRows
     first: Tensor | None = None
@@ -82,7 +82,7 @@ class Competition:
         sample, output = arguments["sample"], arguments["model_output"]
         x0 = at.x0(self.living.of(sample), self.living.of(output))
         one = generator[0] if isinstance(generator, list) else generator
-        seen = {"decode": self._decode, "grid": self.grid, "video": self._video}
+        seen: dict[str, Any] = {"decode": self._decode, "grid": self.grid, "video": self._video}
         found = self.particles.offspring(x0, position=position, sigma=at.sigma, generator=one, **seen)
         if found is None:
             return None
@@ -131,7 +131,9 @@ class Competition:
     @property
     def _video(self) -> Decode | None:
         decode = self.decode
-        return decode and (lambda latents: torch.cat([decode.video(self._seen(one)) for one in latents.split(1)]))
+        if not isinstance(decode, Decoder):
+            return None
+        return lambda latents: torch.cat([decode.video(self._seen(one)) for one in latents.split(1)])
 
     def _seen(self, latents: Tensor) -> Tensor:
         return latents if self.first is None else torch.cat([self.first.to(latents), latents[:, :, 1:]], 2)

@@ -34,8 +34,8 @@ def test_every_estimator_finds_simulated_videos_right(family: str) -> None:
             if (right := is_right(name, value)) is not None:
                 found.setdefault(name, []).append(right)
     assert len(found) >= 2
-    for name, right in found.items():
-        assert sum(right) >= len(right) - 1, name
+    for name, verdicts in found.items():
+        assert sum(verdicts) >= len(verdicts) - 1, name
 
 
 @pytest.mark.parametrize(
