@@ -14,9 +14,9 @@
   // Ends of the bands and the other lines along a row of a frame, as shares of the largest true value.
   function profile(film, frame, line) {
     const at = (frame * film.size + line) * film.size, arm = film.arm;
-    const part = (values, scale = 1) => Array.from(values.subarray(at, at + film.size), value => value / 255 * scale);
-    const mean = part(arm.mean), spread = part(arm.spread, arm.widest);
-    return { truth: part(film.truth), mean, spread, band: level => spread.map((s, i) => [mean[i] - Z[level] * s, mean[i] + Z[level] * s]) };
+    const part = (values, low, high) => Array.from(values.subarray(at, at + film.size), value => low + value / 255 * (high - low));
+    const { low = 0, high = 1 } = film, mean = part(arm.mean, low, high), spread = part(arm.spread, 0, arm.widest);
+    return { truth: part(film.truth, low, high), mean, spread, band: level => spread.map((s, i) => [mean[i] - Z[level] * s, mean[i] + Z[level] * s]) };
   }
 
   // The line on which most differs in the hidden half of the truth.
@@ -86,10 +86,10 @@
     }
 
     paint(canvas, frame) {
-      const { size, truth, seen, arm } = this.film, pen = canvas.getContext("2d"), image = pen.createImageData(size, size);
+      const { size, truth, seen, arm, low = 0, high = 1 } = this.film, pen = canvas.getContext("2d"), image = pen.createImageData(size, size);
       const values = { truth, seen, mean: arm.mean, outside: truth }[canvas.dataset.picture];
       for (let i = 0; i < size * size; i++) {
-        const hidden = i % size >= size / 2, value = values[frame * size * size + i];
+        const hidden = i % size >= size / 2, value = 255 * low + values[frame * size * size + i] * (high - low);
         let colour = [value, value, value];
         const hatched = ((i % size) + Math.floor(i / size)) % 6 < 3 ? 88 : 120;
         if (canvas.dataset.picture === "seen" && hidden) colour = [hatched, hatched, hatched];

@@ -32,6 +32,8 @@ SAMPLES = 4
 #: the field that is shown
 SPECIES = 0
 LEVELS = 0.5, 0.9
+#: range of the fields that is kept, as parts of the largest true value: readings may be a little below 0
+LOW, HIGH = -0.25, 1.25
 
 
 def half_record(world: World, prompt: Prompt, folder: Path, samples: int = SAMPLES) -> Record:
@@ -61,10 +63,12 @@ def half_record(world: World, prompt: Prompt, folder: Path, samples: int = SAMPL
         "fps": world.spec.fps,
         "samples": samples,
         "top": top,
+        "low": LOW,
+        "high": HIGH,
     }
     data = {
-        "truth": packed(truth / top),
-        "seen": packed(observation.seen.values[0, SPECIES] / top),
+        "truth": packed(ranged(truth / top)),
+        "seen": packed(ranged(observation.seen.values[0, SPECIES] / top)),
         "arms": {
             arm: {**_bands(fields, truth, top, arm), "within": _within(fields, case, observation, arm)}
             for arm, fields in arms.items()
@@ -101,7 +105,7 @@ def _bands(fields: Float[Tensor, "M S T H W"], truth: Float[Tensor, "T H W"], to
         zone += ((truth < low) | (truth > high)).float()
     widest = float(spread.max()) or 1.0
     return {
-        "mean": packed(ensemble.mean[SPECIES] / top),
+        "mean": packed(ranged(ensemble.mean[SPECIES] / top)),
         "spread": packed(spread / widest),
         "widest": widest,
         "zone": packed(zone / 255),
@@ -141,6 +145,11 @@ def _row(
         shots.append(Shot(titles[arm], film, "error where hidden", measured[arm]["rmse"]))
     about = f"left half seen, seed {case.prompt.seed}"
     return Row(f"half-{family}", case.prompt.caption, about, len(truth), float(case.grid.dt), fps, shots)
+
+
+def ranged(parts: Float[Tensor, "T H W"]) -> Float[Tensor, "T H W"]:
+    """From 0 at `LOW` to 1 at `HIGH`."""
+    return (parts - LOW) / (HIGH - LOW)
 
 
 def packed(values: Float[Tensor, "T H W"] | npt.NDArray[np.floating[Any]]) -> str:

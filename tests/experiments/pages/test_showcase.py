@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from physgen.drawn import Arm
@@ -19,17 +20,21 @@ from physgen.experiments.assimilate.cases import Case, read_case
 from physgen.experiments.assimilate.observations import left_half
 from physgen.experiments.assimilate.scores import scores
 from physgen.experiments.cli.dispatch import main
+from physgen.experiments.content.questions import prompts_of
 from physgen.experiments.draw.prompts import prompts
 from physgen.experiments.pages.showcase import choice, half, laws
 from physgen.experiments.pages.showcase.job import write_pages
 from physgen.experiments.pages.showcase.row import Row, Shot, write_film
 from physgen.experiments.runs.progress import Record, read_records
+from physgen.guidance import GuidanceLog
 from physgen.worlds import World, world_spec
 from physgen.worlds.loading import load
 
-DOCS = Path(__file__).resolve().parents[3] / "docs"
+ROOT = Path(__file__).resolve().parents[3]
+DOCS = ROOT / "docs"
 SHOWN = DOCS / "showcase"
 RECORDS = sorted(SHOWN.glob("*.json"))
+HALVES = [family for family in half.FAMILIES if (SHOWN / f"half-{family}.json").is_file()]
 FRAMES = 25
 
 
@@ -86,18 +91,15 @@ def test_blood_that_no_flow_explains_is_said_to_be_left_as_it_was(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (prompt,) = prompts("blood", 1, "held_out", 2026)
-    noise = Arm(torch.rand(1, 3, FRAMES, 64, 64, generator=torch.Generator().manual_seed(0)), 0.0, 0, ())
+    pixels = torch.rand(1, 3, FRAMES, 64, 64, generator=torch.Generator().manual_seed(0))
+    noise = Arm(pixels, 0.0, 0, (GuidanceLog(),))
     arms = {"unguided": noise, "guided": noise}
     monkeypatch.setattr(laws, "draw", lambda *_, **__: type("Drawn", (), {"arms": dict(arms)}))
-    monkeypatch.setattr(laws, "measure", lambda *_: type("M", (), {"constraints": {"transport": _measured}})())
     made = laws.law_record(world, "transport", prompt, tmp_path)
     notes = [shot["note"] for shot in made["row"]["shots"]]
+    assert notes[0] == ""
+    assert notes[1] == notes[3] == "less than half of what happens is a steady flow"
     assert notes[2] == "too incoherent to be projected, left as it was"
-    assert len(set(notes)) == 2
-
-
-class _measured:
-    residual_rms, degenerate = 0.5, None
 
 
 def test_of_the_draws_the_one_that_counts_best_is_chosen(
@@ -115,8 +117,8 @@ def test_of_the_draws_the_one_that_counts_best_is_chosen(
 
 @pytest.mark.parametrize("arm", [half.MODEL, half.BOTH])
 def test_bands_and_their_shares_are_those_of_the_benchmark(dye: Case, arm: str) -> None:
-    noise = torch.randn(4, *dye.truth.shape[1:], generator=torch.Generator().manual_seed(0))
-    fields = dye.truth + 0.02 * noise + 0.03
+    noise = torch.randn(5, *dye.truth.shape[1:], generator=torch.Generator().manual_seed(0))
+    fields = dye.truth + 0.02 * noise[:4] + 0.04 * noise[4]
     observation = left_half(dye.truth, dye.generator("half"))
     inflation = half.INFLATION_JOINED if arm == half.BOTH else half.INFLATION
     measured = scores(dye, observation, fields, inflation)
@@ -147,11 +149,17 @@ def test_what_there_is_not_is_refused_before_a_world_is_loaded(
     assert not out.exists()
 
 
-def test_the_site_shows_every_law_half_and_choice() -> None:
-    names = {path.stem for path in RECORDS}
-    assert {f"{law}-{i}" for law in laws.LAWS for i in (0, 1)} <= names
-    assert {f"half-{family}" for family in half.FAMILIES} <= names
-    assert {f"{question}-{i}" for question in choice.QUESTIONS for i in (0, 1)} <= names
+def test_the_site_shows_every_law_half_and_choice_of_the_command() -> None:
+    options = yaml.safe_load((ROOT / "conf" / "showcase.yaml").read_text("utf-8"))
+    assert yaml.safe_load((SHOWN / "config.yaml").read_text("utf-8")) == {k: options[k] for k in options if k != "out"}
+    laws_ = {f"{law}-{index}" for law in options["laws"] for index in range(options["n"])}
+    spec = world_spec("micro")
+    choices = {
+        f"{question}-{prompt.index}"
+        for question in options["choices"]
+        for prompt in prompts_of(question, options["n"], options["seed"], spec)
+    }
+    assert {path.stem for path in RECORDS} == laws_ | {f"half-{name}" for name in options["halves"]} | choices
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
@@ -166,7 +174,7 @@ def test_the_parts_of_pages_say_what_the_records_say_and_nothing_else(tmp_path: 
     names = [path.stem for path in RECORDS]
     for path in RECORDS:
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    halves = [f"half-{family}" for family in half.FAMILIES]
+    halves = [f"half-{family}" for family in HALVES]
     write_pages(tmp_path, [*(set(names) - set(halves)), *halves])
     made = {path.name: path.read_text("utf-8") for path in tmp_path.glob("*.html")}
     assert len(made) == len(names) + 1
@@ -184,7 +192,7 @@ def field(packed: str) -> npt.NDArray[np.float64]:
     return np.frombuffer(zlib.decompress(base64.b64decode(packed)), np.uint8).reshape(FRAMES, 64, 64) / 255
 
 
-@pytest.mark.parametrize("family", half.FAMILIES)
+@pytest.mark.parametrize("family", HALVES)
 def test_what_the_chart_draws_is_what_was_measured(family: str) -> None:
     kept = record(SHOWN / f"half-{family}.json")
     data = data_of(family)
@@ -192,26 +200,15 @@ def test_what_the_chart_draws_is_what_was_measured(family: str) -> None:
     for arm, drawn in data["arms"].items():
         assert np.mean(drawn["within"]["0.9"]) == pytest.approx(kept["arms"][arm]["errors"]["wide90"], abs=1e-5)
         mean, spread, zone = (field(drawn[key]) for key in ("mean", "spread", "zone"))
-        off = np.abs(field(data["truth"]) - mean)
-        wide = 1.6449 * drawn["widest"] * spread
+        range_ = data.get("high", 1) - data.get("low", 0)
+        off = range_ * np.abs(field(data["truth"]) - mean) - 1.6449 * drawn["widest"] * spread
+        within, kept_whole = np.round(255 * zone) < 2, (mean > 0) & (mean < 1)
         # in bytes, so what is within a step or two of the border is not told
-        assert np.all(off[255 * zone > 1] > wide[255 * zone > 1] - 0.02)
-        assert np.all(off[255 * zone < 2] < wide[255 * zone < 2] + 0.02)
+        assert off[~within & kept_whole].min() > -0.02
+        assert off[within & kept_whole].max() < 0.02
 
 
-def test_what_lies_outside_of_the_bands_of_dye_is_as_the_text_says() -> None:
-    data = data_of("dye")
-    truth, mean, zone = (
-        field(one) for one in (data["truth"], *(data["arms"][half.MODEL][k] for k in ("mean", "zone")))
-    )
-    outside = (255 * zone > 1) & (np.arange(64) >= 32)
-    said = (DOCS / "unseen-half.md").read_text("utf-8")
-    share, off = float((truth[outside] < 0.05).mean()), float(np.quantile(np.abs(truth - mean)[outside], 0.95))
-    assert f"{100 * share:.0f} % of the values outside" in said
-    assert f"95 % of them are missed by at most {100 * off:.0f} %" in said
-
-
-@pytest.mark.parametrize("family", half.FAMILIES)
+@pytest.mark.parametrize("family", HALVES)
 def test_errors_are_those_that_the_benchmark_has_of_the_prompt(family: str) -> None:
     known = json.loads((DOCS / "results" / "assimilation.json").read_text("utf-8"))
     kept = record(SHOWN / f"half-{family}.json")
@@ -228,7 +225,7 @@ def test_prompts_are_the_first_ones_of_their_lists() -> None:
     for law, family in laws.LAWS.items():
         for prompt in prompts(family, 2, "held_out", 2026):
             assert record(SHOWN / f"{law}-{prompt.index}.json")["row"]["caption"] == prompt.caption
-    for family in half.FAMILIES:
+    for family in HALVES:
         (prompt,) = prompts(family, 1, "held_out", 901)
         assert record(SHOWN / f"half-{family}.json")["caption"] == prompt.caption
 
@@ -242,6 +239,12 @@ def test_shares_of_bands_in_the_text_are_those_of_the_benchmark() -> None:
         for family, cell in zip(families, cells, strict=True):
             found = [one["wide90"] for one in records if (one["family"], one["arm"]) == (family, arm)]
             assert cell.strip() == (f"{np.mean(found):.2f}" if found else "")
+
+
+def test_the_error_in_the_film_of_dye_is_as_small_as_the_text_says() -> None:
+    kept = record(SHOWN / "half-dye.json")
+    assert "less than a hundredth of the largest value" in (DOCS / "unseen-half.md").read_text("utf-8")
+    assert kept["arms"][half.MODEL]["errors"]["rmse"] < 0.01 * kept["top"]
 
 
 def test_pages_include_only_parts_that_are_there_and_the_site_stays_small() -> None:
