@@ -136,7 +136,7 @@ def train(training: Training, config: AlignConfig) -> None:
     data = training.data(world)
     transformer: Any = world.pipe.transformer
     transformer.to(config.device)  # alone: text is encoded once, before
-    if not is_micro(config.world):
+    if not is_micro(config.world) and transformer.device.type != "cpu":
         transformer.enable_gradient_checkpointing()
     add_lora(world.pipe, config.lora.rank, training.arm.seed)
     fit_lora(world.pipe, training.arm, objective_of(world, data, config.lora), config.lora.schedule)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_pipelines import save_tiny_pipeline
+from tiny_pipelines import save_lora, save_tiny_pipeline
 
 from physgen.drawn import UNGUIDED
 from physgen.experiments.align import AlignConfig, draw_round
@@ -71,8 +71,6 @@ def test_a_lora_of_a_large_world_is_trained_on_projected_samples_and_draws(confi
 
 
 def test_the_lora_changes_what_is_drawn(config: AlignConfig, tmp_path: Path) -> None:
-    from tiny_pipelines import save_lora
-
     lora = tmp_path / "lora.safetensors"
     pipe: Any = load(config.world, "cpu").pipe
     for parameter in pipe.transformer.parameters():  # the output layer starts at zero
@@ -81,5 +79,5 @@ def test_the_lora_changes_what_is_drawn(config: AlignConfig, tmp_path: Path) -> 
     lively = replace(config, world=replace(config.world, path=str(tmp_path / "pipe")))
     save_lora(lora, pipe.transformer)
     asked = training(config, 0, 1)[:1]
-    (plain,), (changed,) = (draw(lively, tmp_path / str(file), asked, file) for file in (None, lora))
+    (plain,), (changed,) = (draw(lively, tmp_path / name, asked, file) for name, file in (("a", None), ("b", lora)))
     assert not np.allclose(videos_of(plain), videos_of(changed))
