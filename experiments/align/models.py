@@ -42,18 +42,17 @@ def draw_models(config: AlignConfig, out: Path, arms: Sequence[Arm], spent: Cost
     for arm in arms:
         tasks = draw(config, out / f"{arm.name}-{arm.seed}", asked, arm.file)
         models.append(Model(arm.name, arm.seed, tasks, cost_of(tasks)))
-    models.append(best_of_n(config, out, base, draws(config, cost_of(base), spent)))
+    models.append(best_of_n(config, out, base, draws(config.best_of, cost_of(base), spent)))
     return models + truth(config, out)
 
 
-def draws(config: AlignConfig, base: Cost, spent: Cost) -> int:
+def draws(asked: int | None, base: Cost, spent: Cost) -> int:
     """Draws of each prompt: as asked for, or so many that they cost what making the aligned model and drawing cost.
 
-    >>> from types import SimpleNamespace
-    >>> draws(SimpleNamespace(best_of=None), Cost(100), Cost(200, 10))
+    >>> draws(None, Cost(100), Cost(200, 10))
     4
     """
-    return config.best_of or 1 + math.ceil(spent.total / base.total)
+    return asked or 1 + math.ceil(spent.total / base.total)
 
 
 def best_of_n(config: AlignConfig, out: Path, base: Sequence[Task], n: int) -> Model:
