@@ -23,6 +23,7 @@
         this.turn();
         this.show();
       });
+      root.addEventListener("retime", () => this.show());
       root.querySelector(".films-bar").hidden = false;
       new IntersectionObserver(entries => { this.inSight = entries.at(-1).isIntersecting; this.turn(); }).observe(root);
       this.turn();

@@ -66,6 +66,7 @@
       const [truth, seen, mean, spread, zone] = await Promise.all([stored.truth, stored.seen, arm.mean, arm.spread, arm.zone].map(unpacked));
       this.film = { ...stored, truth, seen, arm: { ...arm, mean, spread, zone } };
       this.root.dataset.dt = stored.dt;
+      this.root.dispatchEvent(new Event("retime"));
       this.root.querySelector(".half-about").innerHTML = "";
       const quote = document.createElement("q"), about = document.createElement("span");
       quote.textContent = stored.caption;

@@ -140,6 +140,8 @@ def test_films_play_together_and_stop_where_the_slider_is(tmp_path: Path) -> Non
           Object.assign(seen, { played: [...frames].sort(), paused: button.textContent });
           setTimeout(() => {
             Object.assign(seen, { at: at(), said: slider.getAttribute("aria-valuetext") });
+            root.dataset.dt = 1; root.dispatchEvent(new Event("retime"));
+            seen.retimed = slider.getAttribute("aria-valuetext");
             button.click(); seen.again = button.textContent; document.title = JSON.stringify(seen);
           }, 500);
         }, 2000);""",
@@ -147,4 +149,4 @@ def test_films_play_together_and_stop_where_the_slider_is(tmp_path: Path) -> Non
     assert found["played"] == [0, 1, 2, 3, 4]
     assert (found["before"], found["paused"], found["again"]) == ("Pause", "Play", "Pause")
     assert found["at"] == "0.5"
-    assert found["said"] == "frame 2 of 4, 200 s"
+    assert (found["said"], found["retimed"]) == ("frame 2 of 4, 200 s", "frame 2 of 4, 2 s")
