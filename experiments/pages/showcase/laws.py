@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from physgen.constraints import Transport
 from physgen.drawn import AFTERWARDS, GUIDED, UNGUIDED, Arm, draw
 from physgen.experiments.draw.default_guidance import default_guidance
 from physgen.experiments.draw.measured import Measured, measure
@@ -74,7 +75,7 @@ def law_record(world: World, law: str, prompt: Prompt, folder: Path, steps: int 
 def _drawn(world: World, request: Request, physics: Physics) -> dict[str, Arm]:
     """The three arms from one noise."""
     transport = physics.constraints.get(TRANSPORT)
-    if transport is None:
+    if not isinstance(transport, Transport):
         return draw(world, request, physics.guidance).arms
     made = draw(world, request, physics.guidance, arms=[UNGUIDED, GUIDED]).arms
     for arm, free in ((AFTERWARDS, made[UNGUIDED]), (GUIDED, made[GUIDED])):
