@@ -33,7 +33,7 @@ class Number:
     def read(cls, entry: Mapping[str, float], source: str, n: int | None = None, scale: float = 1.0) -> Number:
         """An interval as results write it, ``{"estimate": ..., "low": ..., "high": ...}``.
 
-        >>> Number.read({"estimate": 0.5, "low": 0.25, "high": 1.0}, "docs/mass.json", scale=100).text
+        >>> Number.read({"estimate": 0.5, "low": 0.25, "high": 1.0}, "docs/mass.json", scale=100.0).text
         '50 [25, 100]'
         """
         value, low, high = (scale * entry[key] for key in ("estimate", "low", "high"))

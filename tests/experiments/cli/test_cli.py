@@ -232,7 +232,7 @@ def test_a_law_that_the_family_does_not_obey_is_noted(
         (["sample", "prompt=x", "steps=0"], "steps=0: allowed: a whole number, 1 or more"),
         (["sample", "prompt="], "prompt=''"),
         (["sample"], "prompt=''"),
-        (["sample", "prompt=x", "compare=true"], "or a constraint and a guidance"),
+        (["sample", "prompt=x", "compare=true"], "or a constraint or rewards and a guidance"),
         (["sample", "prompt=x", "constraint=mass", "guidance.start=0.9", "guidance.stop=0.1"], "start"),
         (["sample", "prompt=x", "world.path=/nowhere"], "/nowhere"),
         (["sample", "prompt=x", "extra"], "KEY=VALUE"),
