@@ -15,6 +15,16 @@ from physgen.guidance.particles import total_of
 from physgen.guidance.problem import Decode, Problem
 from physgen.guidance.rewards import Rewards, evaluate, name_rewards
 
+#: rejection by a verifier
+SOURCE = """@misc{ma2025inference,
+  title = {Inference-Time Scaling for Diffusion Models beyond Scaling Denoising Steps},
+  author = {Ma, Nanye and Tong, Shangyuan and Jia, Haolin and Hu, Hexiang and Su, Yu-Chuan and Zhang, Mingda
+            and Yang, Xuan and Li, Yandong and Jaakkola, Tommi and Jia, Xuhui and Xie, Saining},
+  year = {2025},
+  eprint = {2501.09732},
+  archiveprefix = {arXiv}
+}"""
+
 
 class BestOfN:
     """Draw n times, keep what violates the constraints least, each sample of the batch by itself.
@@ -66,14 +76,7 @@ class BestOfN:
 
     def citation(self) -> str:
         """BibTeX of the works to cite."""
-        return """@misc{ma2025inference,
-  title = {Inference-Time Scaling for Diffusion Models beyond Scaling Denoising Steps},
-  author = {Ma, Nanye and Tong, Shangyuan and Jia, Haolin and Hu, Hexiang and Su, Yu-Chuan and Zhang, Mingda
-            and Yang, Xuan and Li, Yandong and Jaakkola, Tommi and Jia, Xuhui and Xie, Saining},
-  year = {2025},
-  eprint = {2501.09732},
-  archiveprefix = {arXiv}
-}"""
+        return SOURCE
 
 
 def _as_video(x: Tensor) -> Tensor | None:

@@ -9,6 +9,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from physgen.guidance.base import Guidance
+from physgen.guidance.best_of_n import SOURCE
 from physgen.guidance.particles import Particles
 from physgen.guidance.population import Offspring, Population
 from physgen.guidance.rewards import Rewards
@@ -77,20 +78,11 @@ class PrunedBestOfN(Particles):
         return evaluations / total
 
     def citation(self) -> str:
-        own = """@misc{ma2025inference,
-  title = {Inference-Time Scaling for Diffusion Models beyond Scaling Denoising Steps},
-  author = {Ma, Nanye and Tong, Shangyuan and Jia, Haolin and Hu, Hexiang and Su, Yu-Chuan and Zhang, Mingda
-            and Yang, Xuan and Li, Yandong and Jaakkola, Tommi and Jia, Xuhui and Xie, Saining},
-  year = {2025},
-  eprint = {2501.09732},
-  archiveprefix = {arXiv}
-}
-
-@misc{jamieson2015nonstochastic,
+        halving = """@misc{jamieson2015nonstochastic,
   title = {Non-stochastic Best Arm Identification and Hyperparameter Optimization},
   author = {Jamieson, Kevin and Talwalkar, Ameet},
   year = {2015},
   eprint = {1502.07943},
   archiveprefix = {arXiv}
 }"""
-        return "\n\n".join([own, self.inside.citation()]) if self.inside else own
+        return "\n\n".join([SOURCE, halving, *([self.inside.citation()] if self.inside else [])])
