@@ -22,8 +22,8 @@ class AutoencoderTraining:
     """Settings of the autoencoder stage.
 
     ``mixture`` weighs the families; it sees their first ``clips`` clips; ``whole_clips`` is the last share of steps,
-    in which the error of each frame's mean colour (its mass) is added with weight ``mass``. ``change`` weighs the error of
-    the differences between frames: what keeps still must not flicker, and slow changes are the physics.
+    in which the error of each frame's mean colour (its mass) is added with weight ``mass``. ``change`` weighs the error
+    of the differences between frames: what keeps still must not flicker, and slow changes are the physics.
     """
 
     schedule: Schedule
