@@ -31,6 +31,7 @@ from physgen.experiments.train.loop import Draw, Schedule, fit
 from physgen.simulators import LEARNED
 from physgen.simulators.mitosis import GRID as MITOSIS_GRID
 from physgen.simulators.mitosis import PHASES
+from physgen.video.displaced import displaced
 from physgen.worlds.micro.judge import PARAMETERS, STILL, Judge, head_of, sampled
 
 SKIP = -100
@@ -103,28 +104,12 @@ def blur(video: Tensor) -> Tensor:
     return ((rows[..., :-2] + 2.0 * rows[..., 1:-1] + rows[..., 2:]) / 16.0).view_as(video)
 
 
-def displaced(video: Tensor, moves: Tensor) -> Tensor:
-    """Every frame moved by ``moves [B, T, 2]`` pixels (x, y), bicubic, edges repeated.
-
-    >>> video = torch.arange(4.0).expand(1, 1, 1, 4, 4)
-    >>> displaced(video, torch.tensor([1.0, 0.0]).view(1, 1, 2))[0, 0, 0, 0].tolist()
-    [0.0, 0.0, 1.0, 2.0]
-    """
-    height, width = video.shape[-2:]
-    frames = video.transpose(1, 2).flatten(0, 1)
-    steps = -2.0 * moves.flatten(0, 1) / torch.tensor([width, height])
-    theta = torch.cat([torch.eye(2).expand(len(frames), 2, 2), steps[..., None]], dim=2)
-    grid = F.affine_grid(theta, list(frames.shape), align_corners=False)
-    moved = F.grid_sample(frames, grid, mode="bicubic", padding_mode="border", align_corners=False)
-    return moved.unflatten(0, (len(video), -1)).transpose(1, 2)
-
-
 def augment(video: Tensor, settings: JudgeTraining, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Jitter, blur of every other clip, brightness and noise, each clip by itself; and the jitter in pixels ``[B]``."""
     uniform = torch.rand(4, len(video), generator=generator)
     jitter = settings.jitter * uniform[2] * (uniform[3] < 0.5)
     moves = jitter[:, None, None] * torch.randn(len(video), video.shape[2], 2, generator=generator)
-    video = torch.where((jitter > 0).view(-1, 1, 1, 1, 1), displaced(video, moves), video)
+    video = torch.stack([displaced(v, m) if m.any() else v for v, m in zip(video, moves, strict=True)])
     video = torch.cat([blur(video[::2]), video[1::2]])[interleaved(len(video))]
     uniform = uniform.view(4, -1, 1, 1, 1, 1)
     video = video * (1.0 + settings.brightness * (2.0 * uniform[0] - 1.0))
