@@ -15,7 +15,10 @@ from torch import Tensor
 
 from physgen.constraints import Count, Periodic, Permanence, Progression, Static, Transport
 from physgen.grid import Grid
-from physgen.measure.tracks import measure_tracks
+from physgen.measure.diffusion import STEPS, Diffusion, measure_diffusion
+from physgen.measure.linking import link_spots
+from physgen.measure.spots import find_spots
+from physgen.measure.unusable import why_unusable
 from physgen.simulators import beads, sheet, vesicles, vessel
 
 Array = npt.NDArray[np.float64]
@@ -25,6 +28,8 @@ RED_CELL = 4.0
 BEAD, BEAD_REACH = 0.6, 1.4
 #: what is measured in the place of a figure where nothing can be followed, or nothing repeats itself
 UNMEASURED = 1.0
+#: beads that are followed at least: their spread tells the error
+TRACKS = 3
 
 _FLOW, _WALLS, _BEAT, _FALLS, _NUMBER = (
     Transport(steady=True),
@@ -57,7 +62,7 @@ def beads_law(fields: Array, attributes: Mapping[str, str]) -> dict[str, float]:
     diffusivity, a logarithm, from the words' range, and of the exponent of the mean squared displacement from 1.
     """
     mass = fields[0].sum((1, 2))
-    found = measure_tracks(fields[0], beads.GRID.spacing, beads.GRID.dt).diffusion
+    found = followed(fields[0])
     slow, fast = beads.RADII[attributes["speed"]][::-1]
     expected = (beads.stokes_einstein(slow), beads.stokes_einstein(fast))
     return {
@@ -99,6 +104,17 @@ def vesicles_law(fields: Array) -> dict[str, float]:
         "membrane_rises": float(_FALLS.residual(_batch(fields[1:]), vesicles.GRID).abs().max()),
         "number_rises": float((number - np.minimum.accumulate(number)).max()),
     }
+
+
+def followed(movie: Array) -> Diffusion | None:
+    """Diffusion of the beads ``[T, H, W]``, no drift taken off; None where fewer than `TRACKS` can be followed."""
+    movie = np.ascontiguousarray(movie)
+    if why_unusable(movie):
+        return None
+    links = link_spots(find_spots(movie))
+    places, tracks = np.column_stack([links.spots.y, links.spots.x]) * beads.GRID.spacing, links.tracks(STEPS + 1)
+    frames = [links.spots.frame[track] for track in tracks]
+    return measure_diffusion(frames, [places[track] for track in tracks], beads.GRID.dt, fewest=TRACKS)
 
 
 def loose(fields: Tensor, law: Permanence, grid: Grid) -> float:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from physgen.experiments.draw.prompts import Prompt
 from physgen.experiments.evaluate.yardstick.readings import BACKGROUNDS
-from physgen.simulators import LEARNED, SIMULATORS, blood, dye, growth
+from physgen.simulators import LEARNED, SIMULATORS, beads, blood, dye, growth, sheet
 from physgen.video.displaced import displaced
 
 #: planted error -> share of the videos that have it
@@ -34,6 +34,9 @@ CONSTANTS: dict[str, MutableMapping[str, tuple[float, float]]] = {
     "dye": dye.DIFFUSIVITY,
     "growth": growth.RATE,
     "blood": blood.SPEED,
+    "vessel": blood.SPEED,
+    "beads": beads.RADII,
+    "sheet": sheet.PERIOD,
 }
 
 Video = Float[Tensor, "3 T H W"]

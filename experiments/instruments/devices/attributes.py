@@ -91,6 +91,15 @@ def steadiness(clip: Clip) -> float:
     return float(np.hypot(*(motion - median).T).max() / max(float(np.hypot(*median)), 0.1))
 
 
+def diffusivity(clip: Clip) -> float:
+    """Mean squared step of what is followed over four times the time of a frame, µm²/s; 0 where nothing is.
+
+    Steps of more than `REACH` pixels are lost, so it is too small where things are fast.
+    """
+    steps = np.concatenate([np.zeros((0, 2)), *_steps(clip)]) * clip.grid.spacing
+    return float(np.square(steps).sum(1).mean()) / (4.0 * clip.grid.dt) if len(steps) else 0.0
+
+
 def _steps(clip: Clip) -> Iterator[Array]:
     for track in clip.tracks[0]:
         if len(track.places) > LIFE:
