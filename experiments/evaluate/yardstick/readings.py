@@ -7,9 +7,9 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from physgen.constraints import Periodic
-from physgen.experiments.evaluate.yardstick.moving import beat_of, fibres_of, numbers_of, vessel_of
 from physgen.experiments.instruments.clip import Array, Clip
 from physgen.experiments.instruments.devices.attributes import diffusivity
+from physgen.experiments.instruments.devices.forms import beat_of, fibres_of, numbers_of, vessel_of
 from physgen.experiments.instruments.devices.objects import PEAK, components, peaks, smoothed
 from physgen.experiments.measure.laws import growth_residual, heat_residual, mean_flow
 from physgen.simulators import beads, blood, dye, gray_scott, growth, mitosis, sheet, vesicles

@@ -10,7 +10,6 @@ import torch
 from physgen.experiments import evaluate
 from physgen.experiments.draw.prompts import Prompt, prompts
 from physgen.experiments.evaluate.yardstick import planted, suite
-from physgen.experiments.evaluate.yardstick.moving import beat_of, fibres_of, shape_of
 from physgen.experiments.evaluate.yardstick.planted import (
     BLURRED,
     CONSTANT,
@@ -36,6 +35,7 @@ from physgen.experiments.evaluate.yardstick.readings import (
     rendering_of,
 )
 from physgen.experiments.instruments.clip import Clip
+from physgen.experiments.instruments.devices.forms import beat_of, fibres_of, shape_of
 from physgen.experiments.instruments.subject import Subject
 from physgen.simulators import SIMULATORS, blood, dye
 from physgen.worlds import world_spec

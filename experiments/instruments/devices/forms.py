@@ -1,4 +1,4 @@
-"""Plain readings of vessels, beads, sheets and vesicles: shape, fibres, beat and numbers."""
+"""The shape of a vessel, the fibres of a sheet and its beat, and how many things there are before and after."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from scipy.ndimage import gaussian_filter
 
 from physgen.experiments.instruments.clip import Array, Clip
 from physgen.experiments.instruments.devices.objects import components, smoothed
+from physgen.simulators import sheet, vesicles
 
 #: pixels at either end of a vessel in which its branches are counted, and by which a bent axis leaves its chord
 END, BENT = 8, 4.0
-#: pixels by which a sheet is displaced at most
-FARTHEST = 6.0
+#: pixels by which a sheet is displaced at most, and in steps; part of the amplitude that its mean over the frame is
+FARTHEST, STEP = 6.0, 0.5
+PART = 0.7
 
 
 def vessel_of(clip: Clip) -> Array:
@@ -44,16 +46,44 @@ def fibres_of(clip: Clip) -> Array:
     return np.array([yy - xx, -2.0 * xy]) / max(xx + yy, 1e-12)
 
 
-def beat_of(clip: Clip) -> Array:
-    """Displacement of each frame along the fibres, in pixels, where it is most like the first one, ``[T]``."""
-    along = 0.5 * np.arctan2(*fibres_of(clip)[::-1])
-    shifts = np.arange(-FARTHEST, FARTHEST + 0.25, 0.5)
+def beat_of(clip: Clip, across: bool = False) -> Array:
+    """Displacement of each frame along (or across) the fibres, in pixels, where it is most like the first, ``[T]``."""
+    along = 0.5 * np.arctan2(*fibres_of(clip)[::-1]) + across * np.pi / 2
+    shifts = np.arange(-FARTHEST, FARTHEST + STEP / 2, STEP)
     frames = clip.light - clip.light.mean((1, 2), keepdims=True)
     waves = np.fft.fft2(frames)
     fy, fx = np.fft.fftfreq(frames.shape[1])[:, None], np.fft.fftfreq(frames.shape[2])
     turn = np.exp(2j * np.pi * shifts[:, None, None] * (np.cos(along) * fx - np.sin(along) * fy))
     likeness = np.einsum("thw,khw->tk", waves * waves[0].conj(), turn).real
     return np.asarray(shifts[likeness.argmax(1)])
+
+
+def shape(clip: Clip) -> float:
+    """1 where the vessel has not the shape that is asked for, else 0."""
+    assert clip.subject
+    return float(shape_of(clip) != clip.subject.attributes["shape"])
+
+
+def strength(clip: Clip) -> float:
+    """Log of the way to and fro relative to the border of gentle and strong, > 0 on the wrong side."""
+    assert clip.subject
+    gently, strongly = sheet.AMPLITUDE.values()
+    border = PART * np.sqrt(gently[1] * strongly[0]) / clip.grid.spacing[0]
+    more = np.log(max(float(np.ptp(beat_of(clip))), STEP / 2) / border)
+    return float(more if clip.subject.attributes["strength"] == next(iter(sheet.AMPLITUDE)) else -more)
+
+
+def shear(clip: Clip) -> float:
+    """How far the sheet moves to and fro across its fibres, in pixels."""
+    return float(np.ptp(beat_of(clip, across=True)))
+
+
+def outcome(clip: Clip) -> float:
+    """Vesicles in the last frame too many or too few."""
+    assert clip.subject
+    count = vesicles.COUNTS[clip.subject.attributes["count"]]
+    left = count - 1 if clip.subject.attributes["outcome"] == vesicles.OUTCOMES[0] else 1
+    return float(abs(numbers_of(clip)[1] - left))
 
 
 def numbers_of(clip: Clip) -> Array:
