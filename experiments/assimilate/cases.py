@@ -21,7 +21,10 @@ from physgen.observables import Observable
 from physgen.worlds import WorldSpec
 
 #: family of prompts -> constraint of ``conf/constraint`` that is joined with what was observed
-LAWS = {"dye": "diffusion", "growth": "fisher_kpp", "blood": None, "mitosis": None, "gray_scott": "gray_scott"}
+LAWS = {
+    **{"dye": "diffusion", "growth": "fisher_kpp", "blood": None, "mitosis": None, "gray_scott": "gray_scott"},
+    **dict.fromkeys(("vessel", "beads", "sheet", "vesicles")),
+}
 #: between the noise of a sample and what the truth is made from
 TRUTH = 7
 

@@ -20,7 +20,7 @@ from physgen.worlds import WorldSpec
 
 AUTO = "auto"
 #: what a word says in the place of a number
-NUMBERS = {"single": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
+NUMBERS = {"single": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "eight": 8, "twelve": 12}
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """`physgen evaluate`: measure a world against the simulators it learned from.
 
-``suite=quality`` shows what samples are worth; ``suite=mass`` what conserving mass does to them; ``suite=yardstick``
-which errors each metric sees. Videos, or what is read of them, are kept in ``out``, so a killed run resumes; the result
-is written last.
+``suite=quality`` shows what samples are worth and which goals they meet; ``suite=mass`` what conserving mass does to
+them; ``suite=yardstick`` which errors each metric sees. Videos, or what is read of them, are kept in ``out``, so a
+killed run resumes; the result is written last.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Quality of unguided samples of held-out prompts, beside the simulator and the autoencoder's reconstruction."""
+"""Quality of unguided samples of held-out prompts, beside the simulator and the autoencoder's reconstruction.
+
+What the judge recognises, laws, the pooled distance to truth, and content, motion and rendering apart (`reports`); then
+which of the world's `goals` are met.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from tqdm import tqdm
 from physgen import __version__
 from physgen.experiments.draw.prompts import prompts
 from physgen.experiments.draw.videos import Arms, collect, plan, produce
-from physgen.experiments.evaluate import EvaluateConfig
+from physgen.experiments.evaluate import EvaluateConfig, goals, reports
 from physgen.experiments.evaluate.memory import memorisation
 from physgen.experiments.measure.distances import Interval, mean_interval
 from physgen.experiments.measure.laws import law
@@ -51,6 +55,8 @@ def evaluate(config: EvaluateConfig, out: Path) -> None:
             "laws": {arm: violations(judge, family, arms, arm) for arm in ARMS},
             "distance": {arm: plain(distances(own[arm], own["reference"], config.seed)) for arm in ARMS},
         }
+        read = {arm: reports.read(judge, arms.prompts, video, own[arm]) for arm, video in arms.videos.items()}
+        result[family] |= reports.report(read, "reference", arms.prompts, config.seed)
         if world and config.trained:
             trained = Path(config.trained).expanduser()
             result[family]["memory"] = memorisation(world, trained, family, arms.latents, config.seed)
@@ -61,9 +67,10 @@ def evaluate(config: EvaluateConfig, out: Path) -> None:
         "distance": {arm: plain(distances(pooled[arm], pooled["reference"], config.seed)) for arm in ARMS},
     }
     write_sheet(out / "contact-sheet.png", rows)
-    publish(out / "quality.md", tables(result))
+    reached = goals.reached(result, tuple(LEARNED))
+    publish(out / "quality.md", [goals.table(reached), *tables(result), *reports.tables(result, list(LEARNED), ARMS)])
     about = {"version": __version__, "git_sha": git_sha(), "n": config.n, "seed": config.seed}
-    write_json_atomic(out / "quality.json", {**about, "families": result})
+    write_json_atomic(out / "quality.json", {**about, "goals": reached, "families": result})
 
 
 def interleave(parts: list[list[Any]]) -> list[Any]:

@@ -17,7 +17,7 @@ from physgen.experiments.measure.laws import colour_map
 from physgen.grid import Grid
 from physgen.measure import degenerate
 from physgen.observables import ColourMap
-from physgen.simulators import blood, dye, gray_scott, growth, mitosis, sheet
+from physgen.simulators import beads, blood, dye, gray_scott, growth, mitosis, sheet, vesicles, vessel
 from physgen.simulators.base import FRAMES, SIZE
 
 Array = npt.NDArray[np.float64]
@@ -28,7 +28,10 @@ GRIDS = {
     "gray_scott": gray_scott.GRID,
     "mitosis": mitosis.GRID,
     "blood": blood.GRID,
+    "vessel": vessel.GRID,
+    "beads": beads.GRID,
     "sheet": sheet.GRID,
+    "vesicles": vesicles.GRID,
 }
 #: species of the colour map that objects and masses are read from
 SPECIES = {"gray_scott": 1}
@@ -71,10 +74,6 @@ class Clip:
         if self.subject.family == "mitosis":
             chromatin = mitosis.COLOURS[self.subject.attributes["colour"]].tolist()
             return ColourMap([chromatin], mitosis.BACKGROUND.tolist(), ("chromatin",))
-        if self.subject.family == "sheet":
-            return ColourMap(
-                [sheet.ACTIN.tolist(), sheet.NUCLEI.tolist()], sheet.BACKGROUND.tolist(), ("actin", "nuclei")
-            )
         return colour_map(self.subject.family, self.subject.attributes)
 
     @cached_property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from physgen.experiments.instruments.clip import Clip
-from physgen.experiments.instruments.devices import attributes, laws, moving, permanence, picture
+from physgen.experiments.instruments.devices import attributes, forms, laws, moving, permanence, picture
 
 Instrument = Callable[[Clip], float]
 
@@ -31,6 +31,9 @@ ATTRIBUTES: dict[str, Instrument] = {
     "pattern": attributes.pattern,
     "recognised": attributes.recognised,
     "count": permanence.count,
+    "shape": forms.shape,
+    "strength": forms.strength,
+    "outcome": forms.outcome,
 }
 #: what holds for the content, where there is any
 CONTENT: dict[str, Instrument] = {
@@ -54,6 +57,8 @@ CONTENT: dict[str, Instrument] = {
     "progression": moving.progression,
     "periodic": moving.periodic,
     "number": moving.number,
+    "brownian": attributes.brownian,
+    "shear": forms.shear,
 }
 INSTRUMENTS = PICTURE | ATTRIBUTES | CONTENT
 
@@ -97,7 +102,13 @@ DOMAINS: dict[str, tuple[str, ...]] = {
         *("transport", "permanence", "static", "number"),
         *_COMMON,
     ),
-    "sheet.sheet": ("periodic", *PICTURE),
+    "vessel.vessel": (
+        *("transport", "permanence", "static", "lost", "direction", "shape", "speed", "count"),
+        *_COMMON,
+    ),
+    "beads.beads": ("mass", "brownian", "permanence", "lost", "colour", "count", "speed", *_COMMON),
+    "sheet.sheet": ("periodic", "shear", "bounds", "orientation", "speed", "strength", *_COMMON),
+    "vesicles.vesicles": ("mass", "arrow", "permanence", "colour", "count", "outcome", *_COMMON),
     ANY: _CHANGES,
     MICROSCOPY: _CHANGES,
 }

@@ -7,10 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from physgen.simulators import LEARNED, sheet
-
-#: families whose captions are known: those of the embedded world, and those that its laws are calibrated on besides
-KNOWN = {**LEARNED, "sheet": sheet.GRAMMARS}
+from physgen.simulators import LEARNED
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,7 @@ class Subject:
 def _captions() -> dict[str, Subject]:
     return {
         _plain(template.format(**attributes)): Subject(family, kind, {"kind": kind, **attributes})
-        for family, kinds in KNOWN.items()
+        for family, kinds in LEARNED.items()
         for kind, grammar in kinds.items()
         for attributes, template in itertools.product(grammar.combinations(), grammar.templates)
     }

@@ -17,9 +17,10 @@ from scipy.ndimage import gaussian_filter
 from scipy.optimize import lsq_linear
 from torch import Tensor
 
+from physgen.experiments.measure.moving import beads_law, sheet_law, vesicles_law, vessel_law
 from physgen.grid import Grid
 from physgen.observables import ColourMap
-from physgen.simulators import blood, dye, gray_scott, growth
+from physgen.simulators import beads, blood, dye, gray_scott, growth, sheet, vesicles
 
 Array = npt.NDArray[np.float64]
 Bounds = Sequence[tuple[float, float]]
@@ -40,10 +41,15 @@ def colour_map(family: str, attributes: Mapping[str, str]) -> ColourMap:
     if family == "gray_scott":
         colours = [gray_scott.SUBSTRATE.tolist(), gray_scott.COLOURS[attributes["colour"]].tolist()]
         return ColourMap(colours, gray_scott.BACKGROUND.tolist(), ("u", "v"))
-    if family == "blood":
+    if family in ("blood", "vessel"):
         colours = [c.tolist() for c in (blood.ERYTHROCYTE, blood.LUMEN, blood.WALL)]
         return ColourMap(colours, blood.TISSUE.tolist(), ("erythrocytes", "lumen", "wall"))
-    module = {"dye": dye, "growth": growth}[family]
+    if family == "sheet":
+        return ColourMap([sheet.ACTIN.tolist(), sheet.NUCLEI.tolist()], sheet.BACKGROUND.tolist(), ("actin", "nuclei"))
+    if family == "vesicles":
+        colours = [vesicles.COLOURS[attributes["colour"]].tolist(), vesicles.MEMBRANE.tolist()]
+        return ColourMap(colours, vesicles.BACKGROUND.tolist(), ("content", "membrane"))
+    module = {"dye": dye, "growth": growth, "beads": beads}[family]
     return ColourMap([module.COLOURS[attributes["colour"]].tolist()], module.BACKGROUND.tolist(), (family,))
 
 
@@ -237,6 +243,14 @@ def law(
     if family == "blood":
         right = flow_direction(fields[0]) == attributes["direction"]
         return {"cell_area_drift": drift(fields[0].sum((1, 2))), "direction_right": float(right)}
+    if family == "vessel":
+        return {"direction_right": float(flow_direction(fields[0]) == attributes["direction"]), **vessel_law(fields)}
+    if family == "beads":
+        return beads_law(fields, attributes)
+    if family == "sheet":
+        return sheet_law(fields, attributes)
+    if family == "vesicles":
+        return vesicles_law(fields)
     bounds, grid = ranges(family, attributes), GRIDS[family]
     if family == "growth":
         return {

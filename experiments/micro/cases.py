@@ -15,7 +15,7 @@ from physgen.constraints import Constraint
 from physgen.experiments.cli.config import choice
 from physgen.experiments.cli.target import build
 from physgen.experiments.draw.prompts import Prompt, prompts
-from physgen.simulators import GRAMMARS, SIMULATORS, gray_scott
+from physgen.simulators import GRAMMARS, SIMULATORS, beads, gray_scott
 
 #: constraint of ``conf/constraint`` -> family of prompts
 LAWS = {
@@ -24,10 +24,21 @@ LAWS = {
     "fisher_kpp": "growth",
     "gray_scott": "gray_scott",
     "phase_order": "mitosis",
+    "periodic": "sheet",
+    "progression": "vesicles",
 }
 
 #: a red cell: its radius, µm, and how bright it is at least where the walls of the vessel are not
-OBJECTS = {"permanence": {"radius": 4.0, "threshold": 0.6}}
+_CELL = {"radius": 4.0, "threshold": 0.6}
+#: what a law of a family has beside its entry in ``conf/constraint``, as `constraint=auto` has it
+ENTRIES: dict[tuple[str, str], dict[str, Any]] = {
+    ("blood", "permanence"): _CELL,
+    ("vessel", "permanence"): _CELL,
+    ("vessel", "transport"): {"form": "frames", "steady": True},
+    ("beads", "permanence"): {"radius": 0.6, "reach": 1.4},
+    ("beads", "count"): {"smoothing": 2},
+    ("vesicles", "progression"): {"direction": "shrinks"},
+}
 
 
 @dataclass(frozen=True)
@@ -53,7 +64,10 @@ class Case:
         if self.law == "gray_scott":
             feed, kill = gray_scott.PATTERNS[self.prompt.attributes["pattern"]]
             spec["parameters"] = {"F": feed, "k": kill}
-        spec |= OBJECTS.get(self.law, {})
+        if self.law == "count":
+            said = self.prompt.attributes.get("count")
+            spec["count"] = beads.COUNTS[said] if said else [min(beads.COUNTS.values()), max(beads.COUNTS.values())]
+        spec |= ENTRIES.get((self.prompt.family, self.law), {})
         if self.imposed is not None:
             spec |= {**_fixed(spec, self.imposed), "absent": self.absent}
         constraint: Constraint = build(Constraint, spec)

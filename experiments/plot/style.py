@@ -61,6 +61,11 @@ LAWS = {
     "fisher_kpp": "Fisher-KPP",
     "phase_order": "order of phases",
     "gray_scott": "Gray-Scott",
+    "transport": "transport",
+    "permanence": "permanence",
+    "periodic": "one period",
+    "progression": "one direction",
+    "count": "count",
 }
 
 

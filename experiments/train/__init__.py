@@ -75,8 +75,7 @@ def run(config: TrainConfig) -> None:
         model = train_transformer(folder, shards, config.transformer, seed=config.seed, processes=config.processes)
     judged = last >= STAGES.index("judge") and set(config.simulator.families) == set(LEARNED)
     if judged:
-        (folder / "judge").mkdir(exist_ok=True)
-        judge = train_judge(folder / "judge", shards, config.judge, seed=config.seed, processes=config.processes)
+        judge = train_judge(folder, shards, autoencoder, config.judge, seed=config.seed, processes=config.processes)
     if last >= STAGES.index("export"):
         if not isinstance(autoencoder, MicroAutoencoder):
             raise InvalidArgument("autoencoder.model", config.autoencoder.model, "micro, to export the world")

@@ -22,7 +22,8 @@ class AutoencoderTraining:
     """Settings of the autoencoder stage.
 
     ``mixture`` weighs the families; it sees their first ``clips`` clips; ``whole_clips`` is the last share of steps,
-    in which the error of each frame's mean colour (its mass) is added with weight ``mass``.
+    in which the error of each frame's mean colour (its mass) is added with weight ``mass``. ``change`` weighs the error
+    of the differences between frames: what keeps still must not flicker, and slow changes are the physics.
     """
 
     schedule: Schedule
@@ -37,6 +38,7 @@ class AutoencoderTraining:
     whole_batch: int = 2
     kl: float = 2e-4
     mass: float = 5.0
+    change: float = 1.0
 
 
 def build(settings: AutoencoderTraining) -> MicroAutoencoder | AutoencoderKLWan:
@@ -105,6 +107,7 @@ def _train(rank: int, world: int, folder: Path, shards: list[Shard], settings: A
         mse = error.square().mean()
         kl = 0.5 * (mean.square() + logvar.exp() - 1.0 - logvar).mean()
         loss = error.abs().mean() + mse + 0.5 * difference(error) + settings.kl * kl
+        loss = loss + settings.change * error.diff(dim=2).abs().mean()
         mass = error.mean((-1, -2)).abs().mean()
         if video.shape[-1] > settings.crop:
             loss = loss + settings.mass * mass

@@ -1,4 +1,7 @@
-"""Train the judge on simulator videos; its held-out accuracy comes with it.
+"""Train the judge on simulator videos and what the autoencoder makes of them; its held-out accuracy comes with it.
+
+What a video shows does not depend on how softly it is drawn, nor on a camera that trembles: part of the clips are
+blurred, part reconstructed, part displaced frame by frame, and only the head for jitter is asked how far.
 
 The world must not see the held-out combinations, the judge must: trained without them it learns that they do not occur
 (accuracy on their attributes was below chance). So it gets clips of its own of those combinations, and is tested on
@@ -17,16 +20,19 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from physgen.experiments.runs.records import write_json_atomic
+from physgen.experiments.train import latents
+from physgen.experiments.train.autoencoder import decode
 from physgen.experiments.train.data import SHARD, Shard, Videos, simulate_all
 from physgen.experiments.train.distributed import launch
 from physgen.experiments.train.loop import Draw, Schedule, fit
 from physgen.simulators import LEARNED
 from physgen.simulators.mitosis import GRID as MITOSIS_GRID
 from physgen.simulators.mitosis import PHASES
-from physgen.worlds.micro.judge import PARAMETERS, Judge, halved, head_of, sampled
+from physgen.video.displaced import displaced
+from physgen.worlds.micro.judge import PARAMETERS, STILL, Judge, head_of, sampled
 
 SKIP = -100
 
@@ -36,7 +42,8 @@ class JudgeTraining:
     """Settings of the judge.
 
     ``held_out`` clips a family of the held-out combinations are simulated for it, and make up the ``share`` of what it
-    sees; ``noise`` and ``brightness`` are the largest of the augmentation.
+    sees; ``noise`` and ``brightness`` are the largest of the augmentation, ``jitter`` that in pixels of the clips that
+    tremble, one in two. The share ``reconstructed`` is seen as the autoencoder draws it.
     """
 
     schedule: Schedule
@@ -45,6 +52,8 @@ class JudgeTraining:
     share: float = 0.3
     noise: float = 0.03
     brightness: float = 0.03
+    jitter: float = 0.5
+    reconstructed: float = 0.3
 
 
 @dataclass(frozen=True)
@@ -95,12 +104,16 @@ def blur(video: Tensor) -> Tensor:
     return ((rows[..., :-2] + 2.0 * rows[..., 1:-1] + rows[..., 2:]) / 16.0).view_as(video)
 
 
-def augment(video: Tensor, settings: JudgeTraining, generator: torch.Generator) -> Tensor:
-    """Blur of every other clip, brightness and noise, each clip by itself; no label depends on them."""
-    uniform = torch.rand(2, len(video), 1, 1, 1, 1, generator=generator)
+def augment(video: Tensor, settings: JudgeTraining, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Jitter, blur of every other clip, brightness and noise, each clip by itself; and the jitter in pixels ``[B]``."""
+    uniform = torch.rand(4, len(video), generator=generator)
+    jitter = settings.jitter * uniform[2] * (uniform[3] < 0.5)
+    moves = jitter[:, None, None] * torch.randn(len(video), video.shape[2], 2, generator=generator)
+    video = torch.stack([displaced(v, m) if m.any() else v for v, m in zip(video, moves, strict=True)])
     video = torch.cat([blur(video[::2]), video[1::2]])[interleaved(len(video))]
+    uniform = uniform.view(4, -1, 1, 1, 1, 1)
     video = video * (1.0 + settings.brightness * (2.0 * uniform[0] - 1.0))
-    return video + settings.noise * uniform[1] * torch.randn(video.shape, generator=generator)
+    return video + settings.noise * uniform[1] * torch.randn(video.shape, generator=generator), jitter
 
 
 def interleaved(count: int) -> Tensor:
@@ -112,18 +125,25 @@ def interleaved(count: int) -> Tensor:
     return torch.cat([torch.arange(0, count, 2), torch.arange(1, count, 2)]).argsort()
 
 
-def small(clips: npt.NDArray[np.uint8]) -> Tensor:
-    """A uint8 batch as the judge sees it."""
-    return halved(torch.from_numpy(np.array(clips)).float() / 255.0)
+def floats(clips: npt.NDArray[np.uint8]) -> Tensor:
+    """A uint8 batch in [0, 1]."""
+    return torch.from_numpy(np.array(clips)).float() / 255.0
 
 
-def objective(judge: Judge, video: Tensor, labels: Labels) -> tuple[Tensor, dict[str, float]]:
-    """Mean cross-entropy over the heads, plus those of the phases, plus the error of the standardised parameters."""
+def redrawn(autoencoder: nn.Module, latents: Tensor) -> Tensor:
+    """Videos in [0, 1] that the autoencoder draws from latents."""
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        return (0.5 * decode(autoencoder, latents.float()) + 0.5).clamp(0.0, 1.0)
+
+
+def objective(judge: Judge, video: Tensor, jitter: Tensor, labels: Labels) -> tuple[Tensor, dict[str, float]]:
+    """Mean cross-entropy over the heads, plus those of the phases, plus the error of parameters and of log jitter."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
         pooled = judge.frames(video)
         features = judge.encode(pooled)
         scores = judge.scores(features)
         phase, parameter = judge.phase(pooled).float(), judge.parameter(features).float()
+        tremor = F.mse_loss(judge.log_jitter(pooled).float(), (jitter + STILL).log())
     losses = {
         h: F.cross_entropy(s.float(), labels.classes[h]) for h, s in scores.items() if (labels.classes[h] != SKIP).any()
     }
@@ -135,21 +155,32 @@ def objective(judge: Judge, video: Tensor, labels: Labels) -> tuple[Tensor, dict
     known = labels.parameters.isfinite()
     regression = F.mse_loss(parameter[known], labels.parameters[known]) if known.any() else parameter.sum() * 0
     classes = 2.0 * losses["family"] + torch.stack([v for h, v in losses.items() if h != "family"]).sum()
-    return classes / len(losses) + 0.2 * phases + 0.3 * regression, {
+    return classes / len(losses) + 0.2 * phases + 0.3 * regression + 0.1 * tremor, {
+        "jitter": tremor.item(),
         "phases": phases.item(),
         "parameters": regression.item(),
         "classes": classes.item() / len(losses),
     }
 
 
+@dataclass(frozen=True)
+class Pool:
+    """Shards that the judge learns from, one split, and the folder of their latents."""
+
+    folder: Path
+    shards: list[Shard]
+    split: str
+
+
 def _train(
-    rank: int, world: int, folder: Path, pools: list[tuple[list[Shard], str]], settings: JudgeTraining, seed: int
+    rank: int, world: int, folder: Path, pools: list[Pool], autoencoder: nn.Module, settings: JudgeTraining, seed: int
 ) -> None:
     torch.manual_seed(seed)
     families = list(LEARNED)
-    videos = {f: [Videos.open(shards, f, split) for shards, split in pools] for f in families}
+    videos = {f: [Videos.open(pool.shards, f, pool.split) for pool in pools] for f in families}
+    codes = {f: [latents.load(pool.folder, pool.shards, f, pool.split) for pool in pools] for f in families}
     frames = videos[families[0]][0][0].shape[1]
-    labels = {f: [read_labels(shards, f, split, frames) for shards, split in pools] for f in families}
+    labels = {f: [read_labels(pool.shards, f, pool.split, frames) for pool in pools] for f in families}
     every = torch.cat([found.parameters for pair in labels.values() for found in pair])
     mean = every.nanmean(0)
     std = (every - mean).square().nanmean(0).sqrt()
@@ -160,46 +191,61 @@ def _train(
         for family in families:
             for pool in (draw.random(settings.batch // len(families)) < settings.share).astype(int):
                 index = int(draw.integers(len(videos[family][pool])))
-                clips.append(small(videos[family][pool][index][None]))
+                if draw.random() < settings.reconstructed:
+                    clips.append(redrawn(autoencoder, codes[family][pool][index][None]))
+                else:
+                    clips.append(floats(videos[family][pool][index][None]))
                 parts.append(labels[family][pool][[index]])
         merged = Labels(
             {h: torch.cat([p.classes[h] for p in parts]) for h in judge.heads},
             torch.cat([p.phases for p in parts]),
             (torch.cat([p.parameters for p in parts]) - mean) / std,
         )
-        return objective(judge, augment(torch.cat(clips), settings, generator), merged)
+        return objective(judge, *augment(torch.cat(clips), settings, generator), merged)
 
     fit(rank, world, folder, "judge", judge, step, settings.schedule, seed)
 
 
-def accuracy(judge: Judge, shards: list[Shard], split: str = "validation") -> dict[str, Any]:
-    """Share of videos, never trained on, that each head names rightly, with the number asked."""
-    right: dict[str, list[float]] = {}
+def accuracy(judge: Judge, folder: Path, shards: list[Shard], autoencoder: nn.Module) -> dict[str, Any]:
+    """Share of validation videos that each head names rightly, true and reconstructed, with the number asked."""
+    right: dict[str, dict[str, list[float]]] = {"truth": {}, "reconstruction": {}}
     for family in LEARNED:
-        videos = Videos.open(shards, family, split)
-        with torch.no_grad():
-            pooled = torch.cat([judge.frames(small(batch)) for batch in videos.batches(25)])
-        labels = read_labels(shards, family, split, judge.config["frames"])
-        for head, scores in judge.scores(judge.encode(pooled)).items():
-            asked = labels.classes[head] != SKIP
-            right.setdefault(head, []).extend((scores.argmax(1) == labels.classes[head])[asked].float().tolist())
-        asked = labels.phases != SKIP
-        right.setdefault("mitosis.phase", []).extend(
-            (judge.phase(pooled).argmax(-1) == labels.phases)[asked].float().tolist()
-        )
-    return {head: {"accuracy": float(np.mean(hits)), "n": len(hits)} for head, hits in right.items()}
+        labels = read_labels(shards, family, "validation", judge.config["frames"])
+        codes = latents.load(folder, shards, family, "validation")
+        shown = {
+            "truth": (floats(batch) for batch in Videos.open(shards, family, "validation").batches(25)),
+            "reconstruction": (redrawn(autoencoder, part) for part in codes.split(25)),
+        }
+        for source, batches in shown.items():
+            with torch.no_grad():
+                pooled = torch.cat([judge.frames(batch) for batch in batches])
+            for head, scores in judge.scores(judge.encode(pooled)).items():
+                asked = labels.classes[head] != SKIP
+                hits = (scores.argmax(1) == labels.classes[head])[asked].float().tolist()
+                right[source].setdefault(head, []).extend(hits)
+            asked = labels.phases != SKIP
+            hits = (judge.phase(pooled).argmax(-1) == labels.phases)[asked].float().tolist()
+            right[source].setdefault("mitosis.phase", []).extend(hits)
+    return {
+        source: {head: {"accuracy": float(np.mean(hits)), "n": len(hits)} for head, hits in heads.items()}
+        for source, heads in right.items()
+    }
 
 
-def train_judge(folder: Path, shards: list[Shard], settings: JudgeTraining, *, seed: int, processes: int) -> Judge:
-    """Train (or resume, or load the finished) judge and save it in ``folder``, with ``accuracy.json`` beside it."""
-    own = [
-        Shard(folder, f, "validation", i, SHARD, seed + 1) for i in range(settings.held_out // SHARD) for f in LEARNED
-    ]
+def train_judge(
+    folder: Path, shards: list[Shard], autoencoder: nn.Module, settings: JudgeTraining, *, seed: int, processes: int
+) -> Judge:
+    """Train (or resume, or load the finished) judge and save it in ``folder/judge``, ``accuracy.json`` beside it."""
+    home = folder / "judge"
+    home.mkdir(exist_ok=True)
+    own = [Shard(home, f, "validation", i, SHARD, seed + 1) for i in range(settings.held_out // SHARD) for f in LEARNED]
     simulate_all(own, processes)
-    launch(_train, processes, folder, [(shards, "train"), (own, "validation")], settings, seed)
-    saved = torch.load(folder / "judge.ckpt", weights_only=True)
+    latents.encode_all(home, own, autoencoder, processes=processes)
+    pools = [Pool(folder, shards, "train"), Pool(home, own, "validation")]
+    launch(_train, processes, home, pools, autoencoder, settings, seed)
+    saved = torch.load(home / "judge.ckpt", weights_only=True)
     judge = Judge(Videos.open(shards, next(iter(LEARNED)), "train")[0].shape[1])
     judge.load_state_dict(saved["ema"])
-    judge.eval().requires_grad_(False).save(folder)
-    write_json_atomic(folder / "accuracy.json", accuracy(judge, shards))
+    judge.eval().requires_grad_(False).save(home)
+    write_json_atomic(home / "accuracy.json", accuracy(judge, folder, shards, autoencoder))
     return judge

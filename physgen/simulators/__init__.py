@@ -28,14 +28,12 @@ LEARNED: dict[str, dict[str, Grammar]] = {
     "gray_scott": gray_scott.GRAMMARS,
     "mitosis": mitosis.GRAMMARS,
     "blood": blood.GRAMMARS,
-}
-
-GRAMMARS: dict[str, dict[str, Grammar]] = {
-    **LEARNED,
     "vessel": vessel.GRAMMARS,
     "beads": beads.GRAMMARS,
     "sheet": sheet.GRAMMARS,
     "vesicles": vesicles.GRAMMARS,
 }
+
+GRAMMARS: dict[str, dict[str, Grammar]] = LEARNED
 
 __all__ = ["GRAMMARS", "LEARNED", "SIMULATORS", "Clips", "Grammar", "Simulator", "Split"]

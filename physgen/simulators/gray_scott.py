@@ -34,6 +34,9 @@ COLOURS = {
     "orange": np.array([1.70, 0.95, 0.10]),
     "cyan": np.array([0.10, 1.40, 1.50]),
     "magenta": np.array([1.60, 0.20, 1.40]),
+    "green": np.array([0.15, 1.60, 0.20]),
+    "red": np.array([1.75, 0.15, 0.10]),
+    "white": np.array([1.30, 1.30, 1.25]),
 }
 SUBSTRATE = np.array([0.04, 0.12, 0.22])
 

@@ -1,4 +1,4 @@
-"""More simulators leave the shipped world alone: its words, its judge's classes and its seeds."""
+"""The world has learned every simulator: its words, its judge's classes and its seeds are theirs."""
 
 from importlib.resources import files
 
@@ -12,22 +12,19 @@ from physgen.worlds.checkpoints.weights import find_weights
 from physgen.worlds.micro.judge import Judge, heads
 from physgen.worlds.micro.text import SPECIAL, build_tokenizer, vocabulary
 
-NEW = ("vessel", "beads", "sheet", "vesicles")
+
+def test_every_simulator_has_a_grammar_and_the_world_has_learned_all() -> None:
+    assert list(SIMULATORS) == list(GRAMMARS) == list(LEARNED)
+    assert list(LEARNED) == list(world_spec("micro").families)
 
 
-def test_every_simulator_has_a_grammar_and_the_world_has_learned_five() -> None:
-    assert list(SIMULATORS) == list(GRAMMARS) == [*LEARNED, *NEW]
-    assert set(LEARNED) == set(world_spec("micro").families)
-
-
-def test_words_are_those_of_the_shipped_tokenizer_unless_more_is_learned() -> None:
+def test_words_are_those_of_the_shipped_tokenizer() -> None:
     from transformers import AutoTokenizer
 
     shipped = AutoTokenizer.from_pretrained(str(find_weights(world_spec("micro")) / "tokenizer"))
     assert shipped.get_vocab() == build_tokenizer(vocabulary()).get_vocab()
-    more = set(vocabulary(NEW)) - set(vocabulary())
-    assert {"beads", "branching", "cardiomyocytes", "vesicles"} <= more
-    assert not set(SPECIAL) & more
+    assert {"beads", "branching", "cardiomyocytes", "vesicles"} <= set(vocabulary())
+    assert not set(SPECIAL) & set(vocabulary())
 
 
 def test_classes_are_those_of_the_shipped_judge() -> None:
@@ -37,8 +34,8 @@ def test_classes_are_those_of_the_shipped_judge() -> None:
     assert Judge.load(folder).heads == heads()
 
 
-def test_seeds_of_prompts_are_what_they_were() -> None:
-    assert [prompts(family, 1, "held_out", 3)[0].seed for family in LEARNED] == [150_000 + 10_000 * i for i in range(5)]
+def test_seeds_of_prompts_are_apart() -> None:
+    assert [prompts(family, 1, "held_out", 3)[0].seed for family in LEARNED] == [270_000 + 10_000 * i for i in range(9)]
 
 
 @pytest.mark.parametrize("path", ["train.yaml", "autoencoder/micro.yaml", "autoencoder/wan.yaml"])

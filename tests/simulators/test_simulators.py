@@ -158,6 +158,8 @@ def test_colour_map_is_found_again_from_video_and_fields(family: str) -> None:
         ("gray_scott", "orange", 1 / 12),
         ("gray_scott", "cyan", 1 / 2),
         ("gray_scott", "magenta", 5 / 6),
+        ("gray_scott", "green", 1 / 3),
+        ("gray_scott", "red", 0.0),
         ("mitosis", "blue", 2 / 3),
         ("mitosis", "red", 0.0),
         ("mitosis", "yellow", 1 / 6),

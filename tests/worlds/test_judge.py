@@ -9,9 +9,11 @@ import torch
 
 from physgen.experiments.train import judge as training
 from physgen.experiments.train.data import plan, simulate_all
+from physgen.experiments.train.latents import encode_all
 from physgen.experiments.train.loop import Schedule
 from physgen.simulators import LEARNED, SIMULATORS
 from physgen.simulators.mitosis import GRID, PHASES
+from physgen.worlds.micro.autoencoder import MicroAutoencoder
 from physgen.worlds.micro.judge import Judge, heads, sampled
 
 
@@ -48,12 +50,15 @@ def test_training_runs_and_labels_are_right(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(training, "SHARD", 2)
     shards = plan(tmp_path / "data", list(LEARNED), 4, 4, 0)
     simulate_all(shards, 1)
-    settings = training.JudgeTraining(Schedule(steps=2, learning_rate=1e-3, warmup=1), batch=5, held_out=2)
-    judge = training.train_judge(tmp_path / "judge", shards, settings, seed=0, processes=1)
+    autoencoder = MicroAutoencoder(z_dim=4, dims=(8, 8, 8))
+    encode_all(tmp_path, shards, autoencoder, processes=1)
+    settings = training.JudgeTraining(Schedule(steps=2, learning_rate=1e-3, warmup=1), batch=9, held_out=2)
+    judge = training.train_judge(tmp_path, shards, autoencoder, settings, seed=0, processes=1)
     assert judge.config["frames"] == 25
     accuracy = json.loads((tmp_path / "judge" / "accuracy.json").read_text())
-    assert accuracy["family"]["n"] == 20
-    assert accuracy["mitosis.phase"]["n"] == 4 * 13
+    for source in ("truth", "reconstruction"):
+        assert accuracy[source]["family"]["n"] == 4 * len(LEARNED)
+        assert accuracy[source]["mitosis.phase"]["n"] == 4 * 13
     labels = training.read_labels(shards, "mitosis", "train", 25)
     assert (labels.phases.diff(dim=1) >= 0).all()
     assert labels.phases[:, 0].eq(0).all()
@@ -73,5 +78,17 @@ def test_phase_labels_are_the_simulators():
 def test_augmentation_keeps_clips_in_order():
     video = torch.arange(5.0).view(5, 1, 1, 1, 1).expand(5, 3, 4, 8, 8) / 5
     settings = training.JudgeTraining(Schedule(steps=1, learning_rate=1e-3), noise=0.0, brightness=0.0)
-    changed = training.augment(video, settings, torch.Generator().manual_seed(0))
-    torch.testing.assert_close(changed, video)
+    changed, jitter = training.augment(video, settings, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(changed, video, atol=1e-5, rtol=0)
+    assert 0 < (jitter > 0).sum() < 5
+    assert jitter.max() <= settings.jitter
+
+
+def test_head_of_jitter_learns_it_and_leaves_the_features_alone():
+    torch.manual_seed(0)
+    judge = Judge(frames=5)
+    pooled = judge.frames(torch.rand(2, 3, 5, 64, 64)).detach()
+    judge.log_jitter(pooled).sum().backward()
+    assert all(p.grad is None for p in (*judge.temporal.parameters(), *judge.classes.parameters()))
+    assert all(p.grad is not None for p in judge.tremor.parameters())
+    assert judge.jitter(torch.rand(2, 3, 5, 64, 64)).shape == (2,)

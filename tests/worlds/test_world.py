@@ -10,12 +10,15 @@ import torch
 from tiny_world import save_tiny_world
 
 from physgen.errors import InvalidArgument
-from physgen.simulators import LEARNED, blood, dye, gray_scott, growth, mitosis
+from physgen.simulators import LEARNED, beads, blood, dye, gray_scott, growth, mitosis, sheet, vesicles, vessel
 from physgen.worlds import World, load_world, world_names, world_spec
 from physgen.worlds.micro.pipeline import DEFAULTS
 
 SPEC = world_spec("micro")
-MODULES = {"dye": dye, "growth": growth, "gray_scott": gray_scott, "mitosis": mitosis, "blood": blood}
+MODULES = {
+    **{"dye": dye, "growth": growth, "gray_scott": gray_scott, "mitosis": mitosis, "blood": blood},
+    **{"vessel": vessel, "beads": beads, "sheet": sheet, "vesicles": vesicles},
+}
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +41,23 @@ def test_scale_is_the_simulators(family: str) -> None:
     assert (tuple(spec.spacing), spec.dt, spec.boundary) == (grid.spacing, grid.dt, grid.boundary)
 
 
-@pytest.mark.parametrize("family", ["dye", "growth", "mitosis"])
+@pytest.mark.parametrize("family", ["dye", "growth", "gray_scott", "mitosis", "beads", "vesicles"])
 def test_colours_are_the_simulators(family: str) -> None:
     spec, module = SPEC.families[family], MODULES[family]
     assert spec.colours.keys() == module.COLOURS.keys()
     for name, colour in spec.colours.items():
         np.testing.assert_allclose(colour, module.COLOURS[name])
     np.testing.assert_allclose(spec.background, module.BACKGROUND)
+
+
+def test_species_without_a_colour_in_the_caption_are_the_simulators() -> None:
+    assert SPEC.families["gray_scott"].always == {"substrate": gray_scott.SUBSTRATE.tolist()}
+    assert SPEC.families["vesicles"].always == {"membrane": vesicles.MEMBRANE.tolist()}
+    assert SPEC.families["sheet"].colours == {"actin": sheet.ACTIN.tolist(), "nuclei": sheet.NUCLEI.tolist()}
+    for family in ("blood", "vessel"):
+        assert SPEC.families[family].colours == {"red": blood.ERYTHROCYTE.tolist()}
+        np.testing.assert_allclose(SPEC.families[family].background, blood.TISSUE + blood.LUMEN)
+    assert SPEC.observable("four vesicles with red content").species == ("membrane", "red")
 
 
 def test_numbers_are_the_pipelines() -> None:
@@ -75,6 +88,22 @@ def test_observable_reads_the_named_dyes() -> None:
     assert SPEC.observable("Two drops of GREEN dye").species == ("green",)
     assert SPEC.observable("a drop of dye").species == ("green", "red", "blue")
     assert not SPEC.recognises("semaglutide binds")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "family"),
+    [
+        ("red cells in a branching capillary", "vessel"),
+        ("blood flows through a vessel", "blood"),
+        ("fluorescent dye in vesicles that fuse", "vesicles"),
+        ("fluorescent beads in water", "beads"),
+        ("the heart beats", "sheet"),
+        ("a cell with a membrane divides", "mitosis"),
+        ("bacteria of a colony spread on tissue", "growth"),
+    ],
+)
+def test_words_of_one_family_do_not_take_the_prompts_of_another(prompt: str, family: str) -> None:
+    assert SPEC.family(prompt) == family
 
 
 def test_sample_is_a_video_that_depends_on_the_seed_alone(world: World) -> None:

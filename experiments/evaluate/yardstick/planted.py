@@ -13,7 +13,8 @@ from torch import Tensor
 
 from physgen.experiments.draw.prompts import Prompt
 from physgen.experiments.evaluate.yardstick.readings import BACKGROUNDS
-from physgen.simulators import LEARNED, SIMULATORS, blood, dye, growth
+from physgen.simulators import LEARNED, SIMULATORS, beads, blood, dye, growth, sheet
+from physgen.video.displaced import displaced
 
 #: planted error -> share of the videos that have it
 NOTHING = "nothing"
@@ -33,6 +34,9 @@ CONSTANTS: dict[str, MutableMapping[str, tuple[float, float]]] = {
     "dye": dye.DIFFUSIVITY,
     "growth": growth.RATE,
     "blood": blood.SPEED,
+    "vessel": blood.SPEED,
+    "beads": beads.RADII,
+    "sheet": sheet.PERIOD,
 }
 
 Video = Float[Tensor, "3 T H W"]
@@ -92,12 +96,6 @@ def empty(video: Video, family: str, rng: np.random.Generator) -> Video:
 
 
 def jittered(video: Video, rng: np.random.Generator) -> Video:
-    """Every frame is displaced along y and x by normal numbers of sd 0.25 pixels, by cubic interpolation."""
-    frames = video.transpose(0, 1)
-    size = frames.shape[-1]
-    theta = torch.zeros(len(frames), 2, 3)
-    theta[:, 0, 0] = theta[:, 1, 1] = 1.0
-    theta[:, :, 2] = torch.from_numpy(rng.normal(0.0, SHIFT, (len(frames), 2))) * 2.0 / size
-    grid = torch.nn.functional.affine_grid(theta, list(frames.shape), align_corners=False)
-    moved = torch.nn.functional.grid_sample(frames, grid, "bicubic", "border", align_corners=False)
-    return moved.clamp(0, 1).transpose(0, 1)
+    """Every frame is displaced along y and x by normal numbers of sd 0.25 pixels, by cubic splines."""
+    moves = torch.from_numpy(rng.normal(0.0, SHIFT, (video.shape[1], 2)))
+    return displaced(video, moves).clamp(0, 1)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from scipy.ndimage import gaussian_filter
 
+from physgen.constraints import Periodic
 from physgen.experiments.instruments.clip import Array, Clip
+from physgen.experiments.instruments.devices.attributes import diffusivity
+from physgen.experiments.instruments.devices.forms import beat_of, fibres_of, numbers_of, vessel_of
 from physgen.experiments.instruments.devices.objects import PEAK, components, peaks, smoothed
 from physgen.experiments.measure.laws import growth_residual, heat_residual, mean_flow
-from physgen.simulators import blood, dye, gray_scott, growth, mitosis
+from physgen.simulators import beads, blood, dye, gray_scott, growth, mitosis, sheet, vesicles
 from physgen.simulators.mitosis import PHASES
 from physgen.worlds.micro.judge import Judge
 
@@ -18,21 +22,29 @@ BACKGROUNDS = {
     "gray_scott": gray_scott.BACKGROUND,
     "mitosis": mitosis.BACKGROUND,
     "blood": blood.TISSUE,
+    "vessel": blood.TISSUE,
+    "beads": beads.BACKGROUND,
+    "sheet": sheet.BACKGROUND,
+    "vesicles": vesicles.BACKGROUND,
 }
 #: differences that count as one unit: objects, parts of a unit vector, of a whole, logarithms, and pixels of jitter
 OBJECTS, DIRECTION, COLOUR, SHARE, LOG, JITTER = 0.5, 0.5, 0.1, 0.1, 0.1, 0.02
+#: pixels by which the axis of a vessel leaves its chord
+BEND = 2.0
 
 
 def content_of(clip: Clip, judge: Judge) -> Array:
-    """Colour, count, size, orientation, direction, pattern and phases, as far as the family has them, ``[F]``.
+    """Colour, count, size, orientation, direction, shape, pattern and phases, as far as the family has them, ``[F]``.
 
     Objects are counted by the tracker's peaks, direction is that of the least-squares flow, phases are the judge's.
     """
     assert clip.subject
     kind, family = clip.subject.kind, clip.subject.family
     parts = [_colour(clip) / COLOUR]
-    if family in ("dye", "growth", "blood"):
-        parts.append(np.array([_count(clip) / OBJECTS if kind in ("drop", "colony", "flow") else 0.0]))
+    if family in ("dye", "growth", "blood", "vessel", "beads"):
+        parts.append(np.array([_count(clip) / OBJECTS if kind not in ("frap", "wound") else 0.0]))
+    if family == "vesicles":
+        parts.append(numbers_of(clip) / OBJECTS)
     if family == "dye":
         parts.append(np.array([_size(clip) / LOG if kind == "frap" else 0.0]))
     if family in ("growth", "mitosis"):
@@ -45,22 +57,35 @@ def content_of(clip: Clip, judge: Judge) -> Array:
         parts.append(np.bincount(seen, minlength=len(PHASES)) / len(seen) / SHARE)
     if family == "gray_scott":
         parts.append(_pattern(clip.field[-1]))
-    if family == "blood":
+    if family in ("blood", "vessel"):
         velocity = np.array(mean_flow(clip.field))
         parts.append(velocity / max(float(np.hypot(*velocity)), 0.1) / DIRECTION)
+    if family == "vessel":
+        parts.append(vessel_of(clip) / [BEND, OBJECTS])
+    if family == "sheet":
+        axis = fibres_of(clip)
+        parts.append(axis / max(float(np.hypot(*axis)), 0.02) / DIRECTION)
     return np.concatenate(parts)
 
 
 def motion_of(clip: Clip) -> Array:
-    """Logarithm of the constant that says how fast: D of dye, r of growth, mean speed of blood; ``[0]`` of others."""
+    """Logarithm of the constant that says how fast: D of dye and beads, r of growth, mean speed of blood and vessels.
+
+    Of a sheet the period and the way to and fro, ``[2]``; of the others ``[0]``.
+    """
     assert clip.subject
     family = clip.subject.family
     if family == "dye":
         found = heat_residual(clip.field, clip.grid)["D"]
     elif family == "growth":
         found = growth_residual(clip.field, clip.grid)["r"] * clip.grid.dt
-    elif family == "blood":
+    elif family in ("blood", "vessel"):
         found = float(np.hypot(*mean_flow(clip.field)))
+    elif family == "beads":
+        found = diffusivity(clip)
+    elif family == "sheet":
+        period = Periodic().fit(torch.from_numpy(clip.fields)[None], clip.grid).values["period"][0]
+        return np.log([max(float(period), 1e-3), max(float(np.ptp(beat_of(clip))), 0.5)]) / LOG
     else:
         return np.zeros(0)
     return np.array([np.log(max(found, 1e-3)) / LOG])
@@ -97,12 +122,12 @@ def _colour(clip: Clip) -> Array:
 
 
 def _count(clip: Clip) -> float:
-    """Peaks in the first frame, of flowing blood the median over frames; 0 where nothing is seen."""
+    """Peaks in the first frame, of cells that flow the median over frames; 0 where nothing is seen."""
     assert clip.subject
     if not clip.seen:
         return 0.0
     smooth = smoothed(clip.field, clip.periodic)
-    frames = smooth if clip.subject.family == "blood" else smooth[:1]
+    frames = smooth if clip.subject.family in ("blood", "vessel") else smooth[:1]
     return float(np.median([len(peaks(f, PEAK * float(smooth.max()), clip.periodic)) for f in frames]))
 
 

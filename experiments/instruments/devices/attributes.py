@@ -8,23 +8,38 @@ from functools import cache
 import numpy as np
 import torch
 
+from physgen.constraints import Periodic
 from physgen.experiments.instruments.clip import Array, Clip
+from physgen.experiments.instruments.devices.forms import fibres_of
 from physgen.experiments.instruments.devices.objects import LIFE, offsets
 from physgen.experiments.measure.laws import growth_residual, heat_residual
-from physgen.simulators import blood, dye, gray_scott, growth, mitosis
+from physgen.simulators import beads, blood, dye, gray_scott, growth, mitosis, sheet, vesicles
 from physgen.worlds.micro.judge import Judge, head_of
 
 DEGREES = {"horizontal": 0.0, "diagonal": 45.0, "vertical": 90.0}
 VECTORS = {"right": (0.0, 1.0), "left": (0.0, -1.0), "down": (1.0, 0.0), "up": (-1.0, 0.0)}
 #: steps of tracks that a direction is told from, and standard errors that their mean has at least
 STEPS, SURE = 10, 3.0
+_COLOURED = {
+    **{"dye": dye, "growth": growth, "gray_scott": gray_scott, "mitosis": mitosis},
+    **{"beads": beads, "vesicles": vesicles},
+}
+#: what is there beside the colour that is named
+_BESIDE = {
+    "gray_scott": [gray_scott.SUBSTRATE],
+    "mitosis": [mitosis.CYTOPLASM],
+    "vesicles": [vesicles.MEMBRANE],
+}
+#: of beads, µm²/s, and beats a second, slow ones first
+_DIFFUSIVITY = {word: (beads.stokes_einstein(b), beads.stokes_einstein(a)) for word, (a, b) in beads.RADII.items()}
+_BEATS = {word: (1.0 / b, 1.0 / a) for word, (a, b) in sheet.PERIOD.items()}
 
 
 def colour(clip: Clip) -> float:
     """Logarithm of what the asked colour leaves unexplained, relative to the best other colour of the family."""
     assert clip.subject
-    module = {"dye": dye, "growth": growth, "gray_scott": gray_scott, "mitosis": mitosis}[clip.subject.family]
-    beside = {"gray_scott": [gray_scott.SUBSTRATE], "mitosis": [mitosis.CYTOPLASM]}.get(clip.subject.family, [])
+    module = _COLOURED[clip.subject.family]
+    beside = _BESIDE.get(clip.subject.family, [])
     above = clip.pixels.reshape(3, -1) - module.BACKGROUND[:, None]
     left = {}
     for name, rgb in module.COLOURS.items():
@@ -35,13 +50,20 @@ def colour(clip: Clip) -> float:
 
 
 def speed(clip: Clip) -> float:
-    """Log of diffusivity, growth rate or cell speed relative to the border of slow and fast, > 0 on the wrong side."""
+    """Log of diffusivity, growth rate, cell speed or beats a second relative to the border of slow and fast.
+
+    Above 0 on the wrong side.
+    """
     assert clip.subject
     asked, family = clip.subject.attributes["speed"], clip.subject.family
     if family == "dye":
         found, ranges = heat_residual(clip.field, clip.grid)["D"], dye.DIFFUSIVITY
     elif family == "growth":
         found, ranges = growth_residual(clip.field, clip.grid)["r"] * clip.grid.dt, growth.RATE
+    elif family == "beads":
+        found, ranges = diffusivity(clip), _DIFFUSIVITY
+    elif family == "sheet":
+        found, ranges = 1.0 / Periodic().fit(_both(clip), clip.grid).values["period"][0], _BEATS
     else:
         steps = np.concatenate(list(_steps(clip)) or [np.zeros((1, 2))])
         found, ranges = float(np.quantile(np.hypot(*steps.T), 0.9)) / clip.grid.dt, blood.SPEED
@@ -91,6 +113,15 @@ def steadiness(clip: Clip) -> float:
     return float(np.hypot(*(motion - median).T).max() / max(float(np.hypot(*median)), 0.1))
 
 
+def diffusivity(clip: Clip) -> float:
+    """Mean squared step of what is followed over four times the time of a frame, µm²/s; 0 where nothing is.
+
+    Steps of more than `REACH` pixels are lost, so it is too small where things are fast.
+    """
+    steps = np.concatenate([np.zeros((0, 2)), *_steps(clip)]) * clip.grid.spacing
+    return float(np.square(steps).sum(1).mean()) / (4.0 * clip.grid.dt) if len(steps) else 0.0
+
+
 def _steps(clip: Clip) -> Iterator[Array]:
     for track in clip.tracks[0]:
         if len(track.places) > LIFE:
@@ -104,14 +135,21 @@ def _moved(places: Array, clip: Clip) -> Array:
 
 
 def orientation(clip: Clip) -> float:
-    """Angle in degrees between the long axis of the gap, or of the last frame's chromatin, and the one asked for."""
+    """Degrees between the axis asked for and the long one of the gap or the last frame's chromatin, or the fibres."""
     assert clip.subject
+    if clip.subject.family == "sheet":
+        return _off(clip, float(np.degrees(0.5 * np.arctan2(*fibres_of(clip)[::-1]))))
     shape = 1.0 - clip.field[0] if clip.subject.family == "growth" else clip.field[-1]
     y, x = np.nonzero(shape > 0.5 * np.quantile(shape, 0.998))
     if len(x) < 3:
         return float("nan")
     _, axes = np.linalg.eigh(np.cov(np.stack([x, -y]).astype(float)))
-    angle = np.degrees(np.arctan2(axes[1, 1], axes[0, 1]))
+    return _off(clip, float(np.degrees(np.arctan2(axes[1, 1], axes[0, 1]))))
+
+
+def _off(clip: Clip, angle: float) -> float:
+    """Degrees between an axis and the one asked for."""
+    assert clip.subject
     off = abs(angle - DEGREES[clip.subject.attributes["orientation"]]) % 180.0
     return float(min(off, 180.0 - off))
 
@@ -139,6 +177,27 @@ def recognised(clip: Clip) -> float:
     family, kind = clip.subject.family, clip.subject.kind
     asked = {"family": family, f"{family}.kind": kind}
     return max(margin(clip, head, value) for head, value in asked.items() if head in recogniser().heads)
+
+
+def brownian(clip: Clip) -> float:
+    """Largest correlation, of either sign, of a step with the next one and the one after it; NaN without such steps.
+
+    < d_n · d_n+k > / < d_n · d_n >,  k = 1, 2;  0 of a Brownian particle, up to chance
+    """
+    found = []
+    for lag in (1, 2):
+        pairs = [(s[:-lag], s[lag:], s) for s in _steps(clip) if len(s) > lag]
+        if not pairs:
+            return float("nan")
+        product = float(np.concatenate([(a * b).sum(1) for a, b, _ in pairs]).mean())
+        square = float(np.concatenate([(s**2).sum(1) for _, _, s in pairs]).mean())
+        found.append(abs(product) / max(square, 1e-12))
+    return max(found)
+
+
+def _both(clip: Clip) -> torch.Tensor:
+    """``[1, S, T, H, W]`` of all that the observable reads."""
+    return torch.from_numpy(clip.fields).float()[None]
 
 
 @cache

@@ -45,12 +45,17 @@ def phases(clip: Clip) -> float:
 
 
 def arrow(clip: Clip) -> float:
-    """Largest step back of what only rises, relative to its range: evenness of dye, cells, area of a pattern."""
+    """Largest step back of what only rises, relative to its range: evenness of dye, cells, area of a pattern.
+
+    Of vesicles their membrane only falls.
+    """
     assert clip.subject
     if clip.subject.family == "dye":
         rising = -clip.field.var((1, 2))
     elif clip.subject.family == "growth":
         rising = clip.field.mean((1, 2))
+    elif clip.subject.family == "vesicles":
+        rising = -clip.fields[1].mean((1, 2))
     else:
         smooth = gaussian_filter(clip.field, (0, 4, 4), mode="wrap")
         rising = np.minimum(smooth, 0.1).mean((1, 2))

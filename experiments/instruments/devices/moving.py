@@ -6,13 +6,20 @@ import torch
 
 from physgen.constraints import Count, Periodic, Permanence, Progression, Static, Transport
 from physgen.experiments.instruments.clip import Clip
+from physgen.experiments.measure.moving import BEAD, BEAD_REACH, RED_CELL
 from physgen.simulators import blood
 
-#: radius of a red cell, µm
-RED_CELL = 4.0
+#: mean radius of a vesicle, µm
+VESICLE = 4.9
 #: what the laws themselves allow, in their units: below, nothing is wrong, however little faultless videos show
 ALLOWED = {"permanence": 0.5, "progression": 0.01}
-_TRANSPORT, _PERMANENCE, _STATIC = Transport(steady=True), Permanence(RED_CELL), Static()
+_TRANSPORT, _STATIC = Transport(steady=True), Static()
+_PERMANENCE = {
+    "blood": Permanence(RED_CELL),
+    "vessel": Permanence(RED_CELL),
+    "beads": Permanence(BEAD, BEAD_REACH),
+    "vesicles": Permanence(VESICLE, merges=True),
+}
 _PROGRESSION, _PERIODIC = Progression(), Periodic()
 
 
@@ -27,8 +34,13 @@ def transport(clip: Clip) -> float:
 
 
 def permanence(clip: Clip) -> float:
-    """Most objects, beyond a half, that appear or vanish from a frame to the next: soft assignment of `Permanence`."""
-    return max(0.0, float(_PERMANENCE.residual(_field(clip), clip.grid).max()) - ALLOWED["permanence"])
+    """Most objects, beyond a half, that appear or vanish from a frame to the next: soft assignment of `Permanence`.
+
+    Vesicles may merge.
+    """
+    assert clip.subject
+    law = _PERMANENCE[clip.subject.family]
+    return max(0.0, float(law.residual(_field(clip), clip.grid).max()) - ALLOWED["permanence"])
 
 
 def static(clip: Clip) -> float:

@@ -7,6 +7,7 @@ import numpy.typing as npt
 from scipy.ndimage import maximum_filter
 
 from physgen.experiments.instruments.clip import Array, Clip
+from physgen.experiments.instruments.devices.forms import numbers_of
 from physgen.experiments.instruments.devices.objects import (
     LIFE,
     PEAK,
@@ -17,12 +18,14 @@ from physgen.experiments.instruments.devices.objects import (
     smoothed,
     value_at,
 )
-from physgen.simulators import blood, dye, growth
+from physgen.simulators import beads, blood, dye, growth, vesicles, vessel
 
 Mask = npt.NDArray[np.bool_]
 
 #: part of the objects that a tracker may lose without a fault of the video
 LOSES = 0.05
+#: cells of a vessel that are out of the frame at a time
+OUTSIDE = 2
 
 
 def appearance(clip: Clip) -> float:
@@ -60,16 +63,19 @@ def lost(clip: Clip) -> float:
 
 
 def count(clip: Clip) -> float:
-    """Objects in the first frame (median over frames in flowing blood) too many or too few."""
+    """Objects in the first frame (median over frames of cells that flow) too many or too few."""
     assert clip.subject
-    smooth = clip.tracks[1] if clip.subject.family == "blood" else clip.tracks[1][:1]
+    family, asked = clip.subject.family, clip.subject.attributes["count"]
+    if family == "vesicles":
+        return float(abs(numbers_of(clip)[0] - vesicles.COUNTS[asked]))
+    smooth = clip.tracks[1] if family in ("blood", "vessel") else clip.tracks[1][:1]
     threshold = PEAK * float(smooth.max())
     seen = float(np.median([len(peaks(frame, threshold, clip.periodic)) for frame in smooth]))
-    asked = clip.subject.attributes["count"]
-    if clip.subject.family == "blood":
-        low, high = blood.COUNTS[asked]
+    if family in ("blood", "vessel"):
+        low, high = blood.COUNTS[asked] if family == "blood" else vessel.COUNTS[asked]
+        low = low - OUTSIDE if family == "vessel" else low
         return max(low - seen, seen - (high - 1), 0.0)
-    return abs(seen - (dye.COUNTS | growth.COUNTS)[asked])
+    return abs(seen - (dye.COUNTS | growth.COUNTS | beads.COUNTS)[asked])
 
 
 def division(clip: Clip) -> float:

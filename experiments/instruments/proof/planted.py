@@ -6,6 +6,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from physgen.experiments.instruments.clip import Array, Clip
+from physgen.experiments.instruments.devices.attributes import DEGREES
 from physgen.experiments.instruments.proof.violations import (
     Violation,
     amount,
@@ -86,6 +87,21 @@ def drifting(clip: Clip, s: float, rng: np.random.Generator) -> Array:
     return np.concatenate(moved, axis=1)
 
 
+def carried(clip: Clip, s: float, rng: np.random.Generator) -> Array:
+    """Everything goes along x by so many pixels a frame, and comes in again on the other side."""
+    steps = np.rint(s * np.arange(clip.pixels.shape[1])).astype(int)
+    return np.concatenate([np.roll(clip.pixels[:, t : t + 1], step, 3) for t, step in enumerate(steps)], axis=1)
+
+
+def across(clip: Clip, s: float, rng: np.random.Generator) -> Array:
+    """Every other frame is moved by so many pixels across the fibres that are asked for."""
+    assert clip.subject
+    angle = np.deg2rad(DEGREES[clip.subject.attributes["orientation"]])
+    step = (round(s * np.cos(angle)), round(s * np.sin(angle)))
+    moved = [np.roll(clip.pixels[:, t : t + 1], step if t % 2 else 0, (2, 3)) for t in range(clip.pixels.shape[1])]
+    return np.concatenate(moved, axis=1)
+
+
 VIOLATIONS = {
     "mass leaks": Violation(amount(-1.0), (0.1, 0.2, 0.4, 0.8), ("mass",)),
     "mass from nowhere": Violation(amount(+1.0), (0.1, 0.2, 0.4, 0.8), ("mass", "bounds", "extrema")),
@@ -93,8 +109,8 @@ VIOLATIONS = {
         slower, (0.5, 1.0, 3.0, 9.0), ("reaction_diffusion", "steadiness", "transport", "periodic")
     ),
     "time reversed": Violation(reversed_part, SHARES, ("arrow", "phase_order", "reaction_diffusion", "progression")),
-    "flow turns": Violation(reversed_part, (0.1, 0.25, 0.5, 0.75), ("steadiness", "transport"), ("blood",)),
-    "flow runs backwards": Violation(reversed_part, (0.7, 0.8, 0.9, 1.0), ("direction",), ("blood",)),
+    "flow turns": Violation(reversed_part, (0.1, 0.25, 0.5, 0.75), ("steadiness", "transport"), ("blood", "vessel")),
+    "flow runs backwards": Violation(reversed_part, (0.7, 0.8, 0.9, 1.0), ("direction",), ("blood", "vessel")),
     "phases swapped": Violation(swapped, (1.0, 2.0, 3.0, 5.0), ("phase_order",), ("mitosis",)),
     "phases skipped": Violation(skipped, (0.15, 0.3, 0.45, 0.6), ("phases", "phase_order"), ("mitosis",)),
     "division arrested": Violation(arrested, (0.2, 0.4, 0.6, 0.8), ("phases", "division"), ("mitosis",)),
@@ -102,8 +118,10 @@ VIOLATIONS = {
     "object appears": Violation(appearing, SHARES, ("appearance", "permanence", "transport")),
     "object vanishes": Violation(vanishing, SHARES, ("vanishing", "permanence", "transport")),
     "object divides": Violation(dividing, (6.0, 8.0, 10.0, 12.0), ("appearance", "permanence", "transport")),
-    "objects missing": Violation(removed, (1.0, 2.0, 3.0, 4.0), ("number", "count"), ("blood",)),
+    "objects missing": Violation(removed, (1.0, 2.0, 3.0, 4.0), ("number", "count"), ("blood", "beads", "vesicles")),
     "cells leave their lanes": Violation(drifting, (1.0, 2.0, 4.0, 8.0), ("lanes", "static")),
+    "beads drift": Violation(carried, (0.25, 0.5, 1.0, 2.0), ("brownian",), ("beads",)),
+    "sheet slides across": Violation(across, (1.0, 2.0, 3.0, 4.0), ("shear",), ("sheet",)),
     "flicker": Violation(flickering, (0.02, 0.05, 0.1, 0.2), ("flicker",)),
     "blur": Violation(blurred, (0.7, 1.0, 1.5, 2.5), ("blur",)),
     "overexposure": Violation(overexposed, (0.5, 1.0, 2.0, 4.0), ("clipping",)),

@@ -13,6 +13,7 @@ from torch import Tensor
 from physgen.experiments.instruments.clip import Array, Clip
 from physgen.experiments.instruments.devices.objects import value_at
 from physgen.experiments.instruments.registry import DOMAINS
+from physgen.simulators import LEARNED
 from physgen.simulators.base import pixel_axes, sigmoid
 
 #: pixels ``[3, T, H, W]`` in float64 with the fault
@@ -26,7 +27,7 @@ class Violation:
     plant: Plant
     strengths: tuple[float, float, float, float]
     targets: tuple[str, ...]
-    families: tuple[str, ...] = ("dye", "growth", "gray_scott", "mitosis", "blood", "sheet")
+    families: tuple[str, ...] = tuple(LEARNED)
 
     def found_by(self, domain: str) -> tuple[str, ...]:
         """Instruments of a domain that should find it."""
@@ -102,7 +103,7 @@ def appearing(clip: Clip, s: float, rng: np.random.Generator) -> Array:
     middle = len(clip.field) // 2
     inside = np.s_[12:-12, 12:-12]
     crowd = gaussian_filter(clip.field[middle - 1 : middle + 2].max(0), 3)[inside]
-    if clip.subject and clip.subject.family == "blood":
+    if clip.subject and clip.subject.family in ("blood", "vessel"):
         crowd = crowd + (1 - clip.fields[1, middle][inside].clip(0, 1))
     place = np.array(np.unravel_index(np.argmin(crowd), crowd.shape), dtype=np.float64) + 12.0
     later = (np.arange(len(clip.field)) >= middle)[:, None, None]

@@ -58,6 +58,7 @@ class MicroAutoencoder(ModelMixin, ConfigMixin):
         self,
         z_dim: int = 16,
         dims: Sequence[int] = (32, 64, 128),
+        decoder_dims: Sequence[int] | None = None,
         latents_mean: list[float] | None = None,
         latents_std: list[float] | None = None,
         scale_factor_temporal: int = STRIDE_T,
@@ -73,6 +74,7 @@ class MicroAutoencoder(ModelMixin, ConfigMixin):
         self.down_coarse = nn.Conv2d(4 * middle, coarse, 1)
         self.encoder_coarse = nn.ModuleList([Block(coarse, memory=True)])
         self.encoder_out = nn.Conv2d(coarse, 2 * z_dim, 1)
+        fine, middle, coarse = decoder_dims or dims
         self.decoder_in = nn.Conv2d(z_dim, coarse, 3, padding=1)
         self.decoder_coarse = nn.ModuleList([Block(coarse, memory=True), Block(coarse, memory=True)])
         self.up_middle = nn.Conv2d(coarse, 4 * middle, 1)

@@ -1,10 +1,11 @@
 """A small video classifier, trained on simulator videos only: the instrument that says what a video shows.
 
-Videos are halved in size, so that the softness of an autoencoder does not decide. Every other frame and its difference
-to the next go through a two-dimensional convolutional trunk; convolutions over time turn the pooled frames into one
-feature vector, which linear heads read: the family, every attribute of the caption grammars, and (from single frames)
-the phase of mitosis. A last head regresses physical parameters, so that features know how fast things move and not only
-what they are called.
+Every other frame, at full resolution, and its difference to the next go through a two-dimensional convolutional trunk;
+convolutions over time turn the pooled frames into one feature vector, which linear heads read: the family, every
+attribute of the caption grammars, and (from single frames) the phase of mitosis. A further head regresses physical
+parameters, so that features know how fast things move and not only what they are called. How much the frames tremble
+is asked of a head of its own, which reads the pooled frames and not the features: what a video shows and how it is
+rendered are different questions.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -24,14 +24,23 @@ from physgen.simulators import LEARNED
 from physgen.simulators.mitosis import PHASES
 
 #: parameters that vary within an attribute value, regressed as standardised logarithms
-PARAMETERS = {"dye": ("D",), "growth": ("D", "r"), "blood": ("v_max",)}
+PARAMETERS = {
+    "dye": ("D",),
+    "growth": ("D", "r"),
+    "blood": ("v_max",),
+    "vessel": ("v_max",),
+    "beads": ("D",),
+    "sheet": ("period", "amplitude"),
+}
+#: jitter in pixels that is added before its logarithm is taken: less is not told apart
+STILL = 0.02
 
 
 def heads() -> dict[str, tuple[str, ...]]:
     """Classes of every head: ``family``, ``<family>.kind`` where there are several, ``<family>.<kind>.<attribute>``.
 
     >>> heads()["dye.frap.size"], len(heads()["family"])
-    (('small', 'large'), 5)
+    (('small', 'large'), 9)
     """
     found: dict[str, tuple[str, ...]] = {"family": tuple(LEARNED)}
     for family, kinds in LEARNED.items():
@@ -60,15 +69,6 @@ def sampled(frames: int) -> list[int]:
     return list(range(0, frames, 2))
 
 
-def halved(video: Float[Tensor, "B 3 T H W"]) -> Float[Tensor, "B 3 T h w"]:
-    """Mean over 2x2 pixels, in float32.
-
-    >>> halved(torch.ones(1, 3, 2, 8, 6)).shape
-    torch.Size([1, 3, 2, 4, 3])
-    """
-    return F.avg_pool2d(video.float().flatten(1, 2), 2).unflatten(1, video.shape[1:3])
-
-
 class Judge(nn.Module):
     """Features ``[B, F]`` and class scores of videos ``[B, 3, T, H, W]`` in [0, 1], with T and H, W as in training.
 
@@ -90,7 +90,9 @@ class Judge(nn.Module):
             nn.Conv2d(24, 40, 3, stride=2, padding=1),
             nn.GroupNorm(4, 40),
             nn.SiLU(),
-            nn.Conv2d(40, width, 3, padding=1),
+            nn.Conv2d(40, width, 3, stride=2, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(width, width, 3, padding=1),
             nn.SiLU(),
         )
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -106,9 +108,10 @@ class Judge(nn.Module):
         self.classes = nn.Linear(features, sum(map(len, self.heads.values())))
         self.phase = nn.Linear(2 * width, len(PHASES))
         self.parameter = nn.Linear(features, sum(map(len, PARAMETERS.values())))
+        self.tremor = nn.Sequential(nn.Linear(2 * width, width), nn.SiLU(), nn.Linear(width, 1))
 
-    def frames(self, video: Float[Tensor, "B 3 T h w"]) -> Float[Tensor, "B N C"]:
-        """Pooled features of the `sampled` frames of a video that went through `halved`."""
+    def frames(self, video: Float[Tensor, "B 3 T H W"]) -> Float[Tensor, "B N C"]:
+        """Pooled features of the `sampled` frames."""
         times = sampled(video.shape[2])
         change = video.diff(dim=2)
         change = torch.cat([change, change[:, :, -1:]], dim=2)
@@ -128,12 +131,22 @@ class Judge(nn.Module):
     @torch.no_grad()
     def features(self, video: Float[Tensor, "B 3 T H W"]) -> Float[Tensor, "B F"]:
         """Feature vectors, in which distances between sets of videos are measured."""
-        return torch.cat([self.encode(self.frames(halved(part))) for part in video.split(16)])
+        return torch.cat([self.encode(self.frames(part)) for part in video.split(16)])
 
     @torch.no_grad()
     def phases(self, video: Float[Tensor, "B 3 T H W"]) -> Int[Tensor, "B N"]:
         """Phase of mitosis in each of the `sampled` frames."""
-        return torch.cat([self.phase(self.frames(halved(part))).argmax(-1) for part in video.split(16)])
+        return torch.cat([self.phase(self.frames(part)).argmax(-1) for part in video.split(16)])
+
+    def log_jitter(self, pooled: Float[Tensor, "B N C"]) -> Float[Tensor, "B"]:
+        """``log(jitter + STILL)`` with the jitter in pixels, from the features of the frames."""
+        return self.tremor(pooled).mean(1)[:, 0]
+
+    @torch.no_grad()
+    def jitter(self, video: Float[Tensor, "B 3 T H W"]) -> Float[Tensor, "B"]:
+        """Standard deviation of the frames' displacement, in pixels an axis; of content the other heads speak."""
+        read = torch.cat([self.log_jitter(self.frames(part)) for part in video.split(16)])
+        return (read.exp() - STILL).clamp_min(0.0)
 
     @torch.no_grad()
     def predict(self, video: Float[Tensor, "B 3 T H W"]) -> list[dict[str, Any]]:

@@ -69,6 +69,17 @@ def test_quality_suite_resumes(spec: WorldSpec, judge: str, trained: str, tmp_pa
     assert families["growth"]["laws"]["simulator"]["fisher_kpp_in_range"]["estimate"] < 0.05
     assert families["gray_scott"]["laws"]["simulator"]["flow_map"]["estimate"] < 0.01
     assert families["blood"]["laws"]["simulator"]["direction_right"]["estimate"] == 1.0
+    assert families["vesicles"]["laws"]["simulator"]["content_drift"]["estimate"] < 1e-3
+    for family in LEARNED:
+        for arm in ("simulator", "reconstruction", "unguided"):
+            content = families[family]["content"][arm]
+            assert {*content} == {"right", "empty", "distance", "judge"}
+            assert 0 <= content["distance"]["p_value"] <= 1
+            assert families[family]["rendering"][arm]["jitter_px"]["estimate"] >= 0
+        assert families[family]["content"]["simulator"]["empty"]["estimate"] == 0
+        assert families[family]["content"]["simulator"]["right"].get("count", {"estimate": 1})["estimate"] == 1
+    assert {row["goal"] for row in first["goals"]} >= {"family, judge", "empty", "count of beads, instrument"}
+    assert "**Goals**" in (out / "quality.md").read_text()
     assert (out / "contact-sheet.png").stat().st_size > 1000
     (out / "quality.json").unlink()
     made = {file: file.stat().st_mtime_ns for file in (out / "videos").iterdir()}
@@ -167,7 +178,7 @@ def test_flow_direction_of_every_direction_and_speed():
 
 
 def test_fields_are_read_off_the_simulator():
-    for family in ("dye", "growth", "gray_scott", "blood"):
+    for family in ("dye", "growth", "gray_scott", "blood", "vessel", "beads", "sheet", "vesicles"):
         clips = SIMULATORS[family](2, rng=np.random.default_rng(0), frames=3)
         for i, attributes in enumerate(clips.attributes):
             read = laws.read_fields(family, attributes, torch.from_numpy(clips.video[i]))

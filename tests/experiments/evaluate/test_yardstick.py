@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from physgen.experiments import evaluate
 from physgen.experiments.draw.prompts import Prompt, prompts
@@ -34,15 +35,18 @@ from physgen.experiments.evaluate.yardstick.readings import (
     rendering_of,
 )
 from physgen.experiments.instruments.clip import Clip
+from physgen.experiments.instruments.devices.forms import beat_of, fibres_of, shape_of
 from physgen.experiments.instruments.subject import Subject
-from physgen.simulators import blood, dye
+from physgen.simulators import SIMULATORS, blood, dye
 from physgen.worlds import world_spec
 from physgen.worlds.micro.judge import Judge
 
 
 @pytest.fixture(scope="module")
 def judge() -> Judge:
-    return Judge.load()
+    """Knows nothing: plain readings ask it for the phases of mitosis only."""
+    torch.manual_seed(0)
+    return Judge().eval()
 
 
 def clips(prompt: Prompt) -> dict[str, Clip]:
@@ -80,7 +84,52 @@ def test_errors_of_blood_are_read(judge: Judge):
     assert sharpness[2] < sharpness[0] - 0.5
 
 
-@pytest.mark.parametrize("family", ["growth", "gray_scott", "mitosis"])
+def test_errors_of_vessels_are_read(judge: Judge):
+    before = dict(blood.SPEED)
+    prompt = prompts("vessel", 2, "held_out", 3)[1]
+    found = clips(prompt)
+    assert set(found) == {NOTHING, COUNT, DIRECTION, CONSTANT, EMPTY, JITTERED, BLURRED}
+    assert before == blood.SPEED
+    read = {error: content_of(clip, judge) for error, clip in found.items()}
+    assert abs(read[COUNT][3] - read[NOTHING][3]) * OBJECTS >= 3
+    assert read[DIRECTION][4:6] @ read[NOTHING][4:6] * DIRECTION_UNIT**2 < 0.5
+    assert np.abs(read[JITTERED][3:] - read[NOTHING][3:]).max() <= 2
+    faster = (motion_of(found[CONSTANT]) - motion_of(found[NOTHING])) * LOG
+    assert faster == pytest.approx(np.log(planted.FACTOR), abs=0.15)
+
+
+def test_errors_of_beads_sheets_and_vesicles_are_read(judge: Judge):
+    (beads,), (sheet,), (vesicles,) = (prompts(f, 1, "held_out", 3) for f in ("beads", "sheet", "vesicles"))
+    found = clips(beads)
+    read = {error: content_of(clip, judge)[3] * OBJECTS for error, clip in found.items()}
+    assert read[NOTHING] == read[JITTERED] == read[BLURRED] == read[CONSTANT] != read[COUNT]
+    slower = (motion_of(found[CONSTANT]) - motion_of(found[NOTHING]))[0] * LOG
+    assert slower == pytest.approx(-np.log(planted.FACTOR), abs=0.4)
+    found = clips(sheet)
+    assert set(found) == {NOTHING, CONSTANT, EMPTY, JITTERED, BLURRED}
+    longer = (motion_of(found[CONSTANT]) - motion_of(found[NOTHING]))[0] * LOG
+    assert longer == pytest.approx(np.log(planted.FACTOR), abs=0.1)
+    found = clips(vesicles)
+    first = {error: content_of(clip, judge)[3] * OBJECTS for error, clip in found.items()}
+    assert first[NOTHING] == first[JITTERED] != first[COUNT]
+    assert motion_of(found[NOTHING]).shape == (0,)
+
+
+@pytest.mark.parametrize("shape", ["straight", "curved", "branching"])
+def test_shapes_and_fibres_are_read(shape: str):
+    for direction in ("right", "up"):
+        asked = {"kind": "vessel", "direction": direction, "shape": shape, "speed": "fast", "count": "a few"}
+        video = SIMULATORS["vessel"](1, rng=np.random.default_rng(4), attributes=[asked]).video[0]
+        assert shape_of(Clip(torch.from_numpy(video), Subject("vessel", "vessel", asked))) == shape
+    asked = {"kind": "sheet", "orientation": "diagonal", "speed": "fast", "strength": "strongly"}
+    drawn = SIMULATORS["sheet"](1, rng=np.random.default_rng(4), attributes=[asked])
+    clip = Clip(torch.from_numpy(drawn.video[0]), Subject("sheet", "sheet", asked))
+    angle = np.rad2deg(0.5 * np.arctan2(*fibres_of(clip)[::-1]))
+    assert angle == pytest.approx(drawn.parameters[0]["angle"], abs=12)
+    assert 0.4 < 2 * np.ptp(beat_of(clip)) / drawn.parameters[0]["amplitude"] < 1.1
+
+
+@pytest.mark.parametrize("family", ["growth", "gray_scott", "mitosis", "vessel", "beads", "sheet", "vesicles"])
 def test_an_empty_video_reads_otherwise_and_all_is_finite(judge: Judge, family: str):
     found = clips(prompts(family, 1, "held_out", 3)[0])
     values = {error: content_of(clip, judge) for error, clip in found.items()}
