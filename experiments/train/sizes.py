@@ -1,4 +1,4 @@
-"""Smaller transformers behind the shipped autoencoder, on two families: the size axis of the scaling study.
+"""Four sizes of transformer behind the shipped autoencoder, on two families: the size axis of the scaling study.
 
 ``python -m physgen.experiments.train.sizes OUT`` writes ``OUT/SIZE/world``, for ``physgen ablate world.path=…``; it
 resumes.
@@ -19,8 +19,8 @@ from physgen.worlds.micro.export import export
 from physgen.worlds.micro.text import build_tokenizer, vocabulary
 
 FAMILIES, CLIPS, STEPS = ("dye", "growth"), 2000, 1500
-#: heads of 64 channels, layers
-SIZES = {"xs": (1, 2), "s": (2, 4)}
+#: heads of 64 channels, layers; ``m`` has the shape of the shipped transformer, ``l`` four times its weights
+SIZES = {"xs": (1, 2), "s": (2, 4), "m": (4, 6), "l": (8, 6)}
 
 
 def train(size: str, out: Path, *, clips: int = CLIPS, steps: int = STEPS, processes: int = 1) -> Path:
@@ -62,6 +62,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("size", choices=SIZES, nargs="*", default=list(SIZES))
+    parser.add_argument("--processes", type=int, default=1, help="single-threaded workers, each with its own batch")
     options = parser.parse_args()
     for name in options.size:
-        print(train(name, options.out))
+        print(train(name, options.out, processes=options.processes))
