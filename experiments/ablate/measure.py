@@ -33,6 +33,7 @@ def measure(options: AblateConfig, subject: Subject, drawn: Arm) -> dict[str, An
     return {
         "version": __version__,
         "git_sha": git_sha(),
+        "world": options.world.label,
         "seed": options.seed,
         "device": options.device or "default",
         "wall_time_s": drawn.seconds,

@@ -42,7 +42,8 @@ def evaluate(
     cost = cost_rows(config, models, costs)
     publish(out / "align.md", tables(result, cost, counts))
     write_records(out / "records.json", records)
-    about = {"version": __version__, "git_sha": git_sha(), "run": run_id, "prompts": len(classes)}
+    about = {"version": __version__, "git_sha": git_sha(), "world": config.world.label}
+    about |= {"run": run_id, "prompts": len(classes)}
     settings = {
         "select": config.select,
         "laws": list(config.constraint),

@@ -72,6 +72,7 @@ def run(config: AssimilateConfig) -> None:
     if config.lora is not None and not Path(config.lora).expanduser().is_file():
         raise FileNotFoundError(f"lora={config.lora}: no such file")
     settings = {key: value for key, value in asdict(config).items() if key not in ("out", "processes")}
+    settings["world"] = world_spec("micro").label
     out = Path(config.out or Path("runs") / run_name("benchmark-assimilate", settings))
     resume(out, settings)
     run_assimilate(config, out)

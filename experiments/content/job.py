@@ -33,6 +33,7 @@ def run(config: ContentConfig) -> None:
     from physgen.experiments.content.questions import QUESTIONS
     from physgen.experiments.content.run import run_content
     from physgen.experiments.evaluate import resume
+    from physgen.worlds import world_spec
 
     if not config.questions or not set(config.questions) <= set(QUESTIONS) or _repeats(config.questions):
         raise InvalidArgument("questions", config.questions, f"different ones of {', '.join(QUESTIONS)}")
@@ -43,6 +44,7 @@ def run(config: ContentConfig) -> None:
         if any(value < 2 for value in getattr(config, name)) or _repeats(getattr(config, name)):
             raise InvalidArgument(name, getattr(config, name), "different whole numbers, 2 or more each, or []")
     settings = {key: value for key, value in asdict(config).items() if key not in ("out", "processes")}
+    settings["world"] = world_spec("micro").label
     out = Path(config.out or Path("runs") / run_name("benchmark-content", settings))
     resume(out, settings)
     power_table(config.n).show(Console(highlight=False, soft_wrap=True))

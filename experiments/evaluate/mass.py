@@ -93,7 +93,8 @@ def evaluate(config: EvaluateConfig, out: Path) -> None:
     draw_figure(out / "mass.png", videos, asked, result)
     publish(out / "mass.md", tables(result))
     print(result["verdict"])
-    about = {"version": __version__, "git_sha": git_sha(), "n": len(asked), "seed": config.seed}
+    about = {"version": __version__, "git_sha": git_sha(), "world": config.world.label}
+    about |= {"n": len(asked), "seed": config.seed}
     write_json_atomic(out / "mass.json", {**about, **result})
 
 

@@ -69,7 +69,8 @@ def evaluate(config: EvaluateConfig, out: Path) -> None:
     write_sheet(out / "contact-sheet.png", rows)
     reached = goals.reached(result, tuple(LEARNED))
     publish(out / "quality.md", [goals.table(reached), *tables(result), *reports.tables(result, list(LEARNED), ARMS)])
-    about = {"version": __version__, "git_sha": git_sha(), "n": config.n, "seed": config.seed}
+    about = {"version": __version__, "git_sha": git_sha(), "world": config.world.label}
+    about |= {"n": config.n, "seed": config.seed}
     write_json_atomic(out / "quality.json", {**about, "goals": reached, "families": result})
 
 

@@ -70,7 +70,8 @@ def write(
     """Write ``finetune.md`` and, last, ``metrics.json``."""
     result = summarise(found, reference)
     publish(out / "finetune.md", tables(result))
-    run = {"version": __version__, "git_sha": git_sha(), "clips": config.validation, "training_seeds": config.seeds}
+    run = {"version": __version__, "git_sha": git_sha(), "world": config.world.label}
+    run |= {"clips": config.validation, "training_seeds": config.seeds}
     write_json_atomic(out / "metrics.json", {**run, **about, **result})
 
 

@@ -9,6 +9,8 @@ from physgen.errors import InvalidArgument
 from physgen.experiments.runs.records import run_name
 
 PROBLEMS = ("heat", "plain", "seen", "reaction", "micro", "dial")
+#: those whose videos the embedded world draws
+OF_THE_WORLD = ("micro", "dial")
 
 
 @dataclass
@@ -40,8 +42,11 @@ def run(config: BenchmarkGuidanceConfig) -> None:
     from physgen.experiments.posterior.heat.seen import run_seen
     from physgen.experiments.posterior.heat.table import run_heat
     from physgen.experiments.posterior.reaction.table import run as run_reaction
+    from physgen.worlds import world_spec
 
     settings = {key: value for key, value in asdict(config).items() if key != "out"}
+    if config.problem in OF_THE_WORLD:
+        settings["world"] = world_spec("micro").label
     out = Path(config.out or Path("runs") / run_name("benchmark-guidance", settings))
     resume(out, settings)
     if config.problem in ("heat", "plain"):

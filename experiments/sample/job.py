@@ -151,6 +151,7 @@ def summary(
     return {
         "version": __version__,
         "git_sha": git_sha(),
+        "world": config.world.label,
         "seed": config.seed,
         "device": str(world.pipe._execution_device),
         "wall_time_s": result.arm.seconds,

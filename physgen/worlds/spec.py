@@ -42,6 +42,7 @@ class WorldSpec:
     ``tiling``, ``slicing`` and ``attention`` are as in `place`; ``components`` are the models' published
     configurations, to plan with where the weights are not here. ``image_pipeline`` is the class that draws from a first
     frame where one was observed; ``saved_as`` is the class that the folder names, where it is another one.
+    ``version`` is another number for other weights or families, so that results of the two are never mixed.
     """
 
     name: str
@@ -74,6 +75,12 @@ class WorldSpec:
     components: dict[str, dict[str, Any]] = field(default_factory=dict)
     image_pipeline: str | None = None
     saved_as: str | None = None
+    version: int = 1
+
+    @property
+    def label(self) -> str:
+        """Name and version, as every record of a run has them: ``micro 2``."""
+        return f"{self.name} {self.version}"
 
     def family(self, prompt: str) -> str:
         """The family that most words of the prompt belong to; the first one when no word belongs to any.

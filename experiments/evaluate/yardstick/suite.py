@@ -45,7 +45,8 @@ def evaluate(config: EvaluateConfig, out: Path) -> None:
         }
         records += powers(pool, family, sizes, config.seed, out / "power")
     publish(out / "yardstick.md", tables(records, floors, sizes))
-    about = {"version": __version__, "git_sha": git_sha(), "n": config.n, "seed": config.seed}
+    about = {"version": __version__, "git_sha": git_sha(), "world": config.world.label}
+    about |= {"n": config.n, "seed": config.seed}
     settings = {"repetitions": REPETITIONS, "level": LEVEL, "pool": 4 * config.n + SPARE}
     write_json_atomic(out / "yardstick.json", {**about, **settings, "floors": floors, "records": records})
 

@@ -65,6 +65,7 @@ def write_summary(
         {
             "version": __version__,
             "git_sha": git_sha(),
+            "world": config.world.label,
             "videos": len(records),
             "asked": len(items),
             "guided": sum(record["guided"] for record in records),

@@ -53,7 +53,7 @@ def settings(config: BenchmarkConfig, out: Path) -> dict[str, Any]:
     return {
         "version": __version__,
         "commit": git_sha(),
-        "world": f"{world.name}: {world.path or f'{world.hub} {world.revision}'}",
+        "world": f"{world.label}: {world.path or f'{world.hub} {world.revision}'}",
         "size": f"{world.width} x {world.height} x {world.num_frames}",
         "checkpoint": checkpoint(world.checkpoint),
         "steps": config.steps or world.steps,

@@ -53,14 +53,14 @@ def run(config: ShowcaseConfig) -> None:
         if getattr(config, name) < least:
             raise InvalidArgument(name, getattr(config, name), f"at least {least}")
     out = Path(config.out)
-    resume(out, {key: value for key, value in asdict(config).items() if key != "out"})
+    spec = world_spec("micro")
+    resume(out, {key: value for key, value in asdict(config).items() if key != "out"} | {"world": spec.label})
 
     tasks: dict[str, Callable[[World], Record]] = {
         f"{law}-{prompt.index}": partial(law_record, law=law, prompt=prompt, folder=out)
         for law in config.laws
         for prompt in prompts(LAWS[law], config.n, "held_out", config.seed)
     }
-    spec = world_spec("micro")
     for question in config.choices:
         for prompt in prompts_of(question, config.n, config.seed, spec):
             tasks[f"{question}-{prompt.index}"] = partial(choice_record, question=question, prompt=prompt, folder=out)
@@ -72,7 +72,7 @@ def run(config: ShowcaseConfig) -> None:
         world = open_world(spec, "cpu")
         for network in (world.pipe.transformer, world.pipe.vae):
             network.eval().requires_grad_(False)
-        made = {"version": __version__, "git_sha": git_sha()}
+        made = {"version": __version__, "git_sha": git_sha(), "world": spec.label}
         for name in tqdm(missing, desc="rows", disable=None):
             write_records(out / f"{name}.json", [{**made, **tasks[name](world)}])
     write_pages(out, tasks)
