@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import Tensor
 
-from physgen import __version__
 from physgen.constraints import Constraint, PhaseOrder
 from physgen.drawn import Arm
 from physgen.experiments.ablate.draw import chooses
@@ -18,7 +17,7 @@ from physgen.experiments.content.rewards import readings_of
 from physgen.experiments.measure.laws import law
 from physgen.experiments.measure.recognition import features, phase_order, recognised
 from physgen.experiments.micro.measure import NOTHING, legal
-from physgen.experiments.runs.records import git_sha, peak_memory_mb
+from physgen.experiments.runs.records import origin, peak_memory_mb
 from physgen.guidance.problem import Problem
 from physgen.measure import degenerate
 from physgen.worlds import world_spec
@@ -31,9 +30,7 @@ def measure(options: AblateConfig, subject: Subject, drawn: Arm) -> dict[str, An
     laws = as_imposed(subject, drawn)
     problems = {name: Problem({name: constraint}, grid=subject.grid) for name, constraint in laws.items()}
     return {
-        "version": __version__,
-        "git_sha": git_sha(),
-        "world": options.world.label,
+        **origin(options.world),
         "seed": options.seed,
         "device": options.device or "default",
         "wall_time_s": drawn.seconds,

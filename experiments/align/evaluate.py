@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from physgen import __version__
 from physgen.experiments.align.compare import gather, summarise
 from physgen.experiments.align.cost import BACK, Cost
 from physgen.experiments.align.measure import measure_all
@@ -21,7 +20,7 @@ from physgen.experiments.finetune.train import Arm
 from physgen.experiments.measure.distances import Interval
 from physgen.experiments.measure.tables import publish
 from physgen.experiments.runs.progress import Record, write_records
-from physgen.experiments.runs.records import git_sha, write_json_atomic
+from physgen.experiments.runs.records import origin, write_json_atomic
 
 
 def evaluate(
@@ -42,8 +41,7 @@ def evaluate(
     cost = cost_rows(config, models, costs)
     publish(out / "align.md", tables(result, cost, counts))
     write_records(out / "records.json", records)
-    about = {"version": __version__, "git_sha": git_sha(), "world": config.world.label}
-    about |= {"run": run_id, "prompts": len(classes)}
+    about = {**origin(config.world), "run": run_id, "prompts": len(classes)}
     settings = {
         "select": config.select,
         "laws": list(config.constraint),

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from physgen import __version__
 from physgen.constraints import MassConservation
 from physgen.drawn import AFTERWARDS, GUIDED, UNGUIDED
 from physgen.experiments.draw.default_guidance import default_guidance
@@ -30,7 +29,7 @@ from physgen.experiments.measure.laws import colour_map, law, read_fields
 from physgen.experiments.measure.recognition import distances, features, paired_distances, recognised
 from physgen.experiments.measure.tables import Table, publish
 from physgen.experiments.pages.sheet import write_sheet
-from physgen.experiments.runs.records import git_sha, write_json_atomic
+from physgen.experiments.runs.records import origin, write_json_atomic
 from physgen.guidance import Guidance
 from physgen.measure import degenerate
 from physgen.sampling.diffusers import guide
@@ -93,8 +92,7 @@ def evaluate(config: EvaluateConfig, out: Path) -> None:
     draw_figure(out / "mass.png", videos, asked, result)
     publish(out / "mass.md", tables(result))
     print(result["verdict"])
-    about = {"version": __version__, "git_sha": git_sha(), "world": config.world.label}
-    about |= {"n": len(asked), "seed": config.seed}
+    about = {**origin(config.world), "n": len(asked), "seed": config.seed}
     write_json_atomic(out / "mass.json", {**about, **result})
 
 

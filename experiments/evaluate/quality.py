@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from physgen import __version__
 from physgen.experiments.draw.prompts import prompts
 from physgen.experiments.draw.videos import Arms, collect, plan, produce
 from physgen.experiments.evaluate import EvaluateConfig, goals, reports
@@ -24,7 +23,7 @@ from physgen.experiments.measure.laws import law
 from physgen.experiments.measure.recognition import distances, features, phase_order, recognised
 from physgen.experiments.measure.tables import Table, publish
 from physgen.experiments.pages.sheet import write_sheet
-from physgen.experiments.runs.records import git_sha, write_json_atomic
+from physgen.experiments.runs.records import origin, write_json_atomic
 from physgen.simulators import LEARNED
 from physgen.worlds.loading import load
 from physgen.worlds.micro.judge import Judge
@@ -69,8 +68,7 @@ def evaluate(config: EvaluateConfig, out: Path) -> None:
     write_sheet(out / "contact-sheet.png", rows)
     reached = goals.reached(result, tuple(LEARNED))
     publish(out / "quality.md", [goals.table(reached), *tables(result), *reports.tables(result, list(LEARNED), ARMS)])
-    about = {"version": __version__, "git_sha": git_sha(), "world": config.world.label}
-    about |= {"n": config.n, "seed": config.seed}
+    about = {**origin(config.world), "n": config.n, "seed": config.seed}
     write_json_atomic(out / "quality.json", {**about, "goals": reached, "families": result})
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from physgen import __version__
 from physgen.constraints import MassConservation
 from physgen.drawn import AFTERWARDS, GUIDED, UNGUIDED
 from physgen.experiments.draw.prompts import Prompt, prompts
@@ -22,7 +21,7 @@ from physgen.experiments.finetune.paired import summarise, tables
 from physgen.experiments.finetune.train import Arm
 from physgen.experiments.measure.recognition import features
 from physgen.experiments.measure.tables import publish
-from physgen.experiments.runs.records import git_sha, write_json_atomic
+from physgen.experiments.runs.records import origin, write_json_atomic
 from physgen.experiments.train.data import Shard
 from physgen.simulators import GRAMMARS
 from physgen.worlds import WorldSpec
@@ -70,8 +69,7 @@ def write(
     """Write ``finetune.md`` and, last, ``metrics.json``."""
     result = summarise(found, reference)
     publish(out / "finetune.md", tables(result))
-    run = {"version": __version__, "git_sha": git_sha(), "world": config.world.label}
-    run |= {"clips": config.validation, "training_seeds": config.seeds}
+    run = {**origin(config.world), "clips": config.validation, "training_seeds": config.seeds}
     write_json_atomic(out / "metrics.json", {**run, **about, **result})
 
 

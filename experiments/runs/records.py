@@ -12,12 +12,15 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
 import physgen
 from physgen.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from physgen.worlds import WorldSpec
 
 
 def check_out(out: str | Path) -> Path:
@@ -96,6 +99,11 @@ class JsonlWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+
+
+def origin(world: WorldSpec) -> dict[str, str | None]:
+    """What a record of results says of what made it: ``{"version": …, "git_sha": …, "world": "micro 2"}``."""
+    return {"version": physgen.__version__, "git_sha": git_sha(), "world": world.label}
 
 
 def git_sha() -> str | None:

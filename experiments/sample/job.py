@@ -10,7 +10,6 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from physgen import __version__
 from physgen.arguments import whole
 from physgen.drawn import GUIDED, UNGUIDED, Request, draw
 from physgen.ensemble import INFLATION, INFLATION_JOINED
@@ -34,8 +33,8 @@ from physgen.experiments.pages.strip import write_preview
 from physgen.experiments.runs.records import (
     JsonlWriter,
     check_out,
-    git_sha,
     open_run,
+    origin,
     peak_memory_mb,
     run_name,
     write_json_atomic,
@@ -149,9 +148,7 @@ def summary(
     """Contents of ``metrics.json``."""
     result, free = drawn[main], drawn.get(UNGUIDED)
     return {
-        "version": __version__,
-        "git_sha": git_sha(),
-        "world": config.world.label,
+        **origin(config.world),
         "seed": config.seed,
         "device": str(world.pipe._execution_device),
         "wall_time_s": result.arm.seconds,

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from physgen import __version__
 from physgen.experiments.draw.prompts import prompts
 from physgen.experiments.evaluate import EvaluateConfig
 from physgen.experiments.evaluate.yardstick.planted import ERRORS, NOTHING
@@ -19,7 +18,7 @@ from physgen.experiments.evaluate.yardstick.pool import FEATURES, Pool, fill
 from physgen.experiments.evaluate.yardstick.power import LEVEL, METRICS, floor, p_values
 from physgen.experiments.measure.distances import Interval
 from physgen.experiments.measure.tables import Cell, Table, publish
-from physgen.experiments.runs.records import git_sha, write_json_atomic
+from physgen.experiments.runs.records import origin, write_json_atomic
 from physgen.simulators import LEARNED
 from physgen.worlds.micro.judge import Judge
 
@@ -45,8 +44,7 @@ def evaluate(config: EvaluateConfig, out: Path) -> None:
         }
         records += powers(pool, family, sizes, config.seed, out / "power")
     publish(out / "yardstick.md", tables(records, floors, sizes))
-    about = {"version": __version__, "git_sha": git_sha(), "world": config.world.label}
-    about |= {"n": config.n, "seed": config.seed}
+    about = {**origin(config.world), "n": config.n, "seed": config.seed}
     settings = {"repetitions": REPETITIONS, "level": LEVEL, "pool": 4 * config.n + SPARE}
     write_json_atomic(out / "yardstick.json", {**about, **settings, "floors": floors, "records": records})
 

@@ -10,13 +10,12 @@ from typing import Any
 
 from rich.console import Console
 
-from physgen import __version__
 from physgen.experiments.measure.tables import Cell, Table
 from physgen.experiments.microworldbench.generation.command import score_command
 from physgen.experiments.microworldbench.generation.plan import Item, Layout
 from physgen.experiments.microworldbench.options import BenchmarkConfig
 from physgen.experiments.pages.report import number
-from physgen.experiments.runs.records import git_sha, peak_memory_mb, write_json_atomic
+from physgen.experiments.runs.records import origin, peak_memory_mb, write_json_atomic
 
 COLUMNS = ["constraint", "rule", "videos", "satisfied", "median", "largest", "unguided", "largest"]
 
@@ -63,9 +62,7 @@ def write_summary(
     write_json_atomic(
         layout.out / name,
         {
-            "version": __version__,
-            "git_sha": git_sha(),
-            "world": config.world.label,
+            **origin(config.world),
             "videos": len(records),
             "asked": len(items),
             "guided": sum(record["guided"] for record in records),

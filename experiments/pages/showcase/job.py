@@ -9,12 +9,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from physgen import __version__
 from physgen.errors import InvalidArgument
 from physgen.experiments.pages.render import render
 from physgen.experiments.pages.showcase.row import Row
 from physgen.experiments.runs.progress import Record, read_records, write_records
-from physgen.experiments.runs.records import git_sha
+from physgen.experiments.runs.records import origin
 
 
 @dataclass
@@ -72,9 +71,8 @@ def run(config: ShowcaseConfig) -> None:
         world = open_world(spec, "cpu")
         for network in (world.pipe.transformer, world.pipe.vae):
             network.eval().requires_grad_(False)
-        made = {"version": __version__, "git_sha": git_sha(), "world": spec.label}
         for name in tqdm(missing, desc="rows", disable=None):
-            write_records(out / f"{name}.json", [{**made, **tasks[name](world)}])
+            write_records(out / f"{name}.json", [{**origin(spec), **tasks[name](world)}])
     write_pages(out, tasks)
     print(out)
 
