@@ -38,10 +38,11 @@ class RunsFailed(Exception):
 
 @dataclass(frozen=True)
 class Planned:
-    """One run of a sweep: its overrides, the choice of each group, and its folder."""
+    """One run of a sweep: its overrides, the choice of each group, its world, and its folder."""
 
     overrides: tuple[str, ...]
     choices: Mapping[str, Any]
+    world: str
     folder: Path
 
     @property
@@ -77,7 +78,7 @@ class Sweep:
         Raises:
             RunsFailed: at the end, with the reason and the command of each run that failed.
         """
-        rows = [manifest_row(one.folder.name, one.overrides, one.choices) for one in self.planned]
+        rows = [manifest_row(one.folder.name, one.world, one.overrides, one.choices) for one in self.planned]
         extend_manifest(Path(self.config.runs) / f"{self.name}.json", rows)
         for one in self.planned:
             if holder(one.folder) is None:
@@ -140,7 +141,7 @@ class Sweep:
                 arms[arm] = self.composed(job)
             options, choices = arms[arm]
             folder = replace(options, seed=int(seed.removeprefix("seed="))).folder
-            found.setdefault(folder, Planned(tuple(job), choices, folder))
+            found.setdefault(folder, Planned(tuple(job), choices, options.world.label, folder))
         return list(found.values())
 
     def composed(self, job: list[str]) -> tuple[AblateConfig, dict[str, Any]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -62,14 +63,16 @@ def run(config: EvaluateConfig) -> None:
 def resume(out: Path, settings: dict[str, object]) -> None:
     """Open a folder that is new, or that a run with the same options has begun, or begins at the same moment.
 
-    Raises: InvalidArgument for any other folder.
+    Raises: InvalidArgument for any other folder, with the options that are others there.
     """
     text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
     begun = out / "config.yaml"
     held = out.is_file() or (out.is_dir() and any(not path.name.startswith(".config") for path in out.iterdir()))
     if begun.is_file():
-        if begun.read_text(encoding="utf-8") != text:
-            raise InvalidArgument("out", str(out), "a new folder, or one begun with the same options")
+        if (before := begun.read_text(encoding="utf-8")) != text:
+            others = sorted(differing(yaml.safe_load(before), yaml.safe_load(text)), key=lambda one: one.count("."))
+            allowed = f"a new folder, or one begun with the same options ({'; '.join(others[:3])})"
+            raise InvalidArgument("out", str(out), allowed)
         return
     if held:
         raise InvalidArgument("out", str(out), "a new folder, or one begun by a run that can be resumed")
@@ -77,3 +80,15 @@ def resume(out: Path, settings: dict[str, object]) -> None:
     partial = out / f".config.{os.getpid()}.partial"
     partial.write_text(text, encoding="utf-8")
     partial.replace(begun)
+
+
+def differing(before: Any, now: Any, key: str = "") -> list[str]:
+    """Options that differ from those that a folder was begun with, by their dotted names.
+
+    >>> differing({"n": 8, "world": {"version": 1}}, {"n": 8, "world": {"version": 2}})
+    ['world.version is 1 there and 2 here']
+    """
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = dict.fromkeys([*now, *before])
+        return [one for name in keys for one in differing(before.get(name), now.get(name), f"{key}{key and '.'}{name}")]
+    return [] if before == now else [f"{key} is {before} there and {now} here"]

@@ -15,7 +15,7 @@ from physgen.experiments.cli.config import one_of
 from physgen.experiments.measure.distances import Array, Interval, mean_interval
 
 #: columns of the tidy table that name a run and are no setting
-ABOUT = ("run", "version", "git_sha", "metric", "value")
+ABOUT = ("run", "version", "git_sha", "world_label", "metric", "value")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,10 @@ NOT_MEASURED = ("seed", "version", "git_sha")
 
 @dataclass
 class Collected:
-    """Rows ``{run, version, seed, <what was set>, metric, value}``, feature vectors by run, and what is wrong."""
+    """Rows of what was set and measured in each run, feature vectors by run, and what is wrong.
+
+    A row is ``{run, version, git_sha, world_label, <what was set>, seed, metric, value}``.
+    """
 
     experiment: str
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -42,6 +45,7 @@ def collect(runs: Path, experiment: str) -> Collected:
             found.problems.append(f"{one['run']} ({settings(one['set'])}): not {error.allowed}")
             continue
         about = {"run": one["run"], "version": metrics["version"], "git_sha": metrics["git_sha"]}
+        about |= {"world_label": metrics.get("world")}
         about |= {axis: one["set"].get(axis, "") for axis in axes} | {"seed": metrics["seed"]}
         features = metrics.pop("features", [])
         if features:

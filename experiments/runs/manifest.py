@@ -21,15 +21,20 @@ COMMON = ("experiment", "name", "runs", "hydra/launcher")
 Row = dict[str, Any]
 
 
-def manifest_row(run: str, overrides: Sequence[str], choices: Mapping[str, Any]) -> Row:
-    """What a manifest says of a run: the options that were set, and the choice of each group, set or not.
+def manifest_row(run: str, world: str, overrides: Sequence[str], choices: Mapping[str, Any]) -> Row:
+    """What a manifest says of a run: its world, the options that were set, and the choice of each group, set or not.
 
-    >>> manifest_row("run-0", ["law=mass", "name=first"], {"law": "mass", "guidance": "none", "experiment": None})
-    {'run': 'run-0', 'set': {'law': 'mass'}, 'choices': {'law': 'mass', 'guidance': 'none'}}
+    >>> manifest_row("run-0", "micro 2", ["law=mass", "name=first"], {"law": "mass", "experiment": None})
+    {'run': 'run-0', 'world': 'micro 2', 'set': {'law': 'mass'}, 'choices': {'law': 'mass'}}
     """
     values = {key: value for key, value in map(split, overrides) if key not in COMMON}
     groups = {key: value for key, value in choices.items() if key not in COMMON and not key.startswith("hydra/")}
-    return {"run": run, "set": values, "choices": {key: written(value) for key, value in groups.items()}}
+    return {
+        "run": run,
+        "world": world,
+        "set": values,
+        "choices": {key: written(value) for key, value in groups.items()},
+    }
 
 
 def extend_manifest(path: Path, rows: Sequence[Row]) -> None:
@@ -37,7 +42,7 @@ def extend_manifest(path: Path, rows: Sequence[Row]) -> None:
 
     A sweep of another version is kept as ``NAME-VERSION.json``: none of its runs is a run of this version.
 
-    Raises: InvalidArgument for a file that is no manifest.
+    Raises: InvalidArgument for a file that is no manifest, or for a sweep that has the same world in another version.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path):
@@ -46,10 +51,28 @@ def extend_manifest(path: Path, rows: Sequence[Row]) -> None:
             path.replace(path.with_name(f"{path.stem}-{known['version']}.json"))
             known = {}
         listed = {one["run"]: one for one in known.get("runs", [])}
+        check_worlds(path, known.get("runs", []), rows)
         for row in rows:
             before = listed.get(row["run"], row)
             listed[row["run"]] = {**row, "set": before["set"] | row["set"]}
         write_json_atomic(path, {"version": physgen.__version__, "runs": list(listed.values())})
+
+
+def check_worlds(path: Path, known: Sequence[Row], rows: Sequence[Row]) -> None:
+    """Refuse runs of a world of which the sweep has another version; the first rows did not say theirs, which was 1.
+
+    Raises: InvalidArgument.
+
+    >>> check_worlds(Path("a.json"), [{"choices": {"world": "micro"}}], [{"world": "micro 2"}])
+    Traceback (most recent call last):
+    physgen.errors.InvalidArgument: sweep='a.json': allowed: one of micro 2 (this is of micro 1): another name=, runs=
+    """
+    there = dict.fromkeys(one.get("world") or f"{one.get('choices', {}).get('world', 'micro')} 1" for one in known)
+    names = [label.rpartition(" ")[0] for label in there]
+    for label in dict.fromkeys(one["world"] for one in rows):
+        if label not in there and (name := label.rpartition(" ")[0]) in names:
+            has = ", ".join(label for label in there if label.startswith(f"{name} "))
+            raise InvalidArgument("sweep", str(path), f"one of {label} (this is of {has}): another name=, runs=")
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

@@ -68,6 +68,18 @@ def test_a_sweep_of_another_version_is_kept_aside(tiny: Path, tmp_path: Path) ->
     assert [one["run"] for one in read_manifest(tmp_path / "sweep.json")["runs"]] == list(finished(tmp_path))
 
 
+def test_a_sweep_of_another_world_is_refused(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before a run is made; lists of before worlds had versions are of the first."""
+    old = {"version": physgen.__version__, "runs": [{"run": "run-0", "set": {}, "choices": {"world": "micro"}}]}
+    (tmp_path / "sweep.json").write_text(json.dumps(old))
+    assert main(command(tiny, tmp_path, "world.version=7")) == 2
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1
+    assert "one of micro 7 (this is of micro 1): another name=, runs=" in error
+    assert json.loads((tmp_path / "sweep.json").read_text("utf-8")) == old
+    assert not finished(tmp_path)
+
+
 @pytest.mark.slow
 def test_two_drivers_share_the_work(tiny: Path, tmp_path: Path) -> None:
     folders = unfinished(tiny, tmp_path, 6)

@@ -1,0 +1,45 @@
+"""Results of two versions of a world are never mixed: every job that resumes refuses a folder of the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from physgen.experiments.cli.dispatch import main
+from physgen.experiments.runs.records import origin
+from physgen.worlds import world_spec
+
+VERSION = world_spec("micro").version
+#: a command, and what does its work
+JOBS = {
+    "benchmark content": "content.run.run_content",
+    "benchmark assimilate": "assimilate.run.run_assimilate",
+    "benchmark-guidance problem=dial seeds=[0]": "micro.dial.run_dial",
+    "showcase laws=[] halves=[] choices=[]": "pages.showcase.job.write_pages",
+    "evaluate suite=quality": "evaluate.quality.evaluate",
+}
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_a_folder_of_another_version_is_refused(
+    job: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(f"physgen.experiments.{JOBS[job]}", lambda *_: None)
+    command = [*job.split(), f"out={tmp_path}"]
+    assert main(command) == 0
+    assert main(command) == 0, "resumed"
+    begun = tmp_path / "config.yaml"
+    text = begun.read_text(encoding="utf-8")
+    before = text.replace(f"world: micro {VERSION}", "world: micro 0").replace(f"version: {VERSION}", "version: 0")
+    begun.write_text(before, encoding="utf-8")
+    capsys.readouterr()
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1
+    assert "(world is micro 0 there" in error or "(world.version is 0 there" in error
+
+
+def test_records_name_the_world() -> None:
+    assert origin(world_spec("micro"))["world"] == f"micro {VERSION}"
+    assert origin(world_spec("microverse"))["world"] == "microverse 1"
