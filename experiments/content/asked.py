@@ -12,11 +12,15 @@ from torch import Tensor
 
 from physgen.experiments.draw.rules import decide
 from physgen.experiments.instruments.clip import Array, Clip
+from physgen.experiments.instruments.devices.permanence import OUTSIDE
 from physgen.experiments.instruments.subject import Subject, subject_of
-from physgen.simulators import blood, dye, growth
+from physgen.simulators import beads, blood, dye, growth, vesicles, vessel
 from physgen.simulators.base import FRAMES, SIZE
 from physgen.worlds import WorldSpec
 
+#: exact numbers by their words, and ranges by family, the upper end not included
+COUNTS = dye.COUNTS | growth.COUNTS | beads.COUNTS | vesicles.COUNTS
+RANGES = {"blood": blood.COUNTS, "vessel": vessel.COUNTS}
 #: direction -> words of a text that is no caption of the simulators
 WORDS: Mapping[str, re.Pattern[str]] = {
     direction: re.compile(words, re.IGNORECASE)
@@ -48,6 +52,19 @@ class Asked:
     def domain(self) -> str | None:
         """Family and kind, such as ``blood.flow``."""
         return self.subject.domain if self.subject else None
+
+    @property
+    def visible(self) -> tuple[str, ...]:
+        """Attributes of a caption that a video can show: of two vesicles a pair is all, so no outcome is told apart.
+
+        >>> from physgen.worlds import world_spec
+        >>> asked_of("membrane fusion, two red vesicles, all fuse", world_spec("micro")).visible
+        ('kind', 'count', 'colour')
+        """
+        if self.subject is None:
+            return ()
+        hidden = ("outcome",) if self.count == (2, 2) else ()
+        return tuple(name for name in self.subject.attributes if name not in hidden)
 
     def clip(self, video: Float[Tensor, "3 T H W"]) -> Clip:
         """The video as instruments read it; of no subject with at most `SIZE` pixels along its shorter side."""
@@ -85,8 +102,9 @@ def field_of(clip: Clip) -> Array:
 
 def _count(subject: Subject) -> tuple[int, int] | None:
     word = subject.attributes.get("count")
-    if subject.family == "blood" and word is not None:
-        low, high = blood.COUNTS[word]
-        return low, high - 1
-    exact = (dye.COUNTS | growth.COUNTS).get(word) if subject.family in ("dye", "growth") and word else None
-    return None if exact is None else (exact, exact)
+    if word is None:
+        return None
+    if subject.family in RANGES:
+        low, high = RANGES[subject.family][word]
+        return low - (OUTSIDE if subject.family == "vessel" else 0), high - 1
+    return COUNTS[word], COUNTS[word]

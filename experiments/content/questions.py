@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 from physgen.experiments.content.asked import asked_of
-from physgen.experiments.content.rewards import REWARDS, shared
+from physgen.experiments.content.estimators import REWARDS
+from physgen.experiments.content.rewards import shared
 from physgen.experiments.draw.prompts import Prompt, prompts
-from physgen.worlds import WorldSpec
+from physgen.worlds import WorldSpec, world_spec
 
+#: prompts that go round the held-out combinations of every family at least once
+ROUND = 16
 #: question -> family of prompts and content
 QUESTIONS: Mapping[str, tuple[str, str]] = {
     "blood.direction": ("blood", "direction"),
@@ -17,16 +21,32 @@ QUESTIONS: Mapping[str, tuple[str, str]] = {
     "dye.count": ("dye", "count"),
     "mitosis.phases": ("mitosis", "phases"),
     "gray_scott.pattern": ("gray_scott", "pattern"),
+    "vessel.direction": ("vessel", "direction"),
+    "vessel.count": ("vessel", "count"),
+    "vessel.shape": ("vessel", "shape"),
+    "vessel.speed": ("vessel", "speed"),
+    "beads.count": ("beads", "count"),
+    "beads.speed": ("beads", "speed"),
+    "beads.brownian": ("beads", "brownian"),
+    "sheet.orientation": ("sheet", "orientation"),
+    "sheet.speed": ("sheet", "speed"),
+    "sheet.strength": ("sheet", "strength"),
+    "vesicles.count": ("vesicles", "count"),
+    "vesicles.outcome": ("vesicles", "outcome"),
 }
 
 
-def estimators(question: str) -> list[str]:
-    """Rewards that read the content of a question; particles compete by the first.
+@cache
+def estimators(question: str) -> tuple[str, ...]:
+    """Rewards that read the content of a question in its family; particles compete by the first.
 
-    >>> estimators("growth.count")
-    ['count', 'count_by_components', 'count_by_judge']
+    >>> estimators("growth.count"), estimators("sheet.speed")
+    (('count', 'count_by_components', 'count_by_judge'), ('speed', 'speed_by_flow', 'speed_by_judge'))
     """
-    return [name for name, one in REWARDS.items() if one.content == QUESTIONS[question][1]]
+    family, content = QUESTIONS[question]
+    spec = world_spec("micro")
+    captions = [asked_of(prompt.caption, spec) for prompt in prompts(family, ROUND, "held_out", 0)]
+    return tuple(name for name, one in REWARDS.items() if one.content == content and any(map(one.applies, captions)))
 
 
 def scorers(question: str, reward: str) -> list[str]:
@@ -39,14 +59,14 @@ def scorers(question: str, reward: str) -> list[str]:
 
 
 def prompts_of(question: str, n: int, seed: int, spec: WorldSpec) -> list[Prompt]:
-    """`n` held-out prompts of the family that ask for such content.
+    """`n` held-out prompts of the family that ask for such content, each of which every estimator can read.
 
     >>> from physgen.worlds import world_spec
     >>> [p.attributes["kind"] for p in prompts_of("growth.count", 2, 0, world_spec("micro"))]
     ['colony', 'colony']
     """
     family, _ = QUESTIONS[question]
-    first = REWARDS[estimators(question)[0]]
     kinds = 2  # at most, of a family, in turn
     asked = prompts(family, kinds * n, "held_out", seed)
-    return [prompt for prompt in asked if first.applies(asked_of(prompt.caption, spec))][:n]
+    applies = [REWARDS[name].applies for name in estimators(question)]
+    return [p for p in asked if all(can(asked_of(p.caption, spec)) for can in applies)][:n]

@@ -1,36 +1,56 @@
-"""Content of one video by one estimator each: a number, of which more is better."""
+"""How many objects, which way, whether they stay, and what pattern or phases; a number, of which more is better."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter
 
 from physgen.constraints import Count, PhaseOrder
 from physgen.constraints.mitosis.classifier import PHASES as NAMED
 from physgen.experiments.content.asked import Asked, field_of
 from physgen.experiments.instruments.clip import Clip
 from physgen.experiments.instruments.devices import attributes, moving, permanence
-from physgen.experiments.instruments.devices.attributes import VECTORS, recogniser
-from physgen.experiments.instruments.devices.objects import PEAK, peaks, smoothed
-from physgen.experiments.measure.laws import gray_scott_residual, legal_order, mean_flow
+from physgen.experiments.instruments.devices.attributes import VECTORS
+from physgen.experiments.instruments.devices.objects import PEAK, SMOOTHING, peaks
+from physgen.experiments.measure.laws import gray_scott_residual, mean_flow
 from physgen.grid import Grid
 from physgen.simulators.gray_scott import PATTERNS
-from physgen.simulators.mitosis import PHASES
-from physgen.worlds.micro.judge import head_of
 
-#: pixels a frame, below which nothing flows; and the reading of a motion that cannot be told, that of the opposite way
-STILL, UNTOLD = 0.1, -3.0
-#: families whose objects move, merge or leave, so that the number is that of all frames, and not of the first one
-ALL_FRAMES = ("blood", None)
+#: pixels a frame, below which nothing flows
+STILL = 0.1
+#: the reading of what cannot be told, and the lowest of those without a unit: of a direction that of the opposite way
+UNTOLD = -3.0
+#: families whose number is that of all frames, since objects move, cover each other or leave, and not of the first one
+ALL_FRAMES = ("blood", "vessel", "beads", None)
+#: sd of the smoothing in pixels, of vesicles half of a radius: a disc that is filled has one peak
+SMOOTH = {"vesicles": 3.0}
+#: what tells that objects stay: drops spread until they are none, vesicles fuse, cells leave a vessel at its ends, and
+#: beads jump so far that a track ends now and then
+DEVICES = {
+    "dye.drop": (permanence.appearance,),
+    "growth.colony": (permanence.appearance, permanence.vanishing),
+    "blood.flow": (permanence.appearance, permanence.vanishing, permanence.lost),
+    "vessel.vessel": (permanence.lost,),
+    "beads.beads": (permanence.lost,),
+    "vesicles.vesicles": (permanence.appearance,),
+}
 _PHASE_ORDER, _PIXELS = PhaseOrder(), Grid(spacing=(1.0, 1.0), dt=1.0)
 
 
 def count_by_peaks(clip: Clip, asked: Asked) -> float:
     """Minus the objects too many or too few: peaks of the smoothed field."""
+    found = peaks_of(clip)
+    return _off(float(np.median(found)) if _all_frames(clip) else found[0], asked)
+
+
+def peaks_of(clip: Clip) -> list[float]:
+    """Number of peaks of the smoothed field in every frame."""
     field, periodic = field_of(clip), bool(clip.subject) and clip.periodic
-    smooth = smoothed(field if _all_frames(clip) else field[:1], periodic)
-    threshold = PEAK * float(smoothed(field, periodic).max())
-    return _off(float(np.median([len(peaks(frame, threshold, periodic)) for frame in smooth])), asked)
+    sd = SMOOTH.get(clip.subject.family, SMOOTHING) if clip.subject else SMOOTHING
+    smooth = gaussian_filter(field, (0, sd, sd), mode="wrap" if periodic else "nearest")
+    threshold = PEAK * float(smooth.max())
+    return [float(len(peaks(frame, threshold, periodic))) for frame in smooth]
 
 
 def count_by_components(clip: Clip, asked: Asked) -> float:
@@ -40,11 +60,6 @@ def count_by_components(clip: Clip, asked: Asked) -> float:
     grid = clip.grid if clip.subject else _PIXELS
     seen = Count(asked.count).hard_count(field, grid)[0, 0].double()
     return _off(float(seen.median() if _all_frames(clip) else seen[0]), asked)
-
-
-def count_by_judge(clip: Clip, asked: Asked) -> float:
-    """Margin by which the judge prefers the count that is asked for."""
-    return _margin(clip, "count")
 
 
 def direction_by_flow(clip: Clip, asked: Asked) -> float:
@@ -64,19 +79,10 @@ def direction_by_tracks(clip: Clip, asked: Asked) -> float:
     return UNTOLD if np.isnan(outside) else -outside / 45.0
 
 
-def direction_by_judge(clip: Clip, asked: Asked) -> float:
-    """Margin by which the judge prefers the direction that is asked for."""
-    return _margin(clip, "direction")
-
-
 def permanence_by_tracks(clip: Clip, asked: Asked) -> float:
-    """Minus how much tracked objects appear from nothing and vanish, and of red cells the part that is lost."""
-    devices = [permanence.appearance]
-    if asked.domain != "dye.drop":  # drops spread until they are none
-        devices.append(permanence.vanishing)
-    if asked.domain == "blood.flow":
-        devices.append(permanence.lost)
-    found = np.array([device(clip) for device in devices])
+    """Minus how much tracked objects appear from nothing and vanish, and of cells and beads the part that is lost."""
+    assert asked.domain
+    found = np.array([device(clip) for device in DEVICES[asked.domain]])
     return -float(np.nan_to_num(found, nan=1.0).sum())
 
 
@@ -92,33 +98,12 @@ def phases_by_classifier(clip: Clip, asked: Asked) -> float:
     return -float(len(found.illegal) + len(NAMED) - len(set(found.named)))
 
 
-def phases_by_judge(clip: Clip, asked: Asked) -> float:
-    """Part of what the judge sees that is right: the first phase, the last one, each step from one to the next."""
-    row = recogniser().phases(clip.video[None].float())[0].numpy()
-    steps = np.diff(row)
-    right = [row[0] == 0, row[-1] == len(PHASES) - 1, *((steps == 0) | (steps == 1))]
-    found = float(np.mean(right))
-    assert (found == 1.0) == legal_order(row.tolist(), len(PHASES) - 1)
-    return found
-
-
 def pattern_by_law(clip: Clip, asked: Asked) -> float:
     """By how much the constants of the pattern asked for explain the video better than those of the best other one."""
     assert clip.subject
     residual = {name: gray_scott_residual(clip.fields, name, clip.grid.dt) for name in PATTERNS}
     mine = residual.pop(clip.subject.attributes["pattern"])
     return min(residual.values()) - mine
-
-
-def pattern_by_judge(clip: Clip, asked: Asked) -> float:
-    """Margin by which the judge prefers the pattern that is asked for."""
-    return _margin(clip, "pattern")
-
-
-def attributes_by_judge(clip: Clip, asked: Asked) -> float:
-    """The smallest margin by which the judge prefers the family, the kind and each attribute that is asked for."""
-    assert clip.subject
-    return min(-attributes.recognised(clip), *(_margin(clip, name) for name in clip.subject.attributes))
 
 
 def _all_frames(clip: Clip) -> bool:
@@ -129,12 +114,3 @@ def _off(seen: float, asked: Asked) -> float:
     assert asked.count
     low, high = asked.count
     return -max(low - seen, seen - high, 0.0)
-
-
-def _margin(clip: Clip, name: str) -> float:
-    """Score of the value that is asked for, minus the best other one; no limit where the judge has no such head."""
-    assert clip.subject
-    head = head_of(clip.subject.family, clip.subject.kind, name)
-    if head not in recogniser().heads:
-        return float("inf")
-    return -attributes.margin(clip, head, clip.subject.attributes[name])

@@ -1,8 +1,8 @@
-"""Rewards by name: what each reads, with which estimators, and of which prompts."""
+"""Rewards by name: chosen for a prompt, read of a video, and disjoint or not from those that score."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,74 +12,12 @@ from torch import Tensor
 
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.config import one_of
-from physgen.experiments.content import readings
 from physgen.experiments.content.asked import Asked
-from physgen.experiments.instruments.clip import Clip
+from physgen.experiments.content.estimators import REWARDS
 from physgen.guidance import OfVideo
 
 #: what chooses the rewards by the prompt
 AUTO = "auto"
-#: domains whose objects can be followed
-OBJECTS = ("dye.drop", "growth.colony", "blood.flow")
-
-Read = Callable[[Clip, Asked], float]
-
-
-@dataclass(frozen=True)
-class Estimator:
-    """One way to read one kind of content.
-
-    Attributes:
-        content: what is read.
-        uses: what it measures with; two that share nothing are disjoint.
-        read: a number, of which more is better.
-        right: the least that is right; None where no limit says so.
-        applies: whether the prompt says anything that it can read.
-    """
-
-    content: str
-    uses: tuple[str, ...]
-    read: Read
-    right: float | None
-    applies: Callable[[Asked], bool]
-
-
-def _counts(asked: Asked) -> bool:
-    return asked.count is not None
-
-
-def _judges(name: str) -> Callable[[Asked], bool]:
-    return lambda asked: asked.subject is not None and name in asked.subject.attributes
-
-
-def _follows(asked: Asked) -> bool:
-    return asked.domain in OBJECTS
-
-
-def _divides(asked: Asked) -> bool:
-    return asked.domain == "mitosis.mitosis"
-
-
-#: the first of each content is the one of ``auto``
-REWARDS: dict[str, Estimator] = {
-    "count": Estimator("count", ("peaks",), readings.count_by_peaks, 0.0, _counts),
-    "count_by_components": Estimator("count", ("components",), readings.count_by_components, 0.0, _counts),
-    "count_by_judge": Estimator("count", ("judge",), readings.count_by_judge, 0.0, _judges("count")),
-    "direction": Estimator("direction", ("flow",), readings.direction_by_flow, 0.5**0.5, lambda a: bool(a.direction)),
-    "direction_by_tracks": Estimator(
-        "direction", ("peaks", "tracks"), readings.direction_by_tracks, 0.0, _judges("direction")
-    ),
-    "direction_by_judge": Estimator("direction", ("judge",), readings.direction_by_judge, 0.0, _judges("direction")),
-    "permanence": Estimator("permanence", ("peaks", "tracks"), readings.permanence_by_tracks, None, _follows),
-    "permanence_by_assignment": Estimator(
-        "permanence", ("assignment",), readings.permanence_by_assignment, None, lambda a: a.domain == "blood.flow"
-    ),
-    "phases": Estimator("phases", ("phase classifier",), readings.phases_by_classifier, 0.0, _divides),
-    "phases_by_judge": Estimator("phases", ("judge",), readings.phases_by_judge, 1.0, _divides),
-    "pattern": Estimator("pattern", ("law",), readings.pattern_by_law, 0.0, _judges("pattern")),
-    "pattern_by_judge": Estimator("pattern", ("judge",), readings.pattern_by_judge, 0.0, _judges("pattern")),
-    "attributes": Estimator("attributes", ("judge",), readings.attributes_by_judge, 0.0, lambda a: bool(a.subject)),
-}
 
 
 @dataclass(frozen=True)
@@ -112,7 +50,7 @@ def names_of(given: Any) -> list[str]:
 def rewards_of(names: Sequence[str], asked: Asked) -> Chosen:
     """The rewards of these names for a prompt. Those that it has no reading for are left out, and named in the notes.
 
-    ``auto`` stands for the first reward of each content but ``attributes``, as far as the prompt has a reading.
+    ``auto`` stands for the first reward of each content but ``attributes`` that the prompt has a reading for.
 
     Raises:
         InvalidArgument: an unknown name, one that is there twice, or none that the prompt has a reading for.
@@ -127,7 +65,7 @@ def rewards_of(names: Sequence[str], asked: Asked) -> Chosen:
     if len(set(names)) < len(names) or (AUTO in names and len(names) > 1):
         raise InvalidArgument("rewards", ", ".join(names), f"each name once, or {AUTO} alone")
     automatic = list(names) == [AUTO]
-    wanted = _firsts() if automatic else names_of(names)
+    wanted = _firsts(asked) if automatic else names_of(names)
     usable = [name for name in wanted if REWARDS[name].applies(asked)]
     if names and not usable:
         could = ", ".join(name for name, one in REWARDS.items() if one.applies(asked))
@@ -205,14 +143,15 @@ def describe(readings: Mapping[str, Mapping[str, float | bool | None]]) -> str:
 
 def show() -> None:
     """Print every reward, what it reads and what it measures with."""
-    print(f"{'reward':<26} {'content':<12} {'measures with':<18} what more of it means")
+    print(f"{'reward':<26} {'content':<12} {'measures with':<20} what more of it means")
     for name, one in REWARDS.items():
         meaning = " ".join((one.read.__doc__ or "").split("\n\n")[0].split())
-        print(f"{name:<26} {one.content:<12} {', '.join(one.uses):<18} {meaning}")
+        print(f"{name:<26} {one.content:<12} {', '.join(one.uses):<20} {meaning}")
 
 
-def _firsts() -> list[str]:
+def _firsts(asked: Asked) -> list[str]:
     first: dict[str, str] = {}
     for name, one in REWARDS.items():
-        first.setdefault(one.content, name)
+        if one.applies(asked):
+            first.setdefault(one.content, name)
     return [name for content, name in first.items() if content != "attributes"]

@@ -114,7 +114,9 @@ def _by_level(found: Scouted) -> dict[str, Mapping[str, list[float]]]:
     return {f"{level:g}": values for level, values in found.early.items()}
 
 
-def _read(world: World, prompt: Prompt, asked: Asked, video: Float[Tensor, "3 T H W"], names: list[str]) -> Record:
+def _read(
+    world: World, prompt: Prompt, asked: Asked, video: Float[Tensor, "3 T H W"], names: tuple[str, ...]
+) -> Record:
     values = scores(video, asked, names)
     observable = world.observable(prompt.caption)
     why = degenerate(observable(video[None]), observable.least)[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 
 import numpy as np
@@ -17,6 +17,8 @@ from physgen.simulators import beads, blood, dye, gray_scott, growth, mitosis, s
 from physgen.worlds.micro.judge import Judge, head_of
 
 DEGREES = {"horizontal": 0.0, "diagonal": 45.0, "vertical": 90.0}
+#: degrees from an axis to the border of the next one
+BETWEEN = 22.5
 VECTORS = {"right": (0.0, 1.0), "left": (0.0, -1.0), "down": (1.0, 0.0), "up": (-1.0, 0.0)}
 #: steps of tracks that a direction is told from, and standard errors that their mean has at least
 STEPS, SURE = 10, 3.0
@@ -31,8 +33,8 @@ _BESIDE = {
     "vesicles": [vesicles.MEMBRANE],
 }
 #: of beads, µm²/s, and beats a second, slow ones first
-_DIFFUSIVITY = {word: (beads.stokes_einstein(b), beads.stokes_einstein(a)) for word, (a, b) in beads.RADII.items()}
-_BEATS = {word: (1.0 / b, 1.0 / a) for word, (a, b) in sheet.PERIOD.items()}
+DIFFUSIVITY = {word: (beads.stokes_einstein(b), beads.stokes_einstein(a)) for word, (a, b) in beads.RADII.items()}
+BEATS = {word: (1.0 / b, 1.0 / a) for word, (a, b) in sheet.PERIOD.items()}
 
 
 def colour(clip: Clip) -> float:
@@ -50,26 +52,28 @@ def colour(clip: Clip) -> float:
 
 
 def speed(clip: Clip) -> float:
-    """Log of diffusivity, growth rate, cell speed or beats a second relative to the border of slow and fast.
-
-    Above 0 on the wrong side.
-    """
+    """Log of the `pace` relative to the border of slow and fast, > 0 on the wrong side."""
     assert clip.subject
-    asked, family = clip.subject.attributes["speed"], clip.subject.family
-    if family == "dye":
-        found, ranges = heat_residual(clip.field, clip.grid)["D"], dye.DIFFUSIVITY
-    elif family == "growth":
-        found, ranges = growth_residual(clip.field, clip.grid)["r"] * clip.grid.dt, growth.RATE
-    elif family == "beads":
-        found, ranges = diffusivity(clip), _DIFFUSIVITY
-    elif family == "sheet":
-        found, ranges = 1.0 / Periodic().fit(_both(clip), clip.grid).values["period"][0], _BEATS
-    else:
-        steps = np.concatenate(list(_steps(clip)) or [np.zeros((1, 2))])
-        found, ranges = float(np.quantile(np.hypot(*steps.T), 0.9)) / clip.grid.dt, blood.SPEED
+    found, ranges = pace(clip)
     slow, fast = ranges.values()
     faster = np.log(max(found, 1e-9) / np.sqrt(slow[1] * fast[0]))
-    return float(faster if asked == next(iter(ranges)) else -faster)
+    return float(faster if clip.subject.attributes["speed"] == next(iter(ranges)) else -faster)
+
+
+def pace(clip: Clip) -> tuple[float, Mapping[str, tuple[float, float]]]:
+    """Diffusivity, growth rate, cell speed or beats a second, and the simulator's ranges of it, slow ones first."""
+    assert clip.subject
+    family = clip.subject.family
+    if family == "dye":
+        return heat_residual(clip.field, clip.grid)["D"], dye.DIFFUSIVITY
+    if family == "growth":
+        return growth_residual(clip.field, clip.grid)["r"] * clip.grid.dt, growth.RATE
+    if family == "beads":
+        return diffusivity(clip), DIFFUSIVITY
+    if family == "sheet":
+        return 1.0 / Periodic().fit(_both(clip), clip.grid).values["period"][0], BEATS
+    steps = np.concatenate(list(_steps(clip)) or [np.zeros((1, 2))])
+    return float(np.quantile(np.hypot(*steps.T), 0.9)) / clip.grid.dt, blood.SPEED
 
 
 def direction(clip: Clip) -> float:
@@ -138,16 +142,16 @@ def orientation(clip: Clip) -> float:
     """Degrees between the axis asked for and the long one of the gap or the last frame's chromatin, or the fibres."""
     assert clip.subject
     if clip.subject.family == "sheet":
-        return _off(clip, float(np.degrees(0.5 * np.arctan2(*fibres_of(clip)[::-1]))))
+        return off_axis(clip, float(np.degrees(0.5 * np.arctan2(*fibres_of(clip)[::-1]))))
     shape = 1.0 - clip.field[0] if clip.subject.family == "growth" else clip.field[-1]
     y, x = np.nonzero(shape > 0.5 * np.quantile(shape, 0.998))
     if len(x) < 3:
         return float("nan")
     _, axes = np.linalg.eigh(np.cov(np.stack([x, -y]).astype(float)))
-    return _off(clip, float(np.degrees(np.arctan2(axes[1, 1], axes[0, 1]))))
+    return off_axis(clip, float(np.degrees(np.arctan2(axes[1, 1], axes[0, 1]))))
 
 
-def _off(clip: Clip, angle: float) -> float:
+def off_axis(clip: Clip, angle: float) -> float:
     """Degrees between an axis and the one asked for."""
     assert clip.subject
     off = abs(angle - DEGREES[clip.subject.attributes["orientation"]]) % 180.0
