@@ -8,7 +8,8 @@ from physgen.guidance.best_of_n import BestOfN
 from physgen.guidance.composition import Composition
 from physgen.guidance.conditional_mean import ConditionalMean
 from physgen.guidance.dps import DPS
-from physgen.guidance.log import GuidanceLog, ParticlesLog, Resampling, StepRecord, TerminalRecord
+from physgen.guidance.log import GuidanceLog, ParticlesLog, Resampling, SearchLog, StepRecord, TerminalRecord
+from physgen.guidance.noise_search import NoiseSearch
 from physgen.guidance.particles import Particles
 from physgen.guidance.pigdm import PiGDM
 from physgen.guidance.projection import Projection
@@ -32,6 +33,7 @@ __all__ = [
     "Correction",
     "Guidance",
     "GuidanceLog",
+    "NoiseSearch",
     "OfVideo",
     "Particles",
     "ParticlesLog",
@@ -40,6 +42,7 @@ __all__ = [
     "PrunedBestOfN",
     "Replacement",
     "Resampling",
+    "SearchLog",
     "Step",
     "StepRecord",
     "TerminalRecord",

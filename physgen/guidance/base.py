@@ -112,6 +112,7 @@ class Guidance(ABC):
         imposes: whether it has constraints: all but `Replacement`.
         recurrence: how often each noise level is visited; more than once only in `sample_flow`.
         particles: how many neighbours in a batch compete; more than one only in `Particles`.
+        searches: whether it chooses the noise that a run starts from: only `NoiseSearch`.
 
     Raises:
         InvalidArgument: no constraints, two of one name, an empty or reversed window, fewer than one step, renoise
@@ -121,6 +122,7 @@ class Guidance(ABC):
     derivatives: int = 1
     through_network: ClassVar[bool] = False
     imposes: ClassVar[bool] = True
+    searches: ClassVar[bool] = False
     jacobian: str = "backward"
     recurrence: int = 1
     particles: int = 1

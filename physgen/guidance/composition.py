@@ -45,8 +45,9 @@ class Composition(Guidance):
             raise InvalidArgument("guidances", guidances, "a list of two or more")
         for guidance in guidances:
             instance("guidances", guidance, Guidance, "guidances")
-            if guidance.particles > 1:
-                raise InvalidArgument("guidances", type(guidance).__name__, "Particles(..., inside=Composition(...))")
+            if guidance.particles > 1 or guidance.searches:
+                name = type(guidance).__name__
+                raise InvalidArgument("guidances", name, f"{name}(..., inside=Composition(...))")
         others = [guidance for guidance in guidances if not isinstance(guidance, Replacement)]
         if any(guidance.through_network for guidance in others[1:]):
             raise InvalidArgument("guidances", "through_network", "only the first one through the network")

@@ -118,6 +118,29 @@ class ParticlesLog:
 
 
 @dataclass
+class SearchLog:
+    """What `NoiseSearch` did in one run.
+
+    Attributes:
+        rewards: of each few-step sample by name, at the start and after every iteration.
+        kept: in every iteration, in which samples the move was kept.
+        evaluations: of the network for the search, sample by sample, those of classifier-free guidance one by one.
+        backward: ways back through the network, likewise.
+        decodes: of the autoencoder, sample by sample, that rewards asked for.
+    """
+
+    rewards: list[Mapping[str, list[float]]] = field(default_factory=list)
+    kept: list[list[bool]] = field(default_factory=list)
+    evaluations: int = 0
+    backward: int = 0
+    decodes: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The log as a part of ``metrics.json``."""
+        return asdict(self)
+
+
+@dataclass
 class GuidanceLog:
     """What guidance did in the pipeline calls inside one `with guide(...)`.
 
@@ -126,12 +149,14 @@ class GuidanceLog:
         terminal: the projection at the end of the last call, None where there was none.
         dropped: samples whose correction was not finite, summed.
         particles: what `Particles` did in the last call, None where there were none.
+        search: what `NoiseSearch` did in the last call, None where there was none.
     """
 
     steps: list[StepRecord] = field(default_factory=list)
     terminal: TerminalRecord | None = None
     dropped: int = 0
     particles: ParticlesLog | None = None
+    search: SearchLog | None = None
 
     @property
     def records(self) -> list[StepRecord | Resampling]:

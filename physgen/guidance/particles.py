@@ -99,8 +99,10 @@ class Particles(Around):
         self.new_noise = finite("renoise", renoise, "0 to 1", lambda eta: 0 <= eta <= 1)
         self.left = _left(prune, self.particles, len(self.resample))
         self.select = instance("select", select, bool, "true or false")
-        if inside is not None and instance("inside", inside, Guidance, "a Guidance").particles > 1:
-            raise InvalidArgument("inside", type(inside).__name__, "a guidance of single samples")
+        if inside is not None:
+            instance("inside", inside, Guidance, "a Guidance")
+            if inside.particles > 1 or any(part.searches for part in inside.parts):
+                raise InvalidArgument("inside", type(inside).__name__, "a guidance of single samples")
         super().__init__({name: law for name, law in self.rewards.items() if isinstance(law, Constraint)}, inside)
         self.reset()
 

@@ -25,6 +25,7 @@ class OfVideo:
         read: from videos ``[B, 3, T, H, W]`` in [0, 1] to ``[B]``, of which more is better.
         name: in the log.
         uses: names of the estimators that it measures with. A score that shares one with the reward is imposed.
+        differentiable: whether `read` has a derivative, which `NoiseSearch` needs.
 
     Source: the contract of this package.
 
@@ -36,6 +37,7 @@ class OfVideo:
     read: Callable[[Float[Tensor, "B 3 T H W"]], Float[Tensor, "B"]]
     name: str
     uses: tuple[str, ...] = ()
+    differentiable: bool = True
 
     def __call__(self, video: Float[Tensor, "B 3 T H W"]) -> Tensor:
         """The reward of each video; of one that is not finite -inf."""
@@ -98,23 +100,37 @@ def evaluate(
         InvalidArgument: a function that does not return one number of each sample, or NaN for all of them; a reward
             that needs a video, or fields, where there are none.
     """
+    with torch.no_grad():
+        return read_rewards(rewards, fields, grid, video=video)
+
+
+def read_rewards(
+    rewards: Mapping[str, Reward],
+    fields: Float[Tensor, "B *shape"] | None,
+    grid: Grid | None,
+    *,
+    video: Float[Tensor, "B 3 T H W"] | None = None,
+) -> dict[str, Float64[Tensor, "B"]]:
+    """`evaluate`, with the derivatives that the rewards have."""
     laws = {name: reward for name, reward in rewards.items() if isinstance(reward, Constraint)}
     found: dict[str, Tensor] = {}
-    with torch.no_grad():
-        if laws:
-            assert fields is not None
-            violations = Problem(laws, grid=grid).violation(fields)
-            found = {name: -violation.rms.clamp(min=MET).log() for name, violation in violations.items()}
-        for name in rewards.keys() - laws.keys():
-            seen = video if isinstance(rewards[name], OfVideo) else fields
-            if seen is None:
-                allowed = f"rewards of fields: {name} looks at the decoded video, which guide(pipe, observable=...) has"
-                raise InvalidArgument("rewards", name, allowed)
-            usable = finite_samples(seen)
-            values = _of_function(name, rewards[name], seen)
-            if bool(values.isnan().all()) and bool(usable.any()):
-                raise InvalidArgument("rewards", f"NaN for every sample as {name}", "a number of at least one sample")
-            found[name] = torch.where(usable.cpu(), values, -torch.inf)
+    if laws:
+        assert fields is not None
+        violations = Problem(laws, grid=grid).violation(fields)
+        found = {
+            name: -(2 * violation.loss / violation.entries).clamp(min=MET**2).log() / 2
+            for name, violation in violations.items()
+        }
+    for name in rewards.keys() - laws.keys():
+        seen = video if isinstance(rewards[name], OfVideo) else fields
+        if seen is None:
+            allowed = f"rewards of fields: {name} looks at the decoded video, which guide(pipe, observable=...) has"
+            raise InvalidArgument("rewards", name, allowed)
+        usable = finite_samples(seen)
+        values = _of_function(name, rewards[name], seen)
+        if bool(values.isnan().all()) and bool(usable.any()):
+            raise InvalidArgument("rewards", f"NaN for every sample as {name}", "a number of at least one sample")
+        found[name] = torch.where(usable.cpu(), values, -torch.inf)
     return {
         name: found[name].double().cpu().nan_to_num(-torch.inf, posinf=1e100, neginf=-torch.inf) for name in rewards
     }
@@ -125,7 +141,7 @@ def _of_function(name: str, reward: Any, fields: Tensor) -> Tensor:
     allowed = f"a tensor of {len(fields)} numbers, one of each sample, as {name}"
     if not isinstance(values, Tensor) or values.shape != (len(fields),) or values.is_complex():
         raise InvalidArgument("rewards", values, allowed)
-    return values.detach().cpu()
+    return values.cpu()
 
 
 def _pairs(rewards: Any) -> list[tuple[str, Any]]:

@@ -14,7 +14,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from physgen.arguments import instance
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
-from physgen.guidance import Guidance, GuidanceLog, OfVideo, Particles
+from physgen.guidance import Guidance, GuidanceLog, NoiseSearch, OfVideo, Particles
 from physgen.guidance.base import read_guidance
 from physgen.observables import Observable, read_observable
 from physgen.sampling.competition import Competition, require_renewable
@@ -25,6 +25,7 @@ from physgen.sampling.network import Recorder, networks, recorded, require_resid
 from physgen.sampling.ordinary import make_ordinary
 from physgen.sampling.predictions import require_supported
 from physgen.sampling.rows import LivingRows, called_with
+from physgen.sampling.search import Search, require_searchable
 from physgen.sampling.session import Session, guided_scheduler, projecting_processor
 from physgen.sampling.species import require_species
 from physgen.sampling.swap import swapped_class, unguided_class
@@ -86,6 +87,7 @@ def guide(
     graph, or with ``jacobian="forward"`` once more, in every branch of classifier-free guidance. `generator` draws the
     noise of a guidance that re-noises. `Particles` compete in groups of ``num_videos_per_prompt`` neighbours; the last
     step returns one of each group, so that only that one is decoded. Schedulers that keep a history take it along.
+    `NoiseSearch` replaces the latents at the first step, by further calls of the network as the pipeline makes them.
     The pipeline's scheduler and video processor get their classes back on leaving; copies of the scheduler made inside
     are guided inside.
 
@@ -123,15 +125,17 @@ def guide(
     scheduler_class = unguided_class(scheduler)
     seen = seen_as_diffusers(pipe)
     schedule = euler if isinstance(seen, DiffSynthPipeline) else None
-    if schedule and isinstance(guidance, Particles):
-        raise InvalidArgument("guidance", "Particles", "another one: a pipeline of DiffSynth draws one video at a time")
+    if schedule and isinstance(guidance, Particles | NoiseSearch):
+        name = type(guidance).__name__
+        raise InvalidArgument("guidance", name, "another one: a pipeline of DiffSynth draws one video from its noise")
     steps = schedule(scheduler, None) if schedule else scheduler
     require_supported(steps)
     _require_one_pass(guidance, steps)
     for thing in (observable, *guidance.constraints.values()):
         make_ordinary(thing)
     decode = None
-    blind = isinstance(guidance, Particles) and [n for n, r in guidance.rewards.items() if isinstance(r, OfVideo)]
+    rewards = guidance.rewards if isinstance(guidance, Particles | NoiseSearch) else {}
+    blind = [name for name, reward in rewards.items() if isinstance(reward, OfVideo)]
     if blind and observable is None:
         raise InvalidArgument("observable", None, f"an observable: {', '.join(blind)} look at the decoded video")
     if observable is not None:
@@ -153,6 +157,13 @@ def guide(
             if guidance.needs_graph:
                 require_resident(models)
             stack.enter_context(recorded(models, session.recorder))
+        if isinstance(guidance, NoiseSearch):
+            recorder = Recorder(lambda: session.upcoming is None, graph=False)
+            session.search = Search(guidance, decode, grid, recorder)
+            models = networks(pipe)
+            require_searchable(pipe, scheduler, models, _fixes_first_frame(pipe))
+            require_resident(models)
+            stack.enter_context(recorded(models, recorder))
         if isinstance(guidance, Particles):
             session.competition = Competition(guidance, decode, grid, LivingRows())
             stack.enter_context(called_with(session.competition.living, networks(pipe)))
@@ -171,7 +182,7 @@ def guide(
             session.open = False
     if pipe.scheduler is not scheduler:
         warnings.warn("the scheduler was replaced inside guide(...): its steps were not guided", stacklevel=3)
-    elif not session.log.steps and session.log.particles is None:
+    elif not (session.log.steps or session.log.particles or session.log.search):
         warnings.warn("no step was corrected inside guide(...): its window holds none of those that ran", stacklevel=3)
-    if projects and (session.log.steps or session.log.particles) and session.log.terminal is None:
+    if projects and (session.log.steps or session.log.particles) and not session.log.terminal:
         warnings.warn("no video was decoded inside guide(...): the terminal projection did not run", stacklevel=3)

@@ -14,7 +14,7 @@ from torch import Tensor
 from physgen.arguments import finite, floating, function, instance
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
-from physgen.guidance import Guidance, Particles
+from physgen.guidance import Guidance, NoiseSearch, Particles
 from physgen.guidance.base import read_guidance
 from physgen.guidance.problem import Decode
 from physgen.tensors import keep_finite
@@ -40,7 +40,7 @@ def sample_flow(
     x0_hat = x - s v(x, s),  e = (x - (1 - s) x0*) / s,  x <- (1 - s') x0* + s' (sqrt(1 - eta) e + sqrt(eta) xi)
 
     Guidances with a `recurrence` visit each level so often: x goes from s' back to s with fresh noise. `Particles`
-    compete in groups of n neighbours, and one of each group is returned.
+    compete in groups of n neighbours, and one of each group is returned. `NoiseSearch` first moves the noise.
 
     Args:
         velocity: v(x, sigma) = noise - x0 of diffusers' convention, with sigma a 0-d tensor in [0, 1].
@@ -76,6 +76,10 @@ def sample_flow(
     network = velocity if particles is None else _counted(velocity, particles)
     for position, s, following, guided in _schedule(sigmas, guidance):
         where: dict[str, Any] = {"guidance": guided, "decode": decode, "grid": grid, "position": position}
+        if isinstance(guidance, NoiseSearch) and not position[0]:
+            x = guidance.search(
+                x, lambda z, k: _velocity(velocity, z, sigmas[k]), sigmas.tolist(), decode=decode, grid=grid
+            ).noise
         visits = guided.recurrence if guided else 1
         for visit in range(visits):
             if visit:
@@ -144,9 +148,9 @@ def sample_flow_heun(
     """
     if guidance is not None:
         read_guidance(guidance)
-        for name, plain in {"renoise": 0.0, "recurrence": 1, "particles": 1}.items():
+        for name, plain in {"renoise": 0.0, "recurrence": 1, "particles": 1, "searches": False}.items():
             if (value := getattr(guidance, name)) != plain:
-                raise InvalidArgument(name, value, f"{plain}: Heun's method draws no noise")
+                raise InvalidArgument(name, value, f"{plain} in Heun's method; sample_flow takes others")
     x = floating("noise", noise, "[B, ...]")
     for position, s, following, guided in _schedule(sigmas, guidance):
         where: dict[str, Any] = {"guidance": guided, "decode": decode, "grid": grid, "position": position}

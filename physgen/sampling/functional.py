@@ -19,11 +19,12 @@ def begin(guidance: Guidance) -> None:
     """Reset a guidance for a sampler that tells neither its steps nor what follows one.
 
     Raises:
-        InvalidArgument: `start`, `stop`, `every`, `renoise`, `recurrence` or `particles` other than the one that asks
-            for nothing.
+        InvalidArgument: `start`, `stop`, `every`, `renoise`, `recurrence`, `particles` or `searches` other than the
+            one that asks for nothing.
     """
     read_guidance(guidance)
     plain_values = {"start": 0.0, "stop": 1.0, "every": 1, "renoise": 0.0, "recurrence": 1, "particles": 1}
+    plain_values |= {"searches": False}
     for name, plain in plain_values.items():
         for value in {getattr(part, name) for part in guidance.parts} - {plain}:
             raise InvalidArgument(name, value, f"{plain} in a sampler that does not say at which step it is")

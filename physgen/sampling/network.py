@@ -19,6 +19,8 @@ from physgen.sampling.ordinary import make_ordinary, ordinary
 from physgen.sampling.rows import patched_forward
 
 Pull = Callable[[Tensor], Tensor]
+#: from samples, and the time as a part of that of the calls, to the model output
+Again = Callable[..., Tensor]
 
 
 class _Rejoined(torch.autograd.Function):
@@ -45,11 +47,14 @@ def rejoin(x: Float[Tensor, "*shape"], value: Float[Tensor, "*out"], pull: Pull)
 
 @dataclass(frozen=True)
 class Call:
-    """What the network saw first and what it gave, with its graph where there is one; and the same call of others."""
+    """What the network saw first and what it gave, with its graph where there is one; and the same call of others.
+
+    `again` takes other latents, and the time as a part of the call's own.
+    """
 
     latents: Tensor
     output: Tensor
-    again: Callable[[Tensor], Tensor]
+    again: Callable[[Tensor, float], Tensor]
 
 
 @dataclass
@@ -80,7 +85,12 @@ class Recorder:
                 latents = latents.detach().clone().requires_grad_(self.graph)
                 result = forward(latents, *args[1:], **kwargs)
             output = result[0]
-            self.calls.append(Call(latents, output, lambda other: model(other, *args[1:], **kwargs)[0]))
+
+            def again(other: Tensor, part: float) -> Tensor:
+                rest, named = _at(part, args[1:], kwargs)
+                return model(other, *rest, **named)[0]
+
+            self.calls.append(Call(latents, output, again))
             if isinstance(result, tuple):
                 return (output.detach(), *result[1:])
             result.sample = output.detach()
@@ -111,8 +121,10 @@ class Recorder:
 
         return rejoin(x, model_output, pull)
 
-    def again(self, pipeline: str, sample: Float[Tensor, "B *shape"], model_output: Tensor) -> Pull:
-        """The model output of other samples at the same noise level, by the same calls with other latents.
+    def again(self, pipeline: str, sample: Float[Tensor, "B *shape"], model_output: Tensor) -> Again:
+        """The model output of other samples by the same calls with other latents, at the same noise level or another.
+
+        It has a graph to the samples where autograd is on.
 
         Raises:
             InvalidArgument: see `rejoined`.
@@ -120,15 +132,16 @@ class Recorder:
         factors, weights = self._factors_and_weights(pipeline, sample, model_output)
         calls = list(self.calls)
 
-        def model_output_of(other: Tensor) -> Tensor:
+        def model_output_of(other: Tensor, part_of_time: float = 1.0) -> Tensor:
             left, outputs = iter(factors), []
             self.repeating = True
             try:
                 for call in calls:
                     latents = call.latents.clone()
-                    for part in latents.split(len(sample)):
-                        self._free(_leading(part, sample)).copy_(next(left) * self._free(other))
-                    outputs.append(call.again(latents))
+                    for row in range(0, len(latents), len(sample)):
+                        part = _leading(latents[row : row + len(sample)], sample)
+                        self._free(part).copy_(next(left) * self._free(other))
+                    outputs.append(call.again(latents, part_of_time))
             finally:
                 self.repeating = False
             return _combined(outputs, weights, model_output)
@@ -186,6 +199,24 @@ def _close(got: Tensor, expected: Tensor, dtype: torch.dtype, amplification: flo
     """Equal to 1e-4, or to the rounding of `dtype`, in the norm; what is not finite is nobody's mistake here."""
     tolerance = max(1e-4, 2 * torch.finfo(dtype).eps * amplification)
     return not bool((got - expected).norm() > tolerance * expected.norm())
+
+
+def _at(part: float, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments of a call, behind its latents, at a part of its time: ``timestep``, the first where it has no name.
+
+    >>> _at(0.5, (), {"timestep": torch.tensor([999, 0])})
+    ((), {'timestep': tensor([500,   0])})
+    """
+    if part == 1.0:
+        return args, kwargs
+
+    def scaled(time: Tensor) -> Tensor:
+        found = part * time.double()
+        return (found if time.is_floating_point() else found.round()).to(time.dtype)
+
+    if "timestep" in kwargs:
+        return args, {**kwargs, "timestep": scaled(kwargs["timestep"])}
+    return (scaled(args[0]), *args[1:]), kwargs
 
 
 def _combined(outputs: list[Tensor], weights: list[float], like: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from physgen.errors import InvalidArgument
 
-_FLOW = (
+#: of flow matching, whatever they are told to predict
+FLOW = (
     diffusers.FlowMatchEulerDiscreteScheduler,
     diffusers.FlowMatchHeunDiscreteScheduler,
     diffusers.FlowMatchLCMScheduler,
@@ -44,7 +45,7 @@ _CUMULATIVE = (
     diffusers.CogVideoXDPMScheduler,
 )
 _INTERPOLATING = (diffusers.KDPM2DiscreteScheduler, diffusers.KDPM2AncestralDiscreteScheduler)
-SUPPORTED = _FLOW + _VARIANCE_PRESERVING + _VARIANCE_EXPLODING + _PRECONDITIONED + _CUMULATIVE
+SUPPORTED = FLOW + _VARIANCE_PRESERVING + _VARIANCE_EXPLODING + _PRECONDITIONED + _CUMULATIVE
 
 #: of the model output, in schedulers with preconditioning
 _SIGN = {"epsilon": 1.0, "v_prediction": -1.0}
@@ -103,7 +104,7 @@ def require_supported(scheduler: Any) -> None:
     if config.get("invert_sigmas"):
         raise InvalidArgument("scheduler", f"{name} with invert_sigmas", f"{name} without invert_sigmas")
     kind, flow = config.get("prediction_type", "epsilon"), bool(config.get("use_flow_sigmas"))
-    if not isinstance(scheduler, _FLOW) and flow != (kind == "flow_prediction"):
+    if not isinstance(scheduler, FLOW) and flow != (kind == "flow_prediction"):
         got = f"{name} with prediction_type={kind}, use_flow_sigmas={flow}"
         raise InvalidArgument("scheduler", got, "use_flow_sigmas and prediction_type='flow_prediction' together")
 
@@ -195,7 +196,7 @@ def _sigma(scheduler: Any, timestep: int | float | Tensor) -> float:
 
 
 def _of_sigma(scheduler: Any, sigma: float) -> Prediction:
-    if isinstance(scheduler, _FLOW) or scheduler.config.prediction_type == "flow_prediction":
+    if isinstance(scheduler, FLOW) or scheduler.config.prediction_type == "flow_prediction":
         return Prediction(1.0, -sigma, 1 - sigma, sigma)
     if isinstance(scheduler, _PRECONDITIONED):
         return _preconditioned(scheduler, sigma)

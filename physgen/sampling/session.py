@@ -23,6 +23,7 @@ from physgen.sampling.competition import Competition
 from physgen.sampling.decoding.decoder import Decoder
 from physgen.sampling.network import Recorder
 from physgen.sampling.predictions import Prediction, first_step, position, prediction
+from physgen.sampling.search import Search
 from physgen.sampling.swap import renamed_subclass
 from physgen.tensors import finite_samples, keep_finite, rms
 
@@ -44,6 +45,7 @@ class Session:
     precision: torch.dtype | None = None
     recorder: Recorder | None = None
     competition: Competition | None = None
+    search: Search | None = None
     schedule: Callable[[Any, Any], Any] | None = None
     first: Tensor | None = None
     log: GuidanceLog = field(default_factory=GuidanceLog)
@@ -86,6 +88,11 @@ class Session:
             self.guidance.reset()
             if self.competition:
                 self.log.particles = self.competition.particles.log
+            if self.search:
+                self.log.search = self.search.guidance.log
+                sample, output = self.search.found(self.pipeline, schedule, timestep, sample, output)
+                self.search.recorder.calls.clear()
+                call.arguments |= {"sample": sample, "model_output": output}
             self.skipped = first_step(schedule, timestep)
         number, total = position(schedule, timestep, self.skipped)
         if not bool(finite_samples(output).any()):
