@@ -19,7 +19,7 @@ LOOKS = {
 
 def make(spec: FigureSpec, store: Store) -> Made:
     """A row an arm, the three kinds of points with their intervals over tasks."""
-    data = store.documented("micro/blood")
+    data = store.documented("micro-1/blood")
     picture = sized(2.5)
     axes = picture.subplots()
     for height, arm in enumerate(ARMS):
@@ -34,4 +34,4 @@ def make(spec: FigureSpec, store: Store) -> Made:
     for edge in range(1, len(ARMS)):
         axes.axhline(edge - 0.5, color="#dddddd", linewidth=0.5)
     legend(picture, axes, 3)
-    return Made(numbers={"n": Number(len(data["records"]), ("docs/micro/blood.json",))}, picture=picture)
+    return Made(numbers={"n": Number(len(data["records"]), ("docs/micro-1/blood.json",))}, picture=picture)

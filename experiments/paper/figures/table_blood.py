@@ -11,7 +11,7 @@ from physgen.experiments.paper.results.numbers import Made, Number, written
 from physgen.experiments.paper.results.store import Store
 from physgen.experiments.paper.spec import FigureSpec
 
-SOURCE = "docs/micro/blood.json"
+SOURCE = "docs/micro-1/blood.json"
 ARMS = ("simulator", "reconstruction", UNGUIDED, BEST, PROJECTED, GUIDED, BEST + THEN, GUIDED + THEN)
 KINDS = ("all criteria", "not imposed", "imposed")
 JUDGED = ("direction", "speed", "count")
@@ -20,7 +20,7 @@ COLUMNS = ("arm", *KINDS, "direction, speed, count", "faint", "not projected", "
 
 def make(spec: FigureSpec, store: Store) -> Made:
     """A row an arm."""
-    data = store.documented("micro/blood")
+    data = store.documented("micro-1/blood")
     records, rows = data["records"], []
     per_arm = len(column(records, UNGUIDED, "seconds"))
     numbers = {

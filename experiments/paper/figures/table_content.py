@@ -14,7 +14,7 @@ from physgen.experiments.paper.results.numbers import Made, Number, written
 from physgen.experiments.paper.results.store import Store
 from physgen.experiments.paper.spec import FigureSpec
 
-TASKS, BLOOD = "docs/micro/instruments-scores.json", "docs/micro/blood.json"
+TASKS, BLOOD = "docs/micro-1/instruments-scores.json", "docs/micro/blood.json"
 #: criteria of the task set that ask for content, instruments answer
 ASKED = ("count", "colour", "pattern", "orientation", "speed")
 #: what blood videos are asked for, and who answers
@@ -30,7 +30,7 @@ COLUMNS = ("what is met", "unguided", "projected", "guided", "best of 3 by the l
 
 def make(spec: FigureSpec, store: Store) -> Made:
     """A row a criterion: shares of videos, of blood with intervals over tasks."""
-    data, records = store.documented("micro/instruments-scores"), store.documented("micro/blood")["records"]
+    data, records = store.documented("micro-1/instruments-scores"), store.documented("micro-1/blood")["records"]
     numbers: dict[str, Number] = {}
     rows = []
     for name in ASKED:

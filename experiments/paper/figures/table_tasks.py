@@ -6,7 +6,7 @@ from physgen.experiments.paper.results.numbers import Made, Number, written
 from physgen.experiments.paper.results.store import Store
 from physgen.experiments.paper.spec import FigureSpec
 
-SOURCE = "docs/micro/instruments-scores.json"
+SOURCE = "docs/micro-1/instruments-scores.json"
 ARMS = {
     "simulator": "simulator",
     "reconstruction": "reconstruction",
@@ -20,7 +20,7 @@ MARKS = ("average", "scientific", "visual", "instruction")
 
 def make(spec: FigureSpec, store: Store) -> Made:
     """A row an arm: averages over tasks, share of criteria answered, videos that are too faint."""
-    data = store.documented("micro/instruments-scores")
+    data = store.documented("micro-1/instruments-scores")
     tasks = len(data["simulator"]["per_task"])
     videos = data["simulator"]["met"]["presence"]["n"]
     numbers = {"tasks": Number(tasks, (SOURCE,)), "videos": Number(videos, (SOURCE,))}

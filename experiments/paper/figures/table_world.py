@@ -6,7 +6,7 @@ from physgen.experiments.paper.results.numbers import Made, Number
 from physgen.experiments.paper.results.store import Store
 from physgen.experiments.paper.spec import FigureSpec
 
-SOURCE = "docs/micro/quality.json"
+SOURCE = "docs/micro-1/quality.json"
 #: of each family, a law and its name in print; of the share, more is better
 LAWS = (
     ("dye", "mass_drift", "drift of mass"),
@@ -22,7 +22,7 @@ COLUMNS = ("family", "law", *SAMPLERS, "attributes, unguided", "MMD², unguided"
 
 def make(spec: FigureSpec, store: Store) -> Made:
     """A row a law; recognition and distance once a family."""
-    data = store.documented("micro/quality")
+    data = store.documented("micro-1/quality")
     n, families = data["n"], data["families"]
     numbers = {
         "n": Number(n, (SOURCE,)),

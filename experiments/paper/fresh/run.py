@@ -22,8 +22,10 @@ from physgen.experiments.paper.fresh.compare import Compared, compared
 from physgen.experiments.paper.fresh.flat import Value, flat
 from physgen.experiments.paper.fresh.spec import Fresh, Part, read_fresh
 from physgen.experiments.paper.results.results import Sweep
+from physgen.experiments.paper.results.worlds import WORLD, Worlds
 from physgen.experiments.paper.spec import read_figures
 from physgen.experiments.runs.collect import collect
+from physgen.worlds import world_spec
 
 #: of the runs of a part
 SWEEP = "fresh"
@@ -34,7 +36,10 @@ DIGITS = 4
 def rerun(paper: Path, only: Sequence[str]) -> int:
     """Make the parts that ``PAPER/fresh.yaml`` states, or some of them; 1 where a number does not agree.
 
-    Raises: InvalidArgument for a file that leaves out a table, an unknown part, committed results that are not there.
+    Parts that were made with another version of the embedded world than the shipped one are not made, and that is said.
+
+    Raises: InvalidArgument for a file that leaves out a table, an unknown part, ``only`` with a part of another
+        version of the world, committed results that are not there.
     """
     version, figures = read_figures(paper / "figures.yaml")
     tables = [name for name, spec in figures.items() if spec.function.startswith("table_")]
@@ -42,18 +47,29 @@ def rerun(paper: Path, only: Sequence[str]) -> int:
     for name in only:
         if name not in stated.parts:
             raise one_of("only", name, stated.parts)
+    former = of_former_worlds(stated, Worlds.read(paper / "results"))
+    for name in only:
+        if name in former:
+            raise InvalidArgument("only", name, f"a part of this version of the world ({former[name]})")
     console = Console(highlight=False, soft_wrap=True)
     found: dict[str, list[Compared]] = {}
-    for name in only or stated.parts:
+    for name in only or [name for name in stated.parts if name not in former]:
         part = stated.parts[name]
         console.print(f"{name}: {part.of}\n{part.command}", markup=False)
         with tempfile.TemporaryDirectory() as folder:
             found[name] = make(part, paper / "results", version, Path(folder))
         for words in [*map(line, found[name]), ""]:
             console.print(words, markup=False)
-    for words in summary(stated, found):
+    for words in summary(stated, found, former):
         console.print(words, markup=False)
     return int(any(not rows or not all(one.agrees for one in rows) for rows in found.values()))
+
+
+def of_former_worlds(stated: Fresh, worlds: Worlds) -> dict[str, str]:
+    """Parts whose committed numbers the shipped world cannot repeat, with what one does to repeat them."""
+    shipped = world_spec(WORLD).version
+    made = {name: worlds.of(part.results) for name, part in stated.parts.items()}
+    return {name: worlds.repeat(one) for name, one in made.items() if one not in (None, shipped)}
 
 
 def make(part: Part, results: Path, version: str, folder: Path) -> list[Compared]:
@@ -128,16 +144,19 @@ def line(one: Compared) -> str:
     return f"{'yes' if one.agrees else 'NO '}  {one.part}: {one.place} is {again}, {within}"
 
 
-def summary(stated: Fresh, found: dict[str, list[Compared]]) -> list[str]:
-    """What became of each table.
+def summary(stated: Fresh, found: dict[str, list[Compared]], former: dict[str, str]) -> list[str]:
+    """What became of each table; ``former`` are parts of a former world, with what one does to repeat them.
 
     >>> part = Part("arms", "1 of 16 seeds", "", ())
-    >>> summary(Fresh({"arms": part}, {"ablation": ("arms",)}, {"real": "it needs movies"}), {"arms": []})
+    >>> summary(Fresh({"arms": part}, {"ablation": ("arms",)}, {"real": "it needs movies"}), {"arms": []}, {})
     ['ablation: 0 of 0 numbers agree (1 of 16 seeds): NO', 'real: not made again, it needs movies']
     """
     lines = []
     for table, parts in stated.tables.items():
         for name in parts:
+            if name in former:
+                lines.append(f"{table}: {former[name]} ({name})")
+                continue
             if name not in found:
                 lines.append(f"{table}: {name} was not asked for")
                 continue

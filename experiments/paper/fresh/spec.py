@@ -41,6 +41,11 @@ class Part:
     absolute: float | int = 1e-6
     relative: float | int = 0.02
 
+    @property
+    def results(self) -> str:
+        """Name of the committed results, as ``worlds.yaml`` has it."""
+        return self.sweep or self.committed.removesuffix(".json")
+
 
 @dataclass(frozen=True)
 class Fresh:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from tqdm import tqdm
 
 from physgen import __version__
@@ -55,7 +56,7 @@ def export_sweep(runs: Path, name: str, out: Path) -> list[str]:
 
 
 def export_benchmark(source: Path, out: Path) -> None:
-    """Wrap a benchmark's list of records with the version that it is of.
+    """Wrap a benchmark's list of records with the version that it is of, and the world of the run's ``config.yaml``.
 
     Raises: InvalidArgument for anything else.
     """
@@ -64,7 +65,10 @@ def export_benchmark(source: Path, out: Path) -> None:
         assert isinstance(records, list)
     except (ValueError, AssertionError) as error:
         raise InvalidArgument("benchmark", str(source), "a whole JSON list of records") from error
-    write_json_atomic(out / source.name, {"version": __version__, "git_sha": git_sha(), "records": records})
+    begun = source.parent / "config.yaml"
+    world = yaml.safe_load(begun.read_text(encoding="utf-8")).get("world") if begun.is_file() else None
+    about = {"version": __version__, "git_sha": git_sha()} | ({"world": world} if world else {})
+    write_json_atomic(out / source.name, {**about, "records": records})
 
 
 def export_videos(specs: Sequence[FigureSpec], store: Store, runs: Path) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from physgen.errors import InvalidArgument
+from physgen.experiments.paper.results.worlds import Worlds
 from physgen.experiments.runs.collect import settings
 from physgen.experiments.runs.manifest import read_manifest
 from physgen.experiments.runs.tables import query
@@ -48,10 +49,14 @@ class Sweep:
     def values(self) -> dict[tuple[str, str], float]:
         """Every number by run and metric.
 
-        Raises: InvalidArgument for two runs of one id that differ, and for a run of another version.
+        Raises: InvalidArgument for two runs of one id that differ, and for a run of another version of physgen or of
+            another world than ``worlds.yaml`` says.
         """
         found: dict[tuple[str, str], float] = {}
-        for row in self.rows(""):
+        rows, worlds = self.rows(""), Worlds.read(self.folder)
+        for label in {row.get("world_label") for row in rows}:
+            worlds.check(self.name, label)
+        for row in rows:
             if row["version"] != self.version:
                 raise InvalidArgument("run", row["run"], f"version {self.version} (this one is {row['version']})")
             value = np.nan if row["value"] is None else float(row["value"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,29 @@ import numpy.typing as npt
 
 from physgen.errors import InvalidArgument
 from physgen.experiments.paper.results.results import Sweep
+from physgen.experiments.paper.results.worlds import Worlds
 from physgen.experiments.runs.tables import query
 
 
 @dataclass(frozen=True)
 class Store:
-    """What a folder holds, each sweep read once; every run in it must be of ``version``."""
+    """What a folder holds, each sweep read once; every run in it must be of ``version``, and of one world's version.
+
+    Everything is refused that ``worlds.yaml`` does not let figures read, see `Worlds.check`.
+    """
 
     folder: Path
     version: str
     _sweeps: dict[str, Sweep] = field(default_factory=dict)
 
+    @cached_property
+    def worlds(self) -> Worlds:
+        """Which version of the embedded world each file was made with."""
+        return Worlds.read(self.folder)
+
     def sweep(self, name: str) -> Sweep:
-        """A sweep; what is wrong with it shows when it is read."""
+        """A sweep; what else is wrong with it shows when it is read."""
+        self.worlds.check(name)
         return self._sweeps.setdefault(name, Sweep(self.folder, name, self.version))
 
     def records(self, name: str) -> list[dict[str, Any]]:
@@ -48,6 +59,7 @@ class Store:
             raise InvalidArgument("results", str(path), "a file of `physgen paper export`") from error
         if version != self.version:
             raise InvalidArgument("results", str(path), f"version {self.version} (this one is {version})")
+        self.worlds.check(name, data.get("world"))
         return data
 
     def documented(self, name: str) -> Any:
@@ -60,13 +72,16 @@ class Store:
             data = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InvalidArgument("results", str(path), "a file of results in docs/results") from error
-        version = data.get("version", self.version) if isinstance(data, dict) else self.version
+        about = data if isinstance(data, dict) else {}
+        version = about.get("version", self.version)
         if version != self.version:
             raise InvalidArgument("results", str(path), f"version {self.version} (this one is {version})")
+        self.worlds.check(f"docs/{name}", about.get("world"))
         return data
 
     def frames(self) -> Mapping[str, npt.NDArray[np.uint8]]:
         """Frames ``[N, H, W, 3]`` of the runs that are shown."""
+        self.worlds.check("frames")
         path = self.folder / "frames.npz"
         if not path.is_file():
             raise InvalidArgument("results", str(path), "a file of `physgen paper export`")
@@ -75,6 +90,7 @@ class Store:
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """Rows of ``NAME.parquet``."""
+        self.worlds.check(name)
         return query("SELECT * FROM found", found=self.folder / f"{name}.parquet")
 
     @staticmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -126,23 +127,37 @@ def copy_of_the_paper(folder: Path, name: str, change: Any) -> Path:
     return paper
 
 
-@pytest.mark.slow
 def test_the_exit_code_says_whether_all_agree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A run of a sweep again: it agrees, and no longer once its committed numbers are those of another seed."""
-    runs = "physgen ablate -m name=fresh seed={} law=mass guidance=projection runs={{out}}"
-    paper = copy_of_the_paper(tmp_path / "good", "arms", lambda part: part.update(command=runs.format(0)))
-    assert main(["paper", "fresh", "only=[arms]", f"paper={paper}"]) == 0
+    """Kernels made again: they agree with themselves, and no longer with one register more."""
+    records = json.loads((PAPER / "results" / "kernels.json").read_text(encoding="utf-8"))["records"]
+    for more, code in ((0, 0), (1, 1)):
+        made = json.dumps([records[0] | {"registers": records[0]["registers"] + more}])
+
+        def change(part: dict[str, Any], made: str = made) -> None:
+            part.update(command=f"python -c {json.dumps(WRITER)} {{out}} {shlex.quote(made)}", made="a.json")
+
+        paper = copy_of_the_paper(tmp_path / str(code), "kernels", change)
+        assert main(["paper", "fresh", "only=[kernels]", f"paper={paper}"]) == code
+        printed = capsys.readouterr().out
+        assert ("NO" in printed) == bool(more)
+        assert "yardstick: not made again" in printed
+
+
+def test_parts_of_a_former_world_are_not_made_but_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the others left out of the file, nothing is run, and nothing disagrees."""
+    paper = copy_of_the_paper(tmp_path, "arms", lambda part: part)
+    data = yaml.safe_load((paper / "fresh.yaml").read_text(encoding="utf-8"))
+    for name in ("seen", "laws", "kernels"):
+        del data["parts"][name]
+        data["tables"][name] = "not in this test"
+    (paper / "fresh.yaml").write_text(yaml.safe_dump(data))
+    assert main(["paper", "fresh", f"paper={paper}"]) == 0
     printed = capsys.readouterr().out
-    assert "0, mass, projection.violation/mass" in printed
-    assert "ablation: " in printed
-    assert "yardstick: not made again" in printed
-
-    def wrong(part: dict[str, Any]) -> None:
-        part.update(command=runs.format(0), match=["law"], sweep="references")  # of the simulator: other numbers
-
-    paper = copy_of_the_paper(tmp_path / "bad", "arms", wrong)
-    assert main(["paper", "fresh", "only=[arms]", f"paper={paper}"]) == 1
-    assert "NO" in capsys.readouterr().out
+    for table in ("world", "joined", "ablation", "sweeps", "tasks", "blood-points"):
+        assert f"{table}: made with micro 1: check out 257e5dd to repeat" in printed
+    assert "agree" not in printed
+    assert main(["paper", "fresh", "only=[arms]", f"paper={paper}"]) == 2
+    assert "made with micro 1: check out 257e5dd to repeat" in capsys.readouterr().err
 
 
 def test_an_unknown_part_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
