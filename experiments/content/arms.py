@@ -15,7 +15,7 @@ from torch import Tensor
 
 from physgen.drawn import ANOTHER, GUIDED, Request, draw
 from physgen.experiments.draw.prompts import Prompt
-from physgen.guidance import Guidance, OfVideo, Particles, PrunedBestOfN
+from physgen.guidance import NoiseSearch, OfVideo, Particles, PrunedBestOfN
 from physgen.guidance.population import Population
 from physgen.sampling.diffusers import guide
 from physgen.worlds import World
@@ -96,9 +96,21 @@ def draw_particles(
     world: World, prompt: Prompt, rewards: Mapping[str, OfVideo], n: int
 ) -> tuple[Float[Tensor, "1 3 T H W"], Choice]:
     """The video that `Particles` with their defaults choose, and its cost."""
-    video, evaluations, particles = _drawn(world, prompt, Particles(n, rewards))
-    assert particles
-    return video, Choice(-1, evaluations, particles + 1)
+    drawn = draw(world, Request(prompt.caption, prompt.seed), Particles(n, rewards), arms=[GUIDED]).guided
+    assert drawn
+    assert drawn.log.particles
+    return drawn.video, Choice(-1, drawn.nfe, drawn.log.particles.decodes + 1)
+
+
+def draw_search(
+    world: World, prompt: Prompt, reward: OfVideo, iterations: int
+) -> tuple[Float[Tensor, "1 3 T H W"], Choice]:
+    """The video from the noise that `NoiseSearch` finds; each way back through the network counts as an evaluation."""
+    guidance = NoiseSearch(reward, iterations=iterations)
+    drawn = draw(world, Request(prompt.caption, prompt.seed), guidance, arms=[GUIDED]).guided
+    assert drawn
+    assert drawn.log.search
+    return drawn.video, Choice(-1, drawn.nfe + drawn.log.search.backward, drawn.log.search.decodes + 1)
 
 
 def draw_with_steps(world: World, prompt: Prompt, steps: int) -> tuple[Float[Tensor, "1 3 T H W"], Choice]:
@@ -106,12 +118,6 @@ def draw_with_steps(world: World, prompt: Prompt, steps: int) -> tuple[Float[Ten
     drawn = draw(world, Request(prompt.caption, prompt.seed, steps)).unguided
     assert drawn
     return drawn.video, Choice(-1, drawn.nfe, 1)
-
-
-def _drawn(world: World, prompt: Prompt, guidance: Guidance) -> tuple[Tensor, int, int]:
-    drawn = draw(world, Request(prompt.caption, prompt.seed), guidance, arms=[GUIDED]).guided
-    assert drawn
-    return drawn.video, drawn.nfe, drawn.log.particles.decodes if drawn.log.particles else 0
 
 
 def _of(values: Sequence[float], rows: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from physgen.experiments.content import looks, motion, readings
 from physgen.experiments.content.asked import Asked
 from physgen.experiments.content.judged import attributes_by_judge, by_judge, phases_by_judge
+from physgen.experiments.content.likelihood import Soft, likelihood, log_likelihood, soft_margin
 from physgen.experiments.instruments.clip import Clip
 
 #: domains in which the law `Permanence` knows how large objects are
@@ -29,6 +30,7 @@ class Estimator:
         read: a number, of which more is better.
         right: the least that is right; None where no limit says so.
         applies: whether the prompt says anything that it can read.
+        soft: the same of a batch of videos, with its derivative; None where it has none.
     """
 
     content: str
@@ -36,6 +38,7 @@ class Estimator:
     read: Read
     right: float | None
     applies: Applies
+    soft: Soft | None = None
 
 
 def _counts(asked: Asked) -> bool:
@@ -55,7 +58,12 @@ def _of(*domains: str) -> Applies:
 
 
 def _judged(content: str) -> dict[str, Estimator]:
-    return {f"{content}_by_judge": Estimator(content, ("judge",), by_judge(content), 0.0, _names(content))}
+    named = _names(content)
+    return {f"{content}_by_judge": Estimator(content, ("judge",), by_judge(content), 0.0, named, soft_margin(content))}
+
+
+def _captioned(asked: Asked) -> bool:
+    return asked.subject is not None
 
 
 _TRACKS = ("peaks", "tracks")
@@ -101,5 +109,6 @@ REWARDS: dict[str, Estimator] = {
     **_judged("colour"),
     "size": Estimator("size", ("area",), looks.size_by_area, 0.0, _names("size")),
     **_judged("size"),
-    "attributes": Estimator("attributes", ("judge",), attributes_by_judge, 0.0, lambda asked: bool(asked.subject)),
+    "attributes": Estimator("attributes", ("judge",), attributes_by_judge, 0.0, _captioned, soft_margin()),
+    "likelihood": Estimator("attributes", ("judge",), likelihood, None, _captioned, log_likelihood),
 }

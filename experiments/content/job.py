@@ -16,6 +16,7 @@ class ContentConfig:
     questions: list[str]
     n: int
     particles: list[int]
+    search: list[int]
     steps: list[int]
     seed: int
     processes: int
@@ -43,7 +44,10 @@ def run(config: ContentConfig) -> None:
     for name in ("particles", "steps"):
         if any(value < 2 for value in getattr(config, name)) or _repeats(getattr(config, name)):
             raise InvalidArgument(name, getattr(config, name), "different whole numbers, 2 or more each, or []")
-    settings = {key: value for key, value in asdict(config).items() if key not in ("out", "processes")}
+    if any(value < 1 for value in config.search) or _repeats(config.search):
+        raise InvalidArgument("search", config.search, "different whole numbers, 1 or more each, or []")
+    besides = ("out", "processes") if config.search else ("out", "processes", "search")
+    settings = {key: value for key, value in asdict(config).items() if key not in besides}
     settings["world"] = world_spec("micro").label
     out = Path(config.out or Path("runs") / run_name("benchmark-content", settings))
     resume(out, settings)

@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import torch
 
 from physgen.experiments.content.asked import Asked
-from physgen.experiments.content.readings import UNTOLD
-from physgen.experiments.instruments.clip import LEAST_CONTRAST, Array, Clip
+from physgen.experiments.content.readings import UNTOLD, moves
+from physgen.experiments.instruments.clip import Array, Clip
 from physgen.experiments.instruments.devices import attributes, forms
 from physgen.experiments.measure.correlation import squared_displacement
 from physgen.experiments.measure.laws import mean_flow
-from physgen.measure import degenerate
 from physgen.simulators import blood, sheet
 
 #: part of the slowest, or of the gentlest, below which nothing moves: what stands still is not slow
 STILL = 1.0 / 3.0
+#: diffusivity of beads, µm²/s, below which they are held
+HELD = STILL * min(low for low, _ in attributes.DIFFUSIVITY.values())
 #: mean speed of red cells as a part of the highest, that on the axis of the vessel
 MEAN = 0.8
 #: frames over which beads are compared; what chance makes of the correlation of their steps, and of an exponent of 1
-LAGS, CHANCE, OFF = (1, 4), 0.3, 0.5
+LAGS, CHANCE, OFF = (1, 4), 0.25, 0.35
 #: frequencies of beats that are looked for, 1/s, and points of the spectrum
 BEATS, POINTS = (0.5, 3.0), 256
 
@@ -53,7 +53,7 @@ def speed_by_correlation(clip: Clip, asked: Asked) -> float:
 
 def brownian_by_tracks(clip: Clip, asked: Asked) -> float:
     """Minus how much steps of tracked beads know of the next ones, beyond chance: of drift, or of a cage."""
-    if _stand_still(clip, attributes.diffusivity(clip)):
+    if not moves(clip) or attributes.diffusivity(clip) < HELD:
         return UNTOLD
     return _at_least(max(0.0, attributes.brownian(clip) - CHANCE))
 
@@ -61,7 +61,7 @@ def brownian_by_tracks(clip: Clip, asked: Asked) -> float:
 def brownian_by_correlation(clip: Clip, asked: Asked) -> float:
     """Minus how far the exponent of the squared displacement is from 1, beyond chance; from correlations of frames."""
     near, far = _spread(clip)
-    if _stand_still(clip, near / (4.0 * LAGS[0] * clip.grid.dt)):
+    if not moves(clip) or near / (4.0 * LAGS[0] * clip.grid.dt) < HELD:
         return UNTOLD
     exponent = np.log(max(far, 1e-9) / near) / np.log(LAGS[1] / LAGS[0])
     return _at_least(max(0.0, abs(float(exponent) - 1.0) - OFF))
@@ -113,17 +113,8 @@ def frequency(signal: Array, dt: float) -> float:
     return float(found[np.where((found > BEATS[0]) & (found < BEATS[1]), power, -1.0).argmax()])
 
 
-def moves(clip: Clip) -> bool:
-    """Whether a video shows something, and something happens."""
-    return degenerate(torch.from_numpy(clip.field)[None, None], LEAST_CONTRAST)[0] is None
-
-
 def _spread(clip: Clip) -> Array:
     return squared_displacement(clip.field, clip.grid.spacing[0], LAGS)
-
-
-def _stand_still(clip: Clip, diffusivity: float) -> bool:
-    return not moves(clip) or diffusivity < STILL * min(low for low, _ in attributes.DIFFUSIVITY.values())
 
 
 def _ways(clip: Clip) -> dict[str, tuple[float, float]]:

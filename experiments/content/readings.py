@@ -9,12 +9,13 @@ from scipy.ndimage import gaussian_filter
 from physgen.constraints import Count, PhaseOrder
 from physgen.constraints.mitosis.classifier import PHASES as NAMED
 from physgen.experiments.content.asked import Asked, field_of
-from physgen.experiments.instruments.clip import Clip
+from physgen.experiments.instruments.clip import LEAST_CONTRAST, Clip
 from physgen.experiments.instruments.devices import attributes, moving, permanence
 from physgen.experiments.instruments.devices.attributes import VECTORS
 from physgen.experiments.instruments.devices.objects import PEAK, SMOOTHING, peaks
 from physgen.experiments.measure.laws import gray_scott_residual, mean_flow
 from physgen.grid import Grid
+from physgen.measure import degenerate
 from physgen.simulators.gray_scott import PATTERNS
 
 #: pixels a frame, below which nothing flows
@@ -25,14 +26,13 @@ UNTOLD = -3.0
 ALL_FRAMES = ("blood", "vessel", "beads", None)
 #: sd of the smoothing in pixels, of vesicles half of a radius: a disc that is filled has one peak
 SMOOTH = {"vesicles": 3.0}
-#: what tells that objects stay: drops spread until they are none, vesicles fuse, cells leave a vessel at its ends, and
-#: beads jump so far that a track ends now and then
+#: what tells that objects stay: drops spread until they are none, vesicles fuse, and cells leave a vessel at its ends
 DEVICES = {
     "dye.drop": (permanence.appearance,),
     "growth.colony": (permanence.appearance, permanence.vanishing),
     "blood.flow": (permanence.appearance, permanence.vanishing, permanence.lost),
     "vessel.vessel": (permanence.lost,),
-    "beads.beads": (permanence.lost,),
+    "beads.beads": (permanence.appearance, permanence.vanishing, permanence.lost),
     "vesicles.vesicles": (permanence.appearance,),
 }
 _PHASE_ORDER, _PIXELS = PhaseOrder(), Grid(spacing=(1.0, 1.0), dt=1.0)
@@ -75,14 +75,14 @@ def direction_by_flow(clip: Clip, asked: Asked) -> float:
 
 def direction_by_tracks(clip: Clip, asked: Asked) -> float:
     """Minus the quarter circles by which the mean step of tracked cells is outside the one around the direction."""
-    outside = attributes.direction(clip)
+    outside = attributes.direction(clip) if clip.seen else np.nan
     return UNTOLD if np.isnan(outside) else -outside / 45.0
 
 
 def permanence_by_tracks(clip: Clip, asked: Asked) -> float:
     """Minus how much tracked objects appear from nothing and vanish, and of cells and beads the part that is lost."""
     assert asked.domain
-    found = np.array([device(clip) for device in DEVICES[asked.domain]])
+    found = np.array([device(clip) if clip.seen else np.nan for device in DEVICES[asked.domain]])
     return -float(np.nan_to_num(found, nan=1.0).sum())
 
 
@@ -99,11 +99,21 @@ def phases_by_classifier(clip: Clip, asked: Asked) -> float:
 
 
 def pattern_by_law(clip: Clip, asked: Asked) -> float:
-    """By how much the constants of the pattern asked for explain the video better than those of the best other one."""
+    """By how much the constants of the pattern asked for explain the video better than those of the best other one.
+
+    Of a video in which nothing happens all explain as little: `UNTOLD`.
+    """
     assert clip.subject
+    if not moves(clip):
+        return UNTOLD
     residual = {name: gray_scott_residual(clip.fields, name, clip.grid.dt) for name in PATTERNS}
     mine = residual.pop(clip.subject.attributes["pattern"])
     return min(residual.values()) - mine
+
+
+def moves(clip: Clip) -> bool:
+    """Whether a video shows something, and something happens."""
+    return degenerate(torch.from_numpy(clip.field)[None, None], LEAST_CONTRAST)[0] is None
 
 
 def _all_frames(clip: Clip) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -78,13 +79,16 @@ def rewards_of(names: Sequence[str], asked: Asked) -> Chosen:
 
 
 def as_reward(name: str, asked: Asked) -> OfVideo:
-    """The reward of a name, for the videos of one prompt."""
+    """The reward of a name, for the videos of one prompt; with its derivative where it has one."""
+    one = REWARDS[name]
+    if one.soft:
+        return OfVideo(partial(one.soft, asked=asked), name, one.uses)
 
     def read(video: Float[Tensor, "B 3 T H W"]) -> Tensor:
-        values = [REWARDS[name].read(asked.clip(one), asked) for one in video]
+        values = [one.read(asked.clip(each), asked) for each in video]
         return torch.tensor(values, dtype=torch.float64)
 
-    return OfVideo(read, name, REWARDS[name].uses)
+    return OfVideo(read, name, one.uses, differentiable=False)
 
 
 def shared(selecting: Iterable[str], scoring: str) -> tuple[str, ...]:
@@ -143,10 +147,10 @@ def describe(readings: Mapping[str, Mapping[str, float | bool | None]]) -> str:
 
 def show() -> None:
     """Print every reward, what it reads and what it measures with."""
-    print(f"{'reward':<26} {'content':<12} {'measures with':<20} what more of it means")
+    print(f"{'reward':<26} {'content':<12} {'measures with':<20} {'derivative':<11} what more of it means")
     for name, one in REWARDS.items():
         meaning = " ".join((one.read.__doc__ or "").split("\n\n")[0].split())
-        print(f"{name:<26} {one.content:<12} {', '.join(one.uses):<20} {meaning}")
+        print(f"{name:<26} {one.content:<12} {', '.join(one.uses):<20} {'yes' if one.soft else 'no':<11} {meaning}")
 
 
 def _firsts(asked: Asked) -> list[str]:

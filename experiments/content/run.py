@@ -18,6 +18,7 @@ from physgen.experiments.content.arms import (
     Scouted,
     best_of,
     draw_particles,
+    draw_search,
     draw_with_steps,
     prune,
     scout,
@@ -39,11 +40,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Task:
-    """One prompt of a question, with which numbers of particles and factors of steps, and where its records are."""
+    """One prompt of a question, with numbers of particles, iterations and factors of steps, and its records' place."""
 
     question: str
     prompt: Prompt
     particles: tuple[int, ...]
+    search: tuple[int, ...]
     steps: tuple[int, ...]
     folder: Path
 
@@ -60,7 +62,7 @@ def run_content(config: ContentConfig, out: Path) -> None:
         [(question, p) for p in prompts_of(question, config.n, config.seed, spec)] for question in config.questions
     ]
     tasks = [
-        Task(question, prompt, tuple(config.particles), tuple(config.steps), out / "records")
+        Task(question, prompt, tuple(config.particles), tuple(config.search), tuple(config.steps), out / "records")
         for group in zip(*asked, strict=True)
         for question, prompt in group
     ]
@@ -104,6 +106,10 @@ def records(world: World, task: Task) -> list[Record]:
     for n in task.particles:
         video, choice = draw_particles(world, prompt, {names[0]: rewards[names[0]]}, n)
         add(f"particles, {n}", names[0], choice, _read(world, prompt, asked, video[0], names))
+    for iterations in task.search:
+        for climbed in [name for name in names if rewards[name].differentiable]:
+            video, choice = draw_search(world, prompt, rewards[climbed], iterations)
+            add(f"noise search, {iterations}", climbed, choice, _read(world, prompt, asked, video[0], names))
     for factor in task.steps:
         video, choice = draw_with_steps(world, prompt, factor * world.spec.steps)
         add(f"steps x{factor}", None, choice, _read(world, prompt, asked, video[0], names))

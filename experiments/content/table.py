@@ -22,6 +22,7 @@ EQUAL = {
     **dict.fromkeys(PRUNED, (UNGUIDED, "steps x2", "best of 2", "best of 4")),
     "particles, 2": (UNGUIDED, "best of 2"),
     "particles, 4": (UNGUIDED, "best of 4"),
+    "noise search, 4": (UNGUIDED, "best of 2", "best of 4"),
 }
 
 

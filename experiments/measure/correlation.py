@@ -17,10 +17,11 @@ TRIED = np.geomspace(1e-4, 30.0, 500)
 def squared_displacement(movie: Array, spacing: float, lags: Sequence[int]) -> Array:
     """Mean squared displacement ``[L]`` of what a square movie ``[T, N, N]`` shows, after some frames each, µm².
 
-    min over M of  sum_q (< Re I(q, t) I*(q, t + k) > - < |I(q)|^2 > exp(-q^2 M / 4))^2
+    min over M of  sum_r (sum_q < Re I(q, t) I*(q, t + k) > - < |I(q)|^2 > exp(-q^2 M / 4))^2
 
-    over the waves of at most `WAVES` periods, M = 4 D k dt of Brownian motion and (v k dt)^2 of a drift. ``spacing`` is
-    in µm. 0 where the movie is uniform.
+    over the rings r of waves q of 1 to `WAVES` periods; M = 4 D k dt of Brownian motion, (v k dt)^2 of a drift. Waves of
+    a ring are summed first: single ones are strong or weak by chance, and the strong ones would weigh too much.
+    ``spacing`` is in µm. 0 where the movie is uniform.
 
     Source: differential dynamic microscopy, Cerbino and Trappe (2008), Phys. Rev. Lett. 100:188102.
 
@@ -39,10 +40,11 @@ def squared_displacement(movie: Array, spacing: float, lags: Sequence[int]) -> A
     if not power.sum() > 1e-12 * size**2 * np.square(movie).sum():
         return np.zeros(len(lags))
     model = np.exp(-squares * TRIED[:, None] / 4.0)
+    rings = (np.rint(far[kept])[:, None] == np.arange(1, WAVES + 1)).astype(float)
     found = []
     for lag in lags:
         first, second = slice(None, frames - lag), slice(lag, None)
         common = (waves[first] * waves[second].conj()).real.mean(0)
         mean = 0.5 * (power[first] + power[second]).mean(0)
-        found.append(TRIED[np.square(common - mean * model).sum(1).argmin()])
+        found.append(TRIED[np.square((common - mean * model) @ rings).sum(1).argmin()])
     return np.array(found)

@@ -149,9 +149,9 @@ def test_an_empty_video_is_never_right(family: str) -> None:
             assert is_right(name, value) is not True, name
 
 
-@pytest.mark.parametrize("family", ["dye", "growth", "blood", "vessel", "beads", "sheet"])
+@pytest.mark.parametrize("family", ["dye", "growth", "gray_scott", "blood", "vessel", "beads", "sheet"])
 def test_what_stands_still_is_neither_slow_nor_gentle(family: str) -> None:
-    moving = {"direction", "speed", "strength", "brownian"}
+    moving = {"direction", "speed", "strength", "brownian", "pattern"}
     names = [name for name in MEASURED if REWARDS[name].content in moving]
     for prompt in prompts(family, 2, "held_out", 40):
         video = truth(prompt)
