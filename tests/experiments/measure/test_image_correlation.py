@@ -27,7 +27,7 @@ def test_the_diffusivity_of_simulated_beads(speed: str) -> None:
 def test_a_drift_goes_with_the_square_of_time() -> None:
     rng = np.random.default_rng(5)
     places = rng.uniform(0, beads.SIDE, (1, 1, 2)) + 0.1 * np.arange(25.0)[:, None] * np.array([0.6, 0.8])
-    movie = beads.spots(places % beads.SIDE, np.ones(1), 0.4, 64)
+    movie = beads.spots(places % beads.SIDE, np.ones(1), 0.4, 64).astype(float)
     near, far = squared_displacement(movie, SPACING, (1, 4))
     assert near == pytest.approx(0.01, rel=0.1)
     assert far == pytest.approx(0.16, rel=0.1)
