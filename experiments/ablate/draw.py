@@ -18,7 +18,7 @@ from physgen.errors import InvalidArgument
 from physgen.experiments.ablate.options import AblateConfig
 from physgen.experiments.ablate.subject import Subject
 from physgen.experiments.cli.target import build
-from physgen.experiments.draw.default_guidance import build_guidance, is_particles
+from physgen.experiments.draw.default_guidance import build_guidance, follows_rewards
 from physgen.experiments.draw.references import RECONSTRUCTION, SIMULATOR, reconstruct, simulate
 from physgen.guidance import BestOfN, Guidance, GuidanceLog
 from physgen.worlds import World, WorldSpec
@@ -59,9 +59,9 @@ def algorithm_of(options: AblateConfig, subject: Subject) -> Guidance | BestOfN 
 
 
 def chooses(guidance: Mapping[str, Any]) -> bool:
-    """Whether an entry of ``guidance`` chooses among samples; others leave rewards alone."""
+    """Whether an entry of ``guidance`` follows rewards; others leave them alone."""
     target = guidance["_target_"]
-    return bool(target) and (target == BEST_OF_N or is_particles(guidance))
+    return bool(target) and (target == BEST_OF_N or follows_rewards(guidance))
 
 
 def simulated(subject: Subject, spec: WorldSpec) -> Float[Tensor, "1 3 T H W"]:

@@ -53,6 +53,7 @@ def measure(options: AblateConfig, subject: Subject, drawn: Arm) -> dict[str, An
         "dropped": drawn.log.dropped,
         "conflicts": drawn.log.conflicts,
         "particles": drawn.log.particles.as_json() if drawn.log.particles else None,
+        **({"search": drawn.log.search.as_json()} if drawn.log.search else {}),
         "quality": quality(subject, drawn.video, fields) if judged(options, subject) else {},
         "features": features(judge(), drawn.video)[0].tolist() if judged(options, subject) else [],
         **content(options, subject, drawn.video[0]),

@@ -9,8 +9,11 @@ from physgen.constraints.names import Laws, name_laws
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.config import choice, choices, one_of
 from physgen.experiments.cli.target import build, find_class
-from physgen.guidance import Guidance, OfVideo, Particles
+from physgen.guidance import Guidance, NoiseSearch, OfVideo, Particles
 from physgen.guidance.rewards import Reward
+
+#: which guidances rewards are for
+FOLLOWING = "particles and pruned choose, noise_search follows derivatives"
 
 
 def default_guidance(name: str, constraints: Laws) -> Guidance:
@@ -26,22 +29,22 @@ def default_guidance(name: str, constraints: Laws) -> Guidance:
 def build_guidance(
     entry: Mapping[str, Any], constraints: Laws, rewards: Mapping[str, OfVideo] | None = None
 ) -> Guidance:
-    """The guidance of an entry. Of `Particles` the constraints are the rewards, and `inside` names another entry.
+    """The guidance of an entry. Where it follows rewards the constraints are some, and `inside` names another entry.
 
     Further rewards stand beside the constraints, or in their place where a named `inside` imposes those.
 
     Raises:
-        InvalidArgument: see `build`; an `inside` that is no choice of ``guidance``; rewards for a guidance that chooses
-            nothing, or of a constraint's name.
+        InvalidArgument: see `build`; an `inside` that is no choice of ``guidance``; rewards for a guidance that follows
+            none, or of a constraint's name.
 
     >>> from physgen.constraints import MassConservation
     >>> particles = build_guidance(choice("guidance", "particles") | {"inside": "afterwards"}, [MassConservation()])
     >>> particles.particles, particles.terminal
     (4, True)
     """
-    if not is_particles(entry):
+    if not follows_rewards(entry):
         if rewards:
-            allowed = "[] with this guidance; particles and pruned choose"
+            allowed = f"[] with this guidance; {FOLLOWING}"
             raise InvalidArgument("rewards", ", ".join(rewards), allowed)
         guidance: Guidance = build(Guidance, entry, constraints)
         return guidance
@@ -56,10 +59,10 @@ def build_guidance(
         if inside not in choices("guidance"):
             raise one_of("guidance.inside", inside, choices("guidance"))
         inside = build_guidance(choice("guidance", inside), constraints)
-    particles: Particles = build(Particles, {**entry, "inside": inside, "rewards": chosen_by})
-    return particles
+    following: Guidance = build(Guidance, {**entry, "inside": inside, "rewards": chosen_by})
+    return following
 
 
-def is_particles(entry: Mapping[str, Any]) -> bool:
-    """Whether an entry describes `Particles`."""
-    return issubclass(find_class(Guidance, str(entry["_target_"])), Particles)
+def follows_rewards(entry: Mapping[str, Any]) -> bool:
+    """Whether an entry describes a guidance that rewards are given to."""
+    return issubclass(find_class(Guidance, str(entry["_target_"])), Particles | NoiseSearch)

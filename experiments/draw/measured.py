@@ -78,6 +78,7 @@ def outcome(result: Measured, free: Measured | None) -> dict[str, Any]:
         "terminal": log.terminal.as_json() if log.terminal else None,
         "dropped": log.dropped,
         "particles": log.particles.as_json() if log.particles else None,
+        **({"search": log.search.as_json()} if log.search else {}),
     }
 
 
@@ -99,6 +100,18 @@ def describe_particles(log: GuidanceLog) -> list[str]:
     rewards = ", ".join(f"{name} {values[place]:.3g}" for name, values in found.rewards.items())
     which = f"the particle that began from noise {found.founders[0]}, the best of {len(found.weights)} at the end"
     return [f"the video is {which}: reward {rewards}; {found.evaluations} network evaluations for all particles"]
+
+
+def describe_search(log: GuidanceLog) -> list[str]:
+    """What a search of the noise came to, and what it cost; nothing without one."""
+    if log.search is None or not log.search.kept:
+        return []
+    found = log.search
+    first, last = ({name: values[0] for name, values in step.items()} for step in (found.rewards[0], found.rewards[-1]))
+    rewards = ", ".join(f"{name} {first[name]:.3g} to {value:.3g}" for name, value in last.items())
+    kept = f"{sum(kept[0] for kept in found.kept)} of {len(found.kept)} moves of the noise were kept"
+    cost = f"{found.evaluations} network evaluations and {found.backward} ways back for the search"
+    return [f"{kept}; the few-step sample went from {rewards}; {cost}"]
 
 
 def contradiction_of(guidance: Guidance | None, result: Measured) -> list[str]:

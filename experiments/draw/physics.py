@@ -15,7 +15,7 @@ from physgen.drawn import Request
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.target import build
 from physgen.experiments.draw.contradicted import require_possible
-from physgen.experiments.draw.default_guidance import build_guidance, is_particles
+from physgen.experiments.draw.default_guidance import FOLLOWING, build_guidance, follows_rewards
 from physgen.experiments.draw.observed import ObservedConfig, read_observed
 from physgen.grid import Grid
 from physgen.guidance import DPS, Afterwards, Assimilation, Composition, Guidance, OfVideo
@@ -93,7 +93,7 @@ def physics_of(
             "a guidance, pruned for one that chooses: the best of several draws is an arm of `physgen ablate`",
         )
     if rewards and not guidance["_target_"]:
-        raise InvalidArgument("rewards", ", ".join(rewards), "[] with guidance=none; particles and pruned choose")
+        raise InvalidArgument("rewards", ", ".join(rewards), f"[] with guidance=none; {FOLLOWING}")
     imposing = {name: law for name, law in constraints.items() if name not in measured}
     acts = (imposing or rewards) and guidance["_target_"]
     imposed = build_guidance(guidance, imposing, rewards) if acts else None
@@ -135,7 +135,7 @@ def _keeping(
         keeping = Afterwards({OBSERVED: seen})
     if not (constraints or rewards) or not guidance["_target_"]:
         return keeping
-    if is_particles(guidance):
+    if follows_rewards(guidance):
         if guidance.get("inside") is not None:
             raise InvalidArgument(
                 "guidance.inside", guidance["inside"], "null: what keeps to the observation is inside"

@@ -22,6 +22,7 @@ from physgen.experiments.draw.measured import (
     contradiction_of,
     describe_certificate,
     describe_particles,
+    describe_search,
     measure,
     outcome,
     warnings_of,
@@ -125,6 +126,7 @@ def run(config: SampleConfig) -> None:
         *contradiction_of(guidance, drawn[main]),
         *(describe_ensemble(ensemble) if ensemble else []),
         *describe_particles(log),
+        *describe_search(log),
         *([describe(read[main])] if content.rewards else []),
         *warnings_of(log),
     ]

@@ -15,7 +15,7 @@ from physgen.experiments.microworldbench.judges.frames import SHOWN, corrected_p
 from physgen.experiments.microworldbench.options import BenchmarkConfig
 from physgen.experiments.microworldbench.protocol.arms import BEST, draws_of, planned
 from physgen.experiments.microworldbench.tasks.data import DIMENSIONS
-from physgen.guidance import Guidance
+from physgen.guidance import Guidance, NoiseSearch
 from physgen.worlds import WorldSpec
 from physgen.worlds.memory.operations import decode_operations, network_operations
 from physgen.worlds.memory.plan import Planner, require_fit
@@ -89,6 +89,9 @@ def draws(config: BenchmarkConfig, planner: Planner, guided: Guidance | None, vi
     evaluations = guided.particles * (steps - active) * calls + guided.particles * active * plan.evaluations
     back = 2 * guided.particles * active * plan.ways_back
     way = active * guided.particles * decode_operations(planner, guided=guided.derivatives > 0)
+    if isinstance(guided, NoiseSearch):
+        evaluations += round((guided.cost(steps) - 1) * steps) * calls
+        way += (1 + guided.iterations) * decode_operations(planner, guided=True)
     yield Draws(GUIDED, law, evaluations, (evaluations + back) * network + way + decode)
     n = draws_of([{"nfe": steps * calls}], [{"guided": True, "nfe": evaluations}]) or 2
     yield Draws(f"{BEST} of {n}", law, n * steps * calls, n * free)

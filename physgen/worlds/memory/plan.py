@@ -105,7 +105,7 @@ class Planner:
 
     def alternatives(self, memory: int) -> Iterator[MemoryPlan]:
         """Plans that fit, the fastest offloading first."""
-        network = self.guidance is not None and self.guidance.needs_graph
+        network = self._differentiates
         for offload in OFFLOAD:
             if network and offload in ("model", "group"):
                 continue
@@ -116,7 +116,7 @@ class Planner:
     def _trace(self, tiling: bool) -> dict[str, int]:
         vae, spec = self.models["vae"], self.spec
         vae.use_tiling = tiling
-        guided, network = self.guidance is not None, self.guidance is not None and self.guidance.needs_graph
+        guided, network = self.guidance is not None, self._differentiates
         video = (3, spec.num_frames, spec.height, spec.width)
         frame = 3 * spec.num_frames * spec.height * spec.width * vae.dtype.itemsize
         canvas = 2 * frame if tiling else 0  # rows of tiles, and their sum
@@ -124,7 +124,7 @@ class Planner:
         phases = {"prompt": 0, "step": particles * self._step(graph=network)}
         if self.guidance is not None and self.observable is not None:
             read = reading(self.observable, video, vae.dtype).peak
-            kept = phases["step"] if network else 0
+            kept = phases["step"] if self.guidance.needs_graph else 0
             decoded = decoding(vae, self.latents, graph=True).peak + canvas + read
             together = particles if self.guidance.derivatives else 1  # rewards are measured sample by sample
             phases["guidance"] = together * decoded + kept
@@ -132,6 +132,11 @@ class Planner:
         if guided and self.guidance.terminal:  # type: ignore[union-attr]
             phases["projection"] = PROJECTION * spec.num_frames * spec.height * spec.width
         return phases
+
+    @property
+    def _differentiates(self) -> bool:
+        """Whether a graph of the network is held: in every guided step, or in the search of the noise before them."""
+        return self.guidance is not None and (self.guidance.needs_graph or self.guidance.searches)
 
     def _step(self, graph: bool) -> int:
         held: Held = step(self.models["transformer"], self.latents, text_length(self.spec), self.pipeline, graph)
