@@ -49,7 +49,7 @@ def outcome_by_peaks(clip: Clip, asked: Asked) -> float:
 
 
 def outcome_by_components(clip: Clip, asked: Asked) -> float:
-    """The same by connected bright pixels, the hard count of the law `Count`."""
+    """Minus the vesicles too many or too few in the last frame: connected bright pixels, the hard count of `Count`."""
     field = torch.from_numpy(clip.field).float()[None, None]
     return -abs(float(Count(_left(clip)).hard_count(field, clip.grid)[0, 0, -1]) - _left(clip))
 

@@ -35,7 +35,7 @@ def speed_by_device(clip: Clip, asked: Asked) -> float:
 
 
 def speed_by_flow(clip: Clip, asked: Asked) -> float:
-    """The same of the mean flow of red cells, or of the beats a second in the flow of a sheet, by least squares."""
+    """Minus the logarithm by which the mean flow of red cells, or a sheet's beats a second, is on the wrong side."""
     assert clip.subject
     if clip.subject.family == "sheet":
         beat, _ = beat_by_flow(clip)
@@ -45,7 +45,7 @@ def speed_by_flow(clip: Clip, asked: Asked) -> float:
 
 
 def speed_by_correlation(clip: Clip, asked: Asked) -> float:
-    """The same of the diffusivity of beads, from the correlation of frames: nothing is followed."""
+    """Minus the logarithm by which the diffusivity of beads, by the correlation of frames, is on the wrong side."""
     near, far = _spread(clip)
     diffusivity = (far - near) / (4.0 * (LAGS[1] - LAGS[0]) * clip.grid.dt)
     return _in_range(clip, diffusivity, attributes.DIFFUSIVITY, "speed")
@@ -76,7 +76,7 @@ def strength_by_registration(clip: Clip, asked: Asked) -> float:
 
 
 def strength_by_flow(clip: Clip, asked: Asked) -> float:
-    """The same of the flow from frame to frame, by least squares, summed up."""
+    """Minus the logarithm by which the flow of a sheet, summed up, goes too far to and fro, or not far enough."""
     return _in_range(clip, float(np.ptp(beat_by_flow(clip)[0])), _ways(clip), "strength")
 
 

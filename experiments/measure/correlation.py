@@ -19,16 +19,16 @@ def squared_displacement(movie: Array, spacing: float, lags: Sequence[int]) -> A
 
     min over M of  sum_r (sum_q < Re I(q, t) I*(q, t + k) > - < |I(q)|^2 > exp(-q^2 M / 4))^2
 
-    over the rings r of waves q of 1 to `WAVES` periods; M = 4 D k dt of Brownian motion, (v k dt)^2 of a drift. The
-    waves of a ring are summed first: single ones are strong or weak by chance, and the strong ones would weigh too
-    much. ``spacing`` is in µm. 0 where the movie is uniform.
+    over the rings r of waves q of 1 to `WAVES` periods; M = 4 D k dt of Brownian motion, about (v k dt)^2 of a drift
+    that is shorter than these waves. The waves of a ring are summed first: single ones are strong or weak by chance,
+    and the strong ones would weigh too much. ``spacing`` is in µm. 0 where the movie is uniform.
 
     Source: differential dynamic microscopy, Cerbino and Trappe (2008), Phys. Rev. Lett. 100:188102.
 
     >>> x = np.arange(64.0)
-    >>> spot = [np.exp(-((x - 20 - t) ** 2 + (x[:, None] - 32) ** 2) / 8) for t in range(9)]
-    >>> squared_displacement(np.stack(spot), 1.0, [1, 4]).round(0).tolist()
-    [1.0, 16.0]
+    >>> spot = [np.exp(-((x - 20 - t / 2) ** 2 + (x[:, None] - 32) ** 2) / 8) for t in range(9)]
+    >>> squared_displacement(np.stack(spot), 1.0, [1, 4]).round(1).tolist()
+    [0.3, 4.2]
     """
     frames, size, _ = movie.shape
     periods = np.fft.fftfreq(size) * size
