@@ -87,12 +87,12 @@ def run_microscopy(config: InstrumentsConfig, out: Path) -> None:
 
 def run_scores(config: InstrumentsConfig, out: Path) -> None:
     """Videos of every arm, ``scores.json`` and ``scores.md``."""
-    from physgen.experiments.instruments.scores.arms import write_arms
+    from physgen.experiments.instruments.scores.arms import write_all
     from physgen.experiments.instruments.scores.scores import record, score_arms, tables
 
     tasks_file, rubrics_file = named_tasks("micro")
     tasks, rubrics = read_tasks(tasks_file), read_rubrics(rubrics_file)
-    write_arms(load(config.world, "cpu"), tasks, config.seeds, out / "videos")
+    write_all(config.world, tasks, config.seeds, out / "videos")
     found = score_arms(tasks, rubrics, out / "videos", config.seeds, config.alpha)
     write_json_atomic(out / "scores.json", record(found))
     publish(out / "scores.md", tables(found, tasks))

@@ -1,4 +1,4 @@
-"""The micro task set's videos: simulator, autoencoder's reconstruction, and the model with and without guidance."""
+"""The micro task set's videos: simulator, reconstruction, and the model: unguided, chosen, projected and guided."""
 
 from __future__ import annotations
 
@@ -6,22 +6,43 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
 from physgen.constraints import Constraint
 from physgen.drawn import AFTERWARDS, GUIDED, UNGUIDED, Request, draw
+from physgen.experiments.content.arms import best_of, draw_particles, draw_with_steps, prune, scout
+from physgen.experiments.content.asked import asked_of
+from physgen.experiments.content.estimators import REWARDS
+from physgen.experiments.content.rewards import as_reward
 from physgen.experiments.draw.default_guidance import default_guidance
 from physgen.experiments.draw.prompts import Prompt
 from physgen.experiments.draw.references import RECONSTRUCTION, SIMULATOR, reconstruct, simulate
 from physgen.experiments.instruments.subject import subject_of
 from physgen.experiments.micro.cases import Case
 from physgen.experiments.microworldbench.tasks.data import Task
+from physgen.experiments.train.distributed import launch
+from physgen.guidance import OfVideo
+from physgen.projected import project_video
 from physgen.video import Video, write_mp4
-from physgen.worlds import World
+from physgen.worlds import World, WorldSpec
+from physgen.worlds.loading import load
 
-ARMS = (SIMULATOR, RECONSTRUCTION, UNGUIDED, AFTERWARDS, GUIDED)
+#: at four times the cost of a sample, and pruned at 1.7 times
+MORE, BEST, PARTICLES, PRUNED = "four times the steps", "best of 4", "particles", "pruned best of 4"
+#: what chose, projected
+THEN = " + projection"
+CHOSEN = (BEST, PARTICLES, PRUNED)
+ARMS = (
+    *(SIMULATOR, RECONSTRUCTION, UNGUIDED, MORE, *CHOSEN),
+    *(AFTERWARDS, GUIDED, *(arm + THEN for arm in CHOSEN)),
+)
+#: rewards that choose, of those that the prompt has a reading for
+CHOOSING = ("attributes", "phases_by_judge", "count_by_components", "direction")
+PRUNING = "pruned best of 4 (1 left at 0.2)"
+PROCESSES = 2
 
 
 def prompt_of(task: Task, seed: int) -> Prompt:
@@ -40,14 +61,52 @@ def laws(world: World, prompt: Prompt) -> dict[str, Constraint]:
     return {name: law for name, law in known.items() if law.projects}
 
 
+def chooser(world: World, prompt: Prompt) -> OfVideo:
+    """The sum of the rewards that choose."""
+    asked = asked_of(prompt.caption, world.spec)
+    named = [name for name in CHOOSING if REWARDS[name].applies(asked)]
+    rewards = [as_reward(name, asked) for name in named]
+    uses = tuple(dict.fromkeys(part for name in named for part in REWARDS[name].uses))
+    return OfVideo(lambda video: torch.stack([reward(video) for reward in rewards]).sum(0), "content", uses)
+
+
 def draw_arms(world: World, prompt: Prompt) -> dict[str, Float[Tensor, "1 3 T H W"]]:
-    """The prompt in every arm; without laws the arms that impose them are the unguided one."""
+    """The prompt in every arm; without laws the arms that impose them are those that do not."""
+    steps, content = world.spec.steps, chooser(world, prompt)
     simulated = simulate(prompt, world.spec, [7, prompt.seed])
+    scouted = scout(world, prompt, {content.name: content})
+    choices = {BEST: best_of(scouted, 4, content.name), PRUNED: prune(scouted, PRUNING, content.name, steps)}
+    free = {UNGUIDED: scouted.videos[:1]} | {arm: scouted.videos[one.candidate][None] for arm, one in choices.items()}
+    free[PARTICLES] = draw_particles(world, prompt, {content.name: content}, 4)[0]
+    found = {SIMULATOR: simulated, RECONSTRUCTION: reconstruct(world, simulated), **free}
+    found[MORE] = draw_with_steps(world, prompt, 4 * steps)[0]
+    return found | _imposed(world, prompt, free)
+
+
+def _imposed(
+    world: World, prompt: Prompt, free: dict[str, Float[Tensor, "1 3 T H W"]]
+) -> dict[str, Float[Tensor, "1 3 T H W"]]:
     constraints = laws(world, prompt)
-    guidance = default_guidance("projection", constraints) if constraints else None
-    drawn = draw(world, Request(prompt.caption, prompt.seed), guidance).arms
-    found = {SIMULATOR: simulated, RECONSTRUCTION: reconstruct(world, simulated)}
-    return found | {arm: drawn.get(arm, drawn[UNGUIDED]).video for arm in (UNGUIDED, AFTERWARDS, GUIDED)}
+    names = {UNGUIDED: AFTERWARDS, **{arm: arm + THEN for arm in CHOSEN}}
+    if not constraints:
+        return {names[arm]: video for arm, video in free.items()} | {GUIDED: free[UNGUIDED]}
+    guidance = default_guidance("projection", constraints)
+    observable, grid = world.observable(prompt.caption), world.grid(prompt.caption)
+    found = {names[arm]: project_video(video, guidance, observable, grid).video for arm, video in free.items()}
+    guided = draw(world, Request(prompt.caption, prompt.seed), guidance, arms=[GUIDED]).guided
+    assert guided
+    return found | {GUIDED: guided.video}
+
+
+def write_all(spec: WorldSpec, tasks: Sequence[Task], seeds: int, out: Path) -> None:
+    """`write_arms` in two processes."""
+    launch(_write_some, PROCESSES, spec, tasks, seeds, out)
+
+
+def _write_some(rank: int, processes: int, spec: WorldSpec, tasks: Sequence[Task], seeds: int, out: Path) -> None:
+    world = load(spec, "cpu")
+    world.pipe.set_progress_bar_config(disable=True)
+    write_arms(world, tasks[rank::processes], seeds, out)
 
 
 def write_arms(world: World, tasks: Sequence[Task], seeds: int, out: Path) -> None:

@@ -12,25 +12,52 @@ import numpy as np
 from physgen.drawn import AFTERWARDS, GUIDED, UNGUIDED
 from physgen.experiments.draw.references import RECONSTRUCTION, SIMULATOR
 from physgen.experiments.instruments.judge import InstrumentJudge
-from physgen.experiments.instruments.scores.arms import ARMS
+from physgen.experiments.instruments.scores.arms import ARMS, BEST, MORE, PARTICLES, PRUNED, THEN
+from physgen.experiments.instruments.subject import subject_of
 from physgen.experiments.measure.distances import Interval, mean_interval
 from physgen.experiments.measure.tables import Cell, Table
 from physgen.experiments.microworldbench.judges.base import Judge, RandomJudge
 from physgen.experiments.microworldbench.judges.judging import Panel
 from physgen.experiments.microworldbench.scoring.corrected import answers
 from physgen.experiments.microworldbench.scoring.score import score
-from physgen.experiments.microworldbench.scoring.scorecard import Scorecard
-from physgen.experiments.microworldbench.tasks.data import DIMENSIONS, LEVELS, Rubric, Task
+from physgen.experiments.microworldbench.scoring.scorecard import Scorecard, normalised
+from physgen.experiments.microworldbench.tasks.data import DIMENSIONS, LEVELS, Criterion, Rubric, Task
 
-COIN = "coin flip"
-COLUMNS = ("average", *DIMENSIONS)
+COIN, FREE = "coin flip", "not imposed"
+COLUMNS = ("average", *DIMENSIONS, FREE)
 PAIRS = (
     (SIMULATOR, RECONSTRUCTION),
     (RECONSTRUCTION, UNGUIDED),
+    (MORE, UNGUIDED),
+    (BEST, UNGUIDED),
+    (BEST, MORE),
+    (PRUNED, UNGUIDED),
+    (PRUNED, BEST),
+    (PARTICLES, BEST),
     (AFTERWARDS, UNGUIDED),
     (GUIDED, UNGUIDED),
     (GUIDED, AFTERWARDS),
+    (BEST + THEN, AFTERWARDS),
+    (BEST + THEN, BEST),
+    (PRUNED + THEN, AFTERWARDS),
+    (PARTICLES + THEN, BEST + THEN),
 )
+#: criteria of an instrument that measures with what some arm is chosen by
+CHOSEN_BY = ("recognised", "pattern", "count")
+#: criteria of each family that what some arm is projected onto meets by construction, or nearly
+IMPOSED = {
+    "dye": ("mass", "reaction_diffusion", "arrow", "extrema"),
+    "growth": ("reaction_diffusion", "arrow", "bounds", "progression"),
+    "gray_scott": ("reaction_diffusion", "arrow", "bounds"),
+    "mitosis": ("phase_order", "phases"),
+    "blood": (
+        *("mass", "steadiness", "lanes", "appearance", "vanishing", "lost", "jumps", "flicker", "direction"),
+        *("transport", "permanence", "static", "number"),
+    ),
+    "beads": ("mass",),
+    "sheet": ("periodic",),
+    "vesicles": ("progression",),
+}
 
 
 @dataclass(frozen=True)
@@ -38,16 +65,20 @@ class Scored:
     """Scorecards of an arm by seed, and 1 or 0 for each criterion that was met (a fault: that was not seen).
 
     ``ranks``: of each criterion's readings the percentile among videos without a fault.
+    ``free``: of each task and seed the score by criteria that no arm imposes.
     """
 
     cards: list[Scorecard]
     met: dict[str, list[int]]
     ranks: dict[str, list[float]]
+    free: dict[int, list[float]]
     asked: int
 
     def per_task(self, name: str) -> dict[int, float]:
         """Score of each task, mean over the seeds."""
         found: dict[int, list[float]] = {}
+        if name == FREE:
+            return {index: float(np.mean(values)) for index, values in self.free.items()}
         for card in self.cards:
             for task in card.per_task:
                 found.setdefault(task.index, []).append(getattr(task, name))
@@ -68,16 +99,19 @@ def score_arms(
         for arm in ARMS
     }
     coins = [score(_judged(tasks, rubrics, None, RandomJudge(s)), rubrics, tasks, "corrected") for s in range(seeds)]
-    return found | {COIN: Scored(coins, {}, {}, sum(card.criteria for card in coins))}
+    return found | {COIN: Scored(coins, {}, {}, {}, sum(card.criteria for card in coins))}
 
 
 def _scored(tasks: Sequence[Task], rubrics: Sequence[Rubric], folders: Sequence[Path], judge: Judge) -> Scored:
     by_index = {rubric.index: rubric for rubric in rubrics}
+    family = {task.index: subject.family for task in tasks if (subject := subject_of(task.task))}
     cards, met, ranks, asked = [], dict[str, list[int]](), dict[str, list[float]](), 0
+    free: dict[int, list[float]] = {}
     for folder in folders:
         results = _judged(tasks, rubrics, folder, judge)
         cards.append(score(results, rubrics, tasks, "corrected"))
         for item in results:
+            answered: list[tuple[Criterion, int]] = []
             for dimension in DIMENSIONS:
                 criteria = by_index[item["index"]].criteria[dimension]
                 evaluation = item[f"{dimension}_eval"]
@@ -86,9 +120,25 @@ def _scored(tasks: Sequence[Task], rubrics: Sequence[Rubric], folders: Sequence[
                 for criterion, answer, rank in zip(criteria, given, ranks_of(evaluation, len(given)), strict=True):
                     if answer is not None:
                         met.setdefault(criterion.measure, []).append(int(answer == (criterion.sign > 0)))
+                        answered.append((criterion, answer))
                     if rank is not None:
                         ranks.setdefault(criterion.measure, []).append(rank)
-    return Scored(cards, met, ranks, asked)
+            if (points := free_points(answered, family[item["index"]])) is not None:
+                free.setdefault(item["index"], []).append(points)
+    return Scored(cards, met, ranks, free, asked)
+
+
+def free_points(answered: Sequence[tuple[Criterion, int]], family: str) -> float | None:
+    """Points of 100 by the criteria that neither a choice nor a law of the family imposes; None without any.
+
+    >>> given = [(Criterion(1, "it flickers", -1, 1.0, "flicker"), 0), (Criterion(2, "mass", 1, 1.0, "mass"), 0)]
+    >>> free_points([*given, (Criterion(3, "green", 1, 1.0, "colour"), 1)], "dye")
+    100.0
+    """
+    imposed = (*CHOSEN_BY, *IMPOSED.get(family, ()))
+    free = [(one, answer) for one, answer in answered if one.measure not in imposed]
+    most = sum((one.weight for one, _ in free if one.sign > 0), 0.0)
+    return normalised(sum((one.sign * one.weight * answer for one, answer in free), 0.0), most) if most > 0 else None
 
 
 def ranks_of(evaluation: Mapping[str, Any] | None, count: int) -> list[float | None]:
@@ -128,6 +178,7 @@ def tables(found: Mapping[str, Scored], tasks: Sequence[Task]) -> list[Table]:
             ["", *COLUMNS],
             [[f"{a} − {b}", *(difference(found[a], found[b], name) for name in COLUMNS)] for a, b in PAIRS],
         ),
+        *(_by_family(found, tasks, name, title) for name, title in (("average", "all criteria"), (FREE, FREE))),
         Table(
             "Share of criteria met (faults: not seen)",
             ["instrument", *ARMS, "n"],
@@ -146,6 +197,19 @@ def tables(found: Mapping[str, Scored], tasks: Sequence[Task]) -> list[Table]:
             [[name, *(float(np.mean(found[arm].ranks.get(name, [np.nan]))) for arm in ARMS)] for name in names],
         ),
     ]
+
+
+def _by_family(found: Mapping[str, Scored], tasks: Sequence[Task], name: str, title: str) -> Table:
+    families: dict[str, list[int]] = {}
+    for task in tasks:
+        if subject := subject_of(task.task):
+            families.setdefault(subject.family, []).append(task.index)
+    scores = {arm: found[arm].per_task(name) for arm in ARMS}
+    rows: list[list[Cell]] = [
+        [arm, *(float(np.nanmean([scores[arm].get(i, np.nan) for i in indices])) for indices in families.values())]
+        for arm in ARMS
+    ]
+    return Table(f"By family, {title}", ["", *(f"{name} ({len(indices)})" for name, indices in families.items())], rows)
 
 
 def record(found: Mapping[str, Scored]) -> dict[str, Any]:

@@ -88,6 +88,6 @@ def test_arms_are_drawn_once_and_scored(world: World, tmp_path: Path) -> None:
         found["simulator"].per_task("average")[tasks[0].index] > found["unguided"].per_task("average")[tasks[0].index]
     )
     assert found["guided"].met["mass"][0] == 1
-    assert len(score_tables(found, tasks)) == 4
+    assert len(score_tables(found, tasks)) == 6
     assert 0 <= found["guided"].ranks["mass"][0] < 99
     assert json.loads(json.dumps(record(found)))["simulator"]["coverage"] > 0.9
