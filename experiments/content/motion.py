@@ -127,13 +127,15 @@ def _scaled(ranges: Mapping[str, tuple[float, float]], factor: float) -> dict[st
 
 
 def _in_range(clip: Clip, found: float, ranges: Mapping[str, tuple[float, float]], name: str) -> float:
-    """0 on the side of the border that is asked for; `UNTOLD` of what is not seen or stands still."""
+    """0 on the side of the border that is asked for, unless hardly anything moves; `UNTOLD` where nothing does."""
     assert clip.subject
-    small, large = ranges.values()
-    if not (moves(clip) and found > STILL * small[0]):  # NaN is not above
+    if not (moves(clip) and found > 0.0):  # NaN is not above
         return UNTOLD
+    small, large = ranges.values()
     over = float(np.log(found / np.sqrt(small[1] * large[0])))
-    return _at_least(max(0.0, over if clip.subject.attributes[name] == next(iter(ranges)) else -over))
+    too_still = float(np.log(STILL * small[0] / found))
+    wrong_side = over if clip.subject.attributes[name] == next(iter(ranges)) else -over
+    return _at_least(max(0.0, wrong_side, too_still))
 
 
 def _at_least(wrong: float) -> float:
