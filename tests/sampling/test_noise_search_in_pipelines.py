@@ -15,7 +15,7 @@ from physgen.guidance import Afterwards, NoiseSearch, OfVideo
 from physgen.guidance.few_steps import FewSteps
 from physgen.observables import ColourMap
 from physgen.sampling import guide
-from sampling.test_pipelines import COGVIDEOX, World, cogvideox, hunyuan, wan, wan_2_2
+from sampling.test_pipelines import World, cogvideox, hunyuan, wan, wan_2_2
 
 GRID = Grid(spacing=(2.0, 2.0), dt=0.5)
 DYE = ColourMap([(0.05, 0.88, 0.15)], background=(0.04, 0.04, 0.04), species=("dye",))
@@ -131,7 +131,7 @@ def test_videos_are_decoded_for_rewards_and_projected_at_the_end(tiny: World) ->
     ("make", "options", "words"),
     [
         (wan_2_2, {}, "one network"),
-        (lambda: cogvideox(d.CogVideoXDDIMScheduler(**COGVIDEOX)), {}, "one of flow matching"),
+        (lambda: cogvideox(d.CogVideoXDDIMScheduler), {}, "one of flow matching"),
         (lambda: wan(euler()), {"reward": OfVideo(lambda video: video[:, 0, 0, 0, 0], "corner")}, "observable=None"),
     ],
 )
