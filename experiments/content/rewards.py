@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -81,8 +80,8 @@ def rewards_of(names: Sequence[str], asked: Asked) -> Chosen:
 def as_reward(name: str, asked: Asked) -> OfVideo:
     """The reward of a name, for the videos of one prompt; with its derivative where it has one."""
     one = REWARDS[name]
-    if one.soft:
-        return OfVideo(partial(one.soft, asked=asked), name, one.uses)
+    if soft := one.soft:
+        return OfVideo(lambda video: soft(video, asked), name, one.uses)
 
     def read(video: Float[Tensor, "B 3 T H W"]) -> Tensor:
         values = [one.read(asked.clip(each), asked) for each in video]

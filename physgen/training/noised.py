@@ -10,7 +10,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from physgen.errors import InvalidArgument
-from physgen.sampling.predictions import _FLOW, _PRECONDITIONED, _VARIANCE_EXPLODING, require_supported
+from physgen.sampling.predictions import FLOW, _PRECONDITIONED, _VARIANCE_EXPLODING, require_supported
 
 _SAMPLING_ONLY = (diffusers.LCMScheduler, diffusers.TCDScheduler, diffusers.FlowMatchLCMScheduler, *_PRECONDITIONED)
 
@@ -72,7 +72,7 @@ def noised(scheduler: Any, timesteps: Shaped[Tensor, "B"]) -> Noised:
         raise InvalidArgument("scheduler", name, "one that noises training data: of no distilled or EDM model")
     if not bool(((timesteps >= 0) & (timesteps <= last)).all()):
         raise InvalidArgument("timesteps", timesteps.tolist(), f"0 to {last}, where {name} was trained")
-    if isinstance(scheduler, _FLOW) or scheduler.config.prediction_type == "flow_prediction":
+    if isinstance(scheduler, FLOW) or scheduler.config.prediction_type == "flow_prediction":
         sigma = timesteps.float() / last
         return Noised("flow_prediction", 1 - sigma, sigma)
     kept = scheduler.alphas_cumprod.to(timesteps.device)[timesteps.long().clamp(max=last - 1)]

@@ -92,7 +92,8 @@ def test_the_gradient_of_the_reward_is_that_of_finite_differences_through_decode
         return 2.0 + torch.tanh(x).view(-1, 1, 6, 2, 2)
 
     law = Equality(lambda u: u.sum((1, 3, 4)).diff(dim=1) / 8.0, "mass")
-    search = NoiseSearch({"mass": law, "dark": lambda u: -u.flatten(1).square().mean(1)})
+    rewards: dict[str, Any] = {"mass": law, "dark": lambda u: -u.flatten(1).square().mean(1)}
+    search = NoiseSearch(rewards)
     levels, z = [1.0, 0.6, 0.3, 0.0], noise(2, 3, 24)
 
     def objective(x: Tensor) -> Tensor:
