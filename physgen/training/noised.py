@@ -10,7 +10,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from physgen.errors import InvalidArgument
-from physgen.sampling.predictions import FLOW, _PRECONDITIONED, _VARIANCE_EXPLODING, require_supported
+from physgen.sampling.predictions import _PRECONDITIONED, _VARIANCE_EXPLODING, FLOW, require_supported
 
 _SAMPLING_ONLY = (diffusers.LCMScheduler, diffusers.TCDScheduler, diffusers.FlowMatchLCMScheduler, *_PRECONDITIONED)
 
