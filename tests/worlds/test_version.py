@@ -10,7 +10,7 @@ from physgen.worlds import world_spec
 
 TRANSFORMER = "worlds/micro/weights/transformer/diffusion_pytorch_model.safetensors"
 #: version of ``micro`` -> the first digits of its transformer's SHA-256
-DIGESTS = {1: "06ef5620f9a33cb4"}
+DIGESTS = {1: "06ef5620f9a33cb4", 2: "1e9919a423a10e01"}
 
 
 def test_every_version_has_weights_of_its_own() -> None:
