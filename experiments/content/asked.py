@@ -21,6 +21,9 @@ from physgen.worlds import WorldSpec
 #: exact numbers by their words, and ranges by family, the upper end not included
 COUNTS = dye.COUNTS | growth.COUNTS | beads.COUNTS | vesicles.COUNTS
 RANGES = {"blood": blood.COUNTS, "vessel": vessel.COUNTS}
+#: what the judge does not tell of simulated videos of all captions: it takes straight vessels and blood for each other
+#: (64 each: 42 and 59 right), guesses shapes by direction and speed (31 of 64), and strengths (55 of 64)
+NOT_JUDGED = {("blood", "family"), ("vessel", "family"), ("vessel", "shape"), ("sheet", "strength")}
 #: direction -> words of a text that is no caption of the simulators
 WORDS: Mapping[str, re.Pattern[str]] = {
     direction: re.compile(words, re.IGNORECASE)
@@ -65,6 +68,18 @@ class Asked:
             return ()
         hidden = ("outcome",) if self.count == (2, 2) else ()
         return tuple(name for name in self.subject.attributes if name not in hidden)
+
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """The family and the visible attributes, without those that the judge does not tell.
+
+        >>> from physgen.worlds import world_spec
+        >>> asked_of("a curved capillary carries many erythrocytes up fast", world_spec("micro")).judged
+        ('kind', 'direction', 'speed', 'count')
+        """
+        if self.subject is None:
+            return ()
+        return tuple(name for name in ("family", *self.visible) if (self.subject.family, name) not in NOT_JUDGED)
 
     def clip(self, video: Float[Tensor, "3 T H W"]) -> Clip:
         """The video as instruments read it; of no subject with at most `SIZE` pixels along its shorter side."""

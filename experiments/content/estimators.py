@@ -58,8 +58,11 @@ def _of(*domains: str) -> Applies:
 
 
 def _judged(content: str) -> dict[str, Estimator]:
-    named = _names(content)
-    return {f"{content}_by_judge": Estimator(content, ("judge",), by_judge(content), 0.0, named, soft_margin(content))}
+    def applies(asked: Asked) -> bool:
+        return content in asked.judged
+
+    one = Estimator(content, ("judge",), by_judge(content), 0.0, applies, soft_margin(content))
+    return {f"{content}_by_judge": one}
 
 
 def _captioned(asked: Asked) -> bool:
@@ -86,12 +89,11 @@ REWARDS: dict[str, Estimator] = {
     ),
     "strength": Estimator("strength", ("registration",), motion.strength_by_registration, 0.0, _names("strength")),
     "strength_by_flow": Estimator("strength", ("flow",), motion.strength_by_flow, 0.0, _names("strength")),
-    **_judged("strength"),
     "orientation": Estimator("orientation", ("axis",), looks.orientation_by_axis, 0.0, _names("orientation")),
     "orientation_by_flow": Estimator("orientation", ("flow",), motion.orientation_by_flow, 0.0, _of(*SHEET)),
     **_judged("orientation"),
     "shape": Estimator("shape", ("lumen",), looks.shape_by_lumen, 0.0, _names("shape")),
-    **_judged("shape"),
+    "shape_by_walls": Estimator("shape", ("walls",), looks.shape_by_walls, 0.0, _names("shape")),
     "outcome": Estimator("outcome", ("peaks",), looks.outcome_by_peaks, 0.0, _of("vesicles.vesicles")),
     "outcome_by_components": Estimator(
         "outcome", ("components",), looks.outcome_by_components, 0.0, _of("vesicles.vesicles")

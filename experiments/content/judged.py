@@ -41,13 +41,14 @@ def phases_by_judge(clip: Clip, asked: Asked) -> float:
 
 def attributes_by_judge(clip: Clip, asked: Asked) -> float:
     """The smallest margin by which the judge prefers the family, the kind and each attribute that is asked for."""
-    return min(-attributes.recognised(clip), *(_margin(clip, name) for name in asked.visible))
+    return min(_margin(clip, name) for name in asked.judged)
 
 
 def _margin(clip: Clip, name: str) -> float:
     """Score of the value that is asked for, minus the best other one; no limit where the judge has no such head."""
     assert clip.subject
-    head = head_of(clip.subject.family, clip.subject.kind, name)
+    family = clip.subject.family
+    head = name if name == "family" else head_of(family, clip.subject.kind, name)
     if head not in recogniser().heads:
         return float("inf")
-    return -attributes.margin(clip, head, clip.subject.attributes[name])
+    return -attributes.margin(clip, head, family if name == "family" else clip.subject.attributes[name])

@@ -24,7 +24,7 @@ def soft_margin(*names: str) -> Soft:
 
     def read(video: Tensor, asked: Asked) -> Tensor:
         found = []
-        for scores, index in _judged(video, asked, names or ("family", *asked.visible)):
+        for scores, index in _judged(video, asked, names or asked.judged):
             others = torch.cat([scores[:, :index], scores[:, index + 1 :]], 1)
             found.append(scores[:, index] - others.amax(1))
         return torch.stack(found).amin(0) if found else video.new_full((len(video),), torch.inf)
@@ -34,7 +34,7 @@ def soft_margin(*names: str) -> Soft:
 
 def log_likelihood(video: Float[Tensor, "B 3 T H W"], asked: Asked) -> Float[Tensor, "B"]:
     """Sum of the log-probabilities that the judge gives to the family, the kind and each attribute asked for."""
-    found = [scores.log_softmax(1)[:, index] for scores, index in _judged(video, asked, ("family", *asked.visible))]
+    found = [scores.log_softmax(1)[:, index] for scores, index in _judged(video, asked, asked.judged)]
     return torch.stack(found).sum(0)
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy.ndimage import label
 
 from physgen.constraints import Count
 from physgen.experiments.content.asked import Asked
 from physgen.experiments.content.readings import UNTOLD, peaks_of
-from physgen.experiments.instruments.clip import LEAST_CONTRAST, Clip
+from physgen.experiments.instruments.clip import Clip
 from physgen.experiments.instruments.devices import attributes, forms
 from physgen.simulators import vesicles
+
+#: coverage by lumen or walls from which there is one, and part of the frame that is a region of its own
+PLAIN, SPECK = 0.5, 0.01
 
 
 def colour_by_mixing(clip: Clip, asked: Asked) -> float:
@@ -30,17 +34,23 @@ def orientation_by_axis(clip: Clip, asked: Asked) -> float:
 
 def shape_by_lumen(clip: Clip, asked: Asked) -> float:
     """How sure the lumen says straight, curved or branching: 0 at the border between them."""
-    assert clip.subject
-    if np.ptp(clip.fields[1]) < LEAST_CONTRAST:
-        return UNTOLD
     off, channels = forms.vessel_of(clip)
-    wanted = clip.subject.attributes["shape"]
-    if not channels:
+    return _shaped(clip, float(off), channels > 1) if channels and clip.fields[1].max() > PLAIN else UNTOLD
+
+
+def shape_by_walls(clip: Clip, asked: Asked) -> float:
+    """How sure the walls say straight, curved or branching: a branching one parts the frame in more than three."""
+    assert clip.subject
+    walls = clip.fields[2].mean(0)
+    walls = walls.T if clip.subject.attributes["direction"] in ("up", "down") else walls
+    regions, _ = label(walls < PLAIN)
+    parts = int((np.bincount(regions.ravel())[1:] > SPECK * walls.size).sum())
+    weights = np.maximum(walls - PLAIN, 0.0)
+    if parts < 3 or not weights.sum(0).all():
         return UNTOLD
-    if wanted == "branching" or channels > 1:
-        return 1.0 if (wanted == "branching") == (channels > 1) else -1.0
-    bent = min(float(off) / forms.BENT - 1.0, 1.0)
-    return bent if wanted == "curved" else -bent
+    axis = (weights * np.arange(len(walls))[:, None]).sum(0) / weights.sum(0)
+    middle, ends = axis[len(axis) // 2 - 2 :][:4].mean(), 0.5 * (axis[:3].mean() + axis[-3:].mean())
+    return _shaped(clip, abs(float(middle - ends)), parts > 3)
 
 
 def outcome_by_peaks(clip: Clip, asked: Asked) -> float:
@@ -52,6 +62,16 @@ def outcome_by_components(clip: Clip, asked: Asked) -> float:
     """Minus the vesicles too many or too few in the last frame: connected bright pixels, the hard count of `Count`."""
     field = torch.from_numpy(clip.field).float()[None, None]
     return -abs(float(Count(_left(clip)).hard_count(field, clip.grid)[0, 0, -1]) - _left(clip))
+
+
+def _shaped(clip: Clip, off: float, branches: bool) -> float:
+    """How sure a shape is by how far its axis leaves the chord, in pixels, and whether it branches."""
+    assert clip.subject
+    wanted = clip.subject.attributes["shape"]
+    if wanted == "branching" or branches:
+        return 1.0 if (wanted == "branching") == branches else -1.0
+    bent = min(off / forms.BENT - 1.0, 1.0)
+    return bent if wanted == "curved" else -bent
 
 
 def _left(clip: Clip) -> int:
