@@ -13,8 +13,8 @@ from physgen.experiments.instruments.clip import Clip
 from physgen.experiments.instruments.devices import attributes, forms
 from physgen.simulators import vesicles
 
-#: coverage by lumen or walls from which there is one, and part of the frame that is a region of its own
-PLAIN, SPECK = 0.5, 0.01
+#: coverage from which there is a lumen, or a wall; and part of the frame that is a region of its own
+PLAIN, WALL, SPECK = 0.5, 0.2, 0.01
 
 
 def colour_by_mixing(clip: Clip, asked: Asked) -> float:
@@ -35,7 +35,8 @@ def orientation_by_axis(clip: Clip, asked: Asked) -> float:
 def shape_by_lumen(clip: Clip, asked: Asked) -> float:
     """How sure the lumen says straight, curved or branching: 0 at the border between them."""
     off, channels = forms.vessel_of(clip)
-    return _shaped(clip, float(off), channels > 1) if channels and clip.fields[1].max() > PLAIN else UNTOLD
+    seen = channels > 0 and clip.fields[1].max() > PLAIN
+    return _shaped(clip, float(off), bool(channels > 1)) if seen else UNTOLD
 
 
 def shape_by_walls(clip: Clip, asked: Asked) -> float:
@@ -43,9 +44,9 @@ def shape_by_walls(clip: Clip, asked: Asked) -> float:
     assert clip.subject
     walls = clip.fields[2].mean(0)
     walls = walls.T if clip.subject.attributes["direction"] in ("up", "down") else walls
-    regions, _ = label(walls < PLAIN)
+    regions, _ = label(walls < WALL)
     parts = int((np.bincount(regions.ravel())[1:] > SPECK * walls.size).sum())
-    weights = np.maximum(walls - PLAIN, 0.0)
+    weights = np.maximum(walls - WALL, 0.0)
     if parts < 3 or not weights.sum(0).all():
         return UNTOLD
     axis = (weights * np.arange(len(walls))[:, None]).sum(0) / weights.sum(0)
