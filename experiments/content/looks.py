@@ -13,7 +13,7 @@ from physgen.experiments.instruments.clip import Clip
 from physgen.experiments.instruments.devices import attributes, forms
 from physgen.simulators import vesicles
 
-#: coverage from which there is a lumen, or a wall; and part of the frame that is a region of its own
+#: spread of coverage from which there is a lumen, coverage by a wall, and part of the frame that is a region of its own
 PLAIN, WALL, SPECK = 0.5, 0.2, 0.01
 
 
@@ -35,7 +35,7 @@ def orientation_by_axis(clip: Clip, asked: Asked) -> float:
 def shape_by_lumen(clip: Clip, asked: Asked) -> float:
     """How sure the lumen says straight, curved or branching: 0 at the border between them."""
     off, channels = forms.vessel_of(clip)
-    seen = channels > 0 and clip.fields[1].max() > PLAIN
+    seen = channels > 0 and np.ptp(clip.fields[1]) > PLAIN
     return _shaped(clip, float(off), bool(channels > 1)) if seen else UNTOLD
 
 
