@@ -15,9 +15,9 @@ prompt = "one drop of red dye diffusing quickly in water"
 world = load_world("micro")
 observable, grid = world.observable(prompt), world.grid(prompt)
 
-unguided = world.sample(prompt, seed=3, steps=STEPS)
+unguided = world.sample(prompt, seed=6, steps=STEPS)
 with guide(world.pipe, Projection({"mass": MassConservation()}), observable=observable, grid=grid) as log:
-    guided = world.sample(prompt, seed=3, steps=STEPS)
+    guided = world.sample(prompt, seed=6, steps=STEPS)
 
 videos = {"unguided": unguided, "guided": guided}
 mass = {name: observable(video).sum((0, 1, 3, 4)) for name, video in videos.items()}

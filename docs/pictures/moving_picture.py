@@ -1,7 +1,7 @@
 """The moving picture of the README, from a run of `physgen sample … compare=true`.
 
 physgen sample prompt="one drop of red dye diffusing quickly in water" constraint=mass guidance=projection \
-        seed=3 compare=true out=runs/moving
+        seed=6 compare=true out=runs/moving
 python docs/pictures/moving_picture.py runs/moving docs/pictures/moving.gif
 """
 
@@ -37,7 +37,7 @@ def frame(videos: dict[str, Any], masses: dict[str, list[float]], index: int) ->
     for (label, mass), dash, colour in zip(masses.items(), ("-", "--"), ("#0072b2", "#d55e00"), strict=True):
         share = np.array(mass) / mass[0]
         axes.plot(np.arange(index + 1) * dt, share[: index + 1], dash, color=colour, linewidth=2.5, label=label)
-    axes.set(xlim=(0, dt * (len(mass) - 1)), ylim=(0, 1.15), yticks=[0, 0.5, 1])
+    axes.set(xlim=(0, dt * (len(mass) - 1)), ylim=(0.75, 1.1), yticks=[0.8, 0.9, 1])
     axes.set_xlabel("time (s)", fontsize=10)
     axes.set_ylabel("mass / first", fontsize=10)
     axes.legend(loc="lower left", ncols=2, frameon=False, fontsize=10)
