@@ -16,16 +16,16 @@ PROMPT = "mitosis of a human cell with red dna, vertical division"
 def test_a_guided_video_ends_in_order() -> None:
     world, order = load_world("micro"), PhaseOrder()
     observable, grid = world.observable(PROMPT), world.grid(PROMPT)
-    assert not order.satisfied(observable(world.sample(PROMPT, seed=1, steps=3)), grid).any()
+    assert not order.satisfied(observable(world.sample(PROMPT, seed=2, steps=2)), grid).any()
     early = X0Gradient([order], stop=0.4, terminal=True)  # the last step leaves the order to the projection
     with guide(world.pipe, early, observable=observable, grid=grid) as log:
-        video = world.sample(PROMPT, seed=1, steps=3)
+        video = world.sample(PROMPT, seed=2, steps=2)
     assert video.dtype == torch.float32
     assert 0 <= video.min() <= video.max() <= 1
     assert order.violations(observable(video), grid)[0].illegal == []
     assert order.satisfied(observable(video), grid).all()
     assert log.terminal
-    assert 0 < log.terminal.moved_rms < 0.05
+    assert 0 < log.terminal.moved_rms < 0.02
     assert log.dropped == 0
 
 
