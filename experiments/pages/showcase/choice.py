@@ -16,7 +16,7 @@ from physgen.experiments.runs.progress import Record
 from physgen.worlds import Request, World
 
 #: questions of `physgen benchmark content` that are shown, by families
-QUESTIONS = "growth.count", "blood.count"
+QUESTIONS = "growth.count", "blood.count", "beads.count", "vessel.count"
 #: the reward that chooses, what it is in words, and a reading that shares nothing with it
 CHOOSES, WORDS, CHECKS = "count", "objects too many or few", "count_by_judge"
 

@@ -29,6 +29,8 @@ LAWS = {
     "gray_scott": "gray_scott",
     "phase_order": "mitosis",
     "transport": "blood",
+    "progression": "vesicles",
+    "periodic": "sheet",
 }
 TRANSPORT, ORDER = "transport", "phase_order"
 #: between the noise of a sample and what the simulator draws
@@ -64,7 +66,7 @@ def law_record(world: World, law: str, prompt: Prompt, folder: Path, steps: int 
     for arm, title in TITLES.items():
         film = write_film(folder / f"{name}-{arm}.webp", arms[arm].video[0].permute(1, 2, 3, 0).numpy())
         found = measure(arms[arm].first, physics)
-        left = arm == AFTERWARDS and torch.equal(arms[arm].video, arms[UNGUIDED].video)
+        left = law == TRANSPORT and arm == AFTERWARDS and torch.equal(arms[arm].video, arms[UNGUIDED].video)
         note = "too incoherent to be projected, left as it was" if left else _note(law, found)
         shots.append(Shot(title, film, "violation", found.constraints[law].residual_rms, note))
     about = f"{law}, seed {prompt.seed}"

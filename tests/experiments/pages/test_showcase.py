@@ -151,7 +151,8 @@ def test_what_there_is_not_is_refused_before_a_world_is_loaded(
 
 def test_the_site_shows_every_law_half_and_choice_of_the_command() -> None:
     options = yaml.safe_load((ROOT / "conf" / "showcase.yaml").read_text("utf-8"))
-    assert yaml.safe_load((SHOWN / "config.yaml").read_text("utf-8")) == {k: options[k] for k in options if k != "out"}
+    made = {key: options[key] for key in options if key != "out"} | {"world": world_spec("micro").label}
+    assert yaml.safe_load((SHOWN / "config.yaml").read_text("utf-8")) == made
     laws_ = {f"{law}-{index}" for law in options["laws"] for index in range(options["n"])}
     spec = world_spec("micro")
     choices = {
@@ -211,7 +212,10 @@ def test_what_the_chart_draws_is_what_was_measured(family: str) -> None:
 @pytest.mark.parametrize("family", HALVES)
 def test_errors_are_those_that_the_benchmark_has_of_the_prompt(family: str) -> None:
     known = json.loads((DOCS / "results" / "assimilation.json").read_text("utf-8"))
+    versions = yaml.safe_load((ROOT / "paper" / "results" / "worlds.yaml").read_text("utf-8"))["versions"]
     kept = record(SHOWN / f"half-{family}.json")
+    if kept["world"] not in [f"micro {number}" for number, files in versions.items() if "docs/assimilation" in files]:
+        pytest.skip("the benchmark is of another version of the world")
     for arm in set(kept["arms"]) - {half.BOTH}:  # how samples are joined with a law has changed since
         (same,) = (
             one
