@@ -23,7 +23,7 @@ class HalfWay(Guidance):
 
 
 world = load_world("micro")
-request = Request("one drop of red dye diffusing quickly in water", seed=6, steps=STEPS)
+request = Request("one drop of red dye diffusing quickly in water", seed=1, steps=STEPS)
 drawn = draw(world, request, HalfWay({"mass": MassConservation()}), arms=["unguided", "guided"])
 videos = {name: arm.video for name, arm in drawn.arms.items()}
 observable = world.observable(request.prompt)
