@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from physgen.arguments import whole
 from physgen.drawn import ANOTHER, GUIDED, Request, draw
 from physgen.experiments.draw.prompts import Prompt
 from physgen.guidance import NoiseSearch, OfVideo, Particles, PrunedBestOfN
@@ -60,7 +61,11 @@ class Choice:
 
 
 def scout(world: World, prompt: Prompt, rewards: Mapping[str, OfVideo], steps: int | None = None) -> Scouted:
-    """Draw the candidates of a prompt in one batch, and read each of them at every level."""
+    """Draw the candidates of a prompt in one batch, and read each of them at every level.
+
+    In few steps several levels may be of the same step.
+    """
+    total = whole("steps", steps or world.spec.steps, least=3)
     nobody_dies = [CANDIDATES] * len(LEVELS)
     watching = PrunedBestOfN(CANDIDATES, rewards, levels=LEVELS, left=nobody_dies, select=False)
     also = [prompt.seed + ANOTHER * k for k in range(1, CANDIDATES)]
@@ -68,7 +73,8 @@ def scout(world: World, prompt: Prompt, rewards: Mapping[str, OfVideo], steps: i
     with guide(world.pipe, watching, observable=observable, grid=grid):
         videos = world.sample(prompt.caption, seed=prompt.seed, steps=steps, also=also)
     log = watching.log
-    early = {level: one.rewards for level, one in zip(LEVELS, log.resamplings, strict=True)}
+    read = {one.step: one.rewards for one in log.resamplings}
+    early = {level: read[int(level * total)] for level in LEVELS}
     return Scouted(videos, early, log.rewards, log.evaluations // CANDIDATES)
 
 
