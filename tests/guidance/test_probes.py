@@ -1,7 +1,7 @@
 """A decoder that is cheaper than the autoencoder must improve what the autoencoder shows, not its own reading.
 
 Newton steps on mass are taken through a decoder and judged by the autoencoder. A linear probe, which reads masses of
-simulator videos off their latents to a few per cent, satisfies itself and moves the true drift elsewhere.
+simulator videos off their latents to a few per cent, satisfies itself and leaves half of the true drift where it was.
 """
 
 from collections.abc import Callable
@@ -21,8 +21,10 @@ from physgen.simulators import dye
 from physgen.worlds import World, load_world
 
 PROMPT = "two drops of green dye diffusing slowly in water"
-#: part of the drift that honest steps leave at most
-LEFT = 0.5
+#: part of the drift that honest steps leave at most (0.12 and 0.13 of two times three samples)
+LEFT = 0.2
+#: part that steps through a probe leave at least (0.49 and 0.51), while they read 0.08 and 0.07
+LEFT_BY_PROBE = 0.4
 
 
 @pytest.fixture(scope="module")
@@ -92,4 +94,4 @@ def test_the_autoencoder_improves_the_truth_and_a_linear_probe_itself(world: Wor
     own, truth = found["autoencoder"]
     assert own == truth < LEFT
     own, truth = found["probe"]
-    assert own < LEFT < truth
+    assert own < LEFT < LEFT_BY_PROBE < truth
