@@ -20,7 +20,7 @@ from physgen.experiments.micro.cases import Case
 from physgen.grid import Grid
 from physgen.guidance import OfVideo
 from physgen.observables import Observable
-from physgen.simulators import LEARNED
+from physgen.simulators import GRAMMARS
 from physgen.simulators.gray_scott import PATTERNS
 
 
@@ -69,14 +69,14 @@ class Subject:
 def asked(options: AblateConfig) -> Prompt:
     """The prompt given, or the family's for this seed: another one for each seed, the same in every arm."""
     if options.prompt is None and options.family is None:
-        raise InvalidArgument("family", None, f"with prompt=null one of {', '.join(LEARNED)}")
+        raise InvalidArgument("family", None, f"with prompt=null one of {', '.join(GRAMMARS)}")
     text = options.family if options.prompt is None else options.prompt
     Request(str(text), options.seed, options.steps, options.guidance_scale)
     if options.prompt is not None:
         family = options.world.family(options.prompt)
         return Prompt(family, options.seed, {}, options.prompt, options.seed)
-    if options.family not in LEARNED:
-        raise one_of("family", options.family, LEARNED)
+    if options.family not in GRAMMARS:
+        raise one_of("family", options.family, GRAMMARS)
     return prompts(options.family, options.seed + 1, "held_out", 0)[options.seed]
 
 

@@ -15,7 +15,7 @@ from physgen.experiments.align.select import check_select, domain_of, scoring
 from physgen.experiments.cli.target import build
 from physgen.experiments.draw.physics import check_fields
 from physgen.experiments.train.loop import Schedule
-from physgen.simulators import LEARNED
+from physgen.simulators import GRAMMARS
 from physgen.simulators.base import FRAMES, SIZE
 from physgen.worlds import WorldSpec, world_names, world_spec
 
@@ -92,8 +92,8 @@ class AlignConfig:
         if (self.family is None) == (self.prompts is None) or (self.prompts is None) != (self.held_out is None):
             got = f"family={self.family} prompts={self.prompts} held_out={self.held_out}"
             raise InvalidArgument("prompts", got, "a family, or family=null with the files prompts= and held_out=")
-        if self.family is not None and self.family not in LEARNED.keys() & self.world.families.keys():
-            known = ", ".join(name for name in LEARNED if name in self.world.families)
+        if self.family is not None and self.family not in GRAMMARS.keys() & self.world.families.keys():
+            known = ", ".join(name for name in GRAMMARS if name in self.world.families)
             raise InvalidArgument("family", self.family, known or "null, with prompts= and held_out= from files")
         both = {p.caption for p in training(self, 0, 1)} & {p.caption for p in held_out(self)}
         if both and self.family is None:

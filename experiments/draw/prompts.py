@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from physgen.simulators import LEARNED
+from physgen.simulators import GRAMMARS
 from physgen.simulators.captions import Split
 
 
@@ -30,11 +30,11 @@ def prompts(family: str, count: int, split: Split, seed: int) -> list[Prompt]:
     ['drop', 'frap', 'drop', 'frap']
     """
     rng = np.random.default_rng([seed, zlib.crc32(family.encode())])
-    kinds = LEARNED[family]
+    kinds = GRAMMARS[family]
     turns = {kind: itertools.cycle(grammar.combinations(split)) for kind, grammar in kinds.items()}
     found = []
     for index, kind in zip(range(count), itertools.cycle(kinds), strict=False):
         attributes = {"kind": kind, **next(turns[kind])}
-        noise = (seed * len(LEARNED) + list(LEARNED).index(family)) * 10_000 + index
+        noise = (seed * len(GRAMMARS) + list(GRAMMARS).index(family)) * 10_000 + index
         found.append(Prompt(family, index, attributes, kinds[kind].caption(attributes, rng), noise))
     return found

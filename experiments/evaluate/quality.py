@@ -24,7 +24,7 @@ from physgen.experiments.measure.recognition import distances, features, phase_o
 from physgen.experiments.measure.tables import Table, publish
 from physgen.experiments.pages.sheet import write_sheet
 from physgen.experiments.runs.records import origin, write_json_atomic
-from physgen.simulators import LEARNED
+from physgen.simulators import GRAMMARS
 from physgen.worlds.loading import load
 from physgen.worlds.micro.judge import Judge
 
@@ -35,7 +35,7 @@ ROWS = 4
 def evaluate(config: EvaluateConfig, out: Path) -> None:
     """Write ``quality.json``, ``quality.md`` and ``contact-sheet.png``."""
     judge = Judge.load(Path(config.judge) if config.judge else None)
-    asked = {family: prompts(family, config.n, "held_out", config.seed) for family in LEARNED}
+    asked = {family: prompts(family, config.n, "held_out", config.seed) for family in GRAMMARS}
     tasks = {f: plan(out, ("reference", "simulator", "unguided"), p, config.seed) for f, p in asked.items()}
     produce(config.world, interleave(list(tasks.values())), processes=config.processes)
 
@@ -44,7 +44,7 @@ def evaluate(config: EvaluateConfig, out: Path) -> None:
     result: dict[str, Any] = {}
     vectors: dict[str, list[np.ndarray]] = {}
     rows = []
-    for family in tqdm(LEARNED, desc="measure", unit="family"):
+    for family in tqdm(GRAMMARS, desc="measure", unit="family"):
         arms = collect(tasks[family])
         own = {arm: features(judge, video) for arm, video in arms.videos.items()}
         for arm, values in own.items():
@@ -66,8 +66,8 @@ def evaluate(config: EvaluateConfig, out: Path) -> None:
         "distance": {arm: plain(distances(pooled[arm], pooled["reference"], config.seed)) for arm in ARMS},
     }
     write_sheet(out / "contact-sheet.png", rows)
-    reached = goals.reached(result, tuple(LEARNED))
-    publish(out / "quality.md", [goals.table(reached), *tables(result), *reports.tables(result, list(LEARNED), ARMS)])
+    reached = goals.reached(result, tuple(GRAMMARS))
+    publish(out / "quality.md", [goals.table(reached), *tables(result), *reports.tables(result, list(GRAMMARS), ARMS)])
     about = {**origin(config.world), "n": config.n, "seed": config.seed}
     write_json_atomic(out / "quality.json", {**about, "goals": reached, "families": result})
 
@@ -112,7 +112,7 @@ def plain(found: dict[str, Any]) -> dict[str, Any]:
 def average(result: dict[str, Any], arm: str) -> dict[str, float]:
     """Mean over the families of what was recognised."""
     return {
-        name: float(np.mean([result[f]["recognised"][arm][name]["estimate"] for f in LEARNED]))
+        name: float(np.mean([result[f]["recognised"][arm][name]["estimate"] for f in GRAMMARS]))
         for name in ("family", "attributes")
     }
 
@@ -126,7 +126,7 @@ def tables(result: dict[str, Any]) -> list[Table]:
     """What the document shows."""
     recognition_rows = [
         [family, name, *(interval(result[family]["recognised"][arm][name]) for arm in ARMS)]
-        for family in LEARNED
+        for family in GRAMMARS
         for name in result[family]["recognised"][ARMS[0]]
     ] + [["all", name, *(result["all"]["recognised"][arm][name] for arm in ARMS)] for name in ("family", "attributes")]
     law_rows = [
@@ -135,12 +135,12 @@ def tables(result: dict[str, Any]) -> list[Table]:
             name,
             *(interval(result[family]["laws"][a][name]) if name in result[family]["laws"][a] else "" for a in ARMS),
         ]
-        for family in LEARNED
+        for family in GRAMMARS
         for name in result[family]["laws"]["simulator"]
     ]
     distance_rows = [
         [family, name, *(interval(result[family]["distance"][arm][name]) for arm in ARMS)]
-        for family in [*LEARNED, "all"]
+        for family in [*GRAMMARS, "all"]
         for name in ("mmd2", "frechet")
     ]
     found = [
@@ -148,7 +148,7 @@ def tables(result: dict[str, Any]) -> list[Table]:
         Table("Violation of each law (mean)", ["family", "law", *ARMS], law_rows),
         Table("Distance to simulator videos of the same prompts", ["family", "distance", *ARMS], distance_rows),
     ]
-    memory = {family: result[family]["memory"] for family in LEARNED if "memory" in result[family]}
+    memory = {family: result[family]["memory"] for family in GRAMMARS if "memory" in result[family]}
     if memory:
         memory_rows = [
             [

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from physgen.simulators import LEARNED
+from physgen.simulators import GRAMMARS
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Subject:
 def _captions() -> dict[str, Subject]:
     return {
         _plain(template.format(**attributes)): Subject(family, kind, {"kind": kind, **attributes})
-        for family, kinds in LEARNED.items()
+        for family, kinds in GRAMMARS.items()
         for kind, grammar in kinds.items()
         for attributes, template in itertools.product(grammar.combinations(), grammar.templates)
     }

@@ -14,7 +14,7 @@ from physgen.experiments.train.autoencoder import AutoencoderTraining, train_aut
 from physgen.experiments.train.data import plan, simulate_all
 from physgen.experiments.train.judge import JudgeTraining, train_judge
 from physgen.experiments.train.transformer import TransformerTraining, train_transformer
-from physgen.simulators import LEARNED, SIMULATORS
+from physgen.simulators import GRAMMARS, SIMULATORS
 from physgen.worlds.micro.autoencoder import MicroAutoencoder
 from physgen.worlds.micro.export import export
 from physgen.worlds.micro.text import build_tokenizer, vocabulary
@@ -46,7 +46,7 @@ class TrainConfig:
 
 
 def run(config: TrainConfig) -> None:
-    """Train the micro world and write it to ``out/world``; the judge only of the families `LEARNED`.
+    """Train the micro world and write it to ``out/world``; the judge only where all families are trained.
 
     Raises: InvalidArgument for an unknown family or stage.
     """
@@ -73,7 +73,7 @@ def run(config: TrainConfig) -> None:
         latents.encode_all(folder, shards, autoencoder, processes=config.processes)
     if last >= STAGES.index("transformer"):
         model = train_transformer(folder, shards, config.transformer, seed=config.seed, processes=config.processes)
-    judged = last >= STAGES.index("judge") and set(config.simulator.families) == set(LEARNED)
+    judged = last >= STAGES.index("judge") and set(config.simulator.families) == set(GRAMMARS)
     if judged:
         judge = train_judge(folder, shards, autoencoder, config.judge, seed=config.seed, processes=config.processes)
     if last >= STAGES.index("export"):
@@ -85,7 +85,7 @@ def run(config: TrainConfig) -> None:
             folder / "world",
             transformer=model.transformer,
             text_encoder=model.text_encoder,
-            tokenizer=build_tokenizer(vocabulary(train)),
+            tokenizer=build_tokenizer(vocabulary()),
             autoencoder=autoencoder,
             latents_mean=mean,
             latents_std=std,

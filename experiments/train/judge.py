@@ -28,7 +28,7 @@ from physgen.experiments.train.autoencoder import decode
 from physgen.experiments.train.data import SHARD, Shard, Videos, simulate_all
 from physgen.experiments.train.distributed import launch
 from physgen.experiments.train.loop import Draw, Schedule, fit
-from physgen.simulators import LEARNED
+from physgen.simulators import GRAMMARS
 from physgen.simulators.mitosis import GRID as MITOSIS_GRID
 from physgen.simulators.mitosis import PHASES
 from physgen.video.displaced import displaced
@@ -176,7 +176,7 @@ def _train(
     rank: int, world: int, folder: Path, pools: list[Pool], autoencoder: nn.Module, settings: JudgeTraining, seed: int
 ) -> None:
     torch.manual_seed(seed)
-    families = list(LEARNED)
+    families = list(GRAMMARS)
     videos = {f: [Videos.open(pool.shards, f, pool.split) for pool in pools] for f in families}
     codes = {f: [latents.load(pool.folder, pool.shards, f, pool.split) for pool in pools] for f in families}
     frames = videos[families[0]][0][0].shape[1]
@@ -209,7 +209,7 @@ def _train(
 def accuracy(judge: Judge, folder: Path, shards: list[Shard], autoencoder: nn.Module) -> dict[str, Any]:
     """Share of validation videos that each head names rightly, true and reconstructed, with the number asked."""
     right: dict[str, dict[str, list[float]]] = {"truth": {}, "reconstruction": {}}
-    for family in LEARNED:
+    for family in GRAMMARS:
         labels = read_labels(shards, family, "validation", judge.config["frames"])
         codes = latents.load(folder, shards, family, "validation")
         shown = {
@@ -238,13 +238,15 @@ def train_judge(
     """Train (or resume, or load the finished) judge and save it in ``folder/judge``, ``accuracy.json`` beside it."""
     home = folder / "judge"
     home.mkdir(exist_ok=True)
-    own = [Shard(home, f, "validation", i, SHARD, seed + 1) for i in range(settings.held_out // SHARD) for f in LEARNED]
+    own = [
+        Shard(home, f, "validation", i, SHARD, seed + 1) for i in range(settings.held_out // SHARD) for f in GRAMMARS
+    ]
     simulate_all(own, processes)
     latents.encode_all(home, own, autoencoder, processes=processes)
     pools = [Pool(folder, shards, "train"), Pool(home, own, "validation")]
     launch(_train, processes, home, pools, autoencoder, settings, seed)
     saved = torch.load(home / "judge.ckpt", weights_only=True)
-    judge = Judge(Videos.open(shards, next(iter(LEARNED)), "train")[0].shape[1])
+    judge = Judge(Videos.open(shards, next(iter(GRAMMARS)), "train")[0].shape[1])
     judge.load_state_dict(saved["ema"])
     judge.eval().requires_grad_(False).save(home)
     write_json_atomic(home / "accuracy.json", accuracy(judge, folder, shards, autoencoder))

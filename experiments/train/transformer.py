@@ -119,7 +119,7 @@ def _train(rank: int, world: int, folder: Path, shards: list[Shard], settings: T
     families, weights = simulated(settings.mixture, shards)
     data = normalised(folder, shards, families, "train")
     attributes = {f: Videos.open(shards, f, "train").attributes for f in families}
-    tokenizer = build_tokenizer(vocabulary(shard.family for shard in shards))
+    tokenizer = build_tokenizer(vocabulary())
     model = TextToLatents(settings.arguments, len(tokenizer))
     if settings.compile:
         model.transformer.compile()
@@ -160,6 +160,6 @@ def train_transformer(
 
 def load_transformer(folder: Path, settings: TransformerTraining, shards: Sequence[Shard]) -> TextToLatents:
     """The EMA weights of the last checkpoint of a model that learned from these shards."""
-    model = TextToLatents(settings.arguments, len(build_tokenizer(vocabulary(shard.family for shard in shards))))
+    model = TextToLatents(settings.arguments, len(build_tokenizer(vocabulary())))
     model.load_state_dict(torch.load(folder / "transformer.ckpt", weights_only=True)["ema"])
     return model.eval().requires_grad_(False)

@@ -1,6 +1,6 @@
 """Simulators of the micro world: one file per family, each a seeded source of videos, captions and ground truth.
 
-`SIMULATORS` and `GRAMMARS` have every family; `LEARNED` those of the weights that this package brings.
+The world that this package brings has learned them all.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ SIMULATORS: dict[str, Simulator] = {
     "vesicles": vesicles.simulate,
 }
 
-#: of the families that the weights in this package have learned, in the order of their seeds and of the judge's classes
-LEARNED: dict[str, dict[str, Grammar]] = {
+#: in the order of the seeds of prompts and of the judge's classes
+GRAMMARS: dict[str, dict[str, Grammar]] = {
     "dye": dye.GRAMMARS,
     "growth": growth.GRAMMARS,
     "gray_scott": gray_scott.GRAMMARS,
@@ -34,6 +34,4 @@ LEARNED: dict[str, dict[str, Grammar]] = {
     "vesicles": vesicles.GRAMMARS,
 }
 
-GRAMMARS: dict[str, dict[str, Grammar]] = LEARNED
-
-__all__ = ["GRAMMARS", "LEARNED", "SIMULATORS", "Clips", "Grammar", "Simulator", "Split"]
+__all__ = ["GRAMMARS", "SIMULATORS", "Clips", "Grammar", "Simulator", "Split"]

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from physgen.experiments.draw.prompts import prompts
-from physgen.simulators import GRAMMARS, LEARNED, SIMULATORS
+from physgen.simulators import GRAMMARS, SIMULATORS
 from physgen.worlds import world_spec
 from physgen.worlds.checkpoints.weights import find_weights
 from physgen.worlds.micro.judge import Judge, heads
@@ -14,8 +14,7 @@ from physgen.worlds.micro.text import SPECIAL, build_tokenizer, vocabulary
 
 
 def test_every_simulator_has_a_grammar_and_the_world_has_learned_all() -> None:
-    assert list(SIMULATORS) == list(GRAMMARS) == list(LEARNED)
-    assert list(LEARNED) == list(world_spec("micro").families)
+    assert list(SIMULATORS) == list(GRAMMARS) == list(world_spec("micro").families)
 
 
 def test_words_are_those_of_the_shipped_tokenizer() -> None:
@@ -29,13 +28,15 @@ def test_words_are_those_of_the_shipped_tokenizer() -> None:
 
 def test_classes_are_those_of_the_shipped_judge() -> None:
     folder = find_weights(world_spec("micro")) / "judge"
-    assert heads()["family"] == tuple(LEARNED)
-    assert {name.split(".")[0] for name in heads()} == {"family", *LEARNED}
+    assert heads()["family"] == tuple(GRAMMARS)
+    assert {name.split(".")[0] for name in heads()} == {"family", *GRAMMARS}
     assert Judge.load(folder).heads == heads()
 
 
 def test_seeds_of_prompts_are_apart() -> None:
-    assert [prompts(family, 1, "held_out", 3)[0].seed for family in LEARNED] == [270_000 + 10_000 * i for i in range(9)]
+    assert [prompts(family, 1, "held_out", 3)[0].seed for family in GRAMMARS] == [
+        270_000 + 10_000 * i for i in range(9)
+    ]
 
 
 @pytest.mark.parametrize("path", ["train.yaml", "autoencoder/micro.yaml", "autoencoder/wan.yaml"])

@@ -11,7 +11,7 @@ from physgen.experiments.train import judge as training
 from physgen.experiments.train.data import plan, simulate_all
 from physgen.experiments.train.latents import encode_all
 from physgen.experiments.train.loop import Schedule
-from physgen.simulators import LEARNED, SIMULATORS
+from physgen.simulators import GRAMMARS, SIMULATORS
 from physgen.simulators.mitosis import GRID, PHASES
 from physgen.worlds.micro.autoencoder import MicroAutoencoder
 from physgen.worlds.micro.judge import Judge, heads, sampled
@@ -19,7 +19,7 @@ from physgen.worlds.micro.judge import Judge, heads, sampled
 
 def test_every_attribute_has_a_head():
     found = heads()
-    for family, kinds in LEARNED.items():
+    for family, kinds in GRAMMARS.items():
         for kind, grammar in kinds.items():
             for name, values in grammar.values.items():
                 assert found[f"{family}.{kind}.{name}"] == values
@@ -42,13 +42,13 @@ def test_prediction_is_a_caption_of_some_family():
     judge = Judge(frames=5)
     for found in judge.predict(torch.rand(4, 3, 5, 64, 64)):
         kind = found["attributes"]["kind"]
-        assert set(found["attributes"]) == {"kind", *LEARNED[found["family"]][kind].values}
+        assert set(found["attributes"]) == {"kind", *GRAMMARS[found["family"]][kind].values}
     assert judge.phases(torch.rand(2, 3, 5, 64, 64)).shape == (2, 3)
 
 
 def test_training_runs_and_labels_are_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(training, "SHARD", 2)
-    shards = plan(tmp_path / "data", list(LEARNED), 4, 4, 0)
+    shards = plan(tmp_path / "data", list(GRAMMARS), 4, 4, 0)
     simulate_all(shards, 1)
     autoencoder = MicroAutoencoder(z_dim=4, dims=(8, 8, 8))
     encode_all(tmp_path, shards, autoencoder, processes=1)
@@ -57,7 +57,7 @@ def test_training_runs_and_labels_are_right(tmp_path: Path, monkeypatch: pytest.
     assert judge.config["frames"] == 25
     accuracy = json.loads((tmp_path / "judge" / "accuracy.json").read_text())
     for source in ("truth", "reconstruction"):
-        assert accuracy[source]["family"]["n"] == 4 * len(LEARNED)
+        assert accuracy[source]["family"]["n"] == 4 * len(GRAMMARS)
         assert accuracy[source]["mitosis.phase"]["n"] == 4 * 13
     labels = training.read_labels(shards, "mitosis", "train", 25)
     assert (labels.phases.diff(dim=1) >= 0).all()

@@ -10,7 +10,7 @@ import torch
 from tiny_world import save_tiny_world
 
 from physgen.errors import InvalidArgument
-from physgen.simulators import LEARNED, beads, blood, dye, gray_scott, growth, mitosis, sheet, vesicles, vessel
+from physgen.simulators import GRAMMARS, beads, blood, dye, gray_scott, growth, mitosis, sheet, vesicles, vessel
 from physgen.worlds import World, load_world, world_names, world_spec
 from physgen.worlds.micro.pipeline import DEFAULTS
 
@@ -81,7 +81,7 @@ def test_every_caption_is_recognised_as_its_family(family: str) -> None:
                 caption = replace(grammar, templates=(template,)).caption(attributes, rng)
                 assert SPEC.recognises(caption)
                 assert SPEC.family(caption) == family, caption
-    assert set(MODULES) == set(LEARNED)
+    assert set(MODULES) == set(GRAMMARS)
 
 
 def test_observable_reads_the_named_dyes() -> None:

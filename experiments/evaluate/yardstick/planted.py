@@ -13,7 +13,7 @@ from torch import Tensor
 
 from physgen.experiments.draw.prompts import Prompt
 from physgen.experiments.evaluate.yardstick.readings import BACKGROUNDS
-from physgen.simulators import LEARNED, SIMULATORS, beads, blood, dye, growth, sheet
+from physgen.simulators import GRAMMARS, SIMULATORS, beads, blood, dye, growth, sheet
 from physgen.video.displaced import displaced
 
 #: planted error -> share of the videos that have it
@@ -58,7 +58,7 @@ def variants(prompt: Prompt, seed: int) -> dict[str, Video]:
     found = {NOTHING: truth}
     for error, name in ((COUNT, "count"), (DIRECTION, "direction")):
         if name in prompt.attributes:
-            values = LEARNED[prompt.family][prompt.attributes["kind"]].values[name]
+            values = GRAMMARS[prompt.family][prompt.attributes["kind"]].values[name]
             wrong = str(rng.choice([value for value in values if value != prompt.attributes[name]]))
             found[error] = simulated(prompt, {**prompt.attributes, name: wrong}, seed)
     if prompt.family in CONSTANTS:

@@ -19,7 +19,7 @@ from physgen.experiments.evaluate.yardstick.power import LEVEL, METRICS, floor, 
 from physgen.experiments.measure.distances import Interval
 from physgen.experiments.measure.tables import Cell, Table, publish
 from physgen.experiments.runs.records import origin, write_json_atomic
-from physgen.simulators import LEARNED
+from physgen.simulators import GRAMMARS
 from physgen.worlds.micro.judge import Judge
 
 REPETITIONS = 1000
@@ -36,7 +36,7 @@ def evaluate(config: EvaluateConfig, out: Path) -> None:
     sizes = (config.n, 2 * config.n)
     records: list[Record] = []
     floors: dict[str, dict[str, dict[str, float]]] = {}
-    for family in LEARNED:
+    for family in GRAMMARS:
         asked = prompts(family, 4 * config.n + SPARE, "held_out", config.seed)
         pool = fill(out / "pool", asked, judge, config.seed)
         floors[family] = {
@@ -85,11 +85,11 @@ def tables(
     by_family: list[list[Cell]] = [
         [error, family, *(pooled(records, error, sizes[-1], metric, family) for metric in METRICS)]
         for error in ERRORS
-        for family in LEARNED
+        for family in GRAMMARS
         if any(r["error"] == error and r["family"] == family for r in records)
     ]
     floor_rows: list[list[Cell]] = [
-        [family, *(interval(floors[family].get(name)) for name in FEATURES)] for family in LEARNED
+        [family, *(interval(floors[family].get(name)) for name in FEATURES)] for family in GRAMMARS
     ]
     return [
         *found,

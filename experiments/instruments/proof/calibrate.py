@@ -14,7 +14,7 @@ from physgen.experiments.instruments.devices.medium import filed
 from physgen.experiments.instruments.nulls import CAMERA, RECONSTRUCTION, SIMULATOR
 from physgen.experiments.instruments.proof.faultless import camera, simulated, through
 from physgen.experiments.instruments.registry import ANY, DOMAINS, MICROSCOPY, statistics
-from physgen.simulators import LEARNED
+from physgen.simulators import GRAMMARS
 from physgen.worlds import World
 
 #: scenes that a camera is pointed at
@@ -54,7 +54,7 @@ def floors_of(domain: str) -> tuple[str, ...]:
     """Ways of the faultless videos of a domain to the file; the autoencoder's is one for scenes that it has learned."""
     if domain == MICROSCOPY:
         return (CAMERA,)
-    return (SIMULATOR, RECONSTRUCTION) if domain.split(".")[0] in LEARNED else (SIMULATOR,)
+    return (SIMULATOR, RECONSTRUCTION) if domain.split(".")[0] in GRAMMARS else (SIMULATOR,)
 
 
 def _kept(path: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from physgen.experiments.instruments.clip import Array, Clip
 from physgen.experiments.instruments.devices.objects import value_at
 from physgen.experiments.instruments.registry import DOMAINS
-from physgen.simulators import LEARNED
+from physgen.simulators import GRAMMARS
 from physgen.simulators.base import pixel_axes, sigmoid
 
 #: pixels ``[3, T, H, W]`` in float64 with the fault
@@ -27,7 +27,7 @@ class Violation:
     plant: Plant
     strengths: tuple[float, float, float, float]
     targets: tuple[str, ...]
-    families: tuple[str, ...] = tuple(LEARNED)
+    families: tuple[str, ...] = tuple(GRAMMARS)
 
     def found_by(self, domain: str) -> tuple[str, ...]:
         """Instruments of a domain that should find it."""

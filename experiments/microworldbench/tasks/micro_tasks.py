@@ -15,12 +15,12 @@ import yaml
 from physgen.experiments.microworldbench.tasks.data import DIMENSIONS
 from physgen.experiments.microworldbench.tasks.named import FOLDER, named_tasks
 from physgen.experiments.runs.records import write_json_atomic
-from physgen.simulators import LEARNED
+from physgen.simulators import GRAMMARS
 
 
 def captions() -> Iterator[tuple[str, str]]:
     """Kind of scene, ``family.kind``, and caption of every task, in order."""
-    for family, kinds in LEARNED.items():
+    for family, kinds in GRAMMARS.items():
         for kind, grammar in kinds.items():
             for attributes in grammar.combinations("held_out"):
                 for template in grammar.templates:

@@ -12,7 +12,7 @@ from physgen.experiments.microworldbench.tasks.data import read_tasks
 from physgen.experiments.microworldbench.tasks.named import named_tasks
 from physgen.experiments.paper.results.numbers import Number
 from physgen.experiments.paper.results.store import Store
-from physgen.simulators import LEARNED
+from physgen.simulators import GRAMMARS
 from physgen.worlds import world_spec
 
 
@@ -28,7 +28,7 @@ def about(store: Store) -> dict[str, Any]:
         "families": Number(len(learned), ("docs/micro-1/quality.json",)),
         "world": Number(store.worlds.figures or world.version, ("results/worlds.yaml",)),
         "shipped": Number(world.version, ("conf/world/micro.yaml",)),
-        "shipped_families": Number(len(LEARNED), ("physgen.simulators.LEARNED",)),
+        "shipped_families": Number(len(GRAMMARS), ("physgen.simulators.GRAMMARS",)),
         "systems": Number(len(SYSTEMS), ("physgen.equations.systems.SYSTEMS",)),
         "tasks": Number(len(read_tasks(tasks)), (tasks.name,)),
         "published": Number(len(models), (published.__name__,)),

@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from physgen.simulators import LEARNED
+from physgen.simulators import GRAMMARS
 from physgen.simulators.mitosis import PHASES
 
 #: parameters that vary within an attribute value, regressed as standardised logarithms
@@ -42,8 +42,8 @@ def heads() -> dict[str, tuple[str, ...]]:
     >>> heads()["dye.frap.size"], len(heads()["family"])
     (('small', 'large'), 9)
     """
-    found: dict[str, tuple[str, ...]] = {"family": tuple(LEARNED)}
-    for family, kinds in LEARNED.items():
+    found: dict[str, tuple[str, ...]] = {"family": tuple(GRAMMARS)}
+    for family, kinds in GRAMMARS.items():
         if len(kinds) > 1:
             found[f"{family}.kind"] = tuple(kinds)
         for kind, grammar in kinds.items():
@@ -155,8 +155,8 @@ class Judge(nn.Module):
         names = {head: [self.heads[head][i] for i in logits.argmax(1)] for head, logits in scores.items()}
         found = []
         for i, family in enumerate(names["family"]):
-            kind = names[f"{family}.kind"][i] if f"{family}.kind" in names else next(iter(LEARNED[family]))
-            attributes = {name: names[head_of(family, kind, name)][i] for name in LEARNED[family][kind].values}
+            kind = names[f"{family}.kind"][i] if f"{family}.kind" in names else next(iter(GRAMMARS[family]))
+            attributes = {name: names[head_of(family, kind, name)][i] for name in GRAMMARS[family][kind].values}
             found.append({"family": family, "attributes": {"kind": kind, **attributes}})
         return found
 

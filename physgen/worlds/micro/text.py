@@ -13,16 +13,16 @@ MAX_WORDS = 32
 SPECIAL = ("<pad>", "</s>", "<unk>")
 
 
-def vocabulary(families: Iterable[str] = ()) -> list[str]:
-    """Every word that a caption of the families learned, or of these, can contain, sorted.
+def vocabulary() -> list[str]:
+    """Every word that a caption can contain, sorted.
 
     >>> {"dye", "mitosis", "erythrocytes"} <= set(vocabulary())
     True
     """
     # only training needs the simulators, sampling does without their import
-    from physgen.simulators import GRAMMARS, LEARNED
+    from physgen.simulators import GRAMMARS
 
-    grammars = [grammar for family in {*LEARNED, *families} for grammar in GRAMMARS[family].values()]
+    grammars = [grammar for kinds in GRAMMARS.values() for grammar in kinds.values()]
     templates = itertools.chain.from_iterable(grammar.templates for grammar in grammars)
     values = itertools.chain.from_iterable(choices for grammar in grammars for choices in grammar.values.values())
     text = " ".join([*(re.sub(r"{\w+}", " ", template) for template in templates), *values])

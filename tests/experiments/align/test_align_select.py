@@ -55,17 +55,17 @@ def test_options_are_those_of_the_file() -> None:
 def test_training_prompts_are_never_held_out_and_rounds_have_noise_of_their_own() -> None:
     from physgen.experiments.align.asked import held_out, training
     from physgen.experiments.cli.dispatch import JOBS, read_options
-    from physgen.simulators import LEARNED
+    from physgen.simulators import GRAMMARS
 
     config = read_options("align", JOBS["align"], ["n=40", "samples=40"])
     taken: set[int] = {prompt.seed for prompt in held_out(config)}
     for seed in range(3):
         for round_ in (1, 2):
             asked = training(config, seed, round_)
-            assert not any(LEARNED["blood"][p.attributes["kind"]].is_held_out(p.attributes) for p in asked)
+            assert not any(GRAMMARS["blood"][p.attributes["kind"]].is_held_out(p.attributes) for p in asked)
             assert not taken & {prompt.seed for prompt in asked}
             taken |= {prompt.seed for prompt in asked}
-    assert all(LEARNED["blood"]["flow"].is_held_out(p.attributes) for p in held_out(config))
+    assert all(GRAMMARS["blood"]["flow"].is_held_out(p.attributes) for p in held_out(config))
     assert len(taken) == 40 * 7
 
 

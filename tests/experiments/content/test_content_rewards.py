@@ -17,7 +17,7 @@ from physgen.experiments.content.rewards import AUTO, is_right, rewards_of, scor
 from physgen.experiments.draw.prompts import Prompt, prompts
 from physgen.experiments.draw.references import simulate
 from physgen.experiments.evaluate.yardstick.planted import COUNT, DIRECTION, variants
-from physgen.simulators import LEARNED
+from physgen.simulators import GRAMMARS
 from physgen.simulators.captions import Split
 from physgen.worlds import world_spec
 
@@ -41,7 +41,7 @@ def verdicts(family: str, names: list[str], split: Split) -> dict[str, list[bool
     return found
 
 
-@pytest.mark.parametrize("family", LEARNED)
+@pytest.mark.parametrize("family", GRAMMARS)
 @pytest.mark.parametrize("names", [MEASURED, JUDGED], ids=["measured", "judged"])
 @pytest.mark.parametrize("split", ["train", "held_out"])
 def test_every_estimator_finds_simulated_videos_right(family: str, names: list[str], split: Split) -> None:
@@ -53,7 +53,7 @@ def test_every_estimator_finds_simulated_videos_right(family: str, names: list[s
 
 
 def test_every_attribute_of_every_caption_has_an_estimator_and_one_that_is_disjoint() -> None:
-    for family, kinds in LEARNED.items():
+    for family, kinds in GRAMMARS.items():
         for prompt in prompts(family, 8, "held_out", 37):
             asked = asked_of(prompt.caption, SPEC)
             for attribute in kinds[prompt.attributes["kind"]].values:
@@ -67,7 +67,7 @@ def test_an_estimator_finds_what_was_not_asked_for_wrong(family: str) -> None:
     """The video of a caption, said to be one of another caption with one other word."""
     wrong: dict[str, list[bool]] = {}
     for prompt in prompts(family, 4, "held_out", 38):
-        video, grammar = truth(prompt), LEARNED[family][prompt.attributes["kind"]]
+        video, grammar = truth(prompt), GRAMMARS[family][prompt.attributes["kind"]]
         for attribute, values in grammar.values.items():
             for word in set(values) - {prompt.attributes[attribute]}:
                 asked = asked_of(grammar.templates[0].format(**{**prompt.attributes, attribute: word}), SPEC)
@@ -144,7 +144,7 @@ def test_objects_that_are_cut_out_cost_permanence(family: str, speed: str) -> No
             assert cut < whole - 0.02, name
 
 
-@pytest.mark.parametrize("family", LEARNED)
+@pytest.mark.parametrize("family", GRAMMARS)
 def test_an_empty_video_is_never_right(family: str) -> None:
     for prompt in prompts(family, 2, "held_out", 35):
         black = torch.zeros(3, SPEC.num_frames, SPEC.height, SPEC.width)

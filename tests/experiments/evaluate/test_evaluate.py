@@ -12,7 +12,7 @@ from physgen.errors import InvalidArgument
 from physgen.experiments import evaluate
 from physgen.experiments.draw.prompts import prompts
 from physgen.experiments.measure import laws
-from physgen.simulators import LEARNED, SIMULATORS, dye
+from physgen.simulators import GRAMMARS, SIMULATORS, dye
 from physgen.worlds import WorldSpec, world_spec
 from physgen.worlds.micro.judge import Judge
 
@@ -36,7 +36,7 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> str:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("trained")
     generator = torch.Generator().manual_seed(0)
-    for family, kinds in LEARNED.items():
+    for family, kinds in GRAMMARS.items():
         for part in ("latents", "data"):
             (folder / part / family).mkdir(parents=True)
         grammar = next(iter(kinds.values()))
@@ -58,8 +58,8 @@ def test_quality_suite_resumes(spec: WorldSpec, judge: str, trained: str, tmp_pa
     evaluate.run(config("quality", spec, judge, out, trained))
     first = json.loads((out / "quality.json").read_text())
     families = first["families"]
-    assert set(families) == {*LEARNED, "all"}
-    for family in LEARNED:
+    assert set(families) == {*GRAMMARS, "all"}
+    for family in GRAMMARS:
         assert set(families[family]["laws"]) == {"simulator", "reconstruction", "unguided"}
         assert families[family]["memory"]["training_clips"] == 4
         assert 0 <= families[family]["recognised"]["simulator"]["attributes"]["estimate"] <= 1
@@ -70,7 +70,7 @@ def test_quality_suite_resumes(spec: WorldSpec, judge: str, trained: str, tmp_pa
     assert families["gray_scott"]["laws"]["simulator"]["flow_map"]["estimate"] < 0.01
     assert families["blood"]["laws"]["simulator"]["direction_right"]["estimate"] == 1.0
     assert families["vesicles"]["laws"]["simulator"]["content_drift"]["estimate"] < 1e-3
-    for family in LEARNED:
+    for family in GRAMMARS:
         for arm in ("simulator", "reconstruction", "unguided"):
             content = families[family]["content"][arm]
             assert {*content} == {"right", "empty", "distance", "judge"}
@@ -171,7 +171,7 @@ def test_gray_scott_flow_map_detects_another_pattern():
 
 
 def test_flow_direction_of_every_direction_and_speed():
-    grammar = LEARNED["blood"]["flow"]
+    grammar = GRAMMARS["blood"]["flow"]
     asked = [{"kind": "flow", **c} for c in grammar.combinations()]
     clips = SIMULATORS["blood"](len(asked), rng=np.random.default_rng(0), attributes=asked)
     assert [laws.flow_direction(f[0].astype(float)) for f in clips.fields] == [a["direction"] for a in asked]
@@ -186,7 +186,7 @@ def test_fields_are_read_off_the_simulator():
 
 
 def test_prompts_are_held_out_and_seeded():
-    for family, kinds in LEARNED.items():
+    for family, kinds in GRAMMARS.items():
         found = prompts(family, 12, "held_out", 3)
         assert found == prompts(family, 12, "held_out", 3)
         assert len({p.seed for p in found}) == 12

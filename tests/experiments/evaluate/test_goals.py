@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from physgen.experiments.evaluate import goals, reports
-from physgen.simulators import LEARNED
+from physgen.simulators import GRAMMARS
 
-FAMILIES = tuple(LEARNED)
+FAMILIES = tuple(GRAMMARS)
 
 
 def figure(value: float) -> dict[str, float]:

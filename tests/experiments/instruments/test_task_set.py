@@ -10,7 +10,7 @@ from physgen.experiments.microworldbench import read_rubrics, read_tasks
 from physgen.experiments.microworldbench.tasks.data import DIMENSIONS, LEVELS
 from physgen.experiments.microworldbench.tasks.micro_tasks import make
 from physgen.experiments.microworldbench.tasks.named import named_tasks
-from physgen.simulators import LEARNED
+from physgen.simulators import GRAMMARS
 
 TASKS, RUBRICS = named_tasks("micro")
 
@@ -30,9 +30,9 @@ def test_tasks_are_held_out_scenes_of_every_family_and_level() -> None:
         subject = subject_of(task.task)
         assert subject
         attributes = {name: value for name, value in subject.attributes.items() if name != "kind"}
-        assert LEARNED[subject.family][subject.kind].is_held_out(attributes)
+        assert GRAMMARS[subject.family][subject.kind].is_held_out(attributes)
         families.add(subject.family)
-    assert families == set(LEARNED)
+    assert families == set(GRAMMARS)
 
 
 def test_every_criterion_names_an_instrument_of_its_scene() -> None:

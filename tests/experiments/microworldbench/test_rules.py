@@ -21,7 +21,7 @@ from physgen.experiments.draw.rules import Decision, chosen, decide, table
 from physgen.experiments.microworldbench.readers.agreement import laws_of
 from physgen.experiments.microworldbench.tasks.data import TASKS, read_tasks
 from physgen.experiments.microworldbench.tasks.named import named_tasks
-from physgen.simulators import LEARNED, blood
+from physgen.simulators import GRAMMARS, blood
 from physgen.worlds import world_spec
 
 LABELS = yaml.safe_load((Path(__file__).parent / "labels.yaml").read_text(encoding="utf-8"))
@@ -171,7 +171,7 @@ def test_what_a_text_says_of_a_law_is_an_entry_of_it() -> None:
 @pytest.mark.parametrize("noise", [0.0, pytest.param(0.02, marks=pytest.mark.slow)])
 def test_laws_of_blood_hold_in_true_blood(noise: float) -> None:
     """As the world reads them; and not where half of the video runs backwards, or the cells are gone."""
-    combinations = LEARNED["blood"]["flow"].combinations("all")
+    combinations = GRAMMARS["blood"]["flow"].combinations("all")
     asked = [{"kind": "flow", **one} for one in combinations[:: 9 if noise == 0 else 1]]
     clips = blood.simulate(len(asked), rng=np.random.default_rng(3), attributes=asked, split="all")
     video = torch.from_numpy(clips.video).double()
@@ -195,14 +195,14 @@ def test_every_micro_task_has_laws(family: str) -> None:
     assert all(list(decide(task, MICRO).constraint) == LAWS[family] for task in tasks)
 
 
-@pytest.mark.parametrize("family", LEARNED)
+@pytest.mark.parametrize("family", GRAMMARS)
 @pytest.mark.parametrize("count", [1, pytest.param(None, marks=pytest.mark.slow)], ids=["one", "all"])
 def test_captions_of_a_family_get_its_laws(family: str, count: int | None) -> None:
     assert MICRO.families[family].laws == LAWS[family]
     rng = np.random.default_rng(0)
     captions = (
         grammar.caption(attributes, rng)
-        for grammar in LEARNED[family].values()
+        for grammar in GRAMMARS[family].values()
         for attributes in grammar.combinations("all")
     )
     for caption in itertools.islice(captions, count):
