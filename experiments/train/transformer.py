@@ -155,11 +155,6 @@ def train_transformer(
 ) -> TextToLatents:
     """Train (or resume, or load the finished) transformer; returns it with its EMA weights."""
     launch(_train, processes, folder, shards, settings, seed)
-    return load_transformer(folder, settings, shards)
-
-
-def load_transformer(folder: Path, settings: TransformerTraining, shards: Sequence[Shard]) -> TextToLatents:
-    """The EMA weights of the last checkpoint of a model that learned from these shards."""
     model = TextToLatents(settings.arguments, len(build_tokenizer(vocabulary())))
     model.load_state_dict(torch.load(folder / "transformer.ckpt", weights_only=True)["ema"])
     return model.eval().requires_grad_(False)
