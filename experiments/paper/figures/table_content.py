@@ -14,7 +14,7 @@ from physgen.experiments.paper.results.numbers import Made, Number, written
 from physgen.experiments.paper.results.store import Store
 from physgen.experiments.paper.spec import FigureSpec
 
-TASKS, BLOOD = "docs/micro-1/instruments-scores.json", "docs/micro/blood.json"
+TASKS, BLOOD = "docs/micro-1/instruments-scores.json", "docs/micro-1/blood.json"
 #: criteria of the task set that ask for content, instruments answer
 ASKED = ("count", "colour", "pattern", "orientation", "speed")
 #: what blood videos are asked for, and who answers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from physgen.experiments.paper.results.numbers import Made, Number, written
+from physgen.experiments.paper.results.scores import tasks_of, videos_of
 from physgen.experiments.paper.results.store import Store
 from physgen.experiments.paper.spec import FigureSpec
 
@@ -21,9 +22,8 @@ MARKS = ("average", "scientific", "visual", "instruction")
 def make(spec: FigureSpec, store: Store) -> Made:
     """A row an arm: averages over tasks, share of criteria answered, videos that are too faint."""
     data = store.documented("micro-1/instruments-scores")
-    tasks = len(data["simulator"]["per_task"])
-    videos = data["simulator"]["met"]["presence"]["n"]
-    numbers = {"tasks": Number(tasks, (SOURCE,)), "videos": Number(videos, (SOURCE,))}
+    tasks = tasks_of(data)
+    numbers = {"tasks": Number(tasks, (SOURCE,)), "videos": Number(videos_of(data), (SOURCE,))}
     for name, marks in data["differences"].items():
         numbers |= {f"{name}.{mark}": Number.read(marks[mark], SOURCE, tasks) for mark in MARKS}
     rows = []

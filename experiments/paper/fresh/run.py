@@ -77,18 +77,20 @@ def make(part: Part, results: Path, version: str, folder: Path) -> list[Compared
 
     A command that fails, or makes none of its numbers, gives no rows.
     """
-    out = folder / "out"
-    words = [word.replace("{out}", str(out)) for word in shlex.split(part.command)]
+    out, committed = folder / "out", results / part.committed
+    words = [
+        word.replace("{out}", str(out)).replace("{committed}", str(committed)) for word in shlex.split(part.command)
+    ]
     python = [sys.executable, *(["-m", "physgen"] if words[0] == "physgen" else [])]
     done = subprocess.run([*python, *words[1:]], capture_output=True, text=True, check=False)
     if done.returncode:
         print(f"{part.command}: exit code {done.returncode}\n{done.stderr[-2000:]}", file=sys.stderr)
         return []
     again = _again(part, out)
-    committed = _committed(part, results, version)
+    known = _committed(part, results, version)
     wanted = {place for place in again if any(fnmatchcase(place, pattern) for pattern in part.numbers)}
     return [
-        compared(part.name, place, committed.get(place), again[place], part.absolute, part.relative)
+        compared(part.name, place, known.get(place), again[place], part.absolute, part.relative)
         for place in again
         if place in wanted
     ]

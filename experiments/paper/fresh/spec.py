@@ -20,7 +20,7 @@ class Part:
     Attributes:
         name: by which tables refer to it.
         of: how much of the tables this is, in words.
-        command: that makes it; ``{out}`` stands for a folder.
+        command: that makes it; ``{out}`` stands for a folder, ``{committed}`` for the committed file.
         numbers: patterns of what is compared, as ``*.sw2``.
         sweep: name of the committed sweep that its runs belong to; else:
         made: the JSON file of the command, and
