@@ -78,7 +78,7 @@ def make(spec: FigureSpec, store: Store) -> Made:
     return Made(numbers, columns=COLUMNS, rows=tuple(rows))
 
 
-def evaluations() -> dict[str, float]:
+def evaluations() -> dict[str, float | int]:
     """Of the network, for a video of each arm of the model, relative to one sample."""
     begin, levels, left = PRUNED_ARMS[PRUNING]
     pruned = PrunedBestOfN(begin, lambda video: video, levels=levels, left=left).cost(world_spec("micro").steps)

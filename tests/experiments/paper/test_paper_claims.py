@@ -27,7 +27,7 @@ def store() -> Store:
 def numbers(store: Store, name: str) -> dict[str, Number]:
     """Those of a figure or table."""
     module = importlib.import_module(f"physgen.experiments.paper.figures.{SPECS[name].function}")
-    return dict(module.make(SPECS[name], store).numbers)
+    return dict(module.make(SPECS[name], store.of_world(SPECS[name].world)).numbers)
 
 
 def holds(number: Number, value: float) -> bool:
@@ -120,6 +120,40 @@ def test_content_is_left_to_selection(store: Store) -> None:
     for arm in ("afterwards", "guided"):
         assert abs(found[f"count.{arm}"].value - found["count.unguided"].value) < 0.05
     assert holds(numbers(store, "tasks")["guided - afterwards.average"], 0)
+
+
+def test_choosing_by_content_adds_to_laws(store: Store) -> None:
+    found = numbers(store, "chosen")
+    law = found["afterwards - unguided.average"]
+    others = ("best of 4 - unguided", "guided - afterwards", "best of 4 + projection - afterwards")
+    assert (law.low or 0) > max(found[f"{name}.average"].value for name in others)
+    assert found["afterwards - unguided.not imposed"].value < (law.low or 0)
+    for arm in ("best of 4", "pruned best of 4"):
+        assert (found[f"{arm} + projection - afterwards.not imposed"].low or 0) > 0
+        assert found[f"{arm} + projection - afterwards.not imposed"].value < law.value
+        assert found[f"{arm}.met.count"].value > found["unguided.met.count"].value
+    assert abs(found["afterwards.met.count"].value - found["unguided.met.count"].value) < 0.05
+    assert found["pruned best of 4.evaluations"].value < found["best of 4.evaluations"].value / 2
+    for mark in ("average", "not imposed"):
+        assert (found[f"four times the steps - unguided.{mark}"].low or 0) <= 0
+    assert found["particles - best of 4.average"].value > 0
+    assert found["particles + projection - best of 4 + projection.average"].value > 0
+    for arm in ("four times the steps", "particles"):
+        assert found[f"{arm}.evaluations"].value == found["best of 4.evaluations"].value
+
+
+def test_choosing_does_not_reach_the_goals(store: Store) -> None:
+    found = numbers(store, "chosen")
+    goal = found["goal.average"].value
+    for mark in ("average", "not imposed"):
+        assert found[f"best.{mark}"].value < found[f"goal.{mark}"].value
+    best = {name.removesuffix(".best"): one.value for name, one in found.items() if name.endswith(".best")}
+    assert len(best) == found["families"].value
+    assert min(best, key=lambda name: best[name]) == "vessel"
+    assert {name for name, value in best.items() if value >= goal} == {"dye", "gray_scott"}
+    assert best["sheet"] - found["sheet.unguided"].value < 5
+    assert found["best.met.permanence"].value < 0.7
+    assert found["best.met.transport"].value < 0.1
 
 
 def test_the_yardstick_is_blind_where_the_text_says(store: Store) -> None:

@@ -74,6 +74,20 @@ def test_figures_refuse_a_file_of_another_world(tmp_path: Path) -> None:
         store.documented("micro-1/quality")
 
 
+def test_a_figure_that_names_its_world_reads_that_one_alone() -> None:
+    version, specs = read_figures(PAPER / "figures.yaml")
+    former, named = Store(RESULTS, version), Store(RESULTS, version).of_world(2)
+    assert {spec.world for name, spec in specs.items() if name != "chosen"} == {None}
+    assert specs["chosen"].world == 2
+    assert named.documented("micro/quality")["n"]
+    with pytest.raises(InvalidArgument, match=r"docs/micro-1/quality.*made with micro 2, as what.*\(not micro 1\)"):
+        named.documented("micro-1/quality")
+    with pytest.raises(InvalidArgument, match=r"made with micro 2, as what.*\(not micro 1\)"):
+        named.sweep("cost")
+    assert former.documented("micro-1/quality")["n"]
+    assert former.worlds.figures == 1
+
+
 def test_a_run_of_another_world_is_refused(tmp_path: Path) -> None:
     (tmp_path / "worlds.yaml").write_text(yaml.safe_dump({"figures": 1, "versions": {1: ["small"]}}))
     (tmp_path / "small.json").write_text(json.dumps({"version": "1", "runs": [{"run": "run-0", "set": {"seed": "0"}}]}))
