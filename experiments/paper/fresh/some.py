@@ -1,7 +1,7 @@
 """Some tasks of the two scores that come as a whole: the micro task set, and blood.
 
-``python -m physgen.experiments.paper.fresh.some scores|blood FOLDER TASK ...`` writes ``FOLDER/some.json``; of scores as
-many seeds as ``--like FILE`` has.
+``python -m physgen.experiments.paper.fresh.some scores|blood FOLDER TASK ...`` writes ``FOLDER/some.json``; of scores
+as many seeds as ``--like FILE`` has.
 """
 
 from __future__ import annotations

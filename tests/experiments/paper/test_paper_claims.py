@@ -150,7 +150,8 @@ def test_choosing_does_not_reach_the_goals(store: Store) -> None:
     best = {name.removesuffix(".best"): one.value for name, one in found.items() if name.endswith(".best")}
     assert len(best) == found["families"].value
     assert min(best, key=lambda name: best[name]) == "vessel"
-    assert {name for name, value in best.items() if value >= goal} == {"dye", "gray_scott"}
+    assert min(best["dye"], best["gray_scott"]) >= goal
+    assert max(best[name] for name in ("vessel", "vesicles", "blood", "beads", "sheet")) < goal
     assert best["sheet"] - found["sheet.unguided"].value < 5
     assert found["best.met.permanence"].value < 0.7
     assert found["best.met.transport"].value < 0.1
