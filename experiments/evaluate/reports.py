@@ -85,7 +85,8 @@ def shown(clip: Clip) -> dict[str, float]:
     >>> import torch
     >>> from physgen.simulators import SIMULATORS
     >>> clips = SIMULATORS["dye"](1, rng=np.random.default_rng(0))
-    >>> set(shown(Clip(torch.from_numpy(clips.video[0]), Subject("dye", "drop", clips.attributes[0]))).values())
+    >>> asked = Subject("dye", clips.attributes[0]["kind"], clips.attributes[0])
+    >>> set(shown(Clip(torch.from_numpy(clips.video[0]), asked)).values())
     {1.0}
     """
     assert clip.subject
