@@ -69,9 +69,8 @@ def resume(out: Path, settings: dict[str, object]) -> None:
     begun = out / "config.yaml"
     held = out.is_file() or (out.is_dir() and any(not path.name.startswith(".config") for path in out.iterdir()))
     if begun.is_file():
-        if (before := begun.read_text(encoding="utf-8")) != text:
-            others = sorted(differing(yaml.safe_load(before), yaml.safe_load(text)), key=lambda one: one.count("."))
-            allowed = f"a new folder, or one begun with the same options ({'; '.join(others[:3])})"
+        if (before := begun.read_text(encoding="utf-8", errors="replace")) != text:
+            allowed = f"a new folder, or one begun with the same options ({_others(before, text)})"
             raise InvalidArgument("out", str(out), allowed)
         return
     if held:
@@ -80,6 +79,17 @@ def resume(out: Path, settings: dict[str, object]) -> None:
     partial = out / f".config.{os.getpid()}.partial"
     partial.write_text(text, encoding="utf-8")
     partial.replace(begun)
+
+
+def _others(before: str, now: str) -> str:
+    """The first options that differ, in words."""
+    try:
+        known = yaml.safe_load(before)
+    except yaml.YAMLError:
+        known = None
+    if not isinstance(known, dict):
+        return "its config.yaml cannot be read"
+    return "; ".join(sorted(differing(known, yaml.safe_load(now)), key=lambda one: one.count("."))[:3])
 
 
 def differing(before: Any, now: Any, key: str = "") -> list[str]:

@@ -34,7 +34,7 @@ class Worlds:
             return cls()
         try:
             return cls(**yaml.safe_load(path.read_text(encoding="utf-8")))
-        except TypeError as error:
+        except (TypeError, yaml.YAMLError) as error:
             raise InvalidArgument("worlds", str(path), f"figures, commits, versions and without ({error})") from error
 
     def of(self, name: str) -> int | None:

@@ -43,3 +43,14 @@ def test_a_folder_of_another_version_is_refused(
 def test_records_name_the_world() -> None:
     assert origin(world_spec("micro"))["world"] == f"micro {VERSION}"
     assert origin(world_spec("microverse"))["world"] == "microverse 1"
+
+
+@pytest.mark.parametrize("text", ["[", "", "x: [1", "\udcff"])
+def test_a_broken_list_of_options_is_refused_in_one_line(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.yaml").write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert main(["evaluate", "suite=quality", f"out={tmp_path}"]) == 2
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1
+    assert "its config.yaml cannot be read" in error
