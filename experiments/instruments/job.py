@@ -52,7 +52,7 @@ def run(config: InstrumentsConfig) -> None:
             raise InvalidArgument(name, getattr(config, name), f"at least {least}")
     if not 0 < config.alpha < 1:
         raise InvalidArgument("alpha", config.alpha, "a number between 0 and 1")
-    settings = {key: value for key, value in asdict(config).items() if key not in ("out", "alpha")}
+    settings = {key: value for key, value in asdict(config).items() if key not in ("out", "alpha", "seeds")}
     out = Path(config.out or Path("runs") / run_name("instruments", settings))
     resume(out, settings)
     torch.set_num_threads(1)

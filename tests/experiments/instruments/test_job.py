@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from physgen.experiments.cli.dispatch import main
+from physgen.experiments.instruments import job
 from physgen.experiments.instruments.nulls import FOLDER, read_nulls
 from physgen.experiments.instruments.proof.calibrate import calibrate
 from physgen.experiments.instruments.proof.prove import prove, summary, tables
@@ -91,3 +92,12 @@ def test_arms_are_drawn_once_and_scored(world: World, tmp_path: Path) -> None:
     assert len(score_tables(found, tasks)) == 6
     assert 0 <= found["guided"].ranks["mass"][0] < 99
     assert json.loads(json.dumps(record(found)))["simulator"]["coverage"] > 0.9
+
+
+def test_more_seeds_go_on_in_the_same_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(job, "run_scores", lambda config, out: asked.append(config.seeds))
+    for seeds in (1, 2):
+        assert main(["instruments", "scores", f"seeds={seeds}", f"out={tmp_path}"]) == 0
+    assert asked == [1, 2]
+    assert main(["instruments", "scores", "seed=5", f"out={tmp_path}"]) == 2
