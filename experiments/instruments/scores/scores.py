@@ -219,6 +219,7 @@ def record(found: Mapping[str, Scored]) -> dict[str, Any]:
             **{name: asdict(mean_interval(np.array([*s.per_task(name).values()]))) for name in COLUMNS},
             "coverage": s.coverage,
             "per_task": s.per_task("average"),
+            "free_per_task": s.per_task(FREE),
             "met": {name: {"share": float(np.mean(v)), "n": len(v)} for name, v in s.met.items()},
             "rank": {name: float(np.mean(v)) for name, v in s.ranks.items()},
         }
