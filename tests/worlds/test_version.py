@@ -41,8 +41,8 @@ def mistake(version: int, digest: str, known: Mapping[int, str]) -> str | None:
         f"the weights in physgen/worlds/micro/weights are new ({digest}), and version {version} had others or none:\n"
         f"1. set version: {following} in conf/world/micro.yaml;\n"
         f'2. add {following}: "{digest}" to DIGESTS in tests/worlds/test_version.py;\n'
-        f"3. in paper/results/worlds.yaml name the last commit of version {following - 1} under commits, and every file "
-        f"of results that is made again under {following};\n"
+        f"3. in paper/results/worlds.yaml name the last commit of version {following - 1} under commits, and every "
+        f"file of results that is made again under {following};\n"
         f"4. keep the files that would be replaced in docs/results/micro-{following - 1}"
     )
 
