@@ -25,6 +25,7 @@ from physgen.experiments.cli.search import search_flags
 from physgen.experiments.runs.failures import Failure, read_failure
 from physgen.experiments.runs.locks import holder
 from physgen.experiments.runs.manifest import extend_manifest, manifest_row
+from physgen.experiments.runs.weights import weights_digest
 
 log = logging.getLogger(__name__)
 NAMES = "one name of letters, digits, '_', '-', '+' and '.'"
@@ -38,11 +39,12 @@ class RunsFailed(Exception):
 
 @dataclass(frozen=True)
 class Planned:
-    """One run of a sweep: its overrides, the choice of each group, its world, and its folder."""
+    """One run of a sweep: its overrides, the choice of each group, its world and the weights, and its folder."""
 
     overrides: tuple[str, ...]
     choices: Mapping[str, Any]
     world: str
+    weights: str | None
     folder: Path
 
     @property
@@ -78,7 +80,9 @@ class Sweep:
         Raises:
             RunsFailed: at the end, with the reason and the command of each run that failed.
         """
-        rows = [manifest_row(one.folder.name, one.world, one.overrides, one.choices) for one in self.planned]
+        rows = [
+            manifest_row(one.folder.name, one.world, one.overrides, one.choices, one.weights) for one in self.planned
+        ]
         extend_manifest(Path(self.config.runs) / f"{self.name}.json", rows)
         for one in self.planned:
             if holder(one.folder) is None:
@@ -141,7 +145,8 @@ class Sweep:
                 arms[arm] = self.composed(job)
             options, choices = arms[arm]
             folder = replace(options, seed=int(seed.removeprefix("seed="))).folder
-            found.setdefault(folder, Planned(tuple(job), choices, options.world.label, folder))
+            weights = weights_digest(options.world.path, options.world.checkpoint)
+            found.setdefault(folder, Planned(tuple(job), choices, options.world.label, weights, folder))
         return list(found.values())
 
     def composed(self, job: list[str]) -> tuple[AblateConfig, dict[str, Any]]:

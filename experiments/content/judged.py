@@ -29,6 +29,12 @@ def by_judge(name: str) -> Callable[[Clip, Asked], float]:
     return read
 
 
+def value_by_judge(clip: Clip, name: str) -> str:
+    """The value of an attribute that the judge prefers, of those that it was trained on: it knows no number between."""
+    assert clip.subject
+    return attributes.preferred(clip, head_of(clip.subject.family, clip.subject.kind, name))
+
+
 def phases_by_judge(clip: Clip, asked: Asked) -> float:
     """Part of what the judge sees that is right: the first phase, the last one, each step from one to the next."""
     row = recogniser().phases(clip.video[None].float())[0].numpy()

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.ndimage import label
+from scipy.ndimage import grey_closing, label
 
 from physgen.constraints import Count
 from physgen.experiments.content.asked import Asked
 from physgen.experiments.content.readings import UNTOLD, peaks_of
-from physgen.experiments.instruments.clip import Clip
+from physgen.experiments.instruments.clip import Array, Clip
 from physgen.experiments.instruments.devices import attributes, forms
 from physgen.simulators import vesicles
 
-#: spread of coverage from which there is a lumen, coverage by a wall, and part of the frame that is a region of its own
-PLAIN, WALL, SPECK = 0.5, 0.2, 0.01
+#: spread of coverage from which there is a lumen, and part of the frame that is a region of its own
+PLAIN, SPECK = 0.5, 0.01
+#: pixels that a wall is narrower than, how much darker than beside it walls are at least, and the part of it from which
+#: a pixel is one
+WIDEST, DARKER, WALL = 9, 0.05, 0.4
 
 
 def colour_by_mixing(clip: Clip, asked: Asked) -> float:
@@ -40,9 +43,12 @@ def shape_by_lumen(clip: Clip, asked: Asked) -> float:
 
 
 def shape_by_walls(clip: Clip, asked: Asked) -> float:
-    """How sure the walls say straight, curved or branching: a branching one parts the frame in more than three."""
+    """How sure the walls say straight, curved or branching: a branching one parts the frame in more than three.
+
+    Walls are dark lines that stay: no colour map, with which the lumen is read, so that no odd colour misleads both.
+    """
     assert clip.subject
-    walls = clip.fields[2].mean(0)
+    walls = walls_of(clip)
     walls = walls.T if clip.subject.attributes["direction"] in ("up", "down") else walls
     regions, _ = label(walls < WALL)
     parts = int((np.bincount(regions.ravel())[1:] > SPECK * walls.size).sum())
@@ -52,6 +58,17 @@ def shape_by_walls(clip: Clip, asked: Asked) -> float:
     axis = (weights * np.arange(len(walls))[:, None]).sum(0) / weights.sum(0)
     middle, ends = axis[len(axis) // 2 - 2 :][:4].mean(), 0.5 * (axis[:3].mean() + axis[-3:].mean())
     return _shaped(clip, abs(float(middle - ends)), parts > 3)
+
+
+def walls_of(clip: Clip) -> Array:
+    """Narrow dark lines that no frame is bright at, 1 at the darkest of them; 0 everywhere where there are none.
+
+    bright = max over time of the mean of the channels (cells pass by),  walls = (closing(bright) - bright) / depth
+    """
+    bright = clip.light.max(0)
+    dark = np.asarray(grey_closing(bright, WIDEST) - bright)
+    deepest = float(np.quantile(dark, 0.99))
+    return dark / deepest if deepest > DARKER else np.zeros_like(dark)
 
 
 def outcome_by_peaks(clip: Clip, asked: Asked) -> float:

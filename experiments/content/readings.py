@@ -40,8 +40,13 @@ _PHASE_ORDER, _PIXELS = PhaseOrder(), Grid(spacing=(1.0, 1.0), dt=1.0)
 
 def count_by_peaks(clip: Clip, asked: Asked) -> float:
     """Minus the objects too many or too few: peaks of the smoothed field."""
+    return _off(seen_by_peaks(clip), asked)
+
+
+def seen_by_peaks(clip: Clip) -> float:
+    """Objects of a video: peaks of the smoothed field, in the median frame where objects move, else the first one."""
     found = peaks_of(clip)
-    return _off(float(np.median(found)) if _all_frames(clip) else found[0], asked)
+    return float(np.median(found)) if _all_frames(clip) else found[0]
 
 
 def peaks_of(clip: Clip) -> list[float]:
@@ -55,11 +60,15 @@ def peaks_of(clip: Clip) -> list[float]:
 
 def count_by_components(clip: Clip, asked: Asked) -> float:
     """Minus the objects too many or too few: connected bright pixels, the hard count of the law `Count`."""
-    assert asked.count
+    return _off(seen_by_components(clip), asked)
+
+
+def seen_by_components(clip: Clip) -> float:
+    """Objects of a video: connected bright pixels, in the median frame where objects move, else the first one."""
     field = torch.from_numpy(field_of(clip)).float()[None, None]
     grid = clip.grid if clip.subject else _PIXELS
-    seen = Count(asked.count).hard_count(field, grid)[0, 0].double()
-    return _off(float(seen.median() if _all_frames(clip) else seen[0]), asked)
+    seen = Count(1).hard_count(field, grid)[0, 0].double()
+    return float(seen.median() if _all_frames(clip) else seen[0])
 
 
 def direction_by_flow(clip: Clip, asked: Asked) -> float:

@@ -13,12 +13,12 @@ from torch import Tensor
 from physgen.constraints import Constraint, Observed, ReactionDiffusion
 from physgen.drawn import Request
 from physgen.errors import InvalidArgument
-from physgen.experiments.cli.target import build
+from physgen.experiments.cli.target import build, find_class
 from physgen.experiments.draw.contradicted import require_possible
 from physgen.experiments.draw.default_guidance import FOLLOWING, build_guidance, follows_rewards
 from physgen.experiments.draw.observed import ObservedConfig, read_observed
 from physgen.grid import Grid
-from physgen.guidance import DPS, Afterwards, Assimilation, Composition, Guidance, OfVideo
+from physgen.guidance import DPS, Afterwards, Assimilation, Composition, Guidance, NoiseSearch, OfVideo
 from physgen.guidance.solve.contradiction import require_consistent
 from physgen.observables import Observable
 from physgen.worlds import World, WorldSpec
@@ -75,7 +75,8 @@ def physics_of(
 
     Without constraints and rewards there is no guidance; those ``measured`` are not imposed. What was observed is kept
     to by `DPS` at every step. One law of reaction and diffusion is joined with it at the end (`Assimilation`); others
-    are imposed by the guidance that was chosen.
+    are imposed by the guidance that was chosen. Where that one follows rewards, the laws are some, and `DPS` is inside;
+    of a search of the noise without new noise, which would forget the noise that was found.
 
     Raises:
         InvalidArgument: an entry that cannot be built, a constraint that refuses the world's boundary, species or
@@ -122,12 +123,14 @@ def _keeping(
     """What keeps to an observation, and imposes the laws."""
     scheduler = scheduler_of(spec)
     memoryless = scheduler.get("_class_name") == EULER and not scheduler.get("stochastic_sampling")
+    following = bool((constraints or rewards) and guidance["_target_"]) and follows_rewards(guidance)
+    searching = following and issubclass(find_class(Guidance, str(guidance["_target_"])), NoiseSearch)
     options: dict[str, Any] = {
-        "renoise": guidance.get("renoise") or (RENOISE if memoryless else 0.0),
+        "renoise": guidance.get("renoise") or (RENOISE if memoryless and not searching else 0.0),
         "jacobian": "backward" if _small(spec) else "forward",
     }
     laws = list(constraints.values())
-    if len(laws) == 1 and isinstance(laws[0], ReactionDiffusion) and not rewards:
+    if len(laws) == 1 and isinstance(laws[0], ReactionDiffusion) and not following:
         return Assimilation({OBSERVED: seen, **constraints}, **options)
     keeping: Guidance = DPS({OBSERVED: seen}, **options)
     if _given_as_latents(spec) and not bool(seen.mask[:, 1:].any()):  # the pipeline leaves nothing of it to move
@@ -135,7 +138,7 @@ def _keeping(
         keeping = Afterwards({OBSERVED: seen})
     if not (constraints or rewards) or not guidance["_target_"]:
         return keeping
-    if follows_rewards(guidance):
+    if following:
         if guidance.get("inside") is not None:
             raise InvalidArgument(
                 "guidance.inside", guidance["inside"], "null: what keeps to the observation is inside"

@@ -16,6 +16,7 @@ import yaml
 
 from physgen.errors import InvalidArgument
 from physgen.experiments.runs.records import run_name
+from physgen.experiments.runs.weights import with_weights
 from physgen.worlds import WorldSpec
 
 SUITES = ("quality", "mass", "yardstick")
@@ -63,9 +64,11 @@ def run(config: EvaluateConfig) -> None:
 def resume(out: Path, settings: dict[str, object]) -> None:
     """Open a folder that is new, or that a run with the same options has begun, or begins at the same moment.
 
+    Weights in a folder of the user's are such an option, ``world.weights``: one that was trained again is another.
+
     Raises: InvalidArgument for any other folder, with the options that are others there.
     """
-    text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(with_weights(settings), sort_keys=False, allow_unicode=True)
     begun = out / "config.yaml"
     held = out.is_file() or (out.is_dir() and any(not path.name.startswith(".config") for path in out.iterdir()))
     if begun.is_file():

@@ -18,11 +18,18 @@ from physgen.experiments.runs.records import write_json_atomic
 #: what is the same in every run, or does not change it
 COMMON = ("experiment", "name", "runs", "hydra/launcher")
 
+#: options that name a folder or a file of weights
+PLACES = ("world", "world.path", "world.checkpoint")
+
 Row = dict[str, Any]
 
 
-def manifest_row(run: str, world: str, overrides: Sequence[str], choices: Mapping[str, Any]) -> Row:
+def manifest_row(
+    run: str, world: str, overrides: Sequence[str], choices: Mapping[str, Any], weights: str | None = None
+) -> Row:
     """What a manifest says of a run: its world, the options that were set, and the choice of each group, set or not.
+
+    ``weights`` are those of `weights_digest`, where the world has any of the user's.
 
     >>> manifest_row("run-0", "micro 2", ["law=mass", "name=first"], {"law": "mass", "experiment": None})
     {'run': 'run-0', 'world': 'micro 2', 'set': {'law': 'mass'}, 'choices': {'law': 'mass'}}
@@ -32,6 +39,7 @@ def manifest_row(run: str, world: str, overrides: Sequence[str], choices: Mappin
     return {
         "run": run,
         "world": world,
+        **({"weights": weights} if weights else {}),
         "set": values,
         "choices": {key: written(value) for key, value in groups.items()},
     }
@@ -42,7 +50,8 @@ def extend_manifest(path: Path, rows: Sequence[Row]) -> None:
 
     A sweep of another version is kept as ``NAME-VERSION.json``: none of its runs is a run of this version.
 
-    Raises: InvalidArgument for a file that is no manifest, or for a sweep that has the same world in another version.
+    Raises: InvalidArgument for a file that is no manifest, or for a sweep that has the same world in another version,
+        or trained again.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path):
@@ -61,11 +70,17 @@ def extend_manifest(path: Path, rows: Sequence[Row]) -> None:
 def check_worlds(path: Path, known: Sequence[Row], rows: Sequence[Row]) -> None:
     """Refuse runs of a world of which the sweep has another version; the first rows did not say theirs, which was 1.
 
+    So are runs of the same folder or checkpoint with other weights than those that the sweep has of it.
+
     Raises: InvalidArgument.
 
     >>> check_worlds(Path("a.json"), [{"choices": {"world": "micro"}}], [{"world": "micro 2"}])
     Traceback (most recent call last):
     physgen.errors.InvalidArgument: sweep='a.json': allowed: one of micro 2 (this is of micro 1): another name=, runs=
+    >>> old, new = ({"world": "micro 2", "weights": digest, "set": {"world.path": "mine"}} for digest in ("a1", "b2"))
+    >>> check_worlds(Path("a.json"), [old], [new])
+    Traceback (most recent call last):
+    physgen.errors.InvalidArgument: sweep='a.json': allowed: one of the weights b2 of world.path=mine (this is ...
     """
     there = dict.fromkeys(one.get("world") or f"{one.get('choices', {}).get('world', 'micro')} 1" for one in known)
     names = [label.rpartition(" ")[0] for label in there]
@@ -73,6 +88,18 @@ def check_worlds(path: Path, known: Sequence[Row], rows: Sequence[Row]) -> None:
         if label not in there and (name := label.rpartition(" ")[0]) in names:
             has = ", ".join(label for label in there if label.startswith(f"{name} "))
             raise InvalidArgument("sweep", str(path), f"one of {label} (this is of {has}): another name=, runs=")
+    weights = {_own(one): one["weights"] for one in known if "weights" in one}
+    for row in rows:
+        if (before := weights.get(_own(row))) and row.get("weights", before) != before:
+            where = " and ".join(_own(row)) or "the world"
+            allowed = f"one of the weights {row['weights']} of {where} (this is of {before}): another name=, runs="
+            raise InvalidArgument("sweep", str(path), allowed)
+
+
+def _own(row: Row) -> tuple[str, ...]:
+    """Where a row's world has its weights, as it was set."""
+    said = {**row.get("choices", {}), **row.get("set", {})}
+    return tuple(f"{key}={said[key]}" for key in PLACES if key in said)
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

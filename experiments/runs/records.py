@@ -18,6 +18,7 @@ import torch
 
 import physgen
 from physgen.errors import InvalidArgument
+from physgen.experiments.runs.weights import weights_digest, with_weights
 
 if TYPE_CHECKING:
     from physgen.worlds import WorldSpec
@@ -43,12 +44,12 @@ def open_run(out: str | Path) -> Path:
 
 
 def run_name(job: str, config: Mapping[str, Any]) -> str:
-    """Folder name that depends on the resolved configuration and the version alone.
+    """Folder name that depends on the resolved configuration, the world's own weights and the version alone.
 
     >>> run_name("sample", {"seed": 0}) == run_name("sample", {"seed": 0}) != run_name("sample", {"seed": 1})
     True
     """
-    text = json.dumps([physgen.__version__, config], sort_keys=True)
+    text = json.dumps([physgen.__version__, with_weights(config)], sort_keys=True)
     return f"{job}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
 
@@ -102,8 +103,13 @@ class JsonlWriter:
 
 
 def origin(world: WorldSpec) -> dict[str, str | None]:
-    """What a record of results says of what made it: ``{"version": …, "git_sha": …, "world": "micro 2"}``."""
-    return {"version": physgen.__version__, "git_sha": git_sha(), "world": world.label}
+    """What a record of results says of what made it: ``{"version": …, "git_sha": …, "world": "micro 2"}``.
+
+    Weights in a folder of the user's have ``"weights"`` as well, see `weights_digest`.
+    """
+    digest = weights_digest(world.path, world.checkpoint)
+    found = {"version": physgen.__version__, "git_sha": git_sha(), "world": world.label}
+    return {**found, "weights": digest} if digest else found
 
 
 def git_sha() -> str | None:

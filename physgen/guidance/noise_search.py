@@ -87,7 +87,8 @@ class NoiseSearch(Around):
         iterations: moves that are tried; 0 leaves the noise as it is.
         euler_steps: evaluations of the network from noise to sample.
         angle: of the first move, in radians; noise that is drawn anew is a quarter turn away.
-        inside: a guidance that acts on the run, whose terminal projection acts on what comes out.
+        inside: a guidance that acts on the run, whose terminal projection acts on what comes out. The few-step samples
+            are drawn without it, and new noise at each step (`renoise`) forgets the noise that was found.
 
     Attributes:
         log: of the last run.
@@ -95,8 +96,8 @@ class NoiseSearch(Around):
 
     Raises:
         InvalidArgument: no rewards, one that is known to have no derivative, fewer than 0 iterations or 1 step, an
-            angle outside (0, 1.5]; particles, another search, or a guidance through the network inside. In use: a run
-            that does not start as noise, a reward without a derivative, and see `evaluate`.
+            angle outside (0, 1.5]; particles, another search, or a guidance with new noise inside. In use: a run that
+            does not start as noise, a reward without a derivative, and see `evaluate`.
 
     Source: Ben-Hamu et al., arXiv:2402.14017; in few steps, with the length kept by a prior: Eyring et al.,
         arXiv:2406.04312.
@@ -129,9 +130,11 @@ class NoiseSearch(Around):
         self.angle = finite("angle", angle, "radians, more than 0 and at most 1.5", lambda value: 0 < value <= 1.5)
         if inside is not None:
             instance("inside", inside, Guidance, "a Guidance")
-            if inside.particles > 1 or inside.through_network or any(part.searches for part in inside.parts):
-                allowed = "a guidance of single samples that does not differentiate the network"
-                raise InvalidArgument("inside", type(inside).__name__, allowed)
+            if inside.particles > 1 or any(part.searches for part in inside.parts):
+                raise InvalidArgument("inside", type(inside).__name__, "a guidance of single samples")
+            if inside.renoise:
+                allowed = "renoise=0: new noise at each step forgets the noise that was found"
+                raise InvalidArgument("inside", f"{type(inside).__name__} with renoise={inside.renoise}", allowed)
         super().__init__({name: law for name, law in self.rewards.items() if isinstance(law, Constraint)}, inside)
         self.reset()
 
@@ -143,13 +146,14 @@ class NoiseSearch(Around):
     def cost(self, total: int) -> float:
         """Evaluations of a run of `total` steps with its search, over `total`, each way back through the network one.
 
-        That is the most; each move that is undone in every sample saves the next way back.
+        That is the most; each move that is undone in every sample saves the next way back. A guidance inside that goes
+        through the network needs one evaluation more, at the noise that was found; what it costs itself is not counted.
 
         >>> NoiseSearch(lambda x: x[:, 0], iterations=4, euler_steps=4).cost(30)
         2.7333333333333334
         """
-        count = min(self.euler_steps, total)
-        return 1.0 + (count * (1 + 3 * self.iterations) / total if self.iterations else 0.0)
+        count = min(self.euler_steps, total) * (1 + 3 * self.iterations) + self.through_network
+        return 1.0 + (count / total if self.iterations else 0.0)
 
     def search(
         self,

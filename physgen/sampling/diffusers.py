@@ -159,7 +159,7 @@ def guide(
             stack.enter_context(recorded(models, session.recorder))
         if isinstance(guidance, NoiseSearch):
             recorder = Recorder(lambda: session.upcoming is None, graph=False)
-            session.search = Search(guidance, decode, grid, recorder)
+            session.search = Search(guidance, decode, grid, recorder, session.recorder)
             models = networks(pipe)
             require_searchable(pipe, scheduler, models, _fixes_first_frame(pipe))
             require_resident(models)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -98,6 +98,15 @@ class Recorder:
 
         return recorded
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Inside, calls are made as they would be without the recorder."""
+        before, self.repeating = self.repeating, True
+        try:
+            yield
+        finally:
+            self.repeating = before
+
     def rejoined(
         self, pipeline: str, x: Float[Tensor, "B *shape"], scale: float, sample: Tensor, model_output: Tensor
     ) -> Float[Tensor, "B *shape"]:
@@ -133,20 +142,40 @@ class Recorder:
         calls = list(self.calls)
 
         def model_output_of(other: Tensor, part_of_time: float = 1.0) -> Tensor:
-            left, outputs = iter(factors), []
-            self.repeating = True
-            try:
-                for call in calls:
-                    latents = call.latents.clone()
-                    for row in range(0, len(latents), len(sample)):
-                        part = _leading(latents[row : row + len(sample)], sample)
-                        self._free(part).copy_(next(left) * self._free(other))
-                    outputs.append(call.again(latents, part_of_time))
-            finally:
-                self.repeating = False
+            with self.paused():
+                seen = self._seen(calls, factors, sample, other)
+                outputs = [call.again(latents, part_of_time) for call, latents in zip(calls, seen, strict=True)]
             return _combined(outputs, weights, model_output)
 
         return model_output_of
+
+    def move(
+        self, pipeline: str, sample: Float[Tensor, "B *shape"], model_output: Tensor, other: Tensor
+    ) -> Float[Tensor, "B *shape"]:
+        """Make the calls again with other samples, and record those in their place; their model output.
+
+        Raises:
+            InvalidArgument: see `rejoined`.
+        """
+        factors, weights = self._factors_and_weights(pipeline, sample, model_output)
+        moved = []
+        with torch.inference_mode(False), self.paused():
+            for call, seen in zip(self.calls, self._seen(self.calls, factors, sample, other), strict=True):
+                latents = seen.detach().requires_grad_(self.graph)
+                with torch.set_grad_enabled(self.graph):
+                    moved.append(replace(call, latents=latents, output=call.again(latents, 1.0)))
+        self.calls[:] = moved
+        return _combined([call.output.detach() for call in moved], weights, model_output)
+
+    def _seen(self, calls: list[Call], factors: list[float], sample: Tensor, other: Tensor) -> Iterator[Tensor]:
+        """What each call sees of other samples."""
+        left = iter(factors)
+        for call in calls:
+            latents = call.latents.detach().clone()
+            for row in range(0, len(latents), len(sample)):
+                part = _leading(latents[row : row + len(sample)], sample)
+                self._free(part).copy_(next(left) * self._free(other))
+            yield latents
 
     def _factors_and_weights(
         self, pipeline: str, sample: Tensor, model_output: Tensor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,12 +37,16 @@ def require_searchable(pipe: Any, scheduler: Any, models: list[Any], fixes_first
 
 @dataclass
 class Search:
-    """The noise search of one pipeline call; `recorder` has the network's calls of the first step."""
+    """The noise search of one pipeline call; `recorder` has the network's calls of the first step.
+
+    `inner` has them for the guidance inside, where that goes through the network.
+    """
 
     guidance: NoiseSearch
     decode: Decoder | None
     grid: Grid | None
     recorder: Recorder
+    inner: Recorder | None = None
 
     def found(self, pipeline: str, scheduler: Any, timestep: Any, sample: Tensor, output: Tensor) -> tuple[Tensor, ...]:
         """The latents that the run starts from, and the model output there; those given where nothing moves."""
@@ -53,16 +58,23 @@ class Search:
         times = [float(time) for time in scheduler.timesteps[first:]]
         dtype = torch.promote_types(sample.dtype, torch.float32)
         again = self.recorder.again(pipeline, sample.to(dtype), output.to(dtype))
-        found = self.guidance.search(
-            sample,
-            lambda z, k: again(z, times[k] / times[0]),
-            sigmas,
-            decode=self.decode,
-            grid=self.grid,
-            video=self.decode.video if self.decode else None,
-            branches=sum(len(call.latents) for call in self.recorder.calls) // len(sample),
-        )
+        branches = sum(len(call.latents) for call in self.recorder.calls) // len(sample)
+        with self.inner.paused() if self.inner else nullcontext():
+            found = self.guidance.search(
+                sample,
+                lambda z, k: again(z, times[k] / times[0]),
+                sigmas,
+                decode=self.decode,
+                grid=self.grid,
+                video=self.decode.video if self.decode else None,
+                branches=branches,
+            )
         if found.velocity is None or not bool(found.moved.any()):
             return sample, output
-        moved = found.moved.to(sample.device).view(-1, *[1] * (sample.ndim - 1))
-        return found.noise, torch.where(moved, found.velocity.to(output.dtype), output)
+        if self.inner:
+            with self.recorder.paused():
+                moved = self.inner.move(pipeline, sample.to(dtype), output.to(dtype), found.noise.to(dtype))
+            self.guidance.log.evaluations += branches * len(sample)
+            return found.noise, moved.to(output.dtype)
+        where = found.moved.to(sample.device).view(-1, *[1] * (sample.ndim - 1))
+        return found.noise, torch.where(where, found.velocity.to(output.dtype), output)

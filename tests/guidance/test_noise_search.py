@@ -176,6 +176,18 @@ def test_a_law_is_climbed_as_particles_are_rewarded_for_it_and_imposed_by_what_i
     assert list(inside.constraints) == ["mean"]
 
 
+@pytest.mark.parametrize("jacobian", ["backward", "forward"])
+def test_a_guidance_through_the_network_inside_acts_from_the_noise_that_was_found(jacobian: str) -> None:
+    law = Equality(lambda x: x[:, :4].mean(1) - 0.5, "mean")
+    search = NoiseSearch(reward, inside=DPS(law, jacobian=jacobian))
+    x = run(search)
+    assert search.noise is not None
+    assert not torch.equal(search.noise, noise(4))
+    alone = sample_flow(velocity, search.noise, LEVELS, guidance=DPS(law, jacobian=jacobian))
+    torch.testing.assert_close(x, alone, rtol=0, atol=1e-12)
+    assert search.cost(30) == pytest.approx(NoiseSearch(reward).cost(30) + 1 / 30)
+
+
 # --- cost
 
 
@@ -222,7 +234,7 @@ def hard(x: Tensor) -> Tensor:
         (lambda: run(NoiseSearch(OfVideo(reward, "bright"))), "bright looks at the decoded video"),
         (lambda: NoiseSearch(reward, inside=Particles(2, reward)), "inside='Particles'"),
         (lambda: NoiseSearch(reward, inside=NoiseSearch(reward)), "inside='NoiseSearch'"),
-        (lambda: NoiseSearch(reward, inside=DPS(Equality(lambda x: x))), "inside='DPS'"),
+        (lambda: NoiseSearch(reward, inside=DPS(Equality(lambda x: x), renoise=0.9)), "inside='DPS with renoise=0.9'"),
         (lambda: Particles(2, reward, inside=NoiseSearch(reward)), "inside='NoiseSearch'"),
         (lambda: Composition([NoiseSearch(reward), Projection(Equality(lambda x: x))]), "inside=Composition"),
         (lambda: guided_denoiser(lambda x, sigma: x, NoiseSearch(reward)), "searches=True"),

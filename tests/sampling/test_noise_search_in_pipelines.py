@@ -6,16 +6,19 @@ from typing import Any
 import diffusers as d
 import pytest
 import torch
+from PIL import Image
+from tiny_pipelines import wan_i2v_pipe
 from torch import Tensor
 
-from physgen.constraints import Equality
+from physgen.constraints import Equality, Observed
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
-from physgen.guidance import Afterwards, NoiseSearch, OfVideo
+from physgen.guidance import DPS, Afterwards, NoiseSearch, OfVideo
 from physgen.guidance.few_steps import FewSteps
 from physgen.observables import ColourMap
 from physgen.sampling import guide
-from sampling.test_pipelines import World, cogvideox, hunyuan, wan, wan_2_2
+from sampling.test_layouts import kandinsky, stable_diffusion
+from sampling.test_pipelines import World, cogvideox, embeds, hunyuan, wan, wan_2_2
 
 GRID = Grid(spacing=(2.0, 2.0), dt=0.5)
 DYE = ColourMap([(0.05, 0.88, 0.15)], background=(0.04, 0.04, 0.04), species=("dye",))
@@ -98,6 +101,69 @@ def test_the_few_steps_are_those_of_a_run_with_so_many_and_their_derivative_is_a
     assert float(seen["gradient"].norm()) == pytest.approx(expected, rel=0.02)
 
 
+@pytest.mark.parametrize("jacobian", ["backward", "forward"])
+@pytest.mark.parametrize("make", [lambda: wan(euler()), hunyuan])
+def test_an_observation_is_kept_to_from_the_noise_that_was_found(make: Callable[[], World], jacobian: str) -> None:
+    """Its derivative is that at the new noise from the first step on: the run is that of `DPS` alone from there."""
+    torch.manual_seed(0)
+    world = loud(make())
+    plain = world.sample()
+    seen = Observed(plain[0] + 0.5, torch.arange(plain.shape[1]).view(-1, 1, 1, 1) < 2, 0.5)
+    calls: list[int] = []
+    world.pipe.transformer.register_forward_pre_hook(
+        lambda _, args, kwargs: calls.append(len(kwargs["hidden_states"] if "hidden_states" in kwargs else args[0])),
+        with_kwargs=True,
+    )
+    search = NoiseSearch(reward, iterations=3, euler_steps=2, inside=DPS(seen, jacobian=jacobian))
+    with guide(world.pipe, search) as log:
+        found = world.sample()
+    assert log.search
+    assert log.search.kept[0][0]
+    ways = 2 if jacobian == "forward" else 1
+    assert sum(calls) == log.search.evaluations + 2 * 4 * ways
+    assert search.noise is not None
+    assert seen.describe(found, None)["deviation"] < seen.describe(plain, None)["deviation"]
+    with guide(world.pipe, DPS(seen, jacobian=jacobian)) as alone:
+        torch.testing.assert_close(found, world.sample(latents=search.noise), rtol=0, atol=1e-5)
+    assert [step.correction_norm for step in log.steps] == pytest.approx([s.correction_norm for s in alone.steps], 1e-3)
+
+
+def test_an_observation_is_kept_to_where_no_move_helps(tiny: World) -> None:
+    plain = tiny.sample()
+    seen = Observed(plain[0] + 0.5, noise=0.5)
+    flat = NoiseSearch(lambda x: 0.0 * x.flatten(1).sum(1), iterations=2, inside=DPS(seen))
+    with guide(tiny.pipe, flat):
+        found = tiny.sample()
+    with guide(tiny.pipe, DPS(seen)):
+        torch.testing.assert_close(found, tiny.sample(), rtol=0, atol=1e-6)
+
+
+def test_a_picture_that_the_network_is_given_stays_and_the_noise_is_searched() -> None:
+    torch.manual_seed(0)
+    pipe = wan_i2v_pipe()
+    pipe.scheduler = euler()
+    arguments = {"prompt_embeds": embeds(1, 8, 32), "negative_prompt_embeds": embeds(1, 8, 32), "guidance_scale": 5.0}
+    picture = Image.new("RGB", (16, 16), (40, 160, 60))
+    world = World(pipe, (16, 3, 2, 2), {**arguments, "image": picture, "height": 16, "width": 16, "num_frames": 9})
+    plain, search = loud(world).sample(), NoiseSearch(reward, iterations=3, euler_steps=2)
+    with guide(pipe, search):
+        found = world.sample()
+    assert search.noise is not None
+    assert float(reward(found)) > float(reward(plain))
+    torch.testing.assert_close(found, world.sample(latents=search.noise), rtol=0, atol=1e-5)
+
+
+def test_channels_may_be_last() -> None:
+    torch.manual_seed(0)
+    layout = kandinsky()
+    red = OfVideo(lambda video: video[:, 0].flatten(1).mean(1), "red", ("colour",))
+    search = NoiseSearch([red], iterations=2, euler_steps=2)
+    with guide(layout.pipe, search, observable=DYE, grid=GRID):
+        found = layout.sample()
+    assert search.noise is not None
+    torch.testing.assert_close(found, layout.sample(latents=search.noise), rtol=0, atol=1e-5)
+
+
 def test_no_iterations_leave_the_run_bit_by_bit_and_seeds_reproduce(tiny: World) -> None:
     plain = tiny.sample()
     with guide(tiny.pipe, NoiseSearch(reward, iterations=0)) as log:
@@ -132,10 +198,11 @@ def test_videos_are_decoded_for_rewards_and_projected_at_the_end(tiny: World) ->
     [
         (wan_2_2, {}, "one network"),
         (lambda: cogvideox(d.CogVideoXDDIMScheduler), {}, "one of flow matching"),
+        (stable_diffusion, {}, "scheduler='DDIMScheduler': allowed: one of flow matching"),
         (lambda: wan(euler()), {"reward": OfVideo(lambda video: video[:, 0, 0, 0, 0], "corner")}, "observable=None"),
     ],
 )
-def test_what_cannot_be_searched_is_refused(make: Callable[[], World], options: dict[str, Any], words: str) -> None:
+def test_what_cannot_be_searched_is_refused(make: Callable[[], Any], options: dict[str, Any], words: str) -> None:
     search = NoiseSearch(options.get("reward", reward))
     with pytest.raises(InvalidArgument, match=words), guide(make().pipe, search):
         pass

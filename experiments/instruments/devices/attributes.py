@@ -7,6 +7,8 @@ from functools import cache
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from physgen.constraints import Periodic
 from physgen.experiments.instruments.clip import Array, Clip
@@ -212,9 +214,17 @@ def recogniser() -> Judge:
 
 def margin(clip: Clip, head: str, asked: str) -> float:
     """Score of the best other value of a head of the recogniser, minus that of the one asked for."""
-    judge = recogniser()
-    with torch.no_grad():
-        logits = judge.scores(judge.features(clip.video[None].float()))[head][0]
-    index = judge.heads[head].index(asked)
+    logits, index = _logits(clip, head), recogniser().heads[head].index(asked)
     others = torch.cat([logits[:index], logits[index + 1 :]])
     return float(others.max() - logits[index])
+
+
+def preferred(clip: Clip, head: str) -> str:
+    """The value of a head that the recogniser scores highest."""
+    return recogniser().heads[head][int(_logits(clip, head).argmax())]
+
+
+def _logits(clip: Clip, head: str) -> Float[Tensor, "K"]:
+    judge = recogniser()
+    with torch.no_grad():
+        return judge.scores(judge.features(clip.video[None].float()))[head][0]

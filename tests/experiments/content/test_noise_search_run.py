@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tiny_world import SIZES
@@ -16,10 +18,12 @@ from physgen.experiments.content.arms import draw_search
 from physgen.experiments.content.asked import asked_of
 from physgen.experiments.content.estimators import REWARDS
 from physgen.experiments.content.rewards import as_reward, scores
+from physgen.experiments.draw.observed import ObservedConfig
+from physgen.experiments.draw.physics import physics_of
 from physgen.experiments.draw.prompts import prompts
 from physgen.experiments.draw.references import simulate
-from physgen.guidance import NoiseSearch, OfVideo
-from physgen.worlds import world_spec
+from physgen.guidance import DPS, Assimilation, Guidance, NoiseSearch, OfVideo, Particles
+from physgen.worlds import Request, world_spec
 from physgen.worlds.loading import load
 from physgen.worlds.memory.plan import Planner
 
@@ -55,6 +59,42 @@ def test_the_law_is_imposed_inside_and_none_is_searched_without_a_reward(tiny: P
     assert metrics["terminal"]["residual_after"]["mass"] < 1e-6
 
 
+def test_what_was_observed_is_kept_to_from_the_noise_that_was_found(tiny: Path, tmp_path: Path) -> None:
+    """Each of several samples has its own search; new noise would make the found one no matter."""
+    np.save(tmp_path / "seen.npy", np.random.default_rng(0).random((1, 32, 32)).astype(np.float32))
+    observed = [f"observed={tmp_path / 'seen.npy'}", "observed.noise=0.2"]
+    options = ["guidance=noise_search", "guidance.iterations=2", "constraint=mass", "samples=2", *observed]
+    assert main(["sample", *places(tiny, tmp_path), PROMPT, *options]) == 0
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text("utf-8"))
+    assert metrics["search"]["rewards"][-1].keys() == {"mass"}
+    assert len(metrics["search"]["kept"]) == 2
+    steps = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text("utf-8").splitlines()]
+    assert [list(step["residual"]) for step in steps] == [["observed"]] * 3
+    assert len(list((tmp_path / "run" / "samples").glob("*.tif"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "renoise"),
+    [
+        (["guidance=noise_search", "constraint=fisher_kpp"], NoiseSearch, 0.0),
+        (["guidance=particles", "constraint=fisher_kpp"], Particles, 0.9),
+        (["guidance=projection", "constraint=fisher_kpp"], Assimilation, 0.9),
+        (["guidance=noise_search"], DPS, 0.9),
+    ],
+)
+def test_the_guidance_that_was_asked_for_acts_beside_an_observation(
+    options: list[str], kind: type[Guidance], renoise: float, tiny: Path, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "seen.npy", np.random.default_rng(0).random((1, 32, 32)).astype(np.float32))
+    config: Any = typed(configure("sample", [f"world.path={tiny}", *SIZES, "prompt=x", *options]), SampleConfig)
+    seen = ObservedConfig(str(tmp_path / "seen.npy"), [0], None, 0.1, False)
+    request = Request("two colonies of golden bacteria spread fast", 0)
+    found = physics_of(config.world, request, config.constraint, config.guidance, observed=seen).guidance
+    assert type(found) is kind
+    assert (found.parts[1] if len(found.parts) > 1 else found).renoise == renoise
+    assert "observed" in found.constraints
+
+
 def test_an_arm_of_a_sweep(tiny: Path, tmp_path: Path) -> None:
     options = [f"world.path={tiny}", *SIZES, f"runs={tmp_path}", "tracker=none", "law=mass", "seed=0"]
     assert main(["ablate", "-m", *options, "guidance=none,noise_search"]) == 0
@@ -66,7 +106,7 @@ def test_an_arm_of_a_sweep(tiny: Path, tmp_path: Path) -> None:
     ("options", "words"),
     [
         (["rewards=[count]"], "rewards='count': allowed: rewards with a derivative"),
-        (["constraint=mass", "guidance.inside=dps"], "inside='DPS'"),
+        (["constraint=mass", "guidance.inside=afterwards", "observed=FRAME"], "guidance.inside='afterwards'"),
         (["constraint=mass", "guidance.inside=particles"], "inside='Particles'"),
         (["constraint=mass", "guidance.iterations=-1"], "iterations=-1"),
         (["constraint=mass", "guidance.angel=1"], "angle"),
@@ -75,6 +115,8 @@ def test_an_arm_of_a_sweep(tiny: Path, tmp_path: Path) -> None:
 def test_bad_options_are_one_line_before_anything_is_drawn(
     options: list[str], words: str, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    np.save(tmp_path / "seen.npy", np.random.default_rng(0).random((1, 32, 32)).astype(np.float32))
+    options = [option.replace("FRAME", str(tmp_path / "seen.npy")) for option in options]
     assert main(["sample", *places(tiny, tmp_path), PROMPT, "guidance=noise_search", *options]) == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

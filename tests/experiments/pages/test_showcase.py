@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,12 @@ from physgen.experiments.assimilate.cases import Case, read_case
 from physgen.experiments.assimilate.observations import left_half
 from physgen.experiments.assimilate.scores import scores
 from physgen.experiments.cli.dispatch import main
+from physgen.experiments.content.asked import asked_of
 from physgen.experiments.content.questions import prompts_of
 from physgen.experiments.draw.prompts import prompts
+from physgen.experiments.draw.references import simulate
 from physgen.experiments.pages.showcase import choice, half, laws
+from physgen.experiments.pages.showcase.counted import Counted, count_of
 from physgen.experiments.pages.showcase.job import write_pages
 from physgen.experiments.pages.showcase.row import Row, Shot, write_film
 from physgen.experiments.runs.progress import Record, read_records
@@ -105,14 +109,51 @@ def test_blood_that_no_flow_explains_is_said_to_be_left_as_it_was(
 def test_of_the_draws_the_one_that_counts_best_is_chosen(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counts = iter([0.0, -3.0, -1.0, -1.0, -2.0])
-    monkeypatch.setattr(choice, "scores", lambda *_: {"count": next(counts), "count_by_judge": -0.5})
+    rewards, peaks = iter([-3.0, -1.0, -1.0, -2.0]), iter([1.0, 4.0, 2.0, 2.0, 3.0])
+    monkeypatch.setattr(choice, "scores", lambda *_: {"count": next(rewards)})
+    monkeypatch.setattr(choice, "count_of", lambda *_: Counted(1, 1, "one colony", next(peaks), 2.0, "three colonies"))
     (prompt,) = prompts("growth", 1, "held_out", 2026)
     made = choice.choice_record(world, "growth.count", prompt, tmp_path, steps=1)
     assert made["chosen"] == 2, "the first of equals"
     assert [shot["title"] for shot in made["row"]["shots"]][1:4] == ["draw 1", "draw 2, chosen", "draw 3"]
-    assert [shot["value"] for shot in made["row"]["shots"]] == [0, 3, 1, 1, 2]
-    assert {shot["note"] for shot in made["row"]["shots"]} == {"the judge: wrong"}
+    assert [shot["value"] for shot in made["row"]["shots"]] == [1, 4, 2, 2, 3]
+    assert {shot["measure"] for shot in made["row"]["shots"]} == {"asked 1, peaks count"}
+    assert {shot["note"] for shot in made["row"]["shots"]} == {"the judge says three colonies, components say 2"}
+
+
+@pytest.mark.parametrize("family", ["growth", "beads", "blood", "vessel"])
+def test_a_count_of_the_simulators_is_right(family: str) -> None:
+    spec = world_spec("micro")
+    for prompt in prompts_of(f"{family}.count", 4, 7, spec):
+        video, asked = simulate(prompt, spec, [5, prompt.seed])[0], asked_of(prompt.caption, spec)
+        found = count_of(video, asked)
+        assert (found.is_right, found.judge) == (True, prompt.attributes["count"])
+        assert found.verdict.startswith("right")
+        assert found.least <= found.peaks <= found.most
+
+
+def test_right_needs_the_judge_and_the_components_and_not_the_peaks() -> None:
+    right = Counted(3, 4, "a few", 4.0, 4.0, "a few")
+    assert replace(right, peaks=9.0).is_right
+    for wrong in (replace(right, components=5.0), replace(right, components=2.0), replace(right, judge="many")):
+        assert not wrong.is_right
+        assert wrong.verdict == f"the judge says {wrong.judge}, components say {wrong.components:g}"
+    assert (right.asked, right.verdict) == ("3 to 4", "right: the judge and components agree")
+
+
+def test_one_bead_less_is_not_right_though_the_judge_says_five() -> None:
+    """The judge knows five, eight and twelve beads, and no number between."""
+    spec = world_spec("micro")
+    beads = [p for p in prompts("beads", 32, "held_out", 3) if p.attributes["count"] == "five beads"][:3]
+    assert beads
+    for prompt in beads:
+        video, asked = simulate(prompt, spec, [5, prompt.seed])[0], asked_of(prompt.caption, spec)
+        assert count_of(video, asked).is_right
+        shown = asked.clip(video).field.mean(0)
+        y, x = (int(i) for i in np.unravel_index(shown.argmax(), shown.shape))
+        video = video.roll((32 - y, 32 - x), (2, 3))  # what leaves the frame comes in again
+        video[:, :, 24:41, 24:41] = video.flatten(1).median(1).values.view(3, 1, 1, 1)
+        assert count_of(video, asked).verdict == "the judge says five beads, components say 4"
 
 
 @pytest.mark.parametrize("arm", [half.MODEL, half.BOTH])
