@@ -74,7 +74,7 @@ def read_figures(path: Path) -> tuple[str, dict[str, FigureSpec]]:
 def functions() -> list[str]:
     """Modules that make a figure.
 
-    >>> "figure_blood" in functions()
+    >>> "figure_families" in functions()
     True
     """
     names = (module.name for module in pkgutil.iter_modules(physgen.experiments.paper.figures.__path__))

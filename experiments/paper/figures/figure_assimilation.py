@@ -27,7 +27,7 @@ SLOT, WIDE = 0.16, 20
 
 def make(spec: FigureSpec, store: Store) -> Made:
     """A panel a family, a column an observation; a line from the least to the largest error over prompts."""
-    records = store.documented("assimilation")
+    records = store.documented("micro/assimilation")
     picture = sized(4.3)
     axes = picture.subplots(2, 2, sharex=True)
     for panel, family in zip(axes.flat, FAMILIES, strict=True):

@@ -16,12 +16,21 @@ SCALE = 1000
 
 def make(spec: FigureSpec, store: Store) -> Made:
     """A panel a law, a row an arm; filled where the interval does not hold zero."""
-    found = [one for one in summaries(spec, store) if one.guidance != FREE]
+    every = summaries(spec, store)
+    found = [one for one in every if one.guidance != FREE]
     laws = list(dict.fromkeys(one.law for one in found))
     names = list(dict.fromkeys(one.guidance for one in found))
     picture = sized(2.0)
     axes = picture.subplots(1, len(laws), sharey=True)
     numbers = {"n": Number(spec.seeds, (spec.sweep,), spec.seeds)}
+    numbers |= {f"power.{name}": Number(value, ("figures.yaml",)) for name, value in spec.options["power"].items()}
+    free = {one.law: one.distance.value for one in every if one.guidance == FREE}
+    for one in every:
+        numbers |= {name: x for name, x in one.numbers.items() if name.endswith((".excess", ".distance"))}
+        value, low, high = (
+            -100 * float(x or 0) / free[one.law] for x in (one.excess.value, one.excess.high, one.excess.low)
+        )
+        numbers[f"{one.law}.{one.guidance}.nearer"] = Number(value, one.excess.source, one.excess.n, low, high)
     for panel, law in zip(axes, laws, strict=True):
         panel.axvline(0, color=BLACK, linewidth=0.8)
         for one in (each for each in found if each.law == law):

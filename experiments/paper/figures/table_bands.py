@@ -15,7 +15,7 @@ ARMS = {MODEL: "model: DPS", FORWARD: "model: DPS, forward", BOTH: "model and la
 
 def make(spec: FigureSpec, store: Store) -> Made:
     """A row an arm: share of hidden values in wide bands, and in those that four samples have as they are."""
-    records = store.documented("assimilation")
+    records = store.documented("micro/assimilation")
     numbers, rows = {}, []
     for arm, label in ARMS.items():
         cells = []

@@ -31,7 +31,7 @@ COLUMNS = (
 
 def make(spec: FigureSpec, store: Store) -> Made:
     """A row a family and observation; of families without a law the model against interpolation and the free arms."""
-    records = store.documented("assimilation")
+    records = store.documented("micro/assimilation")
     numbers: dict[str, Number] = {}
     rows, counts = [], dict.fromkeys(COUNTED, 0)
     for family in FAMILIES:

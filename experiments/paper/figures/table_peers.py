@@ -32,7 +32,7 @@ COLUMNS = ("sampler", *FAMILIES, "missed", "invented", "time (s)")
 
 def make(spec: FigureSpec, store: Store) -> Made:
     """A row an arm: error of one sample in each family; objects that it misses or invents; seconds."""
-    records = store.documented("assimilation")
+    records = store.documented("micro/assimilation")
     numbers, rows = {"n": Number(len(errors(records, FAMILIES[0], SEEN, MODEL)), (SOURCE,))}, []
     for arm, label in ARMS.items():
         cells = []

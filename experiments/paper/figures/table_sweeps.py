@@ -1,4 +1,4 @@
-"""Smaller sweeps: number of steps, scheduler, size of the model, wrong law, several laws."""
+"""Smaller sweeps: number of steps, scheduler, wrong law, several laws."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ SCHEDULERS = {
     "dpm_solver": "DPM-Solver++",
     "deis": "DEIS",
 }
-SIZES = {"null": "6.16 M, shipped", "models/xs/world": "0.17 M"}
 
 
 def make(spec: FigureSpec, store: Store) -> Made:
@@ -32,10 +31,6 @@ def make(spec: FigureSpec, store: Store) -> Made:
             rows.append(row(store, numbers, "cost", where, law, f"{label}, {steps} steps"))
     for scheduler, label in SCHEDULERS.items():
         rows.append(row(store, numbers, "transfer", {"scheduler": scheduler}, "mass", f"mass, {label}"))
-    for law, label in (("mass", "mass"), ("fisher_kpp", "growth")):
-        for path, size in SIZES.items():
-            where = {"law": law, "world.path": path}
-            rows.append(row(store, numbers, "model_size", where, law, f"{label}, {size}"))
     sweep = store.sweep("conflict")
     free, wrong = (
         sweep.arm({"constraint": "mass", "guidance": guidance}, range(8)) for guidance in ("none", "projection")

@@ -1,41 +1,85 @@
-"""The micro task set by instruments: what laws are worth, and what the autoencoder leaves to reach."""
+"""The micro task set: what laws are worth, what choosing by content is worth beside them, and what it costs."""
 
 from __future__ import annotations
 
+from physgen.drawn import AFTERWARDS, GUIDED, UNGUIDED
+from physgen.experiments.content.arms import CANDIDATES
+from physgen.experiments.content.arms import PRUNED as PRUNED_ARMS
+from physgen.experiments.draw.references import SIMULATOR
+from physgen.experiments.instruments.scores.arms import ARMS, BEST, CHOSEN, MORE, PARTICLES, PRUNED, PRUNING, THEN
 from physgen.experiments.paper.results.numbers import Made, Number, written
-from physgen.experiments.paper.results.scores import tasks_of, videos_of
+from physgen.experiments.paper.results.scores import MARKS, MODEL, SOURCE, Scores
 from physgen.experiments.paper.results.store import Store
 from physgen.experiments.paper.spec import FigureSpec
+from physgen.guidance import PrunedBestOfN
+from physgen.worlds import world_spec
 
-SOURCE = "docs/micro-1/instruments-scores.json"
-ARMS = {
-    "simulator": "simulator",
-    "reconstruction": "reconstruction",
-    "unguided": "unguided",
-    "afterwards": "projected afterwards",
-    "guided": "guided in the last steps",
-    "coin flip": "coin flip",
-}
-MARKS = ("average", "scientific", "visual", "instruction")
+LABELS = {AFTERWARDS: UNGUIDED + THEN, GUIDED: "guided in the last steps"}
+#: paired differences that are shown
+SHOWN = (
+    (MORE, UNGUIDED),
+    (BEST, UNGUIDED),
+    (BEST, MORE),
+    (PRUNED, BEST),
+    (PARTICLES, BEST),
+    (AFTERWARDS, UNGUIDED),
+    (GUIDED, AFTERWARDS),
+    (BEST + THEN, AFTERWARDS),
+    (PRUNED + THEN, AFTERWARDS),
+    (PARTICLES + THEN, BEST + THEN),
+)
+COLUMNS = ("arm", "evaluations", "Average", "Not imposed", "counts right")
 
 
 def make(spec: FigureSpec, store: Store) -> Made:
-    """A row an arm: averages over tasks, share of criteria answered, videos that are too faint."""
-    data = store.documented("micro-1/instruments-scores")
-    tasks = tasks_of(data)
-    numbers = {"tasks": Number(tasks, (SOURCE,)), "videos": Number(videos_of(data), (SOURCE,))}
-    for name, marks in data["differences"].items():
-        numbers |= {f"{name}.{mark}": Number.read(marks[mark], SOURCE, tasks) for mark in MARKS}
-    rows = []
-    for arm, label in ARMS.items():
-        one = data[arm]
-        numbers |= {f"{arm}.{mark}": Number.read(one[mark], SOURCE, tasks) for mark in MARKS}
-        for criterion, met in one["met"].items():
+    """A row an arm, and a row a paired difference."""
+    scores, cost = Scores.read(store), evaluations()
+    data = scores.data
+    scored = {arm: data[arm]["per_task"].keys() for arm in ARMS}
+    numbers = {
+        "tasks": Number(scores.tasks, (SOURCE,)),
+        "unscored": Number(len(scored[SIMULATOR] - set.intersection(*map(set, scored.values()))), (SOURCE,)),
+        "videos": Number(scores.videos, (SOURCE,)),
+        "seeds": Number(scores.seeds, (SOURCE,)),
+        "counted": Number(data[UNGUIDED]["met"]["count"]["n"], (SOURCE,)),
+        "families": Number(len(scores.families), ("tasks.json",)),
+        **{f"goal.{mark}": Number(spec.options["goals"][mark], ("figures.yaml",)) for mark in MARKS},
+    }
+    rows: list[tuple[str, ...]] = []
+    for arm in ARMS:
+        numbers |= {f"{arm}.{mark}": Number.read(data[arm][mark], SOURCE, len(scored[arm])) for mark in MARKS}
+        for criterion, met in data[arm]["met"].items():
             numbers[f"{arm}.met.{criterion}"] = Number(met["share"], (SOURCE,), met["n"])
-        faint = "–"
-        if arm != "coin flip":
-            presence = one["met"]["presence"]
-            numbers[f"{arm}.faint"] = Number(round((1 - presence["share"]) * presence["n"]), (SOURCE,), presence["n"])
-            faint = str(numbers[f"{arm}.faint"].value)
-        rows.append((label, *(numbers[f"{arm}.{mark}"].text for mark in MARKS), written(one["coverage"]), faint))
-    return Made(numbers, columns=("arm", *map(str.capitalize, MARKS), "answered", "faint"), rows=tuple(rows))
+        if arm in cost:
+            numbers[f"{arm}.evaluations"] = Number(cost[arm], ("conf/world/micro.yaml",))
+        points = (numbers[f"{arm}.{mark}"].text for mark in MARKS)
+        count = written(numbers[f"{arm}.met.count"].value)
+        rows.append((LABELS.get(arm, arm), written(cost[arm]) if arm in cost else "–", *points, count))
+    rows.append(("paired differences", "", "", "", ""))
+    for first, second in SHOWN:
+        name, both = f"{first} - {second}", len(scored[first] & scored[second])
+        entry = data["differences"][name]
+        numbers |= {f"{name}.{mark}": Number.read(entry[mark], SOURCE, both) for mark in MARKS}
+        label = f"{LABELS.get(first, first)} − {LABELS.get(second, second)}"
+        rows.append((label, "", *(numbers[f"{name}.{mark}"].text for mark in MARKS), ""))
+    numbers |= best(numbers)
+    return Made(numbers, columns=COLUMNS, rows=tuple(rows))
+
+
+def evaluations() -> dict[str, float | int]:
+    """Of the network, for a video of each arm of the model, relative to one sample."""
+    begin, levels, left = PRUNED_ARMS[PRUNING]
+    pruned = PrunedBestOfN(begin, lambda video: video, levels=levels, left=left).cost(world_spec("micro").steps)
+    chosen = {BEST: CANDIDATES, PARTICLES: CANDIDATES, PRUNED: pruned}
+    return {UNGUIDED: 1, MORE: 4, AFTERWARDS: 1, GUIDED: 1, **chosen, **{arm + THEN: chosen[arm] for arm in CHOSEN}}
+
+
+def best(numbers: dict[str, Number]) -> dict[str, Number]:
+    """The most that any arm of the model has, of each mark and of each criterion."""
+    prefix = f"{UNGUIDED}."
+    names = [name.removeprefix(prefix) for name in numbers if name.startswith(prefix)]
+    return {
+        f"best.{name}": max((numbers[f"{arm}.{name}"] for arm in MODEL), key=lambda one: one.value)
+        for name in names
+        if name in MARKS or name.startswith("met.")
+    }

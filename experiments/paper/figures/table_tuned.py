@@ -6,7 +6,7 @@ from physgen.experiments.paper.results.numbers import Made, Number
 from physgen.experiments.paper.results.store import Store
 from physgen.experiments.paper.spec import FigureSpec
 
-SOURCE = "docs/finetuning.json"
+SOURCE = "docs/micro/finetuning.json"
 ROWS = {
     "mass_drift": "drift of mass",
     "heat_fitted": "residual of diffusion, D fitted",
@@ -19,7 +19,7 @@ MODELS = {"untuned": "not tuned", "without": "tuned without the law", "with": "t
 
 def make(spec: FigureSpec, store: Store) -> Made:
     """A row a figure of unguided samples: three models, and the paired difference that the law makes."""
-    data = store.documented("finetuning")
+    data = store.documented("micro/finetuning")
     prompts, numbers, rows = data["prompts"], {"n": Number(data["prompts"], (SOURCE,))}, []
     for key, label in ROWS.items():
         for model in MODELS:

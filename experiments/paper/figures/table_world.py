@@ -6,7 +6,7 @@ from physgen.experiments.paper.results.numbers import Made, Number
 from physgen.experiments.paper.results.store import Store
 from physgen.experiments.paper.spec import FigureSpec
 
-SOURCE = "docs/micro-1/quality.json"
+SOURCE = "docs/micro/quality.json"
 #: of each family, a law and its name in print; of the share, more is better
 LAWS = (
     ("dye", "mass_drift", "drift of mass"),
@@ -15,6 +15,11 @@ LAWS = (
     ("gray_scott", "flow_map", "residual of Gray-Scott"),
     ("mitosis", "phase_steps_legal", "share of steps that are in order"),
     ("blood", "cell_area_drift", "drift of the area of cells"),
+    ("vessel", "cells_loose", "cells that come or go, most in a frame"),
+    ("beads", "beads_loose", "beads that come or go, most in a frame"),
+    ("beads", "light_drift", "drift of the light"),
+    ("sheet", "beat_unexplained", "motion beyond one period"),
+    ("vesicles", "content_drift", "drift of the content"),
 )
 SAMPLERS = ("simulator", "reconstruction", "unguided")
 COLUMNS = ("family", "law", *SAMPLERS, "attributes, unguided", "MMD², unguided")
@@ -22,7 +27,7 @@ COLUMNS = ("family", "law", *SAMPLERS, "attributes, unguided", "MMD², unguided"
 
 def make(spec: FigureSpec, store: Store) -> Made:
     """A row a law; recognition and distance once a family."""
-    data = store.documented("micro-1/quality")
+    data = store.documented("micro/quality")
     n, families = data["n"], data["families"]
     numbers = {
         "n": Number(n, (SOURCE,)),

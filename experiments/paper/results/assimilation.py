@@ -7,7 +7,7 @@ from typing import Any
 
 from physgen.experiments.assimilate.table import Array, column
 
-SOURCE = "docs/assimilation.json"
+SOURCE = "docs/micro/assimilation.json"
 #: in the order of print; the first two have a law that model and observation are joined with
 FAMILIES = ("dye", "growth", "blood", "mitosis")
 OBSERVATIONS = ("half", "pixels", "start", "light", "forecast")

@@ -93,23 +93,23 @@ def test_a_missing_run_stops_the_paper(paper: Path, tmp_path: Path, capsys: pyte
 
 def test_one_figure_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
-    assert main(["figures", "only=[blood]", f"paper={PAPER}", f"out={out}"]) == 0
-    assert sorted(path.name for path in out.iterdir()) == ["blood.svg", "results.json"]
-    assert main(["figures", "only=[bloood]", f"paper={PAPER}"]) == 2
-    assert "did you mean 'blood'" in capsys.readouterr().err
+    assert main(["figures", "only=[families]", f"paper={PAPER}", f"out={out}"]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["families.svg", "results.json"]
+    assert main(["figures", "only=[familes]", f"paper={PAPER}"]) == 2
+    assert "did you mean 'families'" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 def test_one_figure_alone_is_that_of_the_paper(paper: Path, tmp_path: Path) -> None:
-    assert main(["figures", "only=[blood]", f"paper={paper}", f"out={tmp_path}"]) == 0
-    assert (tmp_path / "blood.svg").read_bytes() == (paper / "build" / "blood.svg").read_bytes()
+    assert main(["figures", "only=[families]", f"paper={paper}", f"out={tmp_path}"]) == 0
+    assert (tmp_path / "families.svg").read_bytes() == (paper / "build" / "families.svg").read_bytes()
 
 
 @pytest.mark.slow
 def test_a_manuscript_that_asks_for_an_unknown_number_is_refused(paper: Path, tmp_path: Path) -> None:
     copy = tmp_path / "paper"
     shutil.copytree(paper, copy)
-    (copy / "main.typ").write_text((copy / "main.typ").read_text() + '\n#n("blood", "unheard of")\n')
+    (copy / "main.typ").write_text((copy / "main.typ").read_text() + '\n#n("families", "unheard of")\n')
     with pytest.raises(InvalidArgument, match="unheard of"):
         typeset(copy)
 
@@ -117,7 +117,7 @@ def test_a_manuscript_that_asks_for_an_unknown_number_is_refused(paper: Path, tm
 def test_unknown_functions_and_keys_are_refused(tmp_path: Path) -> None:
     text = (PAPER / "figures.yaml").read_text(encoding="utf-8")
     for old, new, word in (
-        ("figure_blood", "figure_bolod", "figure_blood"),
+        ("figure_families", "figure_familes", "figure_families"),
         ("caption:", "capton:", "missing.*caption"),
     ):
         (tmp_path / "figures.yaml").write_text(text.replace(old, new, 1))

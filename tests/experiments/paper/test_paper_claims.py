@@ -54,15 +54,28 @@ def test_laws_pay_afterwards(store: Store) -> None:
     assert all((one.excess.high or 0) >= 0 for one in on_the_way)
     farther = {(one.law, one.guidance) for one in on_the_way if (one.excess.low or 0) > 0}
     assert farther == {
-        ("diffusion", "x0_gradient"),
         ("diffusion", "augmented_lagrangian"),
-        ("fisher_kpp", "x0_gradient"),
+        ("diffusion", "dps"),
         *(("phase_order", arm) for arm in ("x0_gradient", "projection", "augmented_lagrangian", "dps")),
     }
-    assert (found["fisher_kpp", UNGUIDED].excess.low or 0) > 0
     for law in ("diffusion", "fisher_kpp"):
-        assert found[law, "x0_gradient"].violation.value > found[law, UNGUIDED].violation.value
-    assert found["phase_order", FREE].feasible.value == 1
+        soft, free = found[law, "x0_gradient"].violation, found[law, UNGUIDED].violation
+        assert (free.low or 0) < soft.value < (free.high or 0)
+    orders = [one for one in found.values() if one.law == "phase_order"]
+    assert all((one.feasible.value == 1) == (one.guidance != UNGUIDED) for one in orders)
+
+
+@pytest.mark.slow
+def test_guidance_on_the_way_adds_little_to_projecting(store: Store) -> None:
+    found = numbers(store, "excess")
+    asked = [f"{law}.{arm}" for law in SPECS["excess"].runs["law"] for arm in ("projection", "dps")]
+    assert {name for name in asked if (found[f"{name}.excess"].high or 0) < 0} == {"mass.projection", "fisher_kpp.dps"}
+    farther = {name for name in asked if (found[f"{name}.excess"].low or 0) > 0}
+    assert farther == {"diffusion.dps", "phase_order.projection", "phase_order.dps"}
+    assert 0 < found["mass.projection.nearer"].value < 5
+    assert found["fisher_kpp.none.excess"].value < 0
+    for law in ("mass", "diffusion", "fisher_kpp"):
+        assert abs(found[f"{law}.projection.excess"].low or 0) < found[f"power.{law}.projection"].value
 
 
 def test_information_pays_on_the_way(store: Store) -> None:
@@ -103,27 +116,25 @@ def test_no_prompt_can_express_the_feed_rate(store: Store) -> None:
     assert not holds(found["F.unguided.slope"], 1)
 
 
-def test_transport_pays_on_the_way(store: Store) -> None:
-    found = numbers(store, "blood-points")
-    for kind in ("all criteria", "not imposed"):
-        assert (found[f"guided + projection - projected.{kind}"].low or 0) > 0
-    assert (found["projected - unguided.not imposed"].high or 0) < 0
-    assert found["projected.faint"].value > found["unguided.faint"].value >= found["guided + projection.faint"].value
+def test_guidance_keeps_what_projecting_takes_from_blood(store: Store) -> None:
+    found = numbers(store, "families")
+    assert (found["blood.afterwards - unguided.not imposed"].high or 0) < 0
+    assert (found["blood.guided - afterwards.not imposed"].low or 0) > 0
+    assert (found["gray_scott.afterwards - unguided.not imposed"].high or 0) <= 0
+    assert holds(found["gray_scott.guided - afterwards.not imposed"], 0)
+    for family in ("dye", "growth", "beads"):
+        assert found[f"{family}.afterwards - unguided.not imposed"].value > 0
 
 
-def test_content_is_left_to_selection(store: Store) -> None:
+def test_laws_do_not_move_content(store: Store) -> None:
     found = numbers(store, "content")
-    count = "blood: count, by instruments"
-    assert holds(found[f"{count}.gain"], 0)
-    assert holds(found[f"{count}.guided + projection"], found[f"{count}.unguided"].value)
-    assert (found[f"{count}.oracle"].low or 0) > (found[f"{count}.unguided"].high or 0)
-    for arm in ("afterwards", "guided"):
-        assert abs(found[f"count.{arm}"].value - found["count.unguided"].value) < 0.05
-    assert holds(numbers(store, "tasks")["guided - afterwards.average"], 0)
+    for name in ("count", "colour"):
+        for arm in ("afterwards", "guided"):
+            assert abs(found[f"{name}.{arm}"].value - found[f"{name}.unguided"].value) < 0.05
 
 
 def test_choosing_by_content_adds_to_laws(store: Store) -> None:
-    found = numbers(store, "chosen")
+    found = numbers(store, "tasks")
     law = found["afterwards - unguided.average"]
     others = ("best of 4 - unguided", "guided - afterwards", "best of 4 + projection - afterwards")
     assert (law.low or 0) > max(found[f"{name}.average"].value for name in others)
@@ -143,16 +154,18 @@ def test_choosing_by_content_adds_to_laws(store: Store) -> None:
 
 
 def test_choosing_does_not_reach_the_goals(store: Store) -> None:
-    found = numbers(store, "chosen")
+    found = numbers(store, "tasks")
     goal = found["goal.average"].value
     for mark in ("average", "not imposed"):
         assert found[f"best.{mark}"].value < found[f"goal.{mark}"].value
-    best = {name.removesuffix(".best"): one.value for name, one in found.items() if name.endswith(".best")}
+    families = numbers(store, "families")
+    mark = ".best.average"
+    best = {name.removesuffix(mark): one.value for name, one in families.items() if name.endswith(mark)}
     assert len(best) == found["families"].value
     assert min(best, key=lambda name: best[name]) == "vessel"
     assert min(best["dye"], best["gray_scott"]) >= goal
     assert max(best[name] for name in ("vessel", "vesicles", "blood", "beads", "sheet")) < goal
-    assert best["sheet"] - found["sheet.unguided"].value < 5
+    assert best["sheet"] - families["sheet.unguided.average"].value < 5
     assert found["best.met.permanence"].value < 0.7
     assert found["best.met.transport"].value < 0.1
 
@@ -168,8 +181,11 @@ def test_the_yardstick_is_blind_where_the_text_says(store: Store) -> None:
     assert all(found[f"a twentieth is empty.{name}.0"].value < 0.2 for name in distances)
 
 
-def test_real_movies_say_nothing(store: Store) -> None:
+def test_of_real_movies_the_model_knows_vessels_alone(store: Store) -> None:
     found = numbers(store, "real")
-    for name, number in found.items():
-        if ".model." in name:
-            assert (number.high or 0) > found[name.replace(".model.", ".interpolation.")].value
+    better = {
+        name
+        for name, number in found.items()
+        if ".model." in name and (number.high or 0) < (found[name.replace(".model.", ".interpolation.")].low or 0)
+    }
+    assert better == {"vessels.model.pixels"}

@@ -61,31 +61,31 @@ def test_what_a_file_says_itself_is_what_is_said_of_it() -> None:
 
 def test_figures_refuse_a_file_of_another_world(tmp_path: Path) -> None:
     version, _ = read_figures(PAPER / "figures.yaml")
-    shutil.copytree(RESULTS / "docs" / "micro-1", tmp_path / "docs" / "micro-1")
-    shutil.copytree(RESULTS / "docs" / "micro-1", tmp_path / "docs" / "micro")
+    for name in ("micro", "micro-1"):
+        (tmp_path / "docs" / name).mkdir(parents=True)
+        shutil.copy(RESULTS / "docs" / name / "quality.json", tmp_path / "docs" / name)
     shutil.copy(RESULTS / "worlds.yaml", tmp_path)
     store = Store(tmp_path, version)
-    assert store.documented("micro-1/quality")["n"]
-    with pytest.raises(InvalidArgument, match=r"docs/micro/quality.*made with micro 1, as what.*\(not micro 2\)"):
-        store.documented("micro/quality")
-    file = tmp_path / "docs" / "micro-1" / "quality.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"world": "micro 2"}))
-    with pytest.raises(InvalidArgument, match=r"made with micro 1, see worlds.yaml \(it says micro 2\)"):
+    assert store.documented("micro/quality")["n"]
+    with pytest.raises(InvalidArgument, match=r"docs/micro-1/quality.*made with micro 2, as what.*\(not micro 1\)"):
         store.documented("micro-1/quality")
+    file = tmp_path / "docs" / "micro" / "quality.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"world": "micro 1"}))
+    with pytest.raises(InvalidArgument, match=r"made with micro 2, see worlds.yaml \(it says micro 1\)"):
+        store.documented("micro/quality")
 
 
 def test_a_figure_that_names_its_world_reads_that_one_alone() -> None:
     version, specs = read_figures(PAPER / "figures.yaml")
-    former, named = Store(RESULTS, version), Store(RESULTS, version).of_world(2)
-    assert {spec.world for name, spec in specs.items() if name != "chosen"} == {None}
-    assert specs["chosen"].world == 2
-    assert named.documented("micro/quality")["n"]
-    with pytest.raises(InvalidArgument, match=r"docs/micro-1/quality.*made with micro 2, as what.*\(not micro 1\)"):
-        named.documented("micro-1/quality")
-    with pytest.raises(InvalidArgument, match=r"made with micro 2, as what.*\(not micro 1\)"):
-        named.sweep("cost")
+    assert WORLDS.figures == world_spec("micro").version
+    assert {name: spec.world for name, spec in specs.items() if spec.world} == {"yardstick": 1}
+    shipped, former = Store(RESULTS, version), Store(RESULTS, version).of_world(1)
+    assert shipped.documented("micro/quality")["n"]
     assert former.documented("micro-1/quality")["n"]
-    assert former.worlds.figures == 1
+    with pytest.raises(InvalidArgument, match=r"docs/micro/quality.*made with micro 1, as what.*\(not micro 2\)"):
+        former.documented("micro/quality")
+    with pytest.raises(InvalidArgument, match=r"made with micro 1, as what.*\(not micro 2\)"):
+        former.sweep("cost")
 
 
 def test_a_run_of_another_world_is_refused(tmp_path: Path) -> None:
