@@ -4,6 +4,7 @@
   const narrow = matchMedia("(max-width: 76.234375em)"), drawer = document.getElementById("__drawer");
   const button = document.querySelector(".md-header label[for=__drawer]"), side = document.querySelector(".md-sidebar--primary");
   document.querySelector(".md-search")?.setAttribute("aria-label", "Search");
+  document.querySelector(".md-search__scrollwrap")?.setAttribute("tabindex", "-1"); // arrows go through what was found, and Tab leaves it
   if (!drawer || !button || !side) return;
 
   const within = toggle => toggle === drawer ? side : toggle.parentElement.querySelector(":scope > .md-nav");
@@ -20,7 +21,7 @@
     toggle.click();
     const parts = [...within(toggle).querySelectorAll("a, label")];
     const next = toggle.checked ? parts.find(part => part.tabIndex >= 0 && part.checkVisibility({ visibilityProperty: true })) : opener(toggle);
-    next?.focus();
+    next?.focus({ preventScroll: true }); // it still slides in
   }
 
   const labels = [button, ...side.querySelectorAll("label:is([for^=__nav], [for=__toc])")];
