@@ -1,4 +1,4 @@
-"""Scripts of the site: tables sort by what cells say, bands are read as they were written, films play and stop, keys work."""
+"""Scripts of the site: tables sort, bands are read as they were written, films play and stop, the drawer obeys keys."""
 
 from __future__ import annotations
 
