@@ -19,21 +19,21 @@
     return { truth: part(film.truth, low, high), mean, spread, band: level => spread.map((s, i) => [mean[i] - Z[level] * s, mean[i] + Z[level] * s]) };
   }
 
-  // The line on which most differs in the hidden half of the truth.
-  function busiest(film) {
+  // The line on which most differs in the hidden half of the truth; in all of it where nothing is hidden there.
+  function busiest(film, from = film.size / 2) {
     const { size, frames, truth } = film;
-    let best = 0, most = -1;
+    let best = 0, most = 0;
     for (let line = 0; line < size; line++) {
       let sum = 0, squares = 0;
       for (let frame = 0; frame < frames; frame++)
-        for (let x = size / 2; x < size; x++) {
+        for (let x = from; x < size; x++) {
           const value = truth[(frame * size + line) * size + x];
           sum += value; squares += value * value;
         }
-      const spread = squares - sum * sum / (frames * size / 2);
+      const spread = squares - sum * sum / (frames * (size - from));
       if (spread > most) { most = spread; best = line; }
     }
-    return best;
+    return most > 0 || from === 0 ? best : busiest(film, 0);
   }
 
   class Half {
@@ -153,12 +153,11 @@
     }
 
     say(frame) {
-      const { within } = this.film.arm, percent = share => `${Math.round(100 * share)} %`;
+      const { within } = this.film.arm, percent = share => `${Math.round(100 * share)}\u00a0%`;
       const all = within["0.9"].reduce((sum, share) => sum + share, 0) / within["0.9"].length;
-      const verdict = all < 0.85 ? "so its bands are too narrow" : all > 0.95 ? "so its bands are too wide" : "as it should be";
       this.root.querySelector(".half-words").textContent =
-        `Frame ${frame}: of the hidden values ${percent(within["0.5"][frame])} are within the 50 % band, and ${percent(within["0.9"][frame])} within the 90 % band. ` +
-        `In the whole film the 90 % band holds ${percent(all)}, ${verdict}.`;
+        `Frame ${frame}: of the hidden values ${percent(within["0.5"][frame])} are within the 50\u00a0% band, and ${percent(within["0.9"][frame])} within the 90\u00a0% band. ` +
+        `In the whole film the 90\u00a0% band holds ${percent(all)}; it should hold 90\u00a0%.`;
     }
   }
 

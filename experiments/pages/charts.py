@@ -108,9 +108,9 @@ class Chart:
 
 
 def _line(line: Series, index: int, points: Sequence[tuple[float, float]]) -> str:
-    """Points in pixels, joined or each for itself."""
+    """Points in pixels, joined or each for itself; a single one cannot be joined."""
     colour = index % len(PALETTE)
-    if line.dots:
+    if line.dots or len(points) == 1:
         return "".join(f'<circle class="s{colour}" cx="{x:.1f}" cy="{y:.1f}" r="2.4"/>' for x, y in points)
     places = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     return f'<polyline class="s{colour}" stroke-dasharray="{PALETTE[colour][1]}" points="{places}"/>'

@@ -1,4 +1,4 @@
-"""Scripts of the site: tables sort by what cells say, bands are read as they were written, films play and stop."""
+"""Scripts of the site: tables sort, bands are read as they were written, films play and stop, the drawer obeys keys."""
 
 from __future__ import annotations
 
@@ -80,6 +80,15 @@ def test_bands_are_read_as_they_were_written() -> None:
     assert found["band"] == pytest.approx([0.4 - 0.16449, 0.4 + 0.16449], abs=1e-3)
 
 
+@needs_node
+def test_a_chart_begins_on_a_line_where_something_is_shown_though_nothing_is_hidden() -> None:
+    truth = np.full((2, 4, 4), 0.2)
+    truth[:, 3, 0] = 1.0
+    body = f"""const truth = await here.unpacked({json.dumps(packed(truth))});
+    console.log(JSON.stringify(here.busiest({{ size: 4, frames: 2, truth }})))"""
+    assert node("half.js", body) == 3
+
+
 def browsed(page: Path, script: str) -> dict[str, object]:
     """What a script of a page leaves in its title, in a browser that found nothing to complain about."""
     page.write_text(page.read_text("utf-8") + f"<script>{script}</script>", "utf-8")
@@ -152,3 +161,49 @@ def test_films_play_together_and_stop_where_the_slider_is(tmp_path: Path) -> Non
     assert (found["before"], found["paused"], found["again"]) == ("Pause", "Play", "Pause")
     assert found["at"] == "0.5"
     assert (found["said"], found["retimed"]) == ("frame 2 of 4, 200 s", "frame 2 of 4, 2 s")
+
+
+DRAWER = """<input class=md-toggle data-md-toggle=drawer type=checkbox id=__drawer>
+<header class=md-header><label for=__drawer>=</label></header>
+<div class=md-container><div class=md-sidebar--primary><nav class=md-nav--primary><ul class=md-nav__list>
+<li class=md-nav__item><a class=md-nav__link href="#home">Home</a></li>
+<li class=md-nav__item><input class="md-nav__toggle md-toggle" type=checkbox id=__nav_1>
+<div><a class=md-nav__link href="#guides">Guides</a><label class=md-nav__link for=__nav_1></label></div>
+<nav class=md-nav><label class=md-nav__title for=__nav_1>Guides</label><a href="#audit">Audit</a></nav></li>
+</ul></nav></div><a href="#text">text</a></div>"""
+
+
+@needs_chromium
+def test_the_drawer_opens_by_keys_and_hides_what_is_shut(tmp_path: Path) -> None:
+    page, style = tmp_path / "drawer.html", (SCRIPTS.parent / "style.css").read_text("utf-8")
+    page.write_text(
+        f"<!doctype html><meta charset=utf-8><title></title><style>{style} * {{ transition: none !important; }}</style>"
+        f"{DRAWER}<script>{(SCRIPTS / 'keyboard.js').read_text('utf-8')}</script>",
+        "utf-8",
+    )
+    found = browsed(
+        page,
+        """const seen = [], at = () => document.activeElement.ariaLabel ?? document.activeElement.textContent;
+        const shown = text => [...document.querySelectorAll("a")].find(a => a.textContent === text)
+          .checkVisibility({ visibilityProperty: true });
+        const note = () => seen.push([at(), shown("Home"), shown("Audit")]);
+        const press = key => {
+          document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+          note();
+        };
+        document.querySelector("header label").focus(); note();
+        press("Enter");
+        document.querySelector(".md-nav__link[for]").focus(); press(" ");
+        press("Enter"); press("Escape");
+        press("Enter"); document.querySelector("[href='#text']").focus(); note();
+        document.title = JSON.stringify({ seen });""",
+    )
+    assert found["seen"] == [
+        ["Pages", False, False],
+        ["Home", True, False],
+        ["Back from Guides", False, True],
+        ["Pages of Guides", True, False],
+        ["Pages", False, False],
+        ["Home", True, False],
+        ["text", False, False],
+    ]
