@@ -12,7 +12,7 @@ ROWS = {
     "heat_fitted": "residual of diffusion, D fitted",
     "attributes": "attributes recognised",
     "mmd2": "MMD²",
-    "failed": "empty or uniform",
+    "degenerate": "empty or uniform",
 }
 MODELS = {"untuned": "not tuned", "without": "tuned without the law", "with": "tuned with mass in the loss"}
 
