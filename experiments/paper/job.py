@@ -62,16 +62,14 @@ def figure(spec: FigureSpec, store: Store, out: Path) -> dict[str, Any]:
     """Draw one, and return what ``results.json`` says of it."""
     module = importlib.import_module(f"physgen.experiments.paper.figures.{spec.function}")
     with styled():
-        made: Made = module.make(spec, store.of_world(spec.world))
+        made: Made = module.make(spec, store)
         if made.picture is not None:
             save(made.picture, out / f"{spec.name}.svg")
     numbers = {name: number.record() for name, number in made.numbers.items()}
     texts = {name: number["text"] for name, number in numbers.items()} | dict(made.words)
     return {
         "caption": filled(spec.name, spec.caption, texts),
-        "from": {
-            key: value for key, value in asdict(spec).items() if key in ("function", "sweep", "seeds", "runs", "world")
-        },
+        "from": { key: value for key, value in asdict(spec).items() if key in ("function", "sweep", "seeds", "runs")},
         "numbers": numbers,
         "words": dict(made.words),
         "columns": list(made.columns),

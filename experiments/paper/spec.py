@@ -31,7 +31,6 @@ class FigureSpec:
         seeds: 0 to this, in every arm.
         runs: what was set in its runs, values by key.
         options: what else the function wants.
-        world: version of the embedded world that its files are of; without one that of ``worlds.yaml``.
     """
 
     name: str
@@ -41,7 +40,6 @@ class FigureSpec:
     seeds: int = 0
     runs: Mapping[str, list[str]] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
-    world: int | None = None
 
     def arms(self, store: Store) -> tuple[Sweep, list[Arm]]:
         """The sweep, and its runs for each combination of settings, all with the same seeds.

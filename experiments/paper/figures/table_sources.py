@@ -19,8 +19,7 @@ def make(spec: FigureSpec, store: Store) -> Made:
             made = commits(store, one["file"])
             count = f"{len(store.sweep(one['file']).finished)} runs"
         else:
-            mine = store.of_world(one.get("world"))
-            data = mine.documented(one["file"]) if one.get("documented") else mine.wrapped(one["file"])
+            data = store.documented(one["file"]) if one.get("documented") else store.wrapped(one["file"])
             sha = data.get("git_sha") if isinstance(data, dict) else None
             made = sha[:SHOWN] if sha else f"({one['commit'][:SHOWN]})"
             found = data.get("records") if isinstance(data, dict) else data

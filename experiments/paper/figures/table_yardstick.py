@@ -8,7 +8,7 @@ from physgen.experiments.paper.results.numbers import Made, Number, written
 from physgen.experiments.paper.results.store import Store
 from physgen.experiments.paper.spec import FigureSpec
 
-SOURCE = "docs/micro-1/yardstick.json"
+SOURCE = "docs/micro/yardstick.json"
 ERRORS = {
     "nothing": "nothing",
     "wrong count in 25 %": "wrong count in a quarter",
@@ -32,7 +32,7 @@ METRICS = {
 
 def make(spec: FigureSpec, store: Store) -> Made:
     """A row an error, a column a metric: shares for the smaller and the larger number of videos."""
-    data = store.documented("micro-1/yardstick")
+    data = store.documented("micro/yardstick")
     sizes = sorted({one["n"] for one in data["records"]})
     numbers = {"repetitions": Number(data["repetitions"], (SOURCE,)), "pool": Number(data["pool"], (SOURCE,))}
     numbers |= {f"n{index}": Number(size, (SOURCE,)) for index, size in enumerate(sizes)}

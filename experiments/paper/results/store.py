@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,24 +22,18 @@ from physgen.experiments.runs.tables import query
 class Store:
     """What a folder holds, each sweep read once; every run in it must be of ``version``, and of one world's version.
 
-    Everything is refused that ``worlds.yaml`` does not let figures read, see `Worlds.check`; they read ``world``, or
-    without one the version that this file names.
+    Everything is refused that ``worlds.yaml`` does not let figures read, see `Worlds.check`; they read the version
+    that this file names.
     """
 
     folder: Path
     version: str
-    world: int | None = None
     _sweeps: dict[str, Sweep] = field(default_factory=dict)
 
     @cached_property
     def worlds(self) -> Worlds:
         """Which version of the embedded world each file was made with."""
-        found = Worlds.read(self.folder)
-        return found if self.world is None else replace(found, figures=self.world)
-
-    def of_world(self, world: int | None) -> Store:
-        """The same folder for a figure that names its version of the embedded world, and reads no other."""
-        return replace(self, world=world)
+        return Worlds.read(self.folder)
 
     def sweep(self, name: str) -> Sweep:
         """A sweep; what else is wrong with it shows when it is read."""

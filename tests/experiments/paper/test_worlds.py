@@ -75,17 +75,8 @@ def test_figures_refuse_a_file_of_another_world(tmp_path: Path) -> None:
         store.documented("micro/quality")
 
 
-def test_a_figure_that_names_its_world_reads_that_one_alone() -> None:
-    version, specs = read_figures(PAPER / "figures.yaml")
+def test_figures_are_of_the_shipped_world() -> None:
     assert WORLDS.figures == world_spec("micro").version
-    assert {name: spec.world for name, spec in specs.items() if spec.world} == {"yardstick": 1}
-    shipped, former = Store(RESULTS, version), Store(RESULTS, version).of_world(1)
-    assert shipped.documented("micro/quality")["n"]
-    assert former.documented("micro-1/quality")["n"]
-    with pytest.raises(InvalidArgument, match=r"docs/micro/quality.*made with micro 1, as what.*\(not micro 2\)"):
-        former.documented("micro/quality")
-    with pytest.raises(InvalidArgument, match=r"made with micro 1, as what.*\(not micro 2\)"):
-        former.sweep("cost")
 
 
 def test_a_run_of_another_world_is_refused(tmp_path: Path) -> None:
