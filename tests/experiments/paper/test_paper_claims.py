@@ -188,7 +188,11 @@ def test_the_yardstick_is_blind_where_the_text_says(store: Store) -> None:
     assert found["wrong count in a quarter.content.1"].value > 0.95
     assert found["constant one and a half times.pooled, features.0"].value == 1
     assert found["jitter of a quarter of a pixel.pooled, features.0"].value > 0.9
-    assert found["wrong count in a quarter.attributes.1"].value == found["wrong direction in a quarter.attributes.1"].value == 1
+    assert (
+        found["wrong count in a quarter.attributes.1"].value
+        == found["wrong direction in a quarter.attributes.1"].value
+        == 1
+    )
     distances = ("pooled, features", "conditional, features", "content", "motion", "rendering")
     assert all(found[f"a twentieth is empty.{name}.0"].value < 0.2 for name in distances)
 

@@ -1,0 +1,115 @@
+"""The tables of ``docs/results/ablations.md`` are typed by hand: each cell is what the committed runs say."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from physgen.experiments.paper.results.numbers import Number
+from physgen.experiments.paper.results.store import Store
+from physgen.experiments.paper.spec import read_figures
+
+ROOT = Path(__file__).parents[3]
+NUMBER = r"[-+−]?\d+(?:\.\d+)?(?:e-?\d+)?"
+LAWS = {"mass": "mass", "diffusion": "diffusion", "Fisher-KPP": "fisher_kpp", "order of phases": "phase_order"}
+ARMS = {
+    "unguided": "none",
+    "projected afterwards": "afterwards",
+    "best of 4": "best_of_4",
+    "`X0Gradient` (soft)": "x0_gradient",
+    "`Projection`": "projection",
+    "`AugmentedLagrangian`": "augmented_lagrangian",
+    "`DPS` (soft)": "dps",
+    "`DPS`": "dps",
+}
+
+
+def tables() -> list[list[dict[str, str]]]:
+    """Rows of each table of the page, cells by heading."""
+    found = []
+    for text in re.findall(r"(?:^\|.*\n)+", (ROOT / "docs/results/ablations.md").read_text(encoding="utf-8"), re.M):
+        head, _, *rows = ([cell.strip() for cell in line.strip("| \n").split("|")] for line in text.splitlines())
+        found.append([dict(zip(head, row, strict=True)) for row in rows])
+    return found
+
+
+def numbers(name: str) -> dict[str, Number]:
+    version, specs = read_figures(ROOT / "paper" / "figures.yaml")
+    made = import_module(f"physgen.experiments.paper.figures.{specs[name].function}").make(
+        specs[name], Store(ROOT / "paper" / "results", version)
+    )
+    return dict(made.numbers)
+
+
+def rounds_to(value: float, text: str) -> bool:
+    """Whether a number is, to the digits that are printed, what is printed."""
+    printed = Decimal(text.replace("−", "-"))
+    return abs(Decimal(value) - printed) <= Decimal("0.5001").scaleb(int(printed.as_tuple().exponent))
+
+
+def test_numbers_are_compared_to_the_digits_that_are_printed() -> None:
+    assert rounds_to(0.0111, "0.011")
+    assert rounds_to(2.39e-11, "2e-11")
+    assert rounds_to(-0.27, "−0.3")
+    assert not rounds_to(0.0116, "0.011")
+    assert not rounds_to(2.6e-11, "2e-11")
+
+
+def test_laws_by_guidance() -> None:
+    found, compared = numbers("ablation"), 0
+    for row in tables()[0]:
+        law, *more = re.split(r" \(", row["law"])
+        for heading, arm in ARMS.items():
+            if heading not in row:
+                continue
+            violation, *rest = re.findall(NUMBER, row[heading])
+            key = f"{LAWS[law]}.{arm}"
+            assert rounds_to(found[f"{key}.violation"].value, violation), (key, found[f"{key}.violation"].value)
+            if more:
+                feasible, *rest = rest
+                assert rounds_to(found[f"{key}.feasible"].value, feasible), (key, found[f"{key}.feasible"].value)
+            if arm != "none":
+                (time,) = rest
+                assert rounds_to(found[f"{key}.time"].value, time), (key, found[f"{key}.time"].value)
+            compared += 1
+    assert compared == 28
+
+
+def test_distances_of_guidance_on_the_way() -> None:
+    found, compared = numbers("excess"), 0
+    for row in tables()[1]:
+        law = LAWS[row["law"]]
+        assert rounds_to(1e3 * found[f"{law}.afterwards.distance"].value, row["projected afterwards"])
+        for heading in ("unguided", "`Projection`", "`DPS`"):
+            difference = found[f"{law}.{ARMS[heading]}.excess"]
+            bold = row[heading].startswith("**")
+            assert difference.low is not None
+            assert difference.high is not None
+            for value, text in zip(
+                (difference.value, difference.low, difference.high), re.findall(NUMBER, row[heading]), strict=True
+            ):
+                assert rounds_to(1e3 * value, text), (law, heading, value)
+            assert bold == (difference.high < 0), (law, heading)
+            compared += 1
+    assert compared == 12
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("which.mass.diffusion", "0.72 to 0.69"),
+        ("conflict.before", "from 0.36 to 0.92"),
+        ("conflict.after", "from 0.36 to 0.92"),
+        ("conflict.change", "+0.56 [0.46, 0.67]"),
+        ("cost.mass, 5 steps.unguided", "0.035, 0.012, 0.011, 0.012 for mass"),
+        ("cost.growth, 5 steps.unguided", "0.49, 0.35, 0.35, 0.37 for Fisher-KPP"),
+    ],
+)
+def test_sentences_of_the_smaller_sweeps(key: str, text: str) -> None:
+    assert text in (ROOT / "docs/results/ablations.md").read_text(encoding="utf-8")
+    value = numbers("sweeps")[key].value
+    assert any(rounds_to(value, one) for one in re.findall(NUMBER, text)), (key, value)
