@@ -69,7 +69,7 @@ def figure(spec: FigureSpec, store: Store, out: Path) -> dict[str, Any]:
     texts = {name: number["text"] for name, number in numbers.items()} | dict(made.words)
     return {
         "caption": filled(spec.name, spec.caption, texts),
-        "from": { key: value for key, value in asdict(spec).items() if key in ("function", "sweep", "seeds", "runs")},
+        "from": {key: value for key, value in asdict(spec).items() if key in ("function", "sweep", "seeds", "runs")},
         "numbers": numbers,
         "words": dict(made.words),
         "columns": list(made.columns),
