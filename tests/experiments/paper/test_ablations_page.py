@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
-from importlib import import_module
-from pathlib import Path
 
 import pytest
+from typed_tables import NUMBER, numbers, page, rounds_to, tables
 
-from physgen.experiments.paper.results.numbers import Number
-from physgen.experiments.paper.results.store import Store
-from physgen.experiments.paper.spec import read_figures
-
-ROOT = Path(__file__).parents[3]
-NUMBER = r"[-+−]?\d+(?:\.\d+)?(?:e-?\d+)?"
+PAGE = "results/ablations"
 LAWS = {"mass": "mass", "diffusion": "diffusion", "Fisher-KPP": "fisher_kpp", "order of phases": "phase_order"}
 ARMS = {
     "unguided": "none",
@@ -28,29 +21,6 @@ ARMS = {
 }
 
 
-def tables() -> list[list[dict[str, str]]]:
-    """Rows of each table of the page, cells by heading."""
-    found = []
-    for text in re.findall(r"(?:^\|.*\n)+", (ROOT / "docs/results/ablations.md").read_text(encoding="utf-8"), re.M):
-        head, _, *rows = ([cell.strip() for cell in line.strip("| \n").split("|")] for line in text.splitlines())
-        found.append([dict(zip(head, row, strict=True)) for row in rows])
-    return found
-
-
-def numbers(name: str) -> dict[str, Number]:
-    version, specs = read_figures(ROOT / "paper" / "figures.yaml")
-    made = import_module(f"physgen.experiments.paper.figures.{specs[name].function}").make(
-        specs[name], Store(ROOT / "paper" / "results", version)
-    )
-    return dict(made.numbers)
-
-
-def rounds_to(value: float, text: str) -> bool:
-    """Whether a number is, to the digits that are printed, what is printed."""
-    printed = Decimal(text.replace("−", "-"))
-    return abs(Decimal(value) - printed) <= Decimal("0.5001").scaleb(int(printed.as_tuple().exponent))
-
-
 def test_numbers_are_compared_to_the_digits_that_are_printed() -> None:
     assert rounds_to(0.0111, "0.011")
     assert rounds_to(2.39e-11, "2e-11")
@@ -61,7 +31,7 @@ def test_numbers_are_compared_to_the_digits_that_are_printed() -> None:
 
 def test_laws_by_guidance() -> None:
     found, compared = numbers("ablation"), 0
-    for row in tables()[0]:
+    for row in tables(page(PAGE))[0]:
         law, *more = re.split(r" \(", row["law"])
         for heading, arm in ARMS.items():
             if heading not in row:
@@ -81,7 +51,7 @@ def test_laws_by_guidance() -> None:
 
 def test_distances_of_guidance_on_the_way() -> None:
     found, compared = numbers("excess"), 0
-    for row in tables()[1]:
+    for row in tables(page(PAGE))[1]:
         law = LAWS[row["law"]]
         assert rounds_to(1e3 * found[f"{law}.afterwards.distance"].value, row["projected afterwards"])
         for heading in ("unguided", "`Projection`", "`DPS`"):
@@ -110,6 +80,6 @@ def test_distances_of_guidance_on_the_way() -> None:
     ],
 )
 def test_sentences_of_the_smaller_sweeps(key: str, text: str) -> None:
-    assert text in (ROOT / "docs/results/ablations.md").read_text(encoding="utf-8")
+    assert text in page(PAGE)
     value = numbers("sweeps")[key].value
     assert any(rounds_to(value, one) for one in re.findall(NUMBER, text)), (key, value)
