@@ -85,7 +85,7 @@ def test_criteria_of_blood() -> None:
             given = [one["answers"][criterion] for one in drawn()[arm] if one["answers"][criterion] is not None]
             share = mean(given)
             # a fault that is seen is answered with 1
-            faulty = criterion in ("appearance", "vanishing", "blur", "jumps", "flicker", "clipping", "noise")
+            faulty = criterion in ("appearance", "vanishing", "flicker", "clipping", "noise", "presence")
             assert agrees(cell, [1 - share if faulty else share]), (criterion, arm)
     for row in percentiles:
         (_, criterion), *cells = row.items()

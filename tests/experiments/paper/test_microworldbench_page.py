@@ -86,7 +86,7 @@ def test_what_laws_and_choices_are_worth_in_sentences(name: str) -> None:
     text = page(name)
     (first,) = set(re.findall(r"worth (15 \[[^]]+\]) points", text))
     assert agrees(first, interval(law))
-    (second,) = set(re.findall(r"(1\.7 \[[^]]+\])", text))
+    (second,) = set(re.findall(r"(?:adds|content) (1\.7 \[[^]]+\])", text))
     assert agrees(second, interval(choice))
 
 
