@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from typed_tables import agrees, numbers, section, tables
 
 ARMS = {
@@ -12,6 +13,7 @@ ARMS = {
 }
 
 
+@pytest.mark.slow
 def test_constants_measured_back() -> None:
     found = numbers("recovery")
     _, rows = tables(section("results/guidance", "### Constants that a prompt cannot express"))
