@@ -96,7 +96,7 @@ def draw(
         observable: how fields are read off a video; the world's for the prompt where None.
         grid: of the fields, likewise.
         samples: videos of each arm, from the seeds ``seed, seed + 1, ...``. `Assimilation` joins two or more with their
-            law as an ensemble, see `Assimilation.with_spread`; `Ensemble` says what they show together.
+            law as an ensemble, see `Assimilation.members`; `Ensemble` says what they show together.
         arms: which of `ARMS`; all that there are where None.
 
     Raises:
@@ -149,12 +149,13 @@ def draw(
         found[UNGUIDED] = _timed(world.pipe, lambda seed: (sample(seed), GuidanceLog()), seeds)
     if AFTERWARDS in wanted:
         assert isinstance(guidance, Guidance)
-        found[AFTERWARDS] = _projected(found[UNGUIDED], guidance, observable, grid)
+        found[AFTERWARDS] = _projected(found[UNGUIDED], [guidance] * samples, observable, grid)
     if GUIDED in wanted:
         found[GUIDED] = _timed(world.pipe, guided, seeds)
         if isinstance(guidance, Assimilation) and samples > 1:
-            together = guidance.with_spread(observable(found[GUIDED].video))
-            found[GUIDED] = _projected(found[GUIDED], together, observable, grid)
+            generator = torch.Generator().manual_seed(request.seed + NEW_NOISE)
+            members = guidance.members(observable(found[GUIDED].video), generator)
+            found[GUIDED] = _projected(found[GUIDED], members, observable, grid)
     return Drawn(**{name: arm for name, arm in found.items() if name in wanted})
 
 
@@ -172,10 +173,11 @@ def _timed(pipe: Any, work: Callable[[int], tuple[Tensor, GuidanceLog]], seeds: 
     return Arm(torch.cat([video for video, _ in drawn]), seconds, counted.evaluations, tuple(log for _, log in drawn))
 
 
-def _projected(free: Arm, guidance: Guidance, observable: Observable, grid: Grid) -> Arm:
-    """Videos that were drawn, each projected; their cost is that of both."""
+def _projected(free: Arm, guidances: Sequence[Guidance], observable: Observable, grid: Grid) -> Arm:
+    """Videos that were drawn, each projected by a guidance of its own; their cost is that of both."""
     began = time.perf_counter()
-    found = [project_video(video, guidance, observable, grid) for video in free.video.split(1)]
+    pairs = zip(free.video.split(1), guidances, strict=True)
+    found = [project_video(video, guidance, observable, grid) for video, guidance in pairs]
     seconds = free.seconds + time.perf_counter() - began
     logs = tuple(
         GuidanceLog(steps=log.steps, terminal=one.record, dropped=log.dropped + one.record.dropped)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -167,12 +168,16 @@ class ReactionDiffusion(Constraint):
 
     @torch.no_grad()
     def nearest(
-        self, fields: Float[Tensor, "1 S T *space"], weight: Float[Tensor, "1 S T *space"], grid: Grid | None
+        self,
+        fields: Float[Tensor, "1 S T *space"],
+        weight: Float[Tensor, "1 S T *space"],
+        grid: Grid | None,
+        bounds: tuple[float, float] = (-math.inf, math.inf),
     ) -> tuple[Float[Tensor, "1 S T *space"], dict[str, Any]]:
         """The trajectory nearest to one sample where some values count more, and the constants found with it.
 
         sum weight |Phi^t(u) - fields[t]|^2 is least over first frames u and the constants in `fitted`, see
-        `weighted_nearest`
+        `weighted_nearest`; u is within ``bounds``, and what the law allows.
 
         Raises:
             InvalidArgument: as `residual`.
@@ -181,7 +186,7 @@ class ReactionDiffusion(Constraint):
         exact, grid = self._checked(fields, grid)
         (sample,) = self._samples(exact)
         start = {name: values[0] for name, values in self.fit(exact, grid).values.items()}
-        found, constants = weighted_nearest(self.equation, sample, start, exact.double(), weight, grid)
+        found, constants = weighted_nearest(self.equation, sample, start, exact.double(), weight, grid, bounds)
         return found.to(fields.dtype), {name: [value] for name, value in constants.items()}
 
     @torch.no_grad()

@@ -39,14 +39,17 @@ def nearest_video(
     grid: Grid,
     dtype: torch.dtype,
     weight: Float[Tensor, "1 S T *space"] | None = None,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
 ) -> Float[Tensor, "1 S T *space"]:
     """The trajectory nearest to one video, in ``dtype``; ``weight`` is that of each squared difference.
+
+    ``bounds``: see `box_of`.
 
     Raises:
         NoSolution: see `ReactionDiffusion.project`.
     """
     video, frames = fields.double(), fields.shape[2]
-    box, flow = box_of(equation, video, constants[1]), equation.flow(constants, grid)
+    box, flow = box_of(equation, video, constants[1], bounds), equation.flow(constants, grid)
     if equation.form == "flow_map":
         first = _nearest_first(equation, video, box, flow, weight)
         return flow.trajectory(first, frames, equation.substeps, dtype)[0].to(dtype)
@@ -70,10 +73,16 @@ def nearest_video(
     return near.to(dtype)
 
 
-def box_of(equation: Equation, video: Float64[Tensor, "1 S T *space"], parameters: Mapping[str, Value]) -> Box:
-    """What the first frame of a trajectory near one video may be."""
-    lowest = lowest_values(equation.system, parameters, video).view(1, -1, *[1] * (video.ndim - 2))
-    highest = torch.full_like(video[:, :, :1], math.inf)
+def box_of(
+    equation: Equation,
+    video: Float64[Tensor, "1 S T *space"],
+    parameters: Mapping[str, Value],
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+) -> Box:
+    """What the first frame of a trajectory near one video may be: what the law and the bounds allow."""
+    lowest = lowest_values(equation.system, parameters, video).clamp(min=bounds[0])
+    lowest = lowest.view(1, -1, *[1] * (video.ndim - 2))
+    highest = torch.full_like(video[:, :, :1], bounds[1])
     if equation.absent is None:
         return Box(lowest, highest)
     nothing = video[:, :, :1] < equation.absent

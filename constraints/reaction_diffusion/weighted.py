@@ -27,12 +27,14 @@ def weighted_nearest(
     fields: Float64[Tensor, "1 S T *space"],
     weight: Float[Tensor, "1 S T *space"],
     grid: Grid,
+    bounds: tuple[float, float],
 ) -> tuple[Float64[Tensor, "1 S T *space"], dict[str, float]]:
     """The trajectory, and the constants that are fitted.
 
     argmin over u, theta of sum weight |Phi_theta^t(u) - fields|^2
 
     by `nearest_with_constants` of the flow map, from ``start`` on; the trajectory is then that of the law's own form.
+    ``bounds``: see `box_of`.
 
     Raises:
         NoSolution: see `ReactionDiffusion.project`, at ``start``.
@@ -48,10 +50,10 @@ def weighted_nearest(
         def flow(theta: np.ndarray) -> FlowMap:
             return equation.flow(sample.complete(dict(zip(start, theta.tolist(), strict=True))), grid)
 
-        box = box_of(equation, fields, flow(theta).parameters)
+        box = box_of(equation, fields, flow(theta).parameters, bounds)
         seen, steps = searched(equation, fields, box, flow(theta))
         near = nearest_with_constants(
             seen, lambda x: law_of(equation, seen, flow(x), steps), theta, low, high, box, weight, ENOUGH
         )
         found = dict(zip(start, near.theta.tolist(), strict=True))
-    return nearest_video(equation, sample.complete(found), fields, grid, torch.float64, weight), found
+    return nearest_video(equation, sample.complete(found), fields, grid, torch.float64, weight, bounds), found

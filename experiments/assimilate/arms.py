@@ -126,8 +126,12 @@ def joined(asked: Asked, fields: Tensor) -> Tensor:
     if asked.case.law is None:
         return asked.seen.project(fields, None)
     guidance = Assimilation({"observed": asked.seen, "law": asked.case.law})
-    guidance = guidance.with_spread(fields) if len(fields) > 1 else guidance
-    return keep_finite(guidance.projection(fields, asked.case.grid, asked.case.observable.bounds).fields, fields)[0]
+    members = guidance.members(fields, asked.generator("more noise")) if len(fields) > 1 else (guidance,)
+    found = [
+        member.projection(one, asked.case.grid, asked.case.observable.bounds).fields
+        for one, member in zip(fields.split(1), members, strict=True)
+    ]
+    return keep_finite(torch.cat(found), fields)[0]
 
 
 def on_the_law(asked: Asked, fields: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ class Assimilation(DPS):
         constraints: one `Observed`, of the fields themselves (without a reading), and one `ReactionDiffusion`, whose
             constants are given or fitted.
         spread: standard deviation of the sample's own error, in units of the RMS of the observed values, or of each
-            value ``[S, T, H, W]`` in the unit of the fields; an ensemble shows it, see `with_spread`. A sample that is
+            value ``[S, T, H, W]`` in the unit of the fields; an ensemble shows it, see `members`. A sample that is
             further off what was observed than noise explains counts as that far off everywhere.
         weight: w, less than 1 because a sample's errors are alike from one pixel to the next.
         renoise: see `Guidance`. Much new noise lets a sample that started wrong change its mind.
@@ -90,6 +90,7 @@ class Assimilation(DPS):
             raise InvalidArgument("constraints", "a reading", "an observation of the fields themselves")
         self.weight = finite("weight", weight, "a finite number > 0", lambda value: value > 0)
         self.spread = self._read_spread(spread)
+        self.more_noise = torch.zeros(())
 
     def _read_spread(self, spread: float | int | Tensor) -> Tensor:
         shape = self.seen.values.shape[1:]
@@ -101,16 +102,33 @@ class Assimilation(DPS):
             raise InvalidArgument("spread", list(spread.shape), f"finite values > 0 of the shape {list(shape)}")
         return spread
 
-    def with_spread(self, fields: Float[Tensor, "M S T H W"]) -> Assimilation:
-        """The same with what an ensemble of two samples or more is off by.
+    def members(self, fields: Float[Tensor, "M S T H W"], generator: torch.Generator) -> tuple[Assimilation, ...]:
+        """One for each sample of an ensemble, so that joined samples differ by as much as they may be off.
 
-        Three times its standard deviation, for samples agree more than they are right; averaged over 5 frames and 9 x 9
-        pixels, and at least a hundredth of the RMS of the observed values, for a few agree by chance.
+        values_i = values + noise (z_i - mean z) sqrt(M / (M - 1)),  z normal
+
+        They know what a sample is off by: three times the standard deviation of all, for samples agree more than they
+        are right; averaged over 5 frames and 9 x 9 pixels, and at least a hundredth of the RMS of the observed values,
+        for a few agree by chance. Samples that are all drawn to the same noisy values share what these are off by. So
+        each is drawn to values with more noise of their own, which the mean of all hardly knows of. Where the
+        observation is hard there is none.
+
+        Raises:
+            InvalidArgument: fewer than two samples.
+
+        Source: perturbed observations, Burgers, van Leeuwen and Evensen (1998), Mon. Weather Rev. 126:1719.
         """
         if len(fields) < 2:
             raise InvalidArgument("fields", f"{len(fields)} samples", "an ensemble of two or more")
+        spread = (INFLATED * local_spread(fields)).clamp(min=float(self._read_spread(LEAST).flatten()[0]))
+        drawn = torch.randn(len(fields), *self.seen.noise.shape, generator=generator, dtype=torch.float64)
+        drawn = (drawn - drawn.mean(0)) * math.sqrt(len(fields) / (len(fields) - 1))
+        return tuple(self._member(spread, one) for one in drawn)
+
+    def _member(self, spread: Tensor, drawn: Tensor) -> Assimilation:
         found = copy.copy(self)
-        found.spread = (INFLATED * local_spread(fields)).clamp(min=float(self._read_spread(LEAST).flatten()[0]))
+        found.spread, found.more_noise = spread, torch.zeros(self.seen.mask.shape, dtype=drawn.dtype)
+        found.more_noise[self.seen.mask] = self.seen.noise.to(drawn) * drawn
         return found
 
     def _only(self, kind: type[Law]) -> tuple[str, Law]:
@@ -145,9 +163,7 @@ class Assimilation(DPS):
         found, problems = fields.clone(), [Problem(self.final, grid=grid)] * len(fields)
         for i in finite_samples(fields).nonzero()[:, 0].tolist():
             try:
-                target, weight = self._joined(fields[i : i + 1].double(), i)
-                target = target.clamp(*bounds)
-                joined, constants = self.law.nearest(target, weight, grid)
+                joined, constants = self.law.nearest(*self._joined(fields[i : i + 1].double(), i), grid, bounds)
                 problems[i] = Problem(self.final, grid=grid).holding({self.law_name: Fit(constants)})
                 found[i] = joined[0].to(fields.dtype)
             except NoSolution:
@@ -155,7 +171,10 @@ class Assimilation(DPS):
         return ProjectedFields(found, tuple(problems))
 
     def _joined(self, background: Tensor, index: int) -> tuple[Tensor, Tensor]:
-        """The sample, with what was observed where it was, and the weight of each value, the largest 1."""
+        """The sample, with what was observed where it was, and the weight of each value, the largest 1.
+
+        Noisy values may be out of the fields' bounds: cut off there, their noise would not have a mean of 0.
+        """
         seen = self.seen.values[index % len(self.seen.values)].to(background)[None]
         mask, spread = self.seen.mask.to(background.device), self.spread.to(background)
         noise = torch.full_like(background, math.inf)
@@ -165,6 +184,7 @@ class Assimilation(DPS):
         spread = spread.maximum(unexplained.clamp(min=0).sqrt())
         weight = noise**-2 + self.weight * spread**-2
         if not self.seen.hard:
+            off = off + self.more_noise.to(background)
             off = _without_noise(off, float(_mean_square(self.seen.noise)), float(_mean_square(spread)))
         return torch.where(mask, background + off, background), weight / weight.max()
 

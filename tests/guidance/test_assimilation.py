@@ -124,9 +124,9 @@ def test_an_ensemble_says_where_the_sample_can_be_trusted() -> None:
     wrong[..., 10:] *= 0.02
     little = Observed(TRUTH[0], MASK & (FRAMES < 1))
     guidance = Assimilation([little, heat()])
-    plain, told = (
-        one.projection(TRUTH + wrong, GRID).fields for one in (guidance, guidance.with_spread(TRUTH + wrong))
-    )
+    members = guidance.members(TRUTH + wrong, torch.Generator().manual_seed(0))
+    plain = guidance.projection(TRUTH + wrong, GRID).fields
+    told = each(members, TRUTH + wrong)
     errors = [float((found - TRUTH)[:, ~MASK].square().mean().sqrt()) for found in (TRUTH + wrong, plain, told)]
     assert errors[2] < 0.8 * errors[1] < 0.8 * errors[0]
 
@@ -147,4 +147,49 @@ def test_bad_spread() -> None:
     with pytest.raises(InvalidArgument, match="finite values > 0 of the shape"):
         Assimilation([SEEN, heat()], spread=torch.ones(2, 2))
     with pytest.raises(InvalidArgument, match="an ensemble of two or more"):
-        Assimilation([SEEN, heat()]).with_spread(TRUTH)
+        Assimilation([SEEN, heat()]).members(TRUTH, torch.Generator())
+
+
+def each(members: tuple[Assimilation, ...], fields: Tensor) -> Tensor:
+    pairs = zip(members, fields.split(1), strict=True)
+    return torch.cat([member.projection(one, GRID).fields for member, one in pairs])
+
+
+def test_an_ensemble_differs_by_what_noise_left_open() -> None:
+    """With 16 right samples all that is wrong is the noise of what was seen: the ensemble shows it, plain joins do not.
+
+    Its spread is the error of the mean over draws of the noise, and its mean is that of samples without more noise.
+    """
+    generator = torch.Generator().manual_seed(7)
+    samples, everywhere = TRUTH.expand(16, -1, -1, -1, -1), torch.ones_like(MASK)
+    off, spreads, apart = [], [], []
+    for _ in range(4):
+        noisy = TRUTH[0] + 0.1 * torch.randn(TRUTH.shape[1:], generator=generator, dtype=torch.float64)
+        guidance = Assimilation([Observed(noisy, everywhere, 0.1), heat(c=D)])
+        wide = samples + 0.2 * torch.randn(16, 1, 1, 20, 20, generator=generator, dtype=torch.float64)
+        found = each(guidance.members(wide, generator), samples.clone())
+        plain = guidance.members(wide, generator)[0]
+        plain.more_noise = torch.zeros(())
+        one = plain.projection(samples[:1], GRID).fields
+        off.append(float((one - TRUTH).square().mean()))
+        spreads.append(float(found.var(0).mean()))
+        apart.append(float((found.mean(0) - one[0]).square().mean()))
+    error, spread = (sum(values) ** 0.5 for values in (off, spreads))
+    assert spread == pytest.approx(error, rel=0.25)
+    assert sum(apart) ** 0.5 < 0.15 * error
+
+
+def test_an_ensemble_of_hard_values_has_no_more_noise() -> None:
+    members = Assimilation([SEEN, heat(c=D)]).members(torch.cat([model(1), model(2)]), torch.Generator())
+    assert not any(bool(member.more_noise.any()) for member in members)
+
+
+def test_more_noise_has_the_sd_of_the_observation_and_sums_to_nothing() -> None:
+    noise = torch.linspace(0.05, 0.2, 20, dtype=torch.float64)
+    seen = Observed(TRUTH[0], MASK, noise)
+    members = Assimilation([seen, heat()]).members(torch.cat([model(i) for i in range(8)]), torch.Generator())
+    drawn = torch.stack([member.more_noise for member in members])
+    assert not drawn[:, ~MASK].any()
+    assert float(drawn.sum(0).abs().max()) < 1e-12
+    measured = drawn[:, 0, 0, :, :10].square().mean((0, 1)) * 8 / 7
+    torch.testing.assert_close(measured.sqrt() * (7 / 8) ** 0.5, noise[:10], rtol=0.25, atol=0.0)
