@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table as RichTable
 
 from physgen.experiments.measure.distances import Interval
@@ -28,9 +29,9 @@ class Table:
         console.print(self.title, markup=False)
         table = RichTable(box=None, pad_edge=False)
         for column in self.columns:
-            table.add_column(column, overflow="fold")
+            table.add_column(escape(column), overflow="fold")
         for row in self.rows:
-            table.add_row(*map(text, row))
+            table.add_row(*(escape(text(cell)) for cell in row))
         console.print(table)
         console.print()
 
