@@ -41,7 +41,7 @@ def read_run(folder: Path) -> list[Entry]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())[:160]
         raise InvalidArgument("run", folder.name, f"a whole run of ablate or sample ({reason})") from error
-    return [unguided(guided), guided] if metrics.get("unguided_wall_time_s") is not None else [guided]
+    return [unguided(guided), guided] if config.get("compare") else [guided]
 
 
 def entry_of(folder: Path, config: Mapping[str, Any], metrics: Mapping[str, Any]) -> Entry:
