@@ -102,7 +102,7 @@ def _allowed(before: str, now: str, left_out: Collection[str]) -> str:
 
 
 def differing(before: Any, now: Any, key: str = "") -> list[str]:
-    """Options that differ from those that a folder was begun with, by their dotted names; gone and new ones are said so.
+    """Options that differ from those that a folder was begun with, by dotted names; gone and new ones are said so.
 
     >>> differing({"n": 8, "world": {"version": 1}}, {"n": 8, "world": {"version": 2}})
     ['world.version is 1 there and 2 here']

@@ -131,7 +131,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def unset(folder: Path, choices: Mapping[str, str], keys: Sequence[str]) -> dict[str, str]:
-    """What options were that nobody set: a group's choice, or the value in the run's ``config.yaml``, if that is whole."""
+    """What options were that nobody set: a group's choice, or the value in the run's whole ``config.yaml``."""
     file = folder / "config.yaml"
     try:
         config = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}

@@ -1,4 +1,4 @@
-"""Film strips and reports of every length, scale and name: times are read as numbers, nothing is taken as mathematics."""
+"""Film strips and reports of every length, scale and name: times are numbers, and nothing is taken as mathematics."""
 
 from __future__ import annotations
 

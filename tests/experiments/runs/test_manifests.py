@@ -1,4 +1,4 @@
-"""Lists of runs: none is lost between versions, and a run that was cut short does not stop the others from being read."""
+"""Lists of runs: none is lost between versions, and a run that was cut short does not keep the others from readers."""
 
 from __future__ import annotations
 
