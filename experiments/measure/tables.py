@@ -46,7 +46,8 @@ class Table:
         | 0.5 |
         <BLANKLINE>
         """
-        lines = ["| " + " | ".join(map(text, row)) + " |" for row in [self.columns, *self.rows]]
+        cells = [[text(cell).replace("|", r"\|") for cell in row] for row in [self.columns, *self.rows]]
+        lines = [f"| {' | '.join(row)} |" for row in cells]
         return "\n".join([f"**{self.title}**", "", lines[0], "|" + "---|" * len(self.columns), *lines[1:], ""])
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from physgen.experiments.pages.axes import label
+
 
 def number(value: float | None, unit: str = "") -> str:
     """Three significant digits and a unit, or a dash for what is not known.
@@ -24,3 +26,12 @@ def percent(ratio: float | None) -> str:
     ('1.64 %', '3.0e-08')
     """
     return number(100 * ratio, "%") if ratio is not None and abs(ratio) >= 1e-5 else number(ratio)
+
+
+def seconds(time: float) -> str:
+    """A time in s with three significant digits.
+
+    >>> seconds(14400.0), seconds(1 / 3), seconds(345600.0)
+    ('14400 s', '0.333 s', '3.46·10⁵ s')
+    """
+    return f"{label(float(f'{time:.3g}'))} s"

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from physgen.experiments.pages.axes import label
 from physgen.experiments.pages.charts import PALETTE, Chart
+from physgen.experiments.pages.numbers import seconds
 from physgen.experiments.pages.render import render
 from physgen.experiments.pages.ribbon import Ribbon
 from physgen.experiments.pages.strip import strip_png
@@ -33,7 +33,7 @@ class Film:
     def span(self) -> str:
         """What the strip shows."""
         last = (self.frames or len(self.video.frames)) - 1
-        return f"frame 0 to {last}" + (f", 0 to {label(last * self.video.dt)} s" if self.video.dt else "")
+        return f"frame 0 to {last}" + (f", 0 to {seconds(last * self.video.dt)}" if self.video.dt else "")
 
     @property
     def movie(self) -> str | None:

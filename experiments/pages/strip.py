@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from physgen.experiments.pages.axes import label
 from physgen.experiments.pages.charts import Chart
+from physgen.experiments.pages.numbers import seconds
 from physgen.video import Video
 
 SHOWN = 9
@@ -70,7 +70,7 @@ def write_preview(path: str | Path, clips: dict[str, Video], chart: Chart, title
         pitch = (frames.shape[1] + GAP) / len(frame_indices(video))
         if row == 0:
             for column, index in enumerate(frame_indices(video)):
-                time = f"{label(index * video.dt)} s" if video.dt else f"frame {index}"
+                time = seconds(index * video.dt) if video.dt else f"frame {index}"
                 axes.text(column * pitch + (pitch - GAP) / 2, -0.06 * len(frames), time, ha="center", fontsize=9)
         _scale_bar(axes, video, pitch - GAP)
     chart.draw(figure.add_subplot(grid[len(clips)]))

@@ -231,12 +231,13 @@ def test_values_in_brackets_are_printed(tmp_path: Path, capsys: pytest.CaptureFi
     lists = {"none": "[mass]", "dps": "[mass,diffusion]", "projection": "mass"}
     runs = json.loads(manifest.read_text())
     for one in runs["runs"]:
-        one["set"] = {"law": "x", "constraint": lists[one["set"]["guidance"]], "seed": one["set"]["seed"]}
+        one["set"] = {"law": "a | b", "constraint": lists[one["set"]["guidance"]], "seed": one["set"]["seed"]}
     manifest.write_text(json.dumps(runs))
     assert main(["results", "sweep=sweep", f"runs={tmp_path}", "axis=constraint", "baseline='[mass]'"]) == 0
     out = capsys.readouterr().out
     assert "less [mass] [95 %]" in out
     assert "[mass,diffusion]" in out
+    assert r"| a \| b | [mass,diffusion] |" in (tmp_path / "results" / "sweep.md").read_text("utf-8")
 
 
 def test_a_group_that_no_run_sets_is_named_as_a_group(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
