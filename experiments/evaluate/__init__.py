@@ -107,7 +107,7 @@ def differing(before: Any, now: Any, key: str = "") -> list[str]:
     >>> differing({"n": 8, "world": {"version": 1}}, {"n": 8, "world": {"version": 2}})
     ['world.version is 1 there and 2 here']
     >>> differing({"seeds": 2}, {"alpha": 0.1})
-    ['alpha is 0.1 here and was no option there', 'seeds is 2 there and is no option here']
+    ['alpha is 0.1 here and was not an option there', 'seeds is 2 there and is not an option here']
     """
     if not (isinstance(before, dict) and isinstance(now, dict)):
         return [] if before == now else [f"{key} is {before} there and {now} here"]
@@ -115,9 +115,9 @@ def differing(before: Any, now: Any, key: str = "") -> list[str]:
     for name in dict.fromkeys([*now, *before]):
         path = f"{key}{key and '.'}{name}"
         if name not in before:
-            found.append(f"{path} is {now[name]} here and was no option there")
+            found.append(f"{path} is {now[name]} here and was not an option there")
         elif name not in now:
-            found.append(f"{path} is {before[name]} there and is no option here")
+            found.append(f"{path} is {before[name]} there and is not an option here")
         else:
             found += differing(before[name], now[name], path)
     return found

@@ -70,7 +70,7 @@ def test_an_option_that_is_gone_or_new_is_said_with_what_to_do(
     capsys.readouterr()
     assert main(command) == 2
     version = "a new folder, or the version of physgen that began this one"
-    words = "judge is None here and was no option there; seeds is 2 there and is no option here"
+    words = "judge is None here and was not an option there; seeds is 2 there and is not an option here"
     assert f"allowed: {version} ({words})" in capsys.readouterr().err
     assert main([*command, "n=9"]) == 2
     assert "a new folder, or one begun with the same options (" in capsys.readouterr().err
