@@ -139,7 +139,7 @@ def mass_balance(
     Per species: ``mass`` ``[T]`` in the observable's unit times µm²; ``drift = max_t |m(t) - m(0)| / m(0)``;
     ``change = m(T) / m(0) - 1``; ``detrended_sd``, the relative sd about the fitted exponential; ``bleaching_rate``
     k of ``m(t) = m0 exp(-k t)`` in 1/s, by least squares on ``log m``. A species whose mass begins below a thousandth
-    of the largest one's, or reaches zero, has ``None`` for what cannot be said.
+    of the largest one's, or reaches zero, has ``None`` for what cannot be said; so has every species of a single frame.
 
     ``scale`` turns the observable's unit into the file's own counts.
 
@@ -187,7 +187,7 @@ def _trend(mass: npt.NDArray[np.float64], time: npt.NDArray[np.float64]) -> dict
         "detrended_sd": None,
         "bleaching_rate": None,
     }
-    if np.all(mass > 0):
+    if len(mass) > 1 and np.all(mass > 0):
         slope, intercept = np.polyfit(time, np.log(mass), 1)
         result["detrended_sd"] = float(np.std(mass / np.exp(intercept + slope * time) - 1))
         result["bleaching_rate"] = float(-slope)

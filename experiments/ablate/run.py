@@ -55,16 +55,17 @@ def make(options: AblateConfig) -> dict[str, Any]:
     out, subject = options.folder, Subject.of(options)
     settings = options.settings | {"prompt": subject.prompt.caption}
     (out / "config.yaml").write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    drawn = draw_run(options, subject)
-    with JsonlWriter(out / "log.jsonl") as steps:
-        for record in drawn.log.records:
-            steps.write(record.as_json())
-    dy, dx = subject.grid.spacing
-    video = Video(drawn.video[0].transpose(0, 1), spacing=(dy, dx), dt=subject.grid.dt, prompt=subject.prompt.caption)
-    write_tiff(out / "video.tif", video)
-    write_mp4(out / "video.mp4", video, options.world.fps)
-    metrics = measure(options, subject, drawn)
-    with tracked(options.tracker, out.name, settings) as tracker:
+    with tracked(options.tracker, out.name, settings) as tracker:  # one that cannot be opened costs no video
+        drawn = draw_run(options, subject)
+        with JsonlWriter(out / "log.jsonl") as steps:
+            for record in drawn.log.records:
+                steps.write(record.as_json())
+        dy, dx = subject.grid.spacing
+        caption = subject.prompt.caption
+        video = Video(drawn.video[0].transpose(0, 1), spacing=(dy, dx), dt=subject.grid.dt, prompt=caption)
+        write_tiff(out / "video.tif", video)
+        write_mp4(out / "video.mp4", video, options.world.fps)
+        metrics = measure(options, subject, drawn)
         if tracker:
             for record in drawn.log.steps:
                 tracker.log(record.as_json(), step=record.step)

@@ -24,7 +24,7 @@ from physgen.experiments.ablate.text import check_text
 from physgen.experiments.cli.search import search_flags
 from physgen.experiments.runs.failures import Failure, read_failure
 from physgen.experiments.runs.locks import holder
-from physgen.experiments.runs.manifest import extend_manifest, manifest_row
+from physgen.experiments.runs.manifest import extend_manifest, manifest_row, split
 from physgen.experiments.runs.weights import weights_digest
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,8 @@ class Sweep:
             if holder(one.folder) is None:
                 Failure.forget(one.folder)
         finished = sum(one.finished for one in self.planned)
-        log.info("%s: %d runs, %d finished before", self.name, len(self.planned), finished)
+        count = f"{len(self.planned)} run{'s' if len(self.planned) != 1 else ''}"
+        log.info("%s: %s, %d finished before", self.name, count, finished)
         lost: list[Planned] = []
         while missing := [one for one in self.planned if one.open and one not in lost]:
             free = [one for one in missing if holder(one.folder) is None]
@@ -106,7 +107,8 @@ class Sweep:
     def wait(self, held: list[Planned]) -> None:
         """Until another driver is done with one of the runs that it holds."""
         names = {name for one in held if (name := holder(one.folder))}
-        log.info("%s: %d runs are being made by %s", self.name, len(held), ", ".join(sorted(names)) or "another driver")
+        count = f"{len(held)} runs are" if len(held) != 1 else "1 run is"
+        log.info("%s: %s being made by %s", self.name, count, ", ".join(sorted(names)) or "another driver")
         while all(one.open and holder(one.folder) for one in held):
             time.sleep(WAIT)
 
@@ -139,12 +141,13 @@ class Sweep:
         found: dict[Path, Planned] = {}
         arms: dict[tuple[str, ...], tuple[AblateConfig, dict[str, Any]]] = {}
         for job in self.jobs:
-            (seed,) = [one for one in job if one.startswith("seed=")] or [f"seed={self.config.seed}"]
-            arm = tuple(one for one in job if one != seed)
-            if arm not in arms:  # composing takes a tenth of a second
+            seeds = [one for one in job if split(one)[0] == "seed"]
+            seed = split(seeds[-1])[1] if seeds else str(self.config.seed)
+            arm = tuple(one for one in job if one not in seeds)
+            if arm not in arms or not seed.isdecimal():  # composing takes a tenth of a second
                 arms[arm] = self.composed(job)
             options, choices = arms[arm]
-            folder = replace(options, seed=int(seed.removeprefix("seed="))).folder
+            folder = (replace(options, seed=int(seed)) if seed.isdecimal() else options).folder
             weights = weights_digest(options.world.path, options.world.checkpoint)
             found.setdefault(folder, Planned(tuple(job), choices, options.world.label, weights, folder))
         return list(found.values())

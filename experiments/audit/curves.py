@@ -16,7 +16,7 @@ from physgen.constraints.mitosis.classifier import PHASES
 from physgen.equations import reaction_system
 from physgen.experiments.audit.fields import Fields
 from physgen.experiments.pages.charts import Chart, Series
-from physgen.experiments.pages.report import number
+from physgen.experiments.pages.numbers import number
 from physgen.experiments.pages.ribbon import Ribbon
 from physgen.measure import front_advance, mean_squared_width
 

@@ -28,7 +28,8 @@ from physgen.experiments.cli.schema import AuditConfig
 from physgen.experiments.cli.target import build
 from physgen.experiments.draw.rules import chosen
 from physgen.experiments.pages.charts import Chart
-from physgen.experiments.pages.report import Film, Page, Table, number, percent, write_report
+from physgen.experiments.pages.numbers import number, percent
+from physgen.experiments.pages.report import Film, Page, Table, write_report
 from physgen.experiments.pages.ribbon import Ribbon
 from physgen.experiments.runs.records import check_out, git_sha, open_run, write_json_atomic
 from physgen.measure import degenerate

@@ -8,7 +8,7 @@ from physgen.audit import Measurement
 from physgen.constraints import Constraint, MassConservation, PhaseOrder
 from physgen.constraints.fit import Fit
 from physgen.experiments.audit.cells import order_in_words
-from physgen.experiments.pages.report import number, percent
+from physgen.experiments.pages.numbers import number, percent
 
 
 def say(name: str, law: Constraint, report: Measurement, units: Mapping[str, str]) -> str:

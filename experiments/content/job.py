@@ -50,7 +50,7 @@ def run(config: ContentConfig) -> None:
     settings = {key: value for key, value in asdict(config).items() if key not in besides}
     settings["world"] = world_spec("micro").label
     out = Path(config.out or Path("runs") / run_name("benchmark-content", settings))
-    resume(out, settings)
+    resume(out, settings, left_out=("search",))
     power_table(config.n).show(Console(highlight=False, soft_wrap=True))
     run_content(config, out)
     print(out)

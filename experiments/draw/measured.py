@@ -9,7 +9,7 @@ from typing import Any
 from physgen.audit import FLOAT_PRECISION, Measurement, audit, mass_balance
 from physgen.drawn import Arm
 from physgen.experiments.draw.physics import Physics
-from physgen.experiments.pages.report import number
+from physgen.experiments.pages.numbers import number
 from physgen.guidance import Assimilation, Certificate, Guidance, GuidanceLog
 
 #: what to try where a video shows nothing that a law could be about

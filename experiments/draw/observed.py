@@ -91,10 +91,10 @@ def _read_table(path: Path, config: ObservedConfig, spec: WorldSpec, observable:
 
 
 def _summary(seen: Observed, frames: list[int], spec: WorldSpec, observable: Observable) -> str:
-    share, noise = 100 * float(seen.mask.double().mean()), float(seen.noise.max())
+    share, noise = float(f"{100 * float(seen.mask.double().mean()):.2g}"), float(seen.noise.max())
     how = f"noise {noise:.3g} {observable.unit}" if noise else "without noise"
     shown = ", ".join(map(str, frames if len(frames) < 6 else [*frames[:2], "...", frames[-1]]))
-    return f"observed: frames {shown} of 0 to {spec.num_frames - 1}, {share:.2g} % of all values, {how}"
+    return f"observed: frames {shown} of 0 to {spec.num_frames - 1}, {share:g} % of all values, {how}"
 
 
 def _start(

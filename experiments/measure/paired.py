@@ -52,8 +52,8 @@ def compare(
     d_i = arm_i - baseline_i;  mean, 95 % bootstrap interval over seeds, sign-flip p, Holm's p over all comparisons
 
     Raises:
-        InvalidArgument: an unknown metric or axis, a baseline that no group has, a run that is there twice with other
-            values.
+        InvalidArgument: an unknown metric, axis or group, a baseline that no group has, a run that is there twice with
+            other values.
 
     Source: Holm (1979), Scand. J. Statist. 6:65; Good (2005), Permutation, Parametric and Bootstrap Tests.
 
@@ -66,9 +66,9 @@ def compare(
     chosen = [row for row in rows if row["metric"] == metric]
     if not chosen:
         raise InvalidArgument("metric", metric, ", ".join(sorted({row["metric"] for row in rows})))
-    for name in (axis, *groups):
+    for option, name in [("axis", axis), *(("groups", group) for group in groups)]:
         if name not in chosen[0]:
-            raise InvalidArgument("axis", name, ", ".join(key for key in chosen[0] if key not in ("metric", "value")))
+            raise InvalidArgument(option, name, ", ".join(key for key in chosen[0] if key not in ("metric", "value")))
     for row in chosen:
         arm = table[tuple(str(row[name]) for name in groups)][str(row[axis])]
         value = np.nan if row["value"] is None else float(row["value"])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table as RichTable
 
 from physgen.experiments.measure.distances import Interval
@@ -28,9 +29,9 @@ class Table:
         console.print(self.title, markup=False)
         table = RichTable(box=None, pad_edge=False)
         for column in self.columns:
-            table.add_column(column, overflow="fold")
+            table.add_column(escape(column), overflow="fold")
         for row in self.rows:
-            table.add_row(*map(text, row))
+            table.add_row(*(escape(text(cell)) for cell in row))
         console.print(table)
         console.print()
 
@@ -45,7 +46,8 @@ class Table:
         | 0.5 |
         <BLANKLINE>
         """
-        lines = ["| " + " | ".join(map(text, row)) + " |" for row in [self.columns, *self.rows]]
+        cells = [[text(cell).replace("|", r"\|") for cell in row] for row in [self.columns, *self.rows]]
+        lines = [f"| {' | '.join(row)} |" for row in cells]
         return "\n".join([f"**{self.title}**", "", lines[0], "|" + "---|" * len(self.columns), *lines[1:], ""])
 
 

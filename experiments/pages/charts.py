@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -45,8 +46,7 @@ class Chart:
 
     def limits(self) -> tuple[float, float]:
         """Range of y: decades, or at least 10 % of the largest value so that rounding does not look like a trend."""
-        y = np.concatenate([np.asarray(line.y, float) for line in self.series])
-        y = y[np.isfinite(y) & ((y > 0) | (not self.log))]
+        y = np.array([value for line in self.series for value in line.y if self.shows(value)], float)
         if not y.size:
             return (0.1, 1.0) if self.log else (0.0, 1.0)
         low, high = float(y.min()), float(y.max())
@@ -59,17 +59,24 @@ class Chart:
         pad = max(0.08 * (high - low), (0.1 * max(abs(low), abs(high)) - (high - low)) / 2) or 0.5
         return low - pad, high + pad
 
+    def shows(self, value: float | int) -> bool:
+        """Whether a value has a place on the axis of y."""
+        return bool(np.isfinite(value)) and (value > 0 or not self.log)
+
     def draw(self, axes: Any) -> None:
         """Draw on matplotlib axes."""
         for index, line in enumerate(self.series):
             colour, dash = PALETTE[index % len(PALETTE)]
+            dots = line.dots or sum(map(self.shows, line.y)) == 1
             style: dict[str, Any] = (
-                {"marker": "o", "markersize": 3, "linestyle": ""} if line.dots else {"linestyle": _mpl_dash(dash)}
+                {"marker": "o", "markersize": 3, "linestyle": ""} if dots else {"linestyle": _mpl_dash(dash)}
             )
-            axes.plot(line.x, line.y, color=colour, linewidth=2, label=line.label, **style)
+            shown = [value if self.shows(value) else np.nan for value in line.y]
+            axes.plot(line.x, shown, color=colour, linewidth=2, label=line.label, **style)
         axes.set(xlabel=self.x_label, ylabel=self.y_label, ylim=self.limits(), yscale="log" if self.log else "linear")
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False)
+        if self.series:
+            axes.legend(frameon=False)
 
     @property
     def key(self) -> list[tuple[Markup, str]]:
@@ -81,9 +88,9 @@ class Chart:
         ]
 
     def svg(self) -> Markup:
-        """Inline SVG in the page's own colours (CSS classes ``s0`` …)."""
+        """Inline SVG in the page's own colours (CSS classes ``s0`` …); a line is broken where it has no value."""
         low, high = self.limits()
-        x = np.concatenate([np.asarray(line.x, float) for line in self.series])
+        x = np.array([value for line in self.series for value in line.x] or [0.0, 1.0], float)
         whole = bool(np.all(x == np.round(x)))
         first, last = float(x.min()), float(x.max()) if np.ptp(x) else float(x.min()) + 1
         axes = Axes(
@@ -98,12 +105,9 @@ class Chart:
         )
         body = []
         for index, line in enumerate(self.series):
-            points = [
-                (axes.across(a), axes.down(b))
-                for a, b in zip(line.x, line.y, strict=True)
-                if np.isfinite(b) and (b > 0 or not self.log)
-            ]
-            body.append(_line(line, index, points))
+            for shown, part in groupby(zip(line.x, line.y, strict=True), key=lambda point: self.shows(point[1])):
+                if shown:
+                    body.append(_line(line, index, [(axes.across(a), axes.down(b)) for a, b in part]))
         return axes.svg(body)
 
 

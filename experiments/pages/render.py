@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from physgen import __version__
 from physgen.experiments.measure.tables import text
-from physgen.experiments.pages.report import number
+from physgen.experiments.pages.numbers import number, seconds
 
 
 def render(path: Path, template: str, **content: Any) -> None:
@@ -18,7 +18,7 @@ def render(path: Path, template: str, **content: Any) -> None:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"text": text, "number": number}
+    environment.filters |= {"text": text, "number": number, "seconds": seconds}
     html = environment.get_template(f"{template}.html.j2").render(version=__version__, **content)
     partial = path.with_name(f".{path.name}.partial")
     try:

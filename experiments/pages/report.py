@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from importlib.resources import files
+from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
-
-from physgen import __version__
 from physgen.experiments.pages.charts import PALETTE, Chart
+from physgen.experiments.pages.numbers import seconds
+from physgen.experiments.pages.render import render
 from physgen.experiments.pages.ribbon import Ribbon
 from physgen.experiments.pages.strip import strip_png
 from physgen.video import Video
@@ -35,7 +33,7 @@ class Film:
     def span(self) -> str:
         """What the strip shows."""
         last = (self.frames or len(self.video.frames)) - 1
-        return f"frame 0 to {last}" + (f", 0 to {last * self.video.dt:.3g} s" if self.video.dt else "")
+        return f"frame 0 to {last}" + (f", 0 to {seconds(last * self.video.dt)}" if self.video.dt else "")
 
     @property
     def movie(self) -> str | None:
@@ -64,36 +62,11 @@ class Page:
     table: Table
     ribbons: Sequence[Ribbon] = ()
     config: str = ""
-    version: str = field(default=__version__)
 
 
 def write_report(path: str | Path, page: Page) -> None:
-    """Render ``report.html``; all text is escaped."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    source = (files("physgen.experiments.pages") / "templates" / "report.html.j2").read_text(encoding="utf-8")
-    html = environment.from_string(source).render(page=page, palette=PALETTE)
-    Path(path).write_text(html, encoding="utf-8")
-
-
-def number(value: float | None, unit: str = "") -> str:
-    """Three significant digits and a unit, or a dash for what is not known.
-
-    >>> number(0.20612, "%"), number(3e-8), number(None)
-    ('0.206 %', '3.0e-08', '–')
-    """
-    if value is None:
-        return "–"
-    text = f"{value:.3g}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.1e}"
-    return f"{text} {unit}" if unit else text
-
-
-def percent(ratio: float | None) -> str:
-    """A ratio in percent, or as it is when that is far below one percent.
-
-    >>> percent(0.0164), percent(3e-8)
-    ('1.64 %', '3.0e-08')
-    """
-    return number(100 * ratio, "%") if ratio is not None and abs(ratio) >= 1e-5 else number(ratio)
+    """Render ``report.html``, completely or not at all; all text is escaped."""
+    render(Path(path), "report", page=page, palette=PALETTE)
 
 
 def _data_uri(kind: str, content: bytes) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from physgen.experiments.pages.charts import Chart
+from physgen.experiments.pages.numbers import seconds
 from physgen.video import Video
 
 SHOWN = 9
@@ -59,17 +60,17 @@ def write_preview(path: str | Path, clips: dict[str, Video], chart: Chart, title
     text = textwrap.fill(textwrap.shorten(title, 220, placeholder=" …"), 115)
     figure.suptitle(text, x=0.01, ha="left", fontsize=12, parse_math=False)
     grid = figure.add_gridspec(len(clips) + 1, 1, height_ratios=[1.0] * len(clips) + [1.7])
-    for row, (label, video) in enumerate(clips.items()):
+    for row, (name, video) in enumerate(clips.items()):
         axes = figure.add_subplot(grid[row])
         frames = strip(video, GAP, 255)
         axes.imshow(frames, interpolation="nearest")
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
-        axes.set_ylabel(label, fontsize=10)
+        axes.set_ylabel(name, fontsize=10, parse_math=False)
         pitch = (frames.shape[1] + GAP) / len(frame_indices(video))
         if row == 0:
             for column, index in enumerate(frame_indices(video)):
-                time = f"{index * video.dt:.3g} s" if video.dt else f"frame {index}"
+                time = seconds(index * video.dt) if video.dt else f"frame {index}"
                 axes.text(column * pitch + (pitch - GAP) / 2, -0.06 * len(frames), time, ha="center", fontsize=9)
         _scale_bar(axes, video, pitch - GAP)
     chart.draw(figure.add_subplot(grid[len(clips)]))
@@ -79,7 +80,8 @@ def write_preview(path: str | Path, clips: dict[str, Video], chart: Chart, title
 def _scale_bar(axes: Any, video: Video, shown_width: float) -> None:
     """A white bar in the first frame, at most half as long as the frame is wide."""
     width = video.frames.shape[3] * (video.spacing[1] if video.spacing else 1.0)
-    length = max(m * 10.0**e for e in range(-3, 7) for m in (1, 2, 5) if m * 10.0**e <= 0.5 * width)
+    decade = 10.0 ** np.floor(np.log10(0.5 * width))
+    length = max(m * decade for m in (1, 2, 5) if m == 1 or m * decade <= 0.5 * width)
     end = length / width * shown_width
     left, bottom = 0.06 * shown_width, axes.get_ylim()[0] - 0.1 * shown_width
     axes.plot([left, left + end], [bottom, bottom], color="white", linewidth=2, solid_capstyle="butt")

@@ -48,7 +48,7 @@ def run(config: BenchmarkGuidanceConfig) -> None:
     if config.problem in OF_THE_WORLD:
         settings["world"] = world_spec("micro").label
     out = Path(config.out or Path("runs") / run_name("benchmark-guidance", settings))
-    resume(out, settings)
+    resume(out, settings, left_out=("world",))
     if config.problem in ("heat", "plain"):
         run_heat(config.seeds, config.n, config.steps, out, plain=config.problem == "plain")
     elif config.problem == "seen":

@@ -78,12 +78,15 @@ def write_tables(runs: Path, name: str, out: Path) -> Collected:
 
 
 def steps(runs: Path, found: Collected) -> list[dict[str, Any]]:
-    """Residuals before the correction at each corrected step: ``{run, step, sigma, constraint, residual}``."""
+    """Residuals before the correction at each corrected step: ``{run, step, sigma, constraint, residual}``.
+
+    Lines of a resampling, which corrects nothing, have none.
+    """
     rows = []
     for run in dict.fromkeys(row["run"] for row in found.rows):
         for line in (runs / run / "log.jsonl").read_text(encoding="utf-8").splitlines():
             record = json.loads(line)
-            for name, residual in record["residual"].items():
+            for name, residual in record.get("residual", {}).items():
                 about = {"run": run, "step": record["step"], "sigma": record["sigma"]}
                 rows.append({**about, "constraint": name, "residual": residual})
     return rows

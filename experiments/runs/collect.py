@@ -95,7 +95,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise InvalidArgument("run", folder.name, "a finished run (this one has no metrics.json)") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise InvalidArgument("run", folder.name, "whole metrics.json (this one is cut or foreign)") from error
+        raise InvalidArgument("run", folder.name, "a whole metrics.json (this one is cut or foreign)") from error
     if version != physgen.__version__:
         raise InvalidArgument("run", folder.name, f"version {physgen.__version__} (this one is {version})")
     return dict(metrics)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import OmegaConf
 
 import physgen
 from physgen.errors import InvalidArgument
@@ -48,7 +47,8 @@ def manifest_row(
 def extend_manifest(path: Path, rows: Sequence[Row]) -> None:
     """Add runs to a sweep, whose other runs stay; one process at a time.
 
-    A sweep of another version is kept as ``NAME-VERSION.json``: none of its runs is a run of this version.
+    A sweep of another version is kept as ``NAME-VERSION.json``: none of its runs is a run of this version. One of this
+    version that was kept so goes on.
 
     Raises: InvalidArgument for a file that is no manifest, or for a sweep that has the same world in another version,
         or trained again.
@@ -56,11 +56,14 @@ def extend_manifest(path: Path, rows: Sequence[Row]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path):
         known = _load(path) if path.is_file() else {}
-        if known and known["version"] != physgen.__version__:
-            path.replace(path.with_name(f"{path.stem}-{known['version']}.json"))
-            known = {}
+        other = known.get("version", physgen.__version__)
+        if other != physgen.__version__:
+            kept = _aside(path, physgen.__version__)
+            known = _load(kept) if kept.is_file() else {}
         listed = {one["run"]: one for one in known.get("runs", [])}
         check_worlds(path, known.get("runs", []), rows)
+        if other != physgen.__version__:
+            path.replace(_aside(path, other))
         for row in rows:
             before = listed.get(row["run"], row)
             listed[row["run"]] = {**row, "set": before["set"] | row["set"]}
@@ -96,6 +99,11 @@ def check_worlds(path: Path, known: Sequence[Row], rows: Sequence[Row]) -> None:
             raise InvalidArgument("sweep", str(path), allowed)
 
 
+def _aside(path: Path, version: str) -> Path:
+    """Where the sweep of a version is kept while another version has the name."""
+    return path.with_name(f"{path.stem}-{version}.json")
+
+
 def _own(row: Row) -> tuple[str, ...]:
     """Where a row's world has its weights, as it was set."""
     said = {**row.get("choices", {}), **row.get("set", {})}
@@ -123,14 +131,19 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def unset(folder: Path, choices: Mapping[str, str], keys: Sequence[str]) -> dict[str, str]:
-    """What options were that nobody set: a group's choice, or the value in the run's ``config.yaml``."""
+    """What options were that nobody set: a group's choice, or the value in the run's whole ``config.yaml``."""
     file = folder / "config.yaml"
-    config = OmegaConf.create(yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {})
+    try:
+        config = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    except (yaml.YAMLError, UnicodeDecodeError):
+        config = {}
     found = {key: choices[key] for key in keys if key in choices}
     for key in keys:
-        parent, _, name = key.rpartition(".")
-        node = OmegaConf.select(config, parent) if parent else config
-        if key not in found and OmegaConf.is_dict(node) and name in node:
+        *parents, name = key.split(".")
+        node = config
+        for parent in parents:
+            node = node.get(parent) if isinstance(node, Mapping) else None
+        if key not in found and isinstance(node, Mapping) and name in node:
             found[key] = written(node[name])
     return found
 

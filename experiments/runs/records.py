@@ -31,7 +31,7 @@ def check_out(out: str | Path) -> Path:
     """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        state = "a finished run" if (out / "metrics.json").exists() else "not empty"
+        state = "a finished run" if (out / "metrics.json").exists() else "not empty" if out.is_dir() else "a file"
         raise InvalidArgument("out", str(out), f"a new or empty folder (this one is {state})")
     return out
 

@@ -22,7 +22,7 @@ def write_parquet(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         lines.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
         with duckdb.connect() as db:
             source = "read_json(?, format='newline_delimited', sample_size=-1)"
-            db.execute(f"COPY (FROM {source}) TO '{partial}' (FORMAT parquet, COMPRESSION zstd)", [str(lines)])
+            db.execute(f"COPY (FROM {source}) TO {quoted(partial)} (FORMAT parquet, COMPRESSION zstd)", [str(lines)])
     partial.replace(path)
 
 
@@ -45,12 +45,21 @@ def query(sql: str, **tables: Path) -> list[dict[str, Any]]:
     with duckdb.connect() as db:
         for name, path in tables.items():
             try:
-                db.execute(f"CREATE VIEW {name} AS FROM read_parquet('{path}')")
+                db.execute(f"CREATE VIEW {name} AS FROM read_parquet({quoted(path)})")
             except duckdb.Error as error:
                 raise InvalidArgument("results", str(path), "a parquet file of `physgen results`") from error
         found = db.execute(sql)
         names = [column[0] for column in found.description]
         return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
+def quoted(path: Path) -> str:
+    """A path as text of SQL.
+
+    >>> print(quoted(Path("o'brien/a.parquet")))
+    'o''brien/a.parquet'
+    """
+    return "'" + str(path).replace("'", "''") + "'"
 
 
 def required() -> Any:

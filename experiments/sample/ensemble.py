@@ -10,7 +10,7 @@ import torch
 
 from physgen.drawn import Arm
 from physgen.ensemble import Ensemble
-from physgen.experiments.pages.report import number
+from physgen.experiments.pages.numbers import number
 from physgen.experiments.pages.strip import strip
 from physgen.video import Video, write_tiff
 

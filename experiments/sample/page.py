@@ -7,7 +7,8 @@ from pathlib import Path
 from physgen.experiments.cli.schema import SampleConfig
 from physgen.experiments.draw.measured import Measured, verdict
 from physgen.experiments.pages.charts import Chart, Series
-from physgen.experiments.pages.report import Film, Page, Table, number, percent
+from physgen.experiments.pages.numbers import number, percent
+from physgen.experiments.pages.report import Film, Page, Table
 from physgen.observables import Observable
 from physgen.video import Video
 

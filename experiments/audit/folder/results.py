@@ -15,7 +15,8 @@ from rich.table import Table as RichTable
 
 from physgen import __version__
 from physgen.experiments.audit.folder.quantiles import ALL, CONFIDENCE, by_level
-from physgen.experiments.pages.report import Page, Table, number, percent, write_report
+from physgen.experiments.pages.numbers import number, percent
+from physgen.experiments.pages.report import Page, Table, write_report
 from physgen.experiments.runs.records import git_sha, write_json_atomic
 from physgen.video.captioned import Skipped
 

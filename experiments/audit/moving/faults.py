@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from physgen.experiments.audit.moving.report import Movie, Moving, Scale
-from physgen.experiments.pages.report import number
+from physgen.experiments.pages.numbers import number
 from physgen.measure import Sign, find_faults
 
 WORDS = {

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from physgen.experiments.pages.charts import Chart
-from physgen.experiments.pages.report import number
+from physgen.experiments.pages.numbers import number
 
 Interval = tuple[float, float, float]
 Rows = list[dict[str, Any]]

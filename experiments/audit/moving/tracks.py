@@ -8,7 +8,7 @@ import numpy as np
 
 from physgen.experiments.audit.moving.report import Movie, Moving, Rows, Scale, bracketed, paths, show, spread
 from physgen.experiments.pages.charts import Chart, Series
-from physgen.experiments.pages.report import number
+from physgen.experiments.pages.numbers import number
 from physgen.measure import Tracks, measure_tracks
 
 

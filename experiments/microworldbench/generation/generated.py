@@ -14,7 +14,7 @@ from physgen.experiments.measure.tables import Cell, Table
 from physgen.experiments.microworldbench.generation.command import score_command
 from physgen.experiments.microworldbench.generation.plan import Item, Layout
 from physgen.experiments.microworldbench.options import BenchmarkConfig
-from physgen.experiments.pages.report import number
+from physgen.experiments.pages.numbers import number
 from physgen.experiments.runs.records import origin, peak_memory_mb, write_json_atomic
 
 COLUMNS = ["constraint", "rule", "videos", "satisfied", "median", "largest", "unguided", "largest"]

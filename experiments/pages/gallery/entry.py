@@ -31,7 +31,7 @@ class Entry:
     violation: Mapping[str, float | None]
     drift: float | None
     seconds: float | None
-    nfe: float | None
+    nfe: int | None
     certificate: Mapping[str, Mapping[str, Any]]
     fps: float
     settings: Mapping[str, str]

@@ -20,6 +20,8 @@ from physgen.experiments.pages.render import render
 
 #: near the top of every page of this job, which may be replaced by another
 MARK = b'<meta name="generator" content="physgen report">'
+#: ids of the page's own elements, which no card may have
+OWN = ("controls", "play", "count", "filters", "films", "table", "nothing", "problems", "films-title", "table-title")
 
 
 @dataclass
@@ -70,7 +72,7 @@ def cards(entries: Sequence[Entry], out: Path, problems: list[str]) -> list[list
     """A card an entry, those of the same noise together; adds what is wrong to the problems."""
     differing = conflicts(entries)
     problems += [f"{name}: {reason}" for name, reason in differing.items()]
-    used: Counter[str] = Counter()
+    used = Counter(OWN)
     pairs: list[list[Card]] = []
     for arms in grouped(entries):
         pairs.append([])

@@ -41,13 +41,13 @@ def read_run(folder: Path) -> list[Entry]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())[:160]
         raise InvalidArgument("run", folder.name, f"a whole run of ablate or sample ({reason})") from error
-    return [unguided(guided), guided] if metrics.get("unguided_wall_time_s") is not None else [guided]
+    return [unguided(guided), guided] if config.get("compare") else [guided]
 
 
 def entry_of(folder: Path, config: Mapping[str, Any], metrics: Mapping[str, Any]) -> Entry:
     """What `config.yaml` and `metrics.json` say of the run's own video."""
     laws, source = tuple(map(str, config["constraint"])), config.get("source", "world")
-    guidance = guidance_name(config["guidance"]) if laws else "none"
+    nfe = value(metrics["nfe"])
     prompt, certificate = str(metrics["prompt"]), metrics["certificate"]
     for entry in certificate.values():
         entry["satisfied"], entry["residual_max"], entry["tolerance"]
@@ -59,16 +59,32 @@ def entry_of(folder: Path, config: Mapping[str, Any], metrics: Mapping[str, Any]
         family=str(metrics.get("family") or family(config["world"], prompt)),
         seed=int(metrics["seed"]),
         laws=laws,
-        guidance=guidance if source == "world" else str(source),
+        guidance=guidance_of(config, metrics) if source == "world" else str(source),
         violation=violation(metrics, "residual_rms"),
         drift=value(metrics.get("drift", metrics.get("quality", {}).get("mass_drift"))),
         seconds=value(metrics["wall_time_s"]),
-        nfe=value(metrics["nfe"]),
+        nfe=None if nfe is None else int(nfe),
         certificate=certificate,
         fps=float(config["world"]["fps"]),
         settings=flat(config),
         metrics=metrics,
     )
+
+
+def guidance_of(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+    """What acted on the video: the guidance where there is a law to impose or a reward to follow, and an observation.
+
+    >>> guidance_of({"constraint": {"mass": {}}, "measured": ["mass"], "guidance": {"_target_": "mine.Own"}}, {})
+    'none'
+    >>> guidance_of({"constraint": {}, "rewards": ["count"], "guidance": {"_target_": "mine.Own"}}, {})
+    'Own'
+    """
+    imposed = set(config["constraint"]) - set(config.get("measured", ()))
+    rewards = metrics.get("rewards", config.get("rewards"))
+    name = guidance_name(config["guidance"]) if imposed or rewards else "none"
+    if not config.get("observed", {}).get("file"):
+        return name
+    return "observed" if name == "none" else f"observed, {name}"
 
 
 def unguided(guided: Entry) -> Entry:

@@ -88,7 +88,7 @@ def _drawn(world: World, request: Request, physics: Physics) -> dict[str, Arm]:
 def _note(law: str, found: Measured) -> str:
     """What the residual alone does not say of a video."""
     if law == "mass" and found.drift is not None:
-        return f"mass changes by {100 * found.drift:.2g} %"
+        return f"mass changes by {float(f'{100 * found.drift:.2g}'):g} %"
     measured = found.constraints[law]
     if law == ORDER:
         return "phases in order" if measured.satisfied else "phases out of order"

@@ -43,7 +43,9 @@ class Shot:
         >>> Shot("unguided", "", "violation", 4.118e-7).number
         '4.1·10⁻⁷'
         """
-        return "–" if self.value is None else label(float(f"{self.value:.1e}"))
+        if self.value is None or not math.isfinite(self.value):
+            return "–"
+        return label(float(f"{self.value:.1e}"))
 
     @property
     def percent(self) -> float | None:
@@ -55,7 +57,8 @@ class Shot:
         if self.measure not in BARS:
             return None
         low, high = BARS[self.measure]
-        part = math.log(max(self.value or 0.0, low) / low) / math.log(high / low)
+        value = 0.0 if self.value is None or math.isnan(self.value) else self.value
+        part = math.log(max(value, low) / low) / math.log(high / low)
         return round(100 * min(part, 1.0), 1)
 
 

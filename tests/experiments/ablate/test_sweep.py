@@ -122,6 +122,8 @@ def test_runs_that_cannot_be(
         ("sead=1", "sead"),
         ("faster", "KEY=VALUE"),
         ("seed=many", "seed='many'"),
+        ("seed=0,many", "seed='many'"),
+        ("seed=0,null", "seed=None"),
         ("prompt=a cell, dividing", "prompt=\"'a cell, dividing'\", or 2 prompts: prompt=\"'a cell','dividing'\""),
         ("prompt=dye,'a cell, dividing'", "2 prompts: prompt=\"'dye','a cell, dividing'\""),
         ("prompt=a cell (green), dividing", "text in two kinds of quotes"),
@@ -135,3 +137,26 @@ def test_bad_usage(tmp_path: Path, argument: str, named: str, capsys: pytest.Cap
     assert named in error
     assert len(error.splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("seeds", ["++seed=0,1", "seed='0','1'", "seed=0,'1'"])
+def test_seeds_however_they_are_written(tiny: Path, tmp_path: Path, seeds: str) -> None:
+    assert ablate(tiny, tmp_path, "law=mass", "seed=0,1") == 0
+    before = finished(tmp_path)
+    assert ablate(tiny, tmp_path, "law=mass", seeds) == 0
+    assert finished(tmp_path) == before
+    assert len(before) == 2
+
+
+def test_a_tracker_that_cannot_be_opened_costs_no_video(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def not_installed(name: str) -> None:
+        raise ImportError(name)
+
+    drawn: list[object] = []
+    monkeypatch.setattr("physgen.experiments.runs.tracking.import_module", not_installed)
+    monkeypatch.setattr("physgen.experiments.ablate.run.draw_run", lambda *of: drawn.append(of))
+    assert ablate(tiny, tmp_path, "law=mass", "tracker=wandb") == 1
+    assert "pip install wandb" in capsys.readouterr().err
+    assert not drawn

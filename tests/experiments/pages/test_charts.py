@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import pytest
+from matplotlib.figure import Figure
 
 from physgen.experiments.pages.axes import HEIGHT, RIGHT, TOP, WIDTH
 from physgen.experiments.pages.charts import Chart, Series
@@ -48,3 +50,34 @@ def test_a_ribbon_shows_the_path_every_frame_and_the_forbidden_steps() -> None:
     assert svg.count('<path class="s1"') == 2
     assert all(f">{name}</text>" in svg for name in "abc")
     assert ribbon.key[-1][1] == "forbidden step between two frames: 2"
+
+
+@pytest.mark.parametrize("series", [[], [Series("a", [], [])], [Series("a", [0, 1], [math.nan, math.nan])]])
+@pytest.mark.parametrize("log", [False, True])
+def test_a_chart_without_a_value_is_an_empty_frame(series: list[Series], log: bool) -> None:
+    chart = Chart("Mass", "time (s)", "mass", series, log=log)
+    svg = chart.svg()
+    assert 'class="axis"' in svg
+    assert "<polyline" not in svg
+    assert "nan" not in svg
+    chart.draw(Figure().add_subplot())
+
+
+def test_a_line_is_broken_where_it_has_no_value() -> None:
+    values = [1.0, 2.0, math.nan, 2.0, 1.0, 0.0, 4.0]
+    svg = Chart("Residual", "step", "rms", [Series("mass", list(range(7)), values)], log=True).svg()
+    lines = re.findall(r'<polyline [^>]*points="([^"]*)"', svg)
+    assert [len(line.split()) for line in lines] == [2, 2], "0 has no place on a logarithmic axis"
+    assert svg.count("<circle") == 1
+
+
+def test_a_line_of_one_value_is_a_dot_in_a_picture_too() -> None:
+    axes = Figure().add_subplot()
+    Chart("", "", "", [Series("one", [3.0], [2.0]), Series("two", [3.0, 4.0], [2.0, 2.5])]).draw(axes)
+    assert [line.get_marker() for line in axes.lines] == ["o", "None"]
+
+
+def test_a_ribbon_of_one_frame() -> None:
+    svg = Ribbon("Phases", "time (s)", [37.3], ["a", "b"], [1], [1], []).svg()
+    assert (svg.count("<rect"), svg.count("<circle")) == (1, 1)
+    assert "nan" not in svg

@@ -8,11 +8,14 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
+import yaml
 from tiny_world import SIZES, save_tiny_world
 
+from physgen.experiments.cli.config import choice
 from physgen.experiments.cli.dispatch import main
 from physgen.experiments.pages.gallery.job import MARK
 
@@ -222,7 +225,7 @@ def test_controls_work_in_a_browser(page: Path) -> None:
       const search = async words => {
         form.elements.q.value = words; form.dispatchEvent(new Event("input")); await wait(); return cells().length;
       };
-      seen.found = [await search("DROP dye"), await search("drop zebra")];
+      seen.found = [await search("DROP dye mass"), await search("drop zebra")];
       seen.hash = location.hash; seen.nothing = !document.getElementById("nothing").hidden;
       form.reset(); await wait(); seen.all = cells().length;
       const film = document.querySelector(".film"); film.click(); seen.playing = film.ariaPressed;
@@ -238,3 +241,40 @@ def test_controls_work_in_a_browser(page: Path) -> None:
     assert "q=drop+zebra" in seen["hash"]
     assert seen["found"] == [3, 0]
     assert seen["nothing"]
+
+
+def changed(folder: Path, metrics: dict[str, Any], config: dict[str, Any]) -> Path:
+    """The run in a folder with some of its records and options replaced."""
+    for name, more in {"metrics.json": metrics, "config.yaml": config}.items():
+        known = yaml.safe_load((folder / name).read_text("utf-8"))
+        (folder / name).write_text(json.dumps(known | more), "utf-8")
+    return folder
+
+
+def test_what_follows_rewards_or_an_observation_is_named_without_a_law(runs: Path, page: Path) -> None:
+    free = {"constraint": {}, "guidance": choice("guidance", "best_of_4")}
+    observed = {"constraint": {}, "observed": {"file": "seen.tif"}, "rewards": []}
+    first, second, *_ = sorted(runs.glob("sweep/run-*"))
+    folders = [
+        changed(first, {"rewards": ["count"]}, free | {"rewards": ["count"]}),
+        changed(second, {"rewards": []}, free | {"rewards": ["count"]}),
+        changed(next(runs.glob("a*")), {}, observed),
+    ]
+    assert main(["report", *map(str, folders), f"out={page}"]) == 0
+    assert sorted(parsed(page).all("article", "data-guidance")) == ["best_of_4", "none", "none", "observed"]
+
+
+def test_one_unguided_sample_is_one_video(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Laws that are measured only are no guidance, and a sample that was not compared has no second film."""
+    run, page = tmp_path / "table", tmp_path / "page.html"
+    sample = ["prompt=one drop of red dye", "constraint=auto", "guidance=none", f"out={run}"]
+    assert main(["sample", f"world.path={made / 'world'}", *SIZES, *sample]) == 0
+    changed(run, {"nfe": 12345}, {})
+    assert main(["report", str(run), f"out={page}"]) == 0
+    tree = parsed(page)
+    assert tree.all("article", "data-guidance") == ["none"]
+    assert len({one for _, attrs in tree.elements if (one := attrs.get("id"))}) == sum(
+        "id" in attrs for _, attrs in tree.elements
+    ), "a run may have the name of a part of the page"
+    assert "1 video, physgen report" in tree.texts
+    assert "12345" in tree.texts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 import zlib
 from dataclasses import replace
@@ -75,7 +76,9 @@ def test_a_film_holds_its_frames_in_a_row(tmp_path: Path) -> None:
 def test_bars_are_logarithmic_and_within_their_range() -> None:
     lengths = [Shot("", "", "violation", value).percent for value in (0.0, 1e-12, 1e-10, 10**-4.5, 10.0, 1e4)]
     assert lengths == [0, 0, 0, 50, 100, 100]
-    assert Shot("", "", "violation", None).number == "–"
+    for value in (None, math.nan):
+        assert (Shot("", "", "violation", value).number, Shot("", "", "violation", value).percent) == ("–", 0)
+    assert (Shot("", "", "violation", math.inf).number, Shot("", "", "violation", math.inf).percent) == ("–", 100)
 
 
 def test_a_law_holds_after_the_projection_and_not_before(world: World, tmp_path: Path) -> None:

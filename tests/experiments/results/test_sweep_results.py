@@ -205,3 +205,42 @@ def test_command_without_a_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[s
     write_sweep(tmp_path)
     assert main(["results", "sweep=swoop", f"runs={tmp_path}"]) == 2
     assert "one that was run in" in capsys.readouterr().err
+
+
+def test_lines_of_a_resampling_have_no_residual(tmp_path: Path) -> None:
+    write_sweep(tmp_path, seeds=3)
+    resampling = {"step": 3, "sigma": 0.7, "rewards": {"mass": [0.1, -0.1]}, "weights": [0.5, 0.5], "ancestors": [0, 0]}
+    for log in tmp_path.glob("run-projection-*/log.jsonl"):
+        log.write_text(log.read_text() + json.dumps(resampling) + "\n")
+    assert main(["results", "sweep=sweep", f"runs={tmp_path}"]) == 0
+    rows = query("FROM t", t=tmp_path / "results" / "sweep.steps.parquet")
+    assert [row["step"] for row in rows] == [29] * 9
+
+
+@pytest.mark.parametrize("folder", ["o'brien", "a b", "µé [1] *?#"])
+def test_folders_of_every_name(tmp_path: Path, folder: str) -> None:
+    write_sweep(tmp_path / folder, seeds=2)
+    assert main(["results", "sweep=sweep", f"runs={tmp_path / folder}"]) == 0
+    (count,) = query("SELECT count(*) AS rows FROM t", t=tmp_path / folder / "results" / "sweep.parquet")
+    assert count["rows"] == 2 * 2 * len(ARMS)
+
+
+def test_values_in_brackets_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_sweep(tmp_path, seeds=2)
+    manifest = tmp_path / "sweep.json"
+    lists = {"none": "[mass]", "dps": "[mass,diffusion]", "projection": "mass"}
+    runs = json.loads(manifest.read_text())
+    for one in runs["runs"]:
+        one["set"] = {"law": "a | b", "constraint": lists[one["set"]["guidance"]], "seed": one["set"]["seed"]}
+    manifest.write_text(json.dumps(runs))
+    assert main(["results", "sweep=sweep", f"runs={tmp_path}", "axis=constraint", "baseline='[mass]'"]) == 0
+    out = capsys.readouterr().out
+    assert "less [mass] [95 %]" in out
+    assert "[mass,diffusion]" in out
+    assert r"| a \| b | [mass,diffusion] |" in (tmp_path / "results" / "sweep.md").read_text("utf-8")
+
+
+def test_a_group_that_no_run_sets_is_named_as_a_group(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_sweep(tmp_path, seeds=2)
+    assert main(["results", "sweep=sweep", f"runs={tmp_path}", "groups=[family]"]) == 2
+    assert "groups='family': allowed: " in capsys.readouterr().err

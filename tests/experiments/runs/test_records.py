@@ -18,7 +18,7 @@ def test_only_new_or_empty_folders(tmp_path: Path) -> None:
     (tmp_path / "a" / "b" / "keep.txt").write_text("mine")
     with pytest.raises(InvalidArgument, match="new or empty"):
         open_run(tmp_path / "a" / "b")
-    with pytest.raises(InvalidArgument, match="new or empty"):
+    with pytest.raises(InvalidArgument, match=r"new or empty folder \(this one is a file\)"):
         open_run(tmp_path / "a" / "b" / "keep.txt")
     assert (tmp_path / "a" / "b" / "keep.txt").read_text() == "mine"
 

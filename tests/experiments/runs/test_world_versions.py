@@ -54,3 +54,34 @@ def test_a_broken_list_of_options_is_refused_in_one_line(
     error = capsys.readouterr().err
     assert len(error.splitlines()) == 1
     assert "its config.yaml cannot be read" in error
+
+
+def test_an_option_that_is_gone_or_new_is_said_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("physgen.experiments.evaluate.quality.evaluate", lambda *_: None)
+    command = ["evaluate", "suite=quality", f"out={tmp_path}"]
+    assert main(command) == 0
+    begun = tmp_path / "config.yaml"
+    text = begun.read_text(encoding="utf-8")
+    begun.write_text(f"# mine\n{text}", encoding="utf-8")
+    assert main(command) == 0, "the same options, written otherwise"
+    begun.write_text(text.replace("judge: null\n", "seeds: 2\n"), encoding="utf-8")
+    capsys.readouterr()
+    assert main(command) == 2
+    version = "a new folder, or the version of physgen that began this one"
+    words = "judge is None here and was not an option there; seeds is 2 there and is not an option here"
+    assert f"allowed: {version} ({words})" in capsys.readouterr().err
+    assert main([*command, "n=9"]) == 2
+    assert "a new folder, or one begun with the same options (" in capsys.readouterr().err
+
+
+def test_an_option_that_is_kept_only_where_it_is_set_is_neither_gone_nor_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("physgen.experiments.content.run.run_content", lambda *_: None)
+    command = ["benchmark", "content", f"out={tmp_path}"]
+    assert main([*command, "search=[4]"]) == 0
+    capsys.readouterr()
+    assert main(command) == 2
+    assert "begun with the same options (search is [4] there and None here)" in capsys.readouterr().err
