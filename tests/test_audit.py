@@ -158,4 +158,9 @@ def test_what_repeats_is_held_to_a_frame_and_not_to_its_largest_pixel() -> None:
 def test_one_frame_has_a_mass_and_no_trend() -> None:
     balance = mass_balance(fading(0.3, frames=1), Intensity(), GRID)["intensity"]
     assert balance["mass"] == pytest.approx([0.8 * 16 * 16])
-    assert (balance["drift"], balance["change"], balance["detrended_sd"], balance["bleaching_rate"]) == (0, 0, None, None)
+    assert (balance["drift"], balance["change"], balance["detrended_sd"], balance["bleaching_rate"]) == (
+        0,
+        0,
+        None,
+        None,
+    )
