@@ -16,7 +16,7 @@ from physgen.errors import InvalidArgument
 #: frames and pixels that a spread is averaged over
 WINDOW = (5, 9, 9)
 #: what the spread of samples of the embedded world is too small by, kept to an observation and joined with a law
-INFLATION, INFLATION_JOINED = 2.0, 3.0
+INFLATION, INFLATION_JOINED = 2.6, 3.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Ensemble:
     def wide_band(self, level: float, inflation: float) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
         """The mean -+ z ``inflation`` `local_spread`: a band for samples that agree more than they are right.
 
-        z is the normal distribution's, 1.64 for 90 %. ``inflation`` is found on videos whose truth is known: 2 for
+        z is the normal distribution's, 1.64 for 90 %. ``inflation`` is found on videos whose truth is known: 2.6 for
         samples of the embedded world that keep to an observation, 3 once they are joined with a law (`INFLATION`).
         Samples are ``[M, S, T, H, W]``.
 
