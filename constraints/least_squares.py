@@ -163,9 +163,12 @@ def widened(
 def explained_part(left: float, power: float, noise: float = 0.0) -> float:
     """1 - (left - noise) / (power - noise): what a model explains of data of that power, noise apart; NaN of nothing.
 
-    >>> explained_part(1.0, 4.0), explained_part(2.0, 4.0, noise=2.0)
-    (0.75, 1.0)
+    Of noise twice as much as is left, at least half was signal that turns fast: then what is left is the noise.
+
+    >>> explained_part(1.0, 4.0), explained_part(2.0, 4.0, noise=2.0), explained_part(0.1, 4.0, noise=5.0)
+    (0.75, 1.0, 1.0)
     """
+    noise = left if noise > 2 * left else noise
     motion = power - noise
     return 1 - max(left - noise, 0.0) / motion if motion > NOTHING * power else math.nan
 
