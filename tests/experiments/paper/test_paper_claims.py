@@ -82,12 +82,20 @@ def test_information_pays_on_the_way(store: Store) -> None:
     found = numbers(store, "joined")
     assert found["worse than free"].value == 0
     zero = {name[: -len(".free")] for name in found if name.endswith(".free") and holds(found[name], 0)}
-    assert zero == {"dye.start", "dye.forecast", "growth.half", "mitosis.start", "mitosis.light", "mitosis.forecast"}
+    assert zero == {"dye.start", "dye.forecast", "mitosis.start", "mitosis.light", "mitosis.forecast"}
     for family in ("dye", "growth"):
         assert found[f"{family}.pixels.model"].value < 0.25 * found[f"{family}.pixels.law alone"].value
     for seen in ("start", "forecast"):
         law, joined = (found[f"dye.{seen}.{arm}"].value for arm in ("law alone", "model and law"))
         assert law < joined < found[f"dye.{seen}.model"].value
+
+
+def test_joined_bands_hold_what_they_should(store: Store) -> None:
+    found = numbers(store, "bands")
+    assert all(0.88 < found[f"{family}.model and law.wide90"].value < 0.95 for family in ("dye", "growth"))
+    alone = {family: found[f"{family}.model.wide90"].value for family in ("dye", "growth", "blood", "mitosis")}
+    assert max(alone["dye"], alone["growth"]) < 0.88 < 0.95 < alone["blood"]
+    assert 0.88 < sum(alone.values()) / 4 < 0.91
 
 
 def test_guided_peers_with_a_gradient_are_as_good(store: Store) -> None:
