@@ -11,7 +11,7 @@ import tifffile
 import torch
 from tiny_world import SIZES
 
-from physgen.ensemble import Ensemble
+from physgen.ensemble import INFLATION, Ensemble
 from physgen.experiments.cli.dispatch import main
 from physgen.video import read_video
 
@@ -59,8 +59,8 @@ def test_bands_are_wider_than_the_spread_only_where_samples_keep_to_an_observati
     seen = movie(tmp_path / "drop.tif", [4.0])
     assert run(tiny, f"observed={seen}", "samples=2", f"out={tmp_path / 'kept'}") == 0
     metrics = json.loads((tmp_path / "kept" / "metrics.json").read_text())
-    assert metrics["ensemble"]["inflation"] == 2
-    assert any("2 times wider" in note for note in metrics["notes"])
+    assert metrics["ensemble"]["inflation"] == INFLATION
+    assert any(f"{INFLATION:g} times wider" in note for note in metrics["notes"])
 
 
 def test_a_law_that_what_was_seen_contradicts(tiny: Path, tmp_path: Path) -> None:
