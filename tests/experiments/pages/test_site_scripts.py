@@ -183,7 +183,9 @@ def test_the_drawer_opens_by_keys_and_hides_what_is_shut(tmp_path: Path) -> None
     )
     found = browsed(
         page,
-        """const seen = [], at = () => document.activeElement.ariaLabel ?? document.activeElement.textContent;
+        """(async () => {
+        while (!document.hasFocus()) await new Promise(done => setTimeout(done, 10)); // else nothing says what loses it
+        const seen = [], at = () => document.activeElement.ariaLabel ?? document.activeElement.textContent;
         const shown = text => [...document.querySelectorAll("a")].find(a => a.textContent === text)
           .checkVisibility({ visibilityProperty: true });
         const note = () => seen.push([at(), shown("Home"), shown("Audit")]);
@@ -196,7 +198,7 @@ def test_the_drawer_opens_by_keys_and_hides_what_is_shut(tmp_path: Path) -> None
         document.querySelector(".md-nav__link[for]").focus(); press(" ");
         press("Enter"); press("Escape");
         press("Enter"); document.querySelector("[href='#text']").focus(); note();
-        document.title = JSON.stringify({ seen });""",
+        document.title = JSON.stringify({ seen }); })();""",
     )
     assert found["seen"] == [
         ["Pages", False, False],
