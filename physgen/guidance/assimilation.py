@@ -123,10 +123,12 @@ class Assimilation(DPS):
         spread = (INFLATED * local_spread(fields)).clamp(min=float(self._read_spread(LEAST).flatten()[0]))
         drawn = torch.randn(len(fields), *self.seen.noise.shape, generator=generator, dtype=torch.float64)
         drawn = (drawn - drawn.mean(0)) * math.sqrt(len(fields) / (len(fields) - 1))
-        return tuple(self._member(spread, one) for one in drawn)
+        return tuple(self._member(index, spread, one) for index, one in enumerate(drawn))
 
-    def _member(self, spread: Tensor, drawn: Tensor) -> Assimilation:
+    def _member(self, index: int, spread: Tensor, drawn: Tensor) -> Assimilation:
         found = copy.copy(self)
+        found.seen = copy.copy(self.seen)
+        found.seen.values = self.seen.values[index % len(self.seen.values)][None]
         found.spread, found.more_noise = spread, torch.zeros(self.seen.mask.shape, dtype=drawn.dtype)
         found.more_noise[self.seen.mask] = self.seen.noise.to(drawn) * drawn
         return found

@@ -179,6 +179,12 @@ def test_an_ensemble_differs_by_what_noise_left_open() -> None:
     assert sum(apart) ** 0.5 < 0.15 * error
 
 
+def test_each_member_keeps_to_the_values_of_its_own_sample() -> None:
+    both = torch.cat([TRUTH, 0.5 * TRUTH])
+    members = Assimilation([Observed(both, MASK), heat(c=D)]).members(both, torch.Generator())
+    torch.testing.assert_close(each(members, both), both, rtol=0.0, atol=1e-6)
+
+
 def test_an_ensemble_of_hard_values_has_no_more_noise() -> None:
     members = Assimilation([SEEN, heat(c=D)]).members(torch.cat([model(1), model(2)]), torch.Generator())
     assert not any(bool(member.more_noise.any()) for member in members)
