@@ -134,7 +134,8 @@ def read(world: World, laws: dict[str, Constraint], config: AlignConfig, task: T
         nothing.append(shows_nothing(world.spec, prompt, video))
         merits.append(merit(world.spec, prompt, video, config.select))
         if merits[-1] >= config.alpha and (near := nearest(world, laws, prompt, video)) is not None:
-            projected[i] = normalise(world, moments(world, near))[0]
+            change = normalise(world, moments(world, near)) - normalise(world, moments(world, video))
+            projected[i] = latents[i] + change[0]  # not what the autoencoder itself changes
     return {
         "latents": latents.numpy(),
         "projected": projected.numpy(),
