@@ -70,7 +70,7 @@ def run_content(config: ContentConfig, out: Path) -> None:
     if missing:
         (out / "records").mkdir(parents=True, exist_ok=True)
         launch(_work, min(config.processes, len(missing)), spec, missing)
-    report([record for task in tasks for record in read_records(task.store)], config.n, out)
+    report([record for task in tasks for record in read_records(task.store)], config, spec, out)
 
 
 def _work(rank: int, processes: int, spec: WorldSpec, missing: list[Task]) -> None:

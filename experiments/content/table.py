@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,7 +14,12 @@ from physgen.experiments.content.power import power_table
 from physgen.experiments.content.questions import estimators, scorers
 from physgen.experiments.measure.distances import Array, mean_interval
 from physgen.experiments.measure.tables import Cell, Table, publish
-from physgen.experiments.runs.progress import Record, write_records
+from physgen.experiments.runs.progress import Record
+from physgen.experiments.runs.records import origin, write_json_atomic
+from physgen.worlds import WorldSpec
+
+if TYPE_CHECKING:
+    from physgen.experiments.content.job import ContentConfig
 
 #: arm -> the arms that cost as much, or more
 EQUAL = {
@@ -26,10 +32,41 @@ EQUAL = {
 }
 
 
-def report(records: Sequence[Record], n: int, out: Path) -> None:
+def report(records: Sequence[Record], config: ContentConfig, spec: WorldSpec, out: Path) -> None:
     """Write ``content.json`` and ``content.md``, and print the tables."""
-    write_records(out / "content.json", list(records))
-    publish(out / "content.md", [power_table(n), *tables(records)])
+    made = tables(records)
+    early = [dict(zip(made[-1].columns, row, strict=True)) for row in made[-1].rows]
+    about = {**origin(spec), "n": config.n, "seed": config.seed}
+    write_json_atomic(out / "content.json", {**about, "records": in_short(records), "early": early})
+    publish(out / "content.md", [power_table(config.n), *made])
+
+
+def in_short(records: Sequence[Record]) -> list[Record]:
+    """A record of each question, arm and reward, with a digit a prompt: ``{"right": {"count": "1011…"}, …}``."""
+    groups: dict[tuple[str, str, str | None], list[Record]] = {}
+    questions = {one["question"]: number for number, one in enumerate(reversed(records))}
+    for one in sorted(records, key=lambda one: (-questions[one["question"]], one["index"])):
+        if one["arm"] != "early":
+            groups.setdefault((one["question"], one["arm"], one["reward"]), []).append(one)
+    return [
+        {
+            **dict(zip(("question", "arm", "reward"), group, strict=True)),
+            "imposed": rows[0]["imposed"],
+            **{key: float(np.mean([one[key] for one in rows])) for key in COSTS},
+            "degenerate": digits(one["degenerate"] is not None for one in rows),
+            "right": {name: digits(one["right"][name] for one in rows) for name in rows[0]["right"]},
+        }
+        for group, rows in groups.items()
+    ]
+
+
+def digits(of: Iterable[bool]) -> str:
+    """A digit for each.
+
+    >>> digits([True, False, True])
+    '101'
+    """
+    return "".join(str(int(one)) for one in of)
 
 
 def tables(records: Sequence[Record]) -> list[Table]:

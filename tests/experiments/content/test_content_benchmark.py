@@ -131,7 +131,8 @@ def test_a_run_that_was_stopped_goes_on(tmp_path: Path) -> None:
     assert main([*command, f"out={out}"]) == 0
     assert first.stat().st_mtime_ns == changed
     again = json.loads((out / "content.json").read_text("utf-8"))
-    assert [(one["arm"], one.get("right")) for one in again] == [
-        (one["arm"], one.get("right")) for one in json.loads(whole)
-    ]
+    assert again["records"] == json.loads(whole)["records"]
+    assert again["early"] == json.loads(whole)["early"]
+    alone = [one for one in again["records"] if one["arm"] == "unguided"]
+    assert [len(digits) for one in alone for digits in one["right"].values()] == [2, 2, 2]
     assert "Power" in (out / "content.md").read_text("utf-8")

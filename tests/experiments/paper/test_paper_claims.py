@@ -213,3 +213,23 @@ def test_of_real_movies_the_model_helps_in_three_cases(store: Store) -> None:
         if ".model." in name and (number.high or 0) < (found[name.replace(".model.", ".interpolation.")].low or 0)
     }
     assert better == {"vessels.model.pixels", "colonies.model.pixels", "bleaching.model.forecast"}
+
+
+def test_what_choosing_is_worth_depends_on_how_often_a_draw_is_right(store: Store) -> None:
+    found = numbers(store, "choosing")
+    for question in ("blood.direction", "vessel.direction"):
+        assert found[f"{question}.direction.direction_by_tracks.unguided"].value > 0.9
+    colonies, beads = ("growth.count.count.count_by_components", "beads.count.count.count_by_components")
+    for key in (colonies, beads):
+        assert (found[f"{key}.best of 4 - unguided"].low or 0) > 0
+        assert found[f"{key}.steps x2 - unguided"].value <= 0
+    assert found[f"{beads}.best of 4"].value < 0.5 < found[f"{colonies}.best of 4"].value
+    assert (found[f"{beads}.particles, 4 - best of 4"].low or 0) > 0
+    assert holds(found[f"{colonies}.particles, 4 - best of 4"], 0)
+    assert found["beads.count.particles, 4.evaluations"].value == found["beads.count.best of 4.evaluations"].value
+    assert found["beads.count.count.count.particles, 4"].value > found["beads.count.count.count.best of 4"].value
+    few = "pruned best of 4 (1 left at 0.2)"
+    assert found[f"{colonies}.{few}"].value - found[f"{colonies}.unguided"].value > 0.1
+    assert abs(found[f"{beads}.{few}"].value - found[f"{beads}.unguided"].value) < 0.02
+    assert found["beads.count.early.1 at 0.2"].value < found["beads.count.early.1 by chance"].value
+    assert (found["growth.count.count_by_judge.count.best of 4 - unguided"].high or 0) < 0
