@@ -1,0 +1,77 @@
+"""The tables of ``docs/results/content.md`` are typed by hand: each cell is what the committed records say."""
+
+from __future__ import annotations
+
+import pytest
+from typed_tables import agrees, numbers, section, tables
+
+from physgen.experiments.paper.figures.table_choosing import ARMS, BEST, LABELS, PARTICLES
+from physgen.experiments.paper.results.numbers import Number
+
+PAGE = "results/content"
+QUESTIONS = {label: question for question, label in LABELS.items()}
+#: headings of the page -> arms
+HEADINGS = {**{label: arm for arm, label in ARMS.items()}, "4 particles": PARTICLES}
+SCORERS = {"tracks": "_by_tracks", "connected pixels": "_by_components", "judge": "_by_judge", "peaks": ""}
+
+
+def bounds(number: Number) -> tuple[float, float, float]:
+    assert number.low is not None
+    assert number.high is not None
+    return number.value, number.low, number.high
+
+
+def content(question: str) -> str:
+    return question.split(".")[1]
+
+
+def keys(row: dict[str, str], reward: str = "") -> str:
+    """What the numbers of a row begin with; ``reward``: how the estimator that chose ends."""
+    question = QUESTIONS[row["content"]]
+    scorer = SCORERS[row["scored by"]] if "scored by" in row else ""
+    return f"{question}.{content(question)}{reward}.{content(question)}{scorer}"
+
+
+def test_shares_that_are_right() -> None:
+    found = numbers("choosing")
+    disjoint, imposed = tables(section(PAGE, "## Shares that are right"))
+    evaluations, *rows = disjoint
+    assert len(rows) == 9
+    assert [row["content"] for row in imposed] == list(LABELS.values())
+    for row in [*rows, *imposed]:
+        for heading, cell in row.items():
+            if heading in HEADINGS:
+                assert agrees(cell, [found[f"{keys(row)}.{HEADINGS[heading]}"].value]), (row, heading)
+        assert agrees(row["particles − best of 4"], bounds(found[f"{keys(row)}.{PARTICLES} - {BEST}"])), row
+        if f"{ARMS[BEST]} − unguided" in row:
+            assert agrees(row["best of 4 − unguided"], bounds(found[f"{keys(row)}.{BEST} - unguided"])), row
+    for question in LABELS:
+        for heading, arm in HEADINGS.items():
+            if heading in evaluations:
+                assert agrees(evaluations[heading], [found[f"{question}.{arm}.evaluations"].value])
+
+
+def test_who_chooses() -> None:
+    found = numbers("choosing")
+    (rows,) = tables(section(PAGE, "## Who chooses matters"))
+    for row in rows:
+        key = keys(row, "_by_judge")
+        shares = [found[f"{key}.{arm}"].value for arm in ("unguided", BEST)]
+        for cell, share in zip(list(row.values())[2:4], shares, strict=True):
+            assert agrees(cell, [share]), row
+        assert agrees(row["difference"], bounds(found[f"{key}.{BEST} - unguided"])), row
+    empty = [
+        found[f"growth.count.{reward}.{arm}.degenerate"].value
+        for reward, arm in (("count_by_judge", BEST), ("count", "unguided"), ("count", BEST))
+    ]
+    assert empty == [4, 1, 0]
+
+
+@pytest.mark.parametrize("label", LABELS.values())
+def test_when_an_estimate_knows(label: str) -> None:
+    found = numbers("choosing")
+    (rows,) = tables(section(PAGE, "## When an estimate knows"))
+    (row,) = [row for row in rows if row["content"] == label]
+    for heading, cell in list(row.items())[1:]:
+        name = f"2 {heading.removeprefix('two, ')}" if heading.startswith("two") else f"1 {heading}"
+        assert agrees(cell, [found[f"{QUESTIONS[label]}.early.{name}"].value]), heading
