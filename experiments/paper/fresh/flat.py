@@ -14,8 +14,10 @@ BOUNDS = ("estimate", "low", "high")
 def flat(tree: Any, match: Sequence[str], place: str = "") -> dict[str, Value]:
     """Numbers and intervals by place; records of a list are told apart by some keys, and by their order where equal.
 
-    >>> flat({"a": {"b": 1}}, ())
-    {'a.b': 1.0}
+    A text of zeros and ones is as many numbers.
+
+    >>> flat({"a": {"b": 1}, "right": "01"}, ())
+    {'a.b': 1.0, 'right.0': 0.0, 'right.1': 1.0}
     >>> flat([{"arm": "DPS", "rmse": 0.5}, {"arm": "DPS", "rmse": 0.7}], ["arm"])
     {'DPS.rmse': 0.5, 'DPS 2.rmse': 0.7}
     """
@@ -25,6 +27,8 @@ def flat(tree: Any, match: Sequence[str], place: str = "") -> dict[str, Value]:
         parts = [(str(key), value) for key, value in tree.items()]
     elif isinstance(tree, list):
         parts = _named(tree, match)
+    elif isinstance(tree, str) and set(tree) <= set("01"):
+        parts = [(str(index), int(digit)) for index, digit in enumerate(tree)]
     elif isinstance(tree, bool | int | float):
         return {place: float(tree)}
     else:
