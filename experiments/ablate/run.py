@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig
 
+from physgen.drawn import Arm
 from physgen.experiments.ablate.draw import draw_run
 from physgen.experiments.ablate.measure import measure
 from physgen.experiments.ablate.options import AblateConfig, options_of
@@ -17,7 +18,7 @@ from physgen.experiments.ablate.subject import Subject
 from physgen.experiments.runs.failures import Failure
 from physgen.experiments.runs.locks import locked
 from physgen.experiments.runs.records import JsonlWriter, write_json_atomic
-from physgen.experiments.runs.tracking import tracked
+from physgen.experiments.runs.tracking import Tracker, tracked
 from physgen.video import Video, write_mp4, write_tiff
 
 log = logging.getLogger(__name__)
@@ -67,10 +68,18 @@ def make(options: AblateConfig) -> dict[str, Any]:
         write_mp4(out / "video.mp4", video, options.world.fps)
         metrics = measure(options, subject, drawn)
         if tracker:
-            for record in drawn.log.steps:
-                tracker.log(record.as_json(), step=record.step)
-            tracker.log(metrics)
+            tell(tracker, drawn, metrics)
     return metrics
+
+
+def tell(tracker: Tracker, drawn: Arm, metrics: dict[str, Any]) -> None:
+    """Send steps and metrics to a tracker; a service that fails is named, and costs no run."""
+    try:
+        for record in drawn.log.steps:
+            tracker.log(record.as_json(), step=record.step)
+        tracker.log(metrics)
+    except Exception as error:
+        log.warning("the tracker does not have this run: %s", error)
 
 
 def value_of(metrics: dict[str, Any], path: str | None) -> float:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.target import build
 
+log = logging.getLogger(__name__)
 
+
+@runtime_checkable
 class Tracker(Protocol):
     """Takes numbers by name while a run goes on."""
 
@@ -80,7 +84,7 @@ def required(module: str, package: str) -> ModuleType:
 
 @contextmanager
 def tracked(spec: Mapping[str, Any], run: str, settings: Mapping[str, Any]) -> Iterator[Tracker | None]:
-    """The tracker that a configuration names, finished at the end; None for none."""
+    """The tracker that a configuration names, finished at the end; None for none. One that cannot finish is named."""
     if not spec["_target_"]:
         yield None
         return
@@ -89,4 +93,7 @@ def tracked(spec: Mapping[str, Any], run: str, settings: Mapping[str, Any]) -> I
     try:
         yield tracker
     finally:
-        tracker.finish()
+        try:
+            tracker.finish()
+        except Exception as error:
+            log.warning("the tracker could not finish: %s", error)

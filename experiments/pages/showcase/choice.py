@@ -36,7 +36,7 @@ def choice_record(world: World, question: str, prompt: Prompt, folder: Path, ste
         title = TITLES["simulator"] if index == 0 else f"draw {index}" + (", chosen" if index == chosen else "")
         film = write_film(folder / f"{name}-{index}.webp", video.permute(1, 2, 3, 0).numpy())
         shots.append(Shot(title, film, f"asked {found.asked}, peaks count", found.peaks, found.verdict))
-    about = f"best of {CANDIDATES}, seeds {seeds[0]} and every {ANOTHER:,} more"
+    about = f"best of {CANDIDATES}, seeds {', '.join(map(str, seeds))}"
     dt = float(spec.grid(prompt.caption).dt)
     row = Row(name, prompt.caption, about, spec.num_frames, dt, spec.fps, shots)
     return {

@@ -160,3 +160,19 @@ def test_a_tracker_that_cannot_be_opened_costs_no_video(
     assert ablate(tiny, tmp_path, "law=mass", "tracker=wandb") == 1
     assert "pip install wandb" in capsys.readouterr().err
     assert not drawn
+
+
+def test_a_service_that_fails_is_named_and_costs_no_run(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "away.py").write_text(
+        "def init(**options): pass\n"
+        "def log(record, step): raise ConnectionError('nobody answers')\n"
+        "def finish(): raise ConnectionError('nobody listens')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert ablate(tiny, tmp_path, "law=mass", "tracker=wandb", "tracker.package=away") == 0
+    assert len(finished(tmp_path)) == 1
+    said = "".join(capsys.readouterr())
+    assert "does not have this run: nobody answers" in said
+    assert "could not finish: nobody listens" in said

@@ -16,10 +16,10 @@ ARMS = {
 @pytest.mark.slow
 def test_constants_measured_back() -> None:
     found = numbers("recovery")
-    _, rows = tables(section("results/guidance", "### Constants that a prompt cannot express"))
-    assert [row["version 2"] for row in rows] == list(ARMS)
+    (rows,) = tables(section("results/guidance", "### Constants that a prompt cannot express"))
+    assert [row[""] for row in rows] == list(ARMS)
     for row in rows:
-        arm = ARMS[row["version 2"]]
+        arm = ARMS[row[""]]
         for dial in ("D", "front speed", "F"):
             slope, one = row[f"{dial}: slope"], found[f"{dial}.{arm}.slope"]
             assert one.low is not None
