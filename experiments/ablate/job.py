@@ -13,7 +13,10 @@ from unittest.mock import patch
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ValueType
 from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
 from hydra.types import HydraContext, RunMode
 
 from physgen.errors import InvalidArgument
@@ -65,9 +68,30 @@ def check(overrides: Sequence[str]) -> None:
             names_of(re.findall(r"\w+", value))
         if key == "name" and "," in value:
             raise InvalidArgument(key, value, NAMES)
-        for one in value.replace("[", "").replace("]", "").split(",") if key in choices else ():
+        for one in chosen(override) if key in choices else ():
             if one not in choices[key]:
                 raise one_of(key, one, choices[key])
+
+
+def chosen(override: str) -> list[str]:
+    """Names that an override chooses of its group, in all points of a sweep; ``glob`` chooses among those there are.
+
+    Raises: InvalidArgument.
+
+    >>> chosen("law=choice(mass,diffusion)"), chosen("constraint=[mass,transport],[mass]"), chosen("law=glob(*)")
+    (['mass', 'diffusion'], ['mass', 'transport', 'mass'], [])
+    """
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+    except HydraException as error:
+        key, _, value = override.partition("=")
+        raise InvalidArgument(key, value, "a name, [names], or several of them: choice(a,b), glob(a*)") from error
+    if parsed.value_type is ValueType.GLOB_CHOICE_SWEEP:
+        return []
+    values = list(parsed.sweep_iterator()) if parsed.is_sweep_override() else [parsed.value()]
+    return [
+        str(getattr(name, "text", name)) for value in values for name in (value if isinstance(value, list) else [value])
+    ]
 
 
 @contextmanager

@@ -148,6 +148,15 @@ def test_seeds_however_they_are_written(tiny: Path, tmp_path: Path, seeds: str) 
     assert len(before) == 2
 
 
+def test_choices_are_made_by_hydras_own_words(tiny: Path, tmp_path: Path) -> None:
+    assert ablate(tiny, tmp_path, "law=glob(mas*)", "guidance=choice(none,afterwards)", "seed=0") == 0
+    manifest = json.loads((tmp_path / "sweep.json").read_text("utf-8"))
+    assert {(one["choices"]["law"], one["choices"]["guidance"]) for one in manifest["runs"]} == {
+        ("mass", "none"),
+        ("mass", "afterwards"),
+    }
+
+
 def test_a_tracker_that_cannot_be_opened_costs_no_video(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
