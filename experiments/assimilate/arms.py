@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.constraints import Observed
+from physgen.constraints import Constraint, Observed
 from physgen.experiments.assimilate import peers
 from physgen.experiments.assimilate.cases import Case
 from physgen.experiments.assimilate.network import Network
@@ -25,6 +25,7 @@ from physgen.worlds import World
 BETWEEN, MEANS, LAW = "interpolation", "non-local means", "law alone"
 FREE, BEST = "unguided, joined", "best of 2, joined"
 MODEL, FORWARD, AFTER, BOTH = "model", "model, forward", "model, then law", "model and law"
+INSIDE = "law on the way as well"
 TUNED, TUNED_BOTH = "fine-tuned", "fine-tuned, and law"
 PEERS = "ECI", "PCFM", "PPR", "DiffusionPDE", "FlowDAS"
 #: evaluations of the network for each sample; one that a gradient is taken through counts 3
@@ -103,14 +104,17 @@ def _free(asked: Asked, network: Network, steps: int, turn: int) -> Tensor:
         return sample_flow(network, noise, network.sigmas(steps))
 
 
-def observed(asked: Asked, network: Network, jacobian: str) -> Tensor:
-    """The library's `DPS` towards what was observed, and no law."""
+def observed(asked: Asked, network: Network, jacobian: str, *, law: bool = False) -> Tensor:
+    """The library's `DPS` towards what was observed, and ``law`` says whether the law is kept to beside it."""
     steps = BUDGET // (3 if jacobian == "backward" else 2)
+    constraints: dict[str, Constraint] = {"observed": asked.seen}
+    if law and asked.case.law is not None:
+        constraints["law"] = asked.case.law
     found = sample_flow(
         network,
         network.noise(asked.count, asked.case.generator("noise 0")),
         network.sigmas(steps),
-        guidance=DPS({"observed": asked.seen}, jacobian=jacobian, renoise=RENOISE),
+        guidance=DPS(constraints, jacobian=jacobian, renoise=RENOISE),
         decode=network.decoder,
         grid=asked.case.grid,
         generator=asked.generator("renoise"),
@@ -178,6 +182,8 @@ def every_arm(asked: Asked, free: Made, draws: Made, *, thorough: bool) -> dict[
     if asked.case.law is not None:
         found[AFTER] = _then(asked, found[MODEL], on_the_law)
         found[BOTH] = _then(asked, found[MODEL], joined)
+        inside = timed(asked, partial(observed, asked, jacobian="backward", law=True))
+        found[INSIDE] = _then(asked, inside, joined)
     if thorough:
         found[FORWARD] = timed(asked, partial(observed, asked, jacobian="forward"))
         for name in PEERS:

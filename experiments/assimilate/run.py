@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 #: samples of the arms whose bands are examined
 MANY = 16
 #: arms whose samples share the errors of a law
-JOINED = (BOTH, f"{BOTH}, {MANY} samples", TUNED_BOTH)
+JOINED = (BOTH, f"{BOTH}, {MANY} samples", INSIDE, TUNED_BOTH)
 
 
 @dataclass(frozen=True)

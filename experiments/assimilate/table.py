@@ -15,6 +15,7 @@ from physgen.experiments.assimilate.arms import (
     BOTH,
     FORWARD,
     FREE,
+    INSIDE,
     LAW,
     MEANS,
     MODEL,
@@ -32,6 +33,7 @@ Array = npt.NDArray[np.float64]
 COMPARED = {
     "model and law against the better free arm": (BOTH, (FREE, BEST)),
     "model and law against the better of model and law alone": (BOTH, (MODEL, LAW)),
+    "law on the way as well against model and law": (INSIDE, (BOTH,)),
     "model against the law alone": (MODEL, (LAW,)),
     "model against interpolation": (MODEL, (BETWEEN,)),
     "fine-tuned against the model": (TUNED, (MODEL,)),
