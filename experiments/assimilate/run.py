@@ -13,6 +13,7 @@ from physgen.ensemble import INFLATION, INFLATION_JOINED
 from physgen.experiments.assimilate.arms import (
     BOTH,
     FREE_SCALE,
+    INSIDE,
     MODEL,
     TUNED_BOTH,
     Asked,
