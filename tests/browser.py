@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -38,6 +39,7 @@ class Browser:
 
     def next(self) -> dict[str, Any]:
         while b"\0" not in self.rest:
+            assert select.select([self.answers], [], [], 180)[0], "the browser does not answer"
             read = os.read(self.answers, 1 << 16)
             assert read, "the browser has gone"
             self.rest += read
@@ -58,18 +60,14 @@ def browser(profile: Path) -> Iterator[Browser]:
             os.dup2(fd, copy)
 
     command = [*HEADLESS, f"--user-data-dir={profile}"]
-    done = subprocess.Popen(
-        command, stderr=subprocess.DEVNULL, pass_fds=(3, 4, *theirs), preexec_fn=number_them_3_and_4
-    )
+    done = subprocess.Popen(command, stderr=subprocess.DEVNULL, pass_fds=(3, 4), preexec_fn=number_them_3_and_4)
     for fd in theirs:
         os.close(fd)
     try:
-        speaker = Browser(*ours)
-        yield speaker
-        speaker.ask("Browser.close")
+        yield Browser(*ours)
     finally:
-        done.kill()
-        done.wait()
+        done.terminate()  # lets go of the profile
+        done.wait(60)
         for fd in ours:
             os.close(fd)
 
@@ -86,5 +84,6 @@ def browsed(page: Path, script: str) -> tuple[Any, list[str]]:
         late = "new Promise((_, fail) => setTimeout(() => fail('no answer within two minutes'), 120_000))"
         code = f"Promise.race([(async () => {{ {wait} {script} }})(), {late}])"
         answer = speaker.ask("Runtime.evaluate", session, expression=code, awaitPromise=True, returnByValue=True)
+        speaker.ask("Runtime.evaluate", session, expression="0")  # what is complained of until now has come
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value"), speaker.complaints

@@ -81,17 +81,19 @@ def chosen(override: str) -> list[str]:
     >>> chosen("law=choice(mass,diffusion)"), chosen("constraint=[mass,transport],[mass]"), chosen("law=glob(*)")
     (['mass', 'diffusion'], ['mass', 'transport', 'mass'], [])
     """
+    key, _, value = override.partition("=")
+    wrong = InvalidArgument(key, value, "a name, [names], or several of them: choice(a,b), glob(a*)")
     try:
         parsed = OverridesParser.create().parse_override(override)
+        if parsed.value_type is ValueType.GLOB_CHOICE_SWEEP:
+            return []
+        values = list(parsed.sweep_iterator()) if parsed.is_sweep_override() else [parsed.value()]
     except HydraException as error:
-        key, _, value = override.partition("=")
-        raise InvalidArgument(key, value, "a name, [names], or several of them: choice(a,b), glob(a*)") from error
-    if parsed.value_type is ValueType.GLOB_CHOICE_SWEEP:
-        return []
-    values = list(parsed.sweep_iterator()) if parsed.is_sweep_override() else [parsed.value()]
-    return [
-        str(getattr(name, "text", name)) for value in values for name in (value if isinstance(value, list) else [value])
-    ]
+        raise wrong from error
+    names = [getattr(name, "text", name) for one in values for name in (one if isinstance(one, list) else [one])]
+    if not all(isinstance(name, str) for name in names):
+        raise wrong
+    return [str(name) for name in names]
 
 
 @contextmanager

@@ -73,13 +73,16 @@ def make(options: AblateConfig) -> dict[str, Any]:
 
 
 def tell(tracker: Tracker, drawn: Arm, metrics: dict[str, Any]) -> None:
-    """Send steps and metrics to a tracker; a service that fails is named, and costs no run."""
+    """Send steps and metrics to a tracker; a service that fails now is named, and costs no run.
+
+    One that cannot be opened fails the run before anything is drawn.
+    """
     try:
         for record in drawn.log.steps:
             tracker.log(record.as_json(), step=record.step)
         tracker.log(metrics)
     except Exception as error:
-        log.warning("the tracker does not have this run: %s", error)
+        log.warning("the tracker may lack a part of this run: %s: %s", type(error).__name__, error)
 
 
 def value_of(metrics: dict[str, Any], path: str | None) -> float:

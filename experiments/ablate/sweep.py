@@ -78,8 +78,13 @@ class Sweep:
         (a killed worker takes joblib's pool along) is started again for what is left, as long as that becomes less.
 
         Raises:
+            InvalidArgument: for a ``glob`` that nothing is named like.
             RunsFailed: at the end, with the reason and the command of each run that failed.
         """
+        if not self.planned:
+            raise InvalidArgument(
+                "options", " ".join(self.config.hydra.overrides.task), "a glob(…) that some choice is named like"
+            )
         rows = [
             manifest_row(one.folder.name, one.world, one.overrides, one.choices, one.weights) for one in self.planned
         ]

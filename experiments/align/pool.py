@@ -135,7 +135,7 @@ def read(world: World, laws: dict[str, Constraint], config: AlignConfig, task: T
         merits.append(merit(world.spec, prompt, video, config.select))
         if merits[-1] >= config.alpha and (near := nearest(world, laws, prompt, video)) is not None:
             change = normalise(world, moments(world, near)) - normalise(world, moments(world, video))
-            projected[i] = latents[i] + change[0]  # not what the autoencoder itself changes
+            projected[i] = latents[i] + change[0]  # the autoencoder's error on the whole sample cancels
     return {
         "latents": latents.numpy(),
         "projected": projected.numpy(),

@@ -105,10 +105,11 @@ def _free(asked: Asked, network: Network, steps: int, turn: int) -> Tensor:
 
 
 def observed(asked: Asked, network: Network, jacobian: str, *, law: bool = False) -> Tensor:
-    """The library's `DPS` towards what was observed, and ``law`` says whether the law is kept to beside it."""
+    """The library's `DPS` towards what was observed; with ``law`` also towards the case's law, at every step."""
     steps = BUDGET // (3 if jacobian == "backward" else 2)
     constraints: dict[str, Constraint] = {"observed": asked.seen}
-    if law and asked.case.law is not None:
+    if law:
+        assert asked.case.law is not None
         constraints["law"] = asked.case.law
     found = sample_flow(
         network,

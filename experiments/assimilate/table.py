@@ -98,7 +98,7 @@ def less(mine: Array, other: Array) -> Interval:
 def arms_table(family: str, observation: str, records: Sequence[Record]) -> Table:
     """Means over prompts with 95 % bootstrap intervals; constants as the median of |log theta / theta*|."""
     constants = sorted({key for one in records for key in one if key.startswith("log_")})
-    known = [BETWEEN, MEANS, LAW, FREE, BEST, *PEERS, MODEL, FORWARD, AFTER, BOTH, TUNED, TUNED_BOTH]
+    known = [BETWEEN, MEANS, LAW, FREE, BEST, *PEERS, MODEL, FORWARD, AFTER, BOTH, INSIDE, TUNED, TUNED_BOTH]
     names = [name for name in known if any(one["arm"] == name for one in records)]
     names += sorted({one["arm"] for one in records} - set(names))
     rows: list[list[Cell]] = []

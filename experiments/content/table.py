@@ -34,18 +34,33 @@ EQUAL = {
 
 def report(records: Sequence[Record], config: ContentConfig, spec: WorldSpec, out: Path) -> None:
     """Write ``content.json`` and ``content.md``, and print the tables."""
-    made = tables(records)
-    early = [dict(zip(made[-1].columns, row, strict=True)) for row in made[-1].rows]
-    about = {**origin(spec), "n": config.n, "seed": config.seed}
-    write_json_atomic(out / "content.json", {**about, "records": in_short(records), "early": early})
-    publish(out / "content.md", [power_table(config.n), *made])
+    parts = by_question(records)
+    table = early_table(parts)
+    early = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    captions = {
+        question: [one["caption"] for one in part if one["arm"] == UNGUIDED] for question, part in parts.items()
+    }
+    about = {**origin(spec), "n": config.n, "seed": config.seed, "captions": captions}
+    short = [row for part in parts.values() for row in in_short(part)]
+    write_json_atomic(out / "content.json", {**about, "records": short, "early": early})
+    publish(out / "content.md", [power_table(config.n), *tables(records)])
+
+
+def by_question(records: Sequence[Record]) -> dict[str, list[Record]]:
+    """Records of each question, prompts in their order."""
+    parts: dict[str, list[Record]] = {one["question"]: [] for one in records}
+    for one in sorted(records, key=lambda one: one["index"]):
+        parts[one["question"]].append(one)
+    return parts
 
 
 def in_short(records: Sequence[Record]) -> list[Record]:
-    """A record of each question, arm and reward, with a digit a prompt: ``{"right": {"count": "1011…"}, …}``."""
+    """A record of each question, arm and reward, with a digit a prompt: ``{"right": {"count": "1011…"}, …}``.
+
+    ``degenerate`` says of which videos this is so, and why.
+    """
     groups: dict[tuple[str, str, str | None], list[Record]] = {}
-    questions = {one["question"]: number for number, one in enumerate(reversed(records))}
-    for one in sorted(records, key=lambda one: (-questions[one["question"]], one["index"])):
+    for one in records:
         if one["arm"] != "early":
             groups.setdefault((one["question"], one["arm"], one["reward"]), []).append(one)
     return [
@@ -53,7 +68,7 @@ def in_short(records: Sequence[Record]) -> list[Record]:
             **dict(zip(("question", "arm", "reward"), group, strict=True)),
             "imposed": rows[0]["imposed"],
             **{key: float(np.mean([one[key] for one in rows])) for key in COSTS},
-            "degenerate": digits(one["degenerate"] is not None for one in rows),
+            "degenerate": {str(row): one["degenerate"] for row, one in enumerate(rows) if one["degenerate"]},
             "right": {name: digits(one["right"][name] for one in rows) for name in rows[0]["right"]},
         }
         for group, rows in groups.items()
@@ -71,8 +86,7 @@ def digits(of: Iterable[bool]) -> str:
 
 def tables(records: Sequence[Record]) -> list[Table]:
     """Arms of every question, then paired differences, then what early estimates are worth."""
-    questions = list(dict.fromkeys(one["question"] for one in records))
-    parts = {name: [one for one in records if one["question"] == name] for name in questions}
+    parts = by_question(records)
     arms = [arms_table(question, part) for question, part in parts.items()]
     return [*arms, differences(parts), early_table(parts)]
 

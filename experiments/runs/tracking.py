@@ -96,4 +96,4 @@ def tracked(spec: Mapping[str, Any], run: str, settings: Mapping[str, Any]) -> I
         try:
             tracker.finish()
         except Exception as error:
-            log.warning("the tracker could not finish: %s", error)
+            log.warning("the tracker could not finish: %s: %s", type(error).__name__, error)

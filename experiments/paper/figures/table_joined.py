@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from physgen.experiments.assimilate.arms import BEST, BETWEEN, BOTH, FREE, LAW, MODEL
+import numpy as np
+
+from physgen.experiments.assimilate.arms import BEST, BETWEEN, BOTH, FREE, INSIDE, LAW, MODEL
 from physgen.experiments.assimilate.table import less
+from physgen.experiments.measure.distances import mean_interval
 from physgen.experiments.paper.results.assimilation import FAMILIES, OBSERVATIONS, SOURCE, errors
 from physgen.experiments.paper.results.numbers import Made, Number, written
 from physgen.experiments.paper.results.store import Store
@@ -64,8 +67,21 @@ def make(spec: FigureSpec, store: Store) -> Made:
                 )
             )
     numbers |= {key: Number(int(count), (SOURCE,)) for key, count in counts.items()}
+    numbers["inside"] = inside(records)
     numbers["n"] = Number(len(errors(records, FAMILIES[0], OBSERVATIONS[0], MODEL)), (SOURCE,))
     return Made(numbers, columns=COLUMNS, rows=tuple(rows))
+
+
+def inside(records: Sequence[dict[str, Any]]) -> Number:
+    """Error with the law on the way as well, over that of model and law: geometric mean over prompts and cases."""
+    by_prompt: list[float] = []
+    for family in FAMILIES:
+        cases = [[errors(records, family, seen, arm) for arm in (INSIDE, BOTH)] for seen in OBSERVATIONS]
+        if ratios := [np.log(mine / other) for mine, other in cases if len(mine)]:
+            by_prompt += np.mean(ratios, axis=0).tolist()
+    found = mean_interval(np.array(by_prompt))
+    ratio, low, high = np.exp([found.estimate, found.low, found.high]).tolist()
+    return Number(ratio, (SOURCE,), len(by_prompt), low, high)
 
 
 def number(records: Sequence[dict[str, Any]], family: str, observation: str, arm: str) -> Number | None:

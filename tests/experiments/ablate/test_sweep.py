@@ -183,5 +183,5 @@ def test_a_service_that_fails_is_named_and_costs_no_run(
     assert ablate(tiny, tmp_path, "law=mass", "tracker=wandb", "tracker.package=away") == 0
     assert len(finished(tmp_path)) == 1
     said = "".join(capsys.readouterr())
-    assert "does not have this run: nobody answers" in said
-    assert "could not finish: nobody listens" in said
+    assert "lack a part of this run: ConnectionError: nobody answers" in said
+    assert "could not finish: ConnectionError: nobody listens" in said

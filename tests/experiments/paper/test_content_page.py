@@ -35,7 +35,7 @@ def keys(row: dict[str, str], reward: str = "") -> str:
 
 def test_shares_that_are_right() -> None:
     found = numbers("choosing")
-    (evaluations, *rows), differences, imposed = tables(section(PAGE, "## Shares that are right"))
+    (evaluations, decodes, *rows), differences, imposed = tables(section(PAGE, "## Shares that are right"))
     assert len(rows) == len(differences) == 9
     assert [row["content"] for row in imposed] == list(LABELS.values())
     for row in [*rows, *differences, *imposed]:
@@ -48,6 +48,30 @@ def test_shares_that_are_right() -> None:
         for heading, arm in HEADINGS.items():
             if heading in evaluations:
                 assert agrees(evaluations[heading], [found[f"{question}.{arm}.evaluations"].value])
+                assert agrees(decodes[heading], [found[f"{question}.{arm}.decodes"].value])
+
+
+def test_why_particles_do_better() -> None:
+    found = numbers("choosing")
+    none = [f"none.{key}" for key in ("count.particles, 4", "count_by_components.particles, 4")]
+    none += ["none.count_by_components.best of 4", "none.count_by_judge.particles, 4", "none.count_by_judge.best of 4"]
+    some = [f"some.count_by_components.{arm}" for arm in (PARTICLES, BEST)]
+    arms = ("unguided", BEST, PARTICLES)
+    eight = ["eight.count_by_components.unguided", *(f"eight.count.{arm}" for arm in arms)]
+    eight += [f"eight.count_by_judge.{arm}" for arm in arms]
+    others = [f"not eight.count_by_components.{arm}" for arm in arms]
+    value = {key: found[f"beads.count.{key}"].value for key in ("none", "eight", *none, *some, *eight, *others)}
+    videos = found["n"].value
+    assert not any(found[f"beads.count.eight.count_by_components.{arm}"].value for arm in (BEST, PARTICLES))
+    known = [
+        value["none"],
+        videos,
+        *(value[key] for key in none),
+        videos - value["none"],
+        *(value[key] for key in some),
+    ]
+    known += [value["eight"], *(value[key] for key in eight), *(value[key] for key in others)]
+    assert agrees(section(PAGE, "## Why particles do better on beads"), known)
 
 
 def test_who_chooses() -> None:

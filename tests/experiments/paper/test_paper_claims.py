@@ -215,21 +215,23 @@ def test_of_real_movies_the_model_helps_in_three_cases(store: Store) -> None:
     assert better == {"vessels.model.pixels", "colonies.model.pixels", "bleaching.model.forecast"}
 
 
-def test_what_choosing_is_worth_depends_on_how_often_a_draw_is_right(store: Store) -> None:
+def test_what_choosing_one_content_is_worth(store: Store) -> None:
     found = numbers(store, "choosing")
     for question in ("blood.direction", "vessel.direction"):
         assert found[f"{question}.direction.direction_by_tracks.unguided"].value > 0.9
     colonies, beads = ("growth.count.count.count_by_components", "beads.count.count.count_by_components")
-    for key in (colonies, beads):
-        assert (found[f"{key}.best of 4 - unguided"].low or 0) > 0
-        assert found[f"{key}.steps x2 - unguided"].value <= 0
-    assert found[f"{beads}.best of 4"].value < 0.5 < found[f"{colonies}.best of 4"].value
-    assert (found[f"{beads}.particles, 4 - best of 4"].low or 0) > 0
     assert holds(found[f"{colonies}.particles, 4 - best of 4"], 0)
+    assert found[f"{colonies}.best of 4"].value > 0.95
+    for by in ("", ".by caption"):
+        assert (found[f"{beads}.particles, 4 - best of 4{by}"].low or 0) > 0
     assert found["beads.count.particles, 4.evaluations"].value == found["beads.count.best of 4.evaluations"].value
-    assert found["beads.count.count.count.particles, 4"].value > found["beads.count.count.count.best of 4"].value
+    none, some = "beads.count.none.count_by_components", "beads.count.some.count_by_components"
+    assert found[f"{none}.particles, 4"].value > 10 > found[f"{none}.best of 4"].value
+    assert abs(found[f"{some}.particles, 4"].value - found[f"{some}.best of 4"].value) < 3
     few = "pruned best of 4 (1 left at 0.2)"
-    assert found[f"{colonies}.{few}"].value - found[f"{colonies}.unguided"].value > 0.1
+    assert holds(found[f"{colonies}.{few} - best of 2"], 0)
     assert abs(found[f"{beads}.{few}"].value - found[f"{beads}.unguided"].value) < 0.02
     assert found["beads.count.early.1 at 0.2"].value < found["beads.count.early.1 by chance"].value
     assert (found["growth.count.count_by_judge.count.best of 4 - unguided"].high or 0) < 0
+    assert found["gray_scott.pattern.pattern.pattern_by_judge.unguided"].value == 1
+    assert max(found[f"{question}.captions"].value for question in ("beads.count", "blood.direction")) <= 12
