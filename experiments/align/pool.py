@@ -128,7 +128,7 @@ def read(world: World, laws: dict[str, Constraint], config: AlignConfig, task: T
     """Merits, degenerate samples, latents, and of what is accepted the latents after projection."""
     began = time.perf_counter()
     with np.load(task.path) as arrays:
-        latents = normalise(world, torch.from_numpy(arrays["latents"]))
+        latents = normalise(world, torch.from_numpy(arrays["sampled"]))
     projected, merits, nothing = torch.full_like(latents, torch.nan), [], []
     for i, (prompt, video) in enumerate(zip(task.prompts, videos_of(task).split(1), strict=True)):
         nothing.append(shows_nothing(world.spec, prompt, video))

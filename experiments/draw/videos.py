@@ -1,14 +1,16 @@
 """The videos that a suite compares, made by several processes and kept on disk.
 
 Arms: ``reference`` and ``simulator`` (other draws of the same prompts), with the latents and the autoencoder's
-reconstruction of the latter; ``unguided`` and ``guided`` samples from the same noise.
+reconstruction of the latter; ``unguided`` and ``guided`` samples from the same noise, the former with the latents that
+were ``sampled`` and those that their videos are encoded to.
 """
 
 from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,12 +73,31 @@ def make_arrays(world: World, task: Task) -> dict[str, Any]:
         return arrays
     guidance = default_guidance("x0_gradient", {"mass": MassConservation()})
     drawn: list[Arm] = []
-    for p in task.prompts:
-        drawn += draw(world, Request(p.caption, p.seed), guidance, arms=[task.arm]).arms.values()
+    with decoded(world.pipe.vae) as sampled:
+        for p in task.prompts:
+            drawn += draw(world, Request(p.caption, p.seed), guidance, arms=[task.arm]).arms.values()
     video = torch.cat([arm.video for arm in drawn])
-    cost = {"nfe": sum(arm.nfe for arm in drawn), "seconds": sum(arm.seconds for arm in drawn)}
-    encoded = {"latents": moments(world, video).numpy()} if task.arm == UNGUIDED else {}
-    return {"video": video.numpy(), **cost, **encoded}
+    cost: dict[str, Any] = {"nfe": sum(arm.nfe for arm in drawn), "seconds": sum(arm.seconds for arm in drawn)}
+    if task.arm == UNGUIDED:
+        cost |= {"latents": moments(world, video).numpy(), "sampled": torch.cat(sampled).numpy()}
+    return {"video": video.numpy(), **cost}
+
+
+@contextmanager
+def decoded(vae: Any) -> Iterator[list[Tensor]]:
+    """What an autoencoder is given to decode: the latents that a sampler ends with, not normalised."""
+    seen: list[Tensor] = []
+    decode = vae.decode
+
+    def seeing(latents: Tensor, *more: Any, **options: Any) -> Any:
+        seen.append(latents.detach().float().cpu())
+        return decode(latents, *more, **options)
+
+    vae.decode = seeing
+    try:
+        yield seen
+    finally:
+        del vae.decode
 
 
 def save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:

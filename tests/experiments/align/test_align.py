@@ -25,7 +25,8 @@ from physgen.experiments.align.pool import Pool
 from physgen.experiments.align.train import Data, Training, objective_of, train, without_lora
 from physgen.experiments.cli.dispatch import JOBS, main, read_options
 from physgen.experiments.draw.prompts import Prompt
-from physgen.experiments.draw.references import decode
+from physgen.experiments.draw.references import decode, moments
+from physgen.experiments.evaluate.memory import normalise
 from physgen.experiments.finetune.train import Arm, add_lora
 from physgen.guidance import Projection
 from physgen.projected import project_video
@@ -75,6 +76,9 @@ def test_what_is_accepted_keeps_the_law_once_it_is_projected(pool: Pool) -> None
     )
     assert near.record.certificate["mass"].satisfied
     assert not torch.equal(pool.projected[row], pool.latents[row])
+    encoded = [normalise(world, moments(world, video.float()))[0] for video in (near.video, as_drawn)]
+    torch.testing.assert_close(pool.projected[row], pool.latents[row] + encoded[0] - encoded[1], rtol=0, atol=1e-3)
+    assert not torch.allclose(encoded[1], pool.latents[row], atol=1e-2), "the autoencoder has an error of its own"
 
 
 def test_arms_differ_only_in_what_they_are_trained_on(pool: Pool) -> None:

@@ -55,7 +55,7 @@ def test_a_lora_of_a_large_world_is_trained_on_projected_samples_and_draws(confi
     (task,) = plan(tmp_path / "round-1" / "samples" / "base-0", (UNGUIDED,), training(config, 0, 1), 0)
     task.path.parent.mkdir(parents=True)
     arrays: dict[str, Any] = {"video": fading.numpy(), "nfe": 8, "seconds": 0.0}
-    save_arrays(task.path, arrays | {"latents": moments(world, fading).numpy()})
+    save_arrays(task.path, arrays | {"sampled": moments(world, fading).numpy()})
     pool = draw_round(config, tmp_path, 0, 1, {})[ALIGNED]
     assert pool.accepted == [0, 1]
     assert pool.latents.shape == (2, 16, 7, 8, 8)
