@@ -66,7 +66,7 @@ class Chart:
     def draw(self, axes: Any) -> None:
         """Draw on matplotlib axes."""
         for index, line in enumerate(self.series):
-            colour, dash = PALETTE[index % len(PALETTE)]
+            colour, dash = PALETTE[index % len(PALETTE)][0], dash_of(index)
             dots = line.dots or sum(map(self.shows, line.y)) == 1
             style: dict[str, Any] = (
                 {"marker": "o", "markersize": 3, "linestyle": ""} if dots else {"linestyle": _mpl_dash(dash)}
@@ -117,7 +117,17 @@ def _line(line: Series, index: int, points: Sequence[tuple[float, float]]) -> st
     if line.dots or len(points) == 1:
         return "".join(f'<circle class="s{colour}" cx="{x:.1f}" cy="{y:.1f}" r="2.4"/>' for x, y in points)
     places = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    return f'<polyline class="s{colour}" stroke-dasharray="{PALETTE[colour][1]}" points="{places}"/>'
+    return f'<polyline class="s{colour}" stroke-dasharray="{dash_of(index)}" points="{places}"/>'
+
+
+def dash_of(index: int) -> str:
+    """Dash pattern of a line: where colours come again, each has the pattern of the next one.
+
+    >>> dash_of(1) == PALETTE[1][1], dash_of(len(PALETTE)) == PALETTE[1][1]
+    (True, True)
+    """
+    again, colour = divmod(index, len(PALETTE))
+    return PALETTE[(colour + again) % len(PALETTE)][1]
 
 
 def _mpl_dash(dash: str) -> Any:
