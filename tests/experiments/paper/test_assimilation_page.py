@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from typed_tables import agrees, documented, numbers, section, tables
@@ -47,6 +49,11 @@ def test_gains() -> None:
         for key, cell in zip(("free", "either"), list(row.values())[1:], strict=True):
             gain, _ = cell.split(" (")
             assert agrees(gain, bounds(found[f"{case}.{key}"])), (case, key)
+
+
+def test_law_on_the_way() -> None:
+    (printed,) = re.findall(r"Its error is ([^]]*\]) of", section(PAGE, "## The law on the way"))
+    assert agrees(printed, bounds(numbers("joined")["inside"]))
 
 
 def test_bands() -> None:

@@ -83,6 +83,7 @@ def test_information_pays_on_the_way(store: Store) -> None:
     assert found["worse than free"].value == 0
     zero = {name[: -len(".free")] for name in found if name.endswith(".free") and holds(found[name], 0)}
     assert zero == {"dye.start", "dye.forecast", "mitosis.start", "mitosis.light", "mitosis.forecast"}
+    assert holds(found["inside"], 1)
     for family in ("dye", "growth"):
         assert found[f"{family}.pixels.model"].value < 0.25 * found[f"{family}.pixels.law alone"].value
     for seen in ("start", "forecast"):
