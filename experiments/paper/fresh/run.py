@@ -90,7 +90,7 @@ def make(part: Part, results: Path, version: str, folder: Path) -> list[Compared
     known = _committed(part, results, version)
     wanted = {place for place in again if any(fnmatchcase(place, pattern) for pattern in part.numbers)}
     return [
-        compared(part.name, place, known.get(place), again[place], part.absolute, part.relative)
+        compared(part.name, place, known.get(place), again[place], part.absolute, part.relative, part.share)
         for place in again
         if place in wanted
     ]

@@ -28,6 +28,7 @@ class Part:
         match: keys that tell the records of a list apart.
         absolute: with ``relative`` what ``|again - committed| <= absolute + relative |committed|`` allows.
         relative: see ``absolute``.
+        share: of the committed samples that intervals are over; see `compared`.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Part:
     match: tuple[str, ...] = ()
     absolute: float | int = 1e-6
     relative: float | int = 0.02
+    share: float | int = 1.0
 
     @property
     def results(self) -> str:
