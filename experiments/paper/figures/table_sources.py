@@ -12,7 +12,7 @@ SHOWN = 8
 
 
 def make(spec: FigureSpec, store: Store) -> Made:
-    """A row a file of ``options.files``; a commit in brackets is the one that brought a file which does not say."""
+    """A row a file of ``options.files``; commits in brackets brought a file that does not say."""
     rows = []
     for one in spec.options["files"]:
         if one.get("sweep"):
@@ -21,7 +21,7 @@ def make(spec: FigureSpec, store: Store) -> Made:
         else:
             data = store.documented(one["file"]) if one.get("documented") else store.wrapped(one["file"])
             sha = data.get("git_sha") if isinstance(data, dict) else None
-            made = sha[:SHOWN] if sha else f"({one['commit'][:SHOWN]})"
+            made = sha[:SHOWN] if sha else f"({', '.join(brought[:SHOWN] for brought in one['commits'])})"
             found = data.get("records") if isinstance(data, dict) else data
             count = str(len(found)) if found else "summary"
         rows.append((one["file"].replace("_", " "), one["command"], count, made))
