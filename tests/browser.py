@@ -8,7 +8,7 @@ import select
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,10 @@ def browser(profile: Path) -> Iterator[Browser]:
         yield Browser(*ours)
     finally:
         done.terminate()  # lets go of the profile
-        done.wait(60)
+        with suppress(subprocess.TimeoutExpired):
+            done.wait(60)
+        done.kill()
+        done.wait()
         for fd in ours:
             os.close(fd)
 
