@@ -17,8 +17,7 @@ from physgen.experiments.paper.spec import FigureSpec
 
 SOURCE = "docs/micro/content.json"
 MORE, TWO, BEST, PARTICLES = "steps x2", "best of 2", "best of 4", "particles, 4"
-FEW, USUAL = "pruned best of 4 (1 left at 0.2)", "pruned best of 4 (2 left at 0.1, 1 at 0.3)"
-HALF = "pruned best of 2 (1 left at 0.5)"
+FEW, HALF = "pruned best of 4 (1 left at 0.2)", "pruned best of 2 (1 left at 0.5)"
 ARMS = {
     UNGUIDED: "unguided",
     MORE: "twice the steps",

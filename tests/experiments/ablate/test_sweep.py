@@ -157,6 +157,16 @@ def test_choices_are_made_by_hydras_own_words(tiny: Path, tmp_path: Path) -> Non
     }
 
 
+@pytest.mark.parametrize("wrong", ["law=interval(0,1)", "law=null", "constraint=[choice(mass,none)]", "law=glob(zzz*)"])
+def test_what_chooses_nothing_is_refused_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: str
+) -> None:
+    runs = tmp_path / "runs"
+    assert main(["ablate", "-m", wrong, "seed=0", f"runs={runs}"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not runs.exists()
+
+
 def test_a_tracker_that_cannot_be_opened_costs_no_video(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from typed_tables import agrees, documented, numbers, section, tables
 
+from physgen.experiments.assimilate.arms import BOTH, INSIDE
 from physgen.experiments.assimilate.table import column
 from physgen.experiments.paper.results.assimilation import FAMILIES, OBSERVATIONS, errors
 from physgen.experiments.paper.results.numbers import Number
@@ -54,6 +55,23 @@ def test_gains() -> None:
 def test_law_on_the_way() -> None:
     (printed,) = re.findall(r"Its error is ([^]]*\]) of", section(PAGE, "## The law on the way"))
     assert agrees(printed, bounds(numbers("joined")["inside"]))
+
+
+def test_where_the_law_on_the_way_helps_and_harms() -> None:
+    def ratios(*seen: str) -> list[float]:
+        mine, other = (
+            np.concatenate([errors(documented(FILE), family, one, arm) for family in ("dye", "growth") for one in seen])
+            for arm in (INSIDE, BOTH)
+        )
+        return list(mine / other)
+
+    text = section(PAGE, "## The law on the way")
+    (forecasts, start) = (ratios("forecast"), ratios("start"))
+    (printed,) = re.findall(r"Forecasts become worse \((\S+); seven of eight\), .* better \((\S+), most", text)
+    assert agrees(printed[0], [float(np.exp(np.mean(np.log(forecasts))))])
+    assert agrees(printed[1], [float(np.exp(np.mean(np.log(start))))])
+    assert sum(one > 1 for one in forecasts) == 7
+    assert sorted(start)[1] < 0.7 < sorted(start)[2]
 
 
 def test_bands() -> None:

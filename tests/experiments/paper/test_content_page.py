@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
-from typed_tables import agrees, numbers, section, tables
+from typed_tables import ROOT, agrees, numbers, page, section, tables
 
 from physgen.experiments.paper.figures.table_choosing import ARMS, BEST, LABELS, PARTICLES
 from physgen.experiments.paper.results.numbers import Number
@@ -88,6 +90,46 @@ def test_who_chooses() -> None:
         for reward, arm in (("count_by_judge", BEST), ("count", "unguided"), ("count", BEST))
     ]
     assert empty == [4, 1, 0]
+
+
+def test_pruning_in_words() -> None:
+    found = numbers("choosing")
+    colonies, beads = ("growth.count.count.count_by_components", "beads.count.count.count_by_components")
+    few, usual, half = (
+        f"pruned best of {how}" for how in ("4 (1 left at 0.2)", "4 (2 left at 0.1, 1 at 0.3)", "2 (1 left at 0.5)")
+    )
+    text = section(PAGE, "## When an estimate knows")
+    (words,) = re.findall(r"as many right as the best of two \((.*?) both, difference (.*?)\)", text)
+    assert agrees(words[0], [found[f"{colonies}.best of 2"].value])
+    assert agrees(words[0], [found[f"{colonies}.{few}"].value])
+    assert agrees(words[1], bounds(found[f"{colonies}.{few} - best of 2"]))
+    (words,) = re.findall(r"; (\S+) evaluations\) has (\S+) for colonies and (\S+) for beads", text)
+    known = [
+        found[key].value for key in (f"growth.count.{usual}.evaluations", f"{colonies}.{usual}", f"{beads}.{usual}")
+    ]
+    assert all(agrees(word, [value]) for word, value in zip(words, known, strict=True))
+    (words,) = re.findall(r"has (\S+) of them right at (\S+) evaluations: (.*?\]) over", text)
+    assert agrees(words[0], [found[f"{beads}.{half}"].value])
+    assert agrees(words[1], [found[f"beads.count.{half}.evaluations"].value])
+    assert agrees(words[2], bounds(found[f"{beads}.{half} - unguided"]))
+
+
+def test_what_other_pages_say() -> None:
+    found = numbers("choosing")
+    beads = "beads.count.count.count_by"
+    (words,) = re.findall(
+        r"at equal evaluations: (.*?\]) by connected pixels, (.*?\]) by", (ROOT / "README.md").read_text("utf-8")
+    )
+    for word, scorer in zip(words, ("components", "judge"), strict=True):
+        assert agrees(word, bounds(found[f"{beads}_{scorer}.{PARTICLES} - {BEST}"]))
+    (words,) = re.findall(
+        r"counted right in (\S+) of the best of four instead of (\S+); .* have (\S+) of the beads .* has (\S+), at",
+        page("results/index"),
+    )
+    keys_ = [f"growth.count.count.count_by_components.{arm}" for arm in (BEST, "unguided")] + [
+        f"{beads}_components.{arm}" for arm in (PARTICLES, BEST)
+    ]
+    assert all(agrees(word, [found[key].value]) for word, key in zip(words, keys_, strict=True))
 
 
 @pytest.mark.parametrize("label", LABELS.values())
