@@ -22,7 +22,7 @@ from physgen.experiments.align.options import AlignConfig
 from physgen.experiments.align.select import merit, shows_nothing
 from physgen.experiments.draw.prompts import Prompt
 from physgen.experiments.draw.references import moments
-from physgen.experiments.draw.videos import Task, plan, produce, save_arrays
+from physgen.experiments.draw.videos import SAMPLED, Task, plan, produce, save_arrays
 from physgen.experiments.evaluate.memory import normalise
 from physgen.experiments.train.distributed import launch
 from physgen.guidance import Projection
@@ -77,12 +77,19 @@ def make_pool(config: AlignConfig, folder: Path, asked: Sequence[Prompt], lora: 
 
 
 def draw(config: AlignConfig, folder: Path, asked: Sequence[Prompt], lora: Path | None) -> list[Task]:
-    """Draw what is not there yet, a file for some prompts."""
+    """Draw what is not there yet, a file for some prompts.
+
+    Raises: InvalidArgument for a folder of a version that did not keep the latents that were sampled.
+    """
     tasks = [
         task
         for family in dict.fromkeys(prompt.family for prompt in asked)
         for task in plan(folder, (UNGUIDED,), [p for p in asked if p.family == family], 0)
     ]
+    for path in [task.path for task in tasks if task.path.exists()]:
+        with np.load(path) as arrays:
+            if SAMPLED not in arrays:
+                raise InvalidArgument("out", str(path), "a new folder: this one has no latents as they were sampled")
     produce(config.world, tasks, processes=config.processes, device=config.device, lora=lora)
     return tasks
 
@@ -128,7 +135,7 @@ def read(world: World, laws: dict[str, Constraint], config: AlignConfig, task: T
     """Merits, degenerate samples, latents, and of what is accepted the latents after projection."""
     began = time.perf_counter()
     with np.load(task.path) as arrays:
-        latents = normalise(world, torch.from_numpy(arrays["sampled"]))
+        latents = normalise(world, torch.from_numpy(arrays[SAMPLED]))
     projected, merits, nothing = torch.full_like(latents, torch.nan), [], []
     for i, (prompt, video) in enumerate(zip(task.prompts, videos_of(task).split(1), strict=True)):
         nothing.append(shows_nothing(world.spec, prompt, video))

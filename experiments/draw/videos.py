@@ -2,7 +2,7 @@
 
 Arms: ``reference`` and ``simulator`` (other draws of the same prompts), with the latents and the autoencoder's
 reconstruction of the latter; ``unguided`` and ``guided`` samples from the same noise, the former with the latents that
-were ``sampled`` and those that their videos are encoded to.
+were `SAMPLED` and those that their videos are encoded to.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from physgen.worlds import World, WorldSpec, load_checkpoint
 from physgen.worlds.loading import load
 
 CHUNK = 4
+#: latents of unguided samples as the sampler ends with them
+SAMPLED = "sampled"
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def make_arrays(world: World, task: Task) -> dict[str, Any]:
     video = torch.cat([arm.video for arm in drawn])
     cost: dict[str, Any] = {"nfe": sum(arm.nfe for arm in drawn), "seconds": sum(arm.seconds for arm in drawn)}
     if task.arm == UNGUIDED:
-        cost |= {"latents": moments(world, video).numpy(), "sampled": torch.cat(sampled).numpy()}
+        cost |= {"latents": moments(world, video).numpy(), SAMPLED: torch.cat(sampled).numpy()}
     return {"video": video.numpy(), **cost}
 
 

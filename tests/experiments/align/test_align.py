@@ -19,6 +19,7 @@ from physgen.constraints import MassConservation
 from physgen.drawn import AFTERWARDS, UNGUIDED
 from physgen.errors import InvalidArgument
 from physgen.experiments.align import AlignConfig, counted, draw_round
+from physgen.experiments.align.asked import training
 from physgen.experiments.align.cost import Cost
 from physgen.experiments.align.options import ALIGNED, ARMS, DATA, PREFERENCE, RANDOM, SELECTED
 from physgen.experiments.align.pool import Pool
@@ -26,6 +27,7 @@ from physgen.experiments.align.train import Data, Training, objective_of, train,
 from physgen.experiments.cli.dispatch import JOBS, main, read_options
 from physgen.experiments.draw.prompts import Prompt
 from physgen.experiments.draw.references import decode, moments
+from physgen.experiments.draw.videos import plan, save_arrays
 from physgen.experiments.evaluate.memory import normalise
 from physgen.experiments.finetune.train import Arm, add_lora
 from physgen.guidance import Projection
@@ -79,6 +81,15 @@ def test_what_is_accepted_keeps_the_law_once_it_is_projected(pool: Pool) -> None
     encoded = [normalise(world, moments(world, video.float()))[0] for video in (near.video, as_drawn)]
     torch.testing.assert_close(pool.projected[row], pool.latents[row] + encoded[0] - encoded[1], rtol=0, atol=1e-3)
     assert not torch.allclose(encoded[1], pool.latents[row], atol=1e-2), "the autoencoder has an error of its own"
+
+
+def test_a_folder_without_sampled_latents_is_refused(tmp_path: Path) -> None:
+    config = options("samples=1")
+    (task,) = plan(tmp_path / "round-1" / "samples" / "base-0", (UNGUIDED,), training(config, 0, 1), 0)
+    task.path.parent.mkdir(parents=True)
+    save_arrays(task.path, {"latents": np.zeros(1)})
+    with pytest.raises(InvalidArgument, match="a new folder: this one has no latents as they were sampled"):
+        draw_round(config, tmp_path, 0, 1, {})
 
 
 def test_arms_differ_only_in_what_they_are_trained_on(pool: Pool) -> None:
