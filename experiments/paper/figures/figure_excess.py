@@ -31,6 +31,7 @@ def make(spec: FigureSpec, store: Store) -> Made:
             -100 * float(x or 0) / free[one.law] for x in (one.excess.value, one.excess.high, one.excess.low)
         )
         numbers[f"{one.law}.{one.guidance}.nearer"] = Number(value, one.excess.source, one.excess.n, low, high)
+        numbers[f"{one.law}.{one.guidance}.farther"] = Number(-value, one.excess.source, one.excess.n, -high, -low)
     for panel, law in zip(axes, laws, strict=True):
         panel.axvline(0, color=BLACK, linewidth=0.8)
         for one in (each for each in found if each.law == law):

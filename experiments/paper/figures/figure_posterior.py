@@ -25,11 +25,11 @@ ARMS = (
     ("PCFM", "PCFM", "peer"),
     ("PiGDM", "ΠGDM", "backward"),
     ("DPS", "DPS", "backward"),
-    ("DPS, forward", "DPS", "forward"),
+    ("DPS, forward", "DPS, forward", "forward"),
     ("conditional mean", "conditional mean", "backward"),
-    ("conditional mean, forward", "conditional mean", "forward"),
+    ("conditional mean, forward", "conditional mean, forward", "forward"),
     ("TFG", "TFG", "backward"),
-    ("TFG, forward", "TFG", "forward"),
+    ("TFG, forward", "TFG, forward", "forward"),
 )
 #: colour, marker and name in print of each kind
 KINDS = {

@@ -26,12 +26,16 @@ def make(spec: FigureSpec, store: Store) -> Made:
     """A row an arm."""
     found, p_values = summaries(spec, store), tests(spec, store)
     sweep, arms = spec.arms(store)
-    moved = {
-        f"{arm.set['law']}.moved": Number.of(median_interval(sweep.column(arm, "moved_rms")), arm.runs, len(arm.runs))
-        for arm in arms
-        if arm.set["guidance"] == FREE
-    }
+    moved = {}
+    for arm in (one for one in arms if one.set["guidance"] == FREE):
+        far, law = sweep.column(arm, "moved_rms"), arm.set["law"]
+        moved[f"{law}.moved"] = Number.of(median_interval(far), arm.runs, len(arm.runs))
+        moved[f"{law}.moved, most"] = Number(float(far.max()), arm.runs, len(arm.runs))
     numbers = {"n": Number(spec.seeds, (spec.sweep,), spec.seeds)} | moved
+    for guidance in dict.fromkeys(one.guidance for one in found):
+        times = [one.time for one in found if one.guidance == guidance]
+        numbers[f"{guidance}.time, least"] = min(times, key=lambda one: one.value)
+        numbers[f"{guidance}.time, most"] = max(times, key=lambda one: one.value)
     rows = []
     for one in found:
         numbers |= one.numbers

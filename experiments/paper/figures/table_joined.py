@@ -17,8 +17,12 @@ from physgen.experiments.paper.spec import FigureSpec
 
 #: what stands for either arm in print
 SHORT = {FREE: "unguided", BEST: "best of 2", MODEL: "model", LAW: "law", BETWEEN: "interpolation"}
-#: cases that are counted: all; those whose gain over the free arms is above, or below, zero; those with a law
-COUNTED = ("cases", "beyond free", "worse than free", "lawful", "better than either", "beyond either")
+#: cases that are counted: all; those whose gain over the free arms is above, or below, zero; those where the model
+#: without a law has more error than they have; those with a law
+COUNTED = (
+    *("cases", "beyond free", "worse than free", "model above free"),
+    *("lawful", "better than either", "beyond either"),
+)
 COLUMNS = (
     "family",
     "seen",
@@ -52,6 +56,7 @@ def make(spec: FigureSpec, store: Store) -> Made:
             counts["cases"] += 1
             counts["beyond free"] += (gain.low or 0) > 0
             counts["worse than free"] += (gain.high or 0) < 0
+            counts["model above free"] += compared(records, family, observation, MODEL, (FREE, BEST))[1].value < 0
             counts["lawful"] += lawful
             counts["better than either"] += lawful and other.value > 0
             counts["beyond either"] += lawful and (other.low or 0) > 0
@@ -67,21 +72,59 @@ def make(spec: FigureSpec, store: Store) -> Made:
                 )
             )
     numbers |= {key: Number(int(count), (SOURCE,)) for key, count in counts.items()}
-    numbers["inside"] = inside(records)
-    numbers["n"] = Number(len(errors(records, FAMILIES[0], OBSERVATIONS[0], MODEL)), (SOURCE,))
+    numbers["inside"] = over(records, INSIDE, BOTH)
+    numbers |= {f"inside.{seen}": over(records, INSIDE, BOTH, (seen,)) for seen in OBSERVATIONS}
+    numbers["against free"] = against_free(records)
+    prompts = len(errors(records, FAMILIES[0], OBSERVATIONS[0], MODEL))
+    numbers |= {
+        "n": Number(prompts, (SOURCE,)),
+        "false alarms": Number(false_alarms(prompts), ("bootstrap of normal samples",)),
+    }
     return Made(numbers, columns=COLUMNS, rows=tuple(rows))
 
 
-def inside(records: Sequence[dict[str, Any]]) -> Number:
-    """Error with the law on the way as well, over that of model and law: geometric mean over prompts and cases."""
+def over(
+    records: Sequence[dict[str, Any]], arm: str, other: str, observations: Sequence[str] = OBSERVATIONS
+) -> Number:
+    """Error of an arm over that of another: geometric mean over prompts, and over what is seen of each."""
     by_prompt: list[float] = []
     for family in FAMILIES:
-        cases = [[errors(records, family, seen, arm) for arm in (INSIDE, BOTH)] for seen in OBSERVATIONS]
-        if ratios := [np.log(mine / other) for mine, other in cases if len(mine)]:
+        cases = [[errors(records, family, seen, one) for one in (arm, other)] for seen in observations]
+        if ratios := [np.log(mine / its) for mine, its in cases if len(mine) and len(its)]:
             by_prompt += np.mean(ratios, axis=0).tolist()
-    found = mean_interval(np.array(by_prompt))
+    return geometric(by_prompt)
+
+
+def against_free(records: Sequence[dict[str, Any]]) -> Number:
+    """Error of model and law (without a law: of the model) over that of the better free arm of each case."""
+    by_prompt: list[float] = []
+    for family in FAMILIES:
+        ratios = []
+        for seen in OBSERVATIONS:
+            both = errors(records, family, seen, BOTH)
+            mine = both if len(both) else errors(records, family, seen, MODEL)
+            free = min((errors(records, family, seen, arm) for arm in (FREE, BEST)), key=lambda one: float(one.mean()))
+            ratios.append(np.log(mine / free))
+        by_prompt += np.mean(ratios, axis=0).tolist()
+    return geometric(by_prompt)
+
+
+def geometric(logarithms: Sequence[float]) -> Number:
+    """Mean ratio and its interval, from the logarithms of ratios."""
+    found = mean_interval(np.array(logarithms))
     ratio, low, high = np.exp([found.estimate, found.low, found.high]).tolist()
-    return Number(ratio, (SOURCE,), len(by_prompt), low, high)
+    return Number(ratio, (SOURCE,), len(logarithms), low, high)
+
+
+def false_alarms(n: int, repetitions: int = 2000) -> float:
+    """Share of 95 % bootstrap intervals of the mean of ``n`` normal values that exclude the true mean.
+
+    >>> false_alarms(4) > 2 * false_alarms(64)
+    True
+    """
+    values = np.random.default_rng(0).standard_normal((repetitions, n))
+    found = [mean_interval(each) for each in values]
+    return float(np.mean([one.low > 0 or one.high < 0 for one in found]))
 
 
 def number(records: Sequence[dict[str, Any]], family: str, observation: str, arm: str) -> Number | None:

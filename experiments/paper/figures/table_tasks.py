@@ -14,7 +14,7 @@ from physgen.experiments.paper.spec import FigureSpec
 from physgen.guidance import PrunedBestOfN
 from physgen.worlds import world_spec
 
-LABELS = {AFTERWARDS: UNGUIDED + THEN, GUIDED: "guided in the last steps"}
+LABELS = {AFTERWARDS: UNGUIDED + THEN, GUIDED: "guided and projected"}
 #: paired differences that are shown
 SHOWN = (
     (MORE, UNGUIDED),
@@ -28,7 +28,7 @@ SHOWN = (
     (PRUNED + THEN, AFTERWARDS),
     (PARTICLES + THEN, BEST + THEN),
 )
-COLUMNS = ("arm", "evaluations", "Average", "Not imposed", "counts right")
+COLUMNS = ("arm", "evaluations", "Average", "Not imposed", "counts right", "empty")
 
 
 def make(spec: FigureSpec, store: Store) -> Made:
@@ -54,14 +54,17 @@ def make(spec: FigureSpec, store: Store) -> Made:
             numbers[f"{arm}.evaluations"] = Number(cost[arm], ("conf/world/micro.yaml",))
         points = (numbers[f"{arm}.{mark}"].text for mark in MARKS)
         count = written(numbers[f"{arm}.met.count"].value)
-        rows.append((LABELS.get(arm, arm), written(cost[arm]) if arm in cost else "–", *points, count))
-    rows.append(("paired differences", "", "", "", ""))
+        shown = data[arm]["met"]["presence"]
+        numbers[f"{arm}.empty"] = Number(round(1 - shown["share"], 3), (SOURCE,), shown["n"])
+        empty = numbers[f"{arm}.empty"].text
+        rows.append((LABELS.get(arm, arm), written(cost[arm]) if arm in cost else "–", *points, count, empty))
+    rows.append(("paired differences", "", "", "", "", ""))
     for first, second in SHOWN:
         name, both = f"{first} - {second}", len(scored[first] & scored[second])
         entry = data["differences"][name]
         numbers |= {f"{name}.{mark}": Number.read(entry[mark], SOURCE, both) for mark in MARKS}
         label = f"{LABELS.get(first, first)} − {LABELS.get(second, second)}"
-        rows.append((label, "", *(numbers[f"{name}.{mark}"].text for mark in MARKS), ""))
+        rows.append((label, "", *(numbers[f"{name}.{mark}"].text for mark in MARKS), "", ""))
     numbers |= best(numbers)
     return Made(numbers, columns=COLUMNS, rows=tuple(rows))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -67,14 +67,20 @@ class Scores:
 
     def points(self, family: str, arm: str, mark: str) -> Number:
         """Mean over the tasks of a family that the arm has, with its interval."""
-        return self._mean(family, mark, arm)
+        return self._mean([family], mark, arm)
 
     def difference(self, family: str, first: str, second: str, mark: str) -> Number:
         """The same of ``first - second``, over the tasks that both have."""
-        return self._mean(family, mark, first, second)
+        return self._mean([family], mark, first, second)
 
-    def _mean(self, family: str, mark: str, *arms: str) -> Number:
+    def difference_without(self, family: str, first: str, second: str, mark: str) -> Number:
+        """The same over the tasks of all other families."""
+        others = [name for name in self.families if name != family]
+        return self._mean(others, mark, first, second)
+
+    def _mean(self, families: Iterable[str], mark: str, *arms: str) -> Number:
         scored = [self.data[arm][MARKS[mark]] for arm in arms]
-        tasks = [task for task in self.families[family] if all(task in each for each in scored)]
+        asked = [task for family in families for task in self.families[family]]
+        tasks = [task for task in asked if all(task in each for each in scored)]
         first, *second = (np.array([each[task] for task in tasks]) for each in scored)
         return Number.of(mean_interval(first - sum(second)), (SOURCE,), len(tasks))

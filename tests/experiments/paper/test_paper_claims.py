@@ -84,6 +84,12 @@ def test_information_pays_on_the_way(store: Store) -> None:
     zero = {name[: -len(".free")] for name in found if name.endswith(".free") and holds(found[name], 0)}
     assert zero == {"dye.start", "dye.forecast", "mitosis.start", "mitosis.light", "mitosis.forecast"}
     assert holds(found["inside"], 1)
+    assert (found["inside.forecast"].low or 0) > 1
+    assert found["inside.start"].value < 1 < (found["inside.start"].high or 0)
+    assert (found["against free"].high or 1) < 1
+    alone = [name for name in zero if name.startswith("dye")]
+    assert all(holds(found[f"{name}.either"], 0) for name in alone)
+    assert 0.15 < found["false alarms"].value < 0.25
     for family in ("dye", "growth"):
         assert found[f"{family}.pixels.model"].value < 0.25 * found[f"{family}.pixels.law alone"].value
     for seen in ("start", "forecast"):
@@ -123,6 +129,7 @@ def test_the_derivative_of_the_network_decides(store: Store) -> None:
     found = numbers(store, "posterior")
     for arm in ("unguided", "ECI", "projection", "x0-gradient", "augmented Lagrangian"):
         assert found[f"{arm}.ratio"].value >= found["PCFM.ratio"].value
+    assert 4 < found["PiGDM.ratio"].value < found["PCFM.ratio"].value
     for arm in ("DPS", "TFG", "conditional mean"):
         for way in ("", ", forward"):
             assert found[f"{arm}{way}.ratio"].value < 2 < (found[f"{arm}{way}.ratio"].high or 0)
@@ -143,6 +150,17 @@ def test_guidance_keeps_what_projecting_takes_from_blood(store: Store) -> None:
     assert holds(found["gray_scott.guided - afterwards.not imposed"], 0)
     for family in ("dye", "growth", "beads"):
         assert found[f"{family}.afterwards - unguided.not imposed"].value > 0
+    assert (found["blood.guided - afterwards.average"].high or 0) < 0
+    assert holds(found["without blood.guided - afterwards.not imposed"], 0)
+    assert holds(found["without blood.best of 4 + projection - afterwards.not imposed"], 0)
+
+
+def test_real_movies_are_mostly_beyond_the_world(store: Store) -> None:
+    found = numbers(store, "real")
+    assert found["better"].value < found["worse"].value
+    assert found["joined better"].value + found["joined worse"].value == found["lawful"].value
+    for movie, seen in (("vessels", "pixels"), ("colonies", "pixels"), ("bleaching", "forecast")):
+        assert (found[f"{movie}.model.{seen}"].high or 0) < (found[f"{movie}.interpolation.{seen}"].low or 0)
 
 
 def test_laws_do_not_move_content(store: Store) -> None:
