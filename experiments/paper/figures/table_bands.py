@@ -10,7 +10,12 @@ from physgen.experiments.paper.results.numbers import Made, Number, written
 from physgen.experiments.paper.results.store import Store
 from physgen.experiments.paper.spec import FigureSpec
 
-ARMS = {MODEL: "model: DPS", FORWARD: "model: DPS, forward (of half)", BOTH: "model and law", FREE: "unguided, joined afterwards"}
+ARMS = {
+    MODEL: "model: DPS",
+    FORWARD: "model: DPS, forward (of half)",
+    BOTH: "model and law",
+    FREE: "unguided, joined afterwards",
+}
 
 
 def make(spec: FigureSpec, store: Store) -> Made:

@@ -83,9 +83,7 @@ def make(spec: FigureSpec, store: Store) -> Made:
     return Made(numbers, columns=COLUMNS, rows=tuple(rows))
 
 
-def over(
-    records: Sequence[dict[str, Any]], arm: str, other: str, observations: Sequence[str] = OBSERVATIONS
-) -> Number:
+def over(records: Sequence[dict[str, Any]], arm: str, other: str, observations: Sequence[str] = OBSERVATIONS) -> Number:
     """Error of an arm over that of another: geometric mean over prompts, and over what is seen of each."""
     by_prompt: list[float] = []
     for family in FAMILIES:

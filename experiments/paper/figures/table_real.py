@@ -49,7 +49,7 @@ def make(spec: FigureSpec, store: Store) -> Made:
 def counted(records: Sequence[Record]) -> dict[str, Number]:
     """Cases where the model has less, or more, error than interpolation; and model and law than either of the two.
 
-    A difference counts where its interval, paired by piece, does not hold zero; of model and law the means are compared.
+    A difference counts where its interval, paired by piece, does not hold zero; of model and law means are compared.
     """
     counts = dict.fromkeys(("cases", "better", "worse", "lawful", "joined better", "joined worse"), 0)
     for movie in dict.fromkeys(one["movie"] for one in records):
