@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.ticker import LogLocator, NullLocator
 
-from physgen.experiments.assimilate.arms import BETWEEN, BOTH, FREE, LAW, MODEL
+from physgen.experiments.assimilate.arms import BEST, BETWEEN, BOTH, LAW, MODEL
 from physgen.experiments.paper.results.assimilation import FAMILIES, OBSERVATIONS, SOURCE, errors
 from physgen.experiments.paper.results.numbers import Made, Number
 from physgen.experiments.paper.results.store import Store
@@ -16,7 +16,7 @@ from physgen.experiments.plot.style import BLACK, BLUE, GREY, ORANGE, VERMILION,
 LOOKS = {
     BETWEEN: (GREY, "x", True, "interpolation"),
     LAW: (ORANGE, "D", False, "law alone (4D-Var)"),
-    FREE: (BLACK, "o", False, "unguided, joined afterwards"),
+    BEST: (BLACK, "o", False, "best of 2, joined afterwards"),
     MODEL: (VERMILION, "^", True, "model, guided on the way"),
     BOTH: (BLUE, "s", True, "model and law"),
 }

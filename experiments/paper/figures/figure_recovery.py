@@ -50,6 +50,7 @@ def make(spec: FigureSpec, store: Store) -> Made:
             panel.plot(x, y, marker, color=colour, markerfacecolor="none", label=label, linestyle="none")
             numbers[f"{dial}.{arm}.slope"] = Number.of(line.slope, source, line.count)
             numbers[f"{dial}.{arm}.r2"] = Number(line.r2, source, line.count)
+            numbers[f"{dial}.{arm}.worst"] = Number(float(np.abs(y / x - 1).max()), source, len(x))
         panel.set(title=dial, xlabel=f"imposed ({unit})", ylabel=f"measured ({unit})")
         panel.set(xlim=(low, high), ylim=(low, high))
     numbers["outside"] = Number(outside, source)

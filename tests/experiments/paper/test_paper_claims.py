@@ -140,6 +140,7 @@ def test_no_prompt_can_express_the_feed_rate(store: Store) -> None:
     assert holds(found["D.unguided.slope"], 1)
     assert holds(found["front speed.unguided.slope"], 1)
     assert not holds(found["F.unguided.slope"], 1)
+    assert found["front speed.afterwards.worst"].value < 0.5 * found["front speed.projection.worst"].value
 
 
 def test_guidance_keeps_what_projecting_takes_from_blood(store: Store) -> None:
