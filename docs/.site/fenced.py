@@ -14,12 +14,14 @@ SECTIONS = ("Args:", "Attributes:", "Raises:", "Returns:", "Source:", "Yields:",
 def fence(text: str) -> str:
     r"""The text of a docstring with its doctests, and the paragraphs that are formulas, between fences.
 
-    >>> print(fence("Sum.\n\ns = a + b\n\n>>> 1 + 1\n2"))
+    >>> print(fence("Sum.\n\ns = ``a`` + b\n\nSource: A,\n    B.\n\n>>> 1 + 1\n2"))
     Sum.
     <BLANKLINE>
     ```text
     s = a + b
     ```
+    <BLANKLINE>
+    Source: A, B.
     <BLANKLINE>
     ```pycon
     >>> 1 + 1
@@ -32,8 +34,10 @@ def fence(text: str) -> str:
 def _fenced(paragraph: str) -> str:
     if paragraph.lstrip().startswith(">>>"):
         return f"```pycon\n{paragraph}\n```"
+    if paragraph.startswith("Source:"):
+        return re.sub(r"\n\s+", " ", paragraph)  # indented lines would make it a box that opens
     plain = not paragraph.startswith((" ", *SECTIONS)) and not paragraph.rstrip().endswith((".", ":"))
-    return f"```text\n{paragraph}\n```" if plain and FORMULA.search(paragraph) else paragraph
+    return "```text\n{}\n```".format(paragraph.replace("`", "")) if plain and FORMULA.search(paragraph) else paragraph
 
 
 class Fenced(Extension):
