@@ -14,7 +14,7 @@ SECTIONS = ("Args:", "Attributes:", "Raises:", "Returns:", "Source:", "Yields:",
 def fence(text: str) -> str:
     r"""The text of a docstring with its doctests, and the paragraphs that are formulas, between fences.
 
-    >>> print(fence("Sum.\n\ns = ``a`` + b\n\nSource: A,\n    B.\n\n>>> 1 + 1\n2"))
+    >>> print(fence("Sum.\n\ns = ``a`` + b\n\nSource: A,\n    B."))
     Sum.
     <BLANKLINE>
     ```text
@@ -22,11 +22,8 @@ def fence(text: str) -> str:
     ```
     <BLANKLINE>
     Source: A, B.
-    <BLANKLINE>
-    ```pycon
-    >>> 1 + 1
-    2
-    ```
+    >>> fence(">>> 1 + 1\n2")
+    '```pycon\n>>> 1 + 1\n2\n```'
     """
     return "\n\n".join(_fenced(paragraph) for paragraph in text.split("\n\n"))
 
