@@ -14,17 +14,16 @@ SECTIONS = ("Args:", "Attributes:", "Raises:", "Returns:", "Source:", "Yields:",
 def fence(text: str) -> str:
     r"""The text of a docstring with its doctests, and the paragraphs that are formulas, between fences.
 
-    >>> print(fence("Sum.\n\ns = a + b\n\n>>> 1 + 1\n2"))
+    >>> print(fence("Sum.\n\ns = ``a`` + b\n\nSource: A,\n    B."))
     Sum.
     <BLANKLINE>
     ```text
     s = a + b
     ```
     <BLANKLINE>
-    ```pycon
-    >>> 1 + 1
-    2
-    ```
+    Source: A, B.
+    >>> fence(">>> 1 + 1\n2")
+    '```pycon\n>>> 1 + 1\n2\n```'
     """
     return "\n\n".join(_fenced(paragraph) for paragraph in text.split("\n\n"))
 
@@ -32,8 +31,10 @@ def fence(text: str) -> str:
 def _fenced(paragraph: str) -> str:
     if paragraph.lstrip().startswith(">>>"):
         return f"```pycon\n{paragraph}\n```"
+    if paragraph.startswith("Source:"):
+        return re.sub(r"\n\s+", " ", paragraph)  # indented lines would make it a box that opens
     plain = not paragraph.startswith((" ", *SECTIONS)) and not paragraph.rstrip().endswith((".", ":"))
-    return f"```text\n{paragraph}\n```" if plain and FORMULA.search(paragraph) else paragraph
+    return "```text\n{}\n```".format(paragraph.replace("`", "")) if plain and FORMULA.search(paragraph) else paragraph
 
 
 class Fenced(Extension):

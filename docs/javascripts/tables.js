@@ -2,7 +2,7 @@
 // Tables inside <div class="sortable"> sort by a click, or Enter or Space, on the head of a column: first up, then down,
 // then as they were. What is not known comes last.
 (() => {
-  const NUMBER = /^[\s(<>≤≥≈~*]*(?:([+\-−]?\d+(?:\.\d+)?)·)?(?:10([⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)|([+\-−]?\d+(?:\.\d+)?(?:e[+\-−]?\d+)?))/i;
+  const NUMBER = /^[\s(<>=≤≥≈~*]*(?:([+\-−]?\d+(?:\.\d+)?)·)?(?:10([⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)|([+\-−]?\d+(?:\.\d+)?(?:e[+\-−]?\d+)?))/i;
   const RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 
   // The number that a cell begins with, NaN where it does not: "0.06 [0.01, 0.1]" is 0.06, "−3 %" is -3.

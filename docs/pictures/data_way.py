@@ -9,7 +9,7 @@ from pathlib import Path
 BOXES = [
     (8, 44, 180, "Noisy sample x_t", "noise level σ", False),
     (8, 134, 180, "Network", "predicts v", False),
-    (8, 224, 180, "Estimate of the", "clean sample, x0", False),
+    (8, 224, 180, "Clean estimate", "x0", False),
     (212, 314, 180, "Decoder", "x0 becomes a video", False),
     (212, 224, 180, "Observable", "colours become fields", True),
     (212, 134, 180, "Constraint", "fields give a residual", True),

@@ -88,7 +88,7 @@ def table(name: str, records: Sequence[Record]) -> Table:
 
 def draw(dials: Sequence[Sequence[Record]], path: Path) -> None:
     """Readings of every sampler against the simulator's, a panel a dial."""
-    figure = Figure((4 * len(dials), 4.2), layout="constrained")
+    figure = Figure((2.9 * len(dials), 3.6), layout="constrained")
     styles = dict(
         zip(lines(dials[0]), (("x", "#999999"), ("+", "#000000"), ("s", "#e69f00"), ("o", "#0072b2")), strict=True)
     )
@@ -101,10 +101,9 @@ def draw(dials: Sequence[Sequence[Record]], path: Path) -> None:
             x, y = [truth[one["setting"]] for one in rows], [one["reading"] for one in rows]
             axes.plot(x, y, mark, color=colour, label=arm, markerfacecolor="none", alpha=0.8)
         unit = records[0]["unit"]
-        axes.set(
-            title=records[0]["dial"], xlabel=f"simulator at the imposed value ({unit})", ylabel=f"measured ({unit})"
-        )
+        axes.set(title=records[0]["dial"], xlabel=f"simulator ({unit})", ylabel=f"measured ({unit})")
+        axes.locator_params(nbins=5)
         axes.spines[["top", "right"]].set_visible(False)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=200)

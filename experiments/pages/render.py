@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from physgen import __version__
 from physgen.experiments.measure.tables import text
+from physgen.experiments.pages.axes import label
 from physgen.experiments.pages.numbers import number, seconds
 
 
@@ -18,7 +19,7 @@ def render(path: Path, template: str, **content: Any) -> None:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"text": text, "number": number, "seconds": seconds}
+    environment.filters |= {"text": text, "label": label, "number": number, "seconds": seconds}
     html = environment.get_template(f"{template}.html.j2").render(version=__version__, **content)
     partial = path.with_name(f".{path.name}.partial")
     try:

@@ -28,10 +28,10 @@ class DPS(Differentiated):
 
     x0* = x0_hat - zeta (d x0_hat / d x_t)^T g,  g = d rho / d x0_hat
 
-    zeta makes rho reach its floor to first order: (rho - floor) / <g, (d x0_hat / d x_t)^T g>, which is positive since
-    d x0_hat / d x_t is proportional to the covariance of x0 given x_t. The published zeta is tuned by hand. Several
-    constraints are first joined to one direction (`newton.Norms`). The move is limited as that of `X0Gradient`; at
-    sigma = 1 the network has no derivative and the step is that of `X0Gradient`.
+    zeta makes rho reach its floor to first order: `(rho - floor) / <g, (d x0_hat / d x_t)^T g>`, which is positive
+    since `d x0_hat / d x_t` is proportional to the covariance of x0 given x_t. The published zeta is tuned by hand.
+    Several constraints are first joined to one direction (`newton.Norms`). The move is limited as that of
+    `X0Gradient`; at sigma = 1 the network has no derivative and the step is that of `X0Gradient`.
 
     Source: Chung et al., arXiv:2209.14687; for flows: Kim et al., arXiv:2503.08136.
 

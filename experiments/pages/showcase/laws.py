@@ -17,6 +17,7 @@ from physgen.experiments.draw.references import SIMULATOR, simulate
 from physgen.experiments.instruments.blood.arms import EVERY, START, project
 from physgen.experiments.micro.arms import HARD
 from physgen.experiments.micro.cases import Case
+from physgen.experiments.pages.axes import label
 from physgen.experiments.pages.showcase.row import Row, Shot, write_film
 from physgen.experiments.runs.progress import Record
 from physgen.guidance import DPS, Guidance, GuidanceLog
@@ -88,7 +89,7 @@ def _drawn(world: World, request: Request, physics: Physics) -> dict[str, Arm]:
 def _note(law: str, found: Measured) -> str:
     """What the residual alone does not say of a video."""
     if law == "mass" and found.drift is not None:
-        return f"mass changes by {float(f'{100 * found.drift:.2g}'):g} %"
+        return f"mass changes by {label(float(f'{100 * found.drift:.2g}'))} %"
     measured = found.constraints[law]
     if law == ORDER:
         return "phases in order" if measured.satisfied else "phases out of order"

@@ -34,6 +34,7 @@ from physgen.experiments.assimilate.without_model import interpolated, law_alone
 from physgen.experiments.cli.dispatch import JOBS, main, read_options
 from physgen.experiments.draw.prompts import prompts
 from physgen.experiments.movies.cut import Cut, Movie
+from physgen.experiments.pages.sheet import CAPTION
 from physgen.sampling import sample_flow
 from physgen.worlds import World, world_spec
 from physgen.worlds.loading import load
@@ -224,8 +225,8 @@ def test_a_movie_is_filled_in_by_a_fine_tuned_world_as_well(
     height = pixels.shape[0] // 8
     truth, seen, *_ = (pixels[row * height : (row + 1) * height] for row in range(8))
     across = pixels.shape[1] // 9
-    assert np.abs(truth - seen)[16:, : 3 * across].mean() < 15
-    assert np.unique(seen[16:-4, -across + 4 : -4]).size == 1
+    assert np.abs(truth - seen)[CAPTION + 2 :, : 3 * across].mean() < 15
+    assert np.unique(seen[CAPTION + 2 : -4, -across + 4 : -4]).size == 1
 
 
 @pytest.mark.slow

@@ -93,6 +93,7 @@ def test_a_law_holds_after_the_projection_and_not_before(world: World, tmp_path:
     assert max(truth, afterwards, guided) < 1e-6 < 1e-3 < free
     assert [frames_of(tmp_path / shot.film) for shot in row.shots] == [FRAMES] * 4
     assert "mass changes by" in row.shots[1].note
+    assert all("e-" not in shot.note for shot in row.shots), "powers of ten are written as such"
 
 
 def test_blood_that_no_flow_explains_is_said_to_be_left_as_it_was(

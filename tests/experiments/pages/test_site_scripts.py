@@ -38,6 +38,7 @@ def test_cells_are_read_by_the_number_that_they_begin_with() -> None:
         "28,000": 28000.0,
         "1.35: 1.07, 1.13": 1.35,
         "8 of 48": 8.0,
+        ">= 0.95": 0.95,
     }
     assert node("tables.js", f"console.log(JSON.stringify({json.dumps(list(cells))}.map(here.number)))") == list(
         cells.values()
