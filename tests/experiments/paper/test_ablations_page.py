@@ -68,6 +68,24 @@ def test_distances_of_guidance_on_the_way() -> None:
     assert compared == 12
 
 
+def test_distances_by_window() -> None:
+    found, compared = numbers("when"), 0
+    for row in tables(page(PAGE))[2]:
+        for heading, arm in (("`Projection`", "projection"), ("`DPS`", "dps")):
+            for words, window in (("last tenth", "last tenth"), ("last half", "last half"), ("every step", "all")):
+                difference, cell = found[f"{LAWS[row['law']]}.{arm}.{window}.excess"], row[f"{heading}, {words}"]
+                assert difference.low is not None
+                assert difference.high is not None
+                figures = (difference.value, difference.low, difference.high)
+                for value, text in zip(figures, re.findall(NUMBER, cell), strict=True):
+                    assert rounds_to(1e3 * value, text), (row["law"], heading, words, value)
+                assert cell.startswith("**") == (difference.high < 0), (row["law"], heading, words)
+                compared += 1
+    assert compared == 18
+    farther = [round(found[f"diffusion.dps.{window}.farther"].value) for window in ("last tenth", "last half", "all")]
+    assert "({}, {} and {} % of the distance)".format(*farther) in page(PAGE)
+
+
 @pytest.mark.parametrize(
     ("key", "text"),
     [

@@ -78,6 +78,22 @@ def test_guidance_on_the_way_adds_little_to_projecting(store: Store) -> None:
         assert abs(found[f"{law}.projection.excess"].low or 0) < found[f"power.{law}.projection"].value
 
 
+@pytest.mark.slow
+def test_guidance_at_every_step_adds_nothing_to_the_last_ones(store: Store) -> None:
+    found, same = numbers(store, "when"), numbers(store, "excess")
+    for law in ("mass", "diffusion", "fisher_kpp"):
+        early, late = (found[f"{law}.projection.{window}.excess"] for window in ("all", "last tenth"))
+        assert holds(early, late.value)
+        assert late.value == same[f"{law}.projection.excess"].value  # one arm is in both sweeps
+        assert max(found[f"{law}.{arm}.all.violation"].value for arm in ("projection", "dps")) < 1e-5
+    assert (found["mass.projection.all.excess"].high or 0) < 0
+    tenth, half, every = (found[f"diffusion.dps.{window}.excess"] for window in ("last tenth", "last half", "all"))
+    assert holds(tenth, 0)
+    assert tenth.value < (half.low or 0) < half.value < every.value
+    for window in ("last tenth", "last half", "all"):
+        assert holds(found[f"fisher_kpp.dps.{window}.excess"], 0)
+
+
 def test_information_pays_on_the_way(store: Store) -> None:
     found = numbers(store, "joined")
     assert found["worse than free"].value == 0
