@@ -39,9 +39,11 @@ class MassConservation(Constraint):
 
     Masses are summed in float64, what comes in by the trapezoid rule. A fitted m0 (and k >= 0) minimises
     sum_t (m - m_expected)^2 with m_expected between 0 and a frame full of ``maximum``, see `MassBalance.fit`. Fitted
-    values and scale are detached: at its minimum the misfit does not change with them to first order (envelope
-    theorem), so for a given scale the gradient of the loss is exact. It goes through a source that depends on the
-    fields. The scale is at least 1/1000 of the absolute mass, and 1 for a field that is zero, whose residual is 0.
+    values follow the fields. At its minimum the misfit does not change with them to first order (envelope theorem), so
+    the gradient of the loss is that at fixed values; but the residual changes, and a solver that meets other laws too
+    has to know that the mass may move. The scale is detached: for a given scale all derivatives are exact. They go
+    through a source that depends on the fields. The scale is at least 1/1000 of the absolute mass, and 1 for a field
+    that is zero, whose residual is 0.
 
     Args:
         initial_mass: m0 of every species, in ``unit`` µm²; fitted to each sample and species when None.
