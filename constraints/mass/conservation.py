@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from physgen.arguments import finite, finite_tensor, interval
-from physgen.constraints.base import Constraint, check_fields, given_values
+from physgen.constraints.base import Constraint, check_fields, given_values, values_of
 from physgen.constraints.fit import Fit
 from physgen.constraints.mass.balance import MassBalance
 from physgen.constraints.mass.capped_simplex import project_capped_simplex
@@ -201,6 +201,12 @@ class MassConservation(Constraint):
         """
         law = copy.copy(self)
         law._held = self._held | given_values(constants, self.fitted)
+        return law
+
+    def keep_samples(self, chosen: Bool[Tensor, "B"]) -> MassConservation:
+        """The law with the m0 and k of these samples, where they were given."""
+        law = copy.copy(self)
+        law._held = {name: values_of(name, values, chosen) for name, values in self._held.items()}
         return law
 
     @staticmethod

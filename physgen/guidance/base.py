@@ -334,17 +334,18 @@ class Guidance(ABC):
         bounds = interval("bounds", bounds)
         laws = {name: law.within(bounds) for name, law in self.final.items()}
         problem = Problem(laws, grid=grid)
-        problems, projected, refused = [problem] * len(fields), fields.clone(), []
-        chosen = finite_samples(fields).nonzero()[:, 0]
+        samples = torch.eye(len(fields), dtype=torch.bool)
+        problems, projected, refused = [problem.keep_samples(one) for one in samples], fields.clone(), []
+        finite = finite_samples(fields).cpu()
+        parts = samples[finite] if problem.held else finite[None] if bool(finite.any()) else ()
         with torch.inference_mode(False), torch.autocast(fields.device.type, enabled=False):
-            parts = chosen.split(1) if problem.held else (chosen,) if len(chosen) else ()
             for part in parts:
-                samples = fields[part].clone()
-                held = problem.hold(samples)
-                for i in part.tolist():
-                    problems[i] = held
+                usable = fields[part]
+                held = problem.keep_samples(part).hold(usable)
+                if problem.held:
+                    problems[int(part.nonzero())] = held
                 try:
-                    projected[part] = feasible(held, samples, bounds=bounds)
+                    projected[part] = feasible(held, usable, bounds=bounds)
                 except Contradiction as error:
                     refused.append(error)
                     projected[part] = math.nan
