@@ -335,10 +335,11 @@ class Guidance(ABC):
         laws = {name: law.within(bounds) for name, law in self.final.items()}
         problem = Problem(laws, grid=grid)
         samples = torch.eye(len(fields), dtype=torch.bool)
-        problems, projected, refused = [problem.keep_samples(one) for one in samples], fields.clone(), []
+        problems, refused = [problem.keep_samples(one) for one in samples], []
         finite = finite_samples(fields).cpu()
         parts = samples[finite] if problem.held else finite[None] if bool(finite.any()) else ()
         with torch.inference_mode(False), torch.autocast(fields.device.type, enabled=False):
+            projected = fields.clone()
             for part in parts:
                 usable = fields[part]
                 held = problem.keep_samples(part).hold(usable)

@@ -126,10 +126,11 @@ def test_float64_reaches_float64_precision(guidance: Guidance, x0_hat: Tensor) -
 @pytest.mark.parametrize("context", [torch.no_grad(), torch.inference_mode(), torch.autocast("cpu", torch.bfloat16)])
 def test_contexts_of_a_pipeline_do_not_matter(guidance: Guidance, x0_hat: Tensor, context: Any) -> None:
     decode = nn.Conv3d(2, 2, 1)
-    expected = guidance.correct(x0_hat, x_t=x0_hat, sigma=0.9, decode=decode)
+    expected, projected = guidance.correct(x0_hat, x_t=x0_hat, sigma=0.9, decode=decode), guidance.project(x0_hat)
     with context:
         x = x0_hat.clone()
         assert torch.equal(guidance.correct(x, x_t=x, sigma=0.9, decode=decode), expected)
+        assert torch.equal(guidance.project(x), projected)
     assert all(parameter.grad is None for parameter in decode.parameters())
     assert not expected.requires_grad
 
