@@ -41,11 +41,13 @@ class Update:
             measured).
         cosines: between the directions in which pairs of constraints descend, -1 where they pull against each other;
             means over the samples that violate both. Empty where the rule does not compute them.
+        dropped: samples that the rule itself left as they were, one by one where several act.
     """
 
     x0: Tensor
     residuals: dict[str, float]
     cosines: dict[str, float] = field(default_factory=dict)
+    dropped: int = 0
 
 
 @dataclass(frozen=True)
@@ -280,7 +282,7 @@ class Guidance(ABC):
             x0_star, dropped = keep_finite(update.x0.detach(), x0)
             x0_star = settled(x0_star)
         norm = rms((x0_star - x0).nan_to_num())
-        return Correction(x0_star.to(x0_hat.dtype), update.residuals, norm, dropped, update.cosines)
+        return Correction(x0_star.to(x0_hat.dtype), update.residuals, norm, update.dropped + dropped, update.cosines)
 
     def decoded(self, problem: Problem, x0: Float[Tensor, "B *shape"]) -> tuple[Tensor, Tensor]:
         """The sample as a leaf, and the fields that the constraints see of it, with the graph that `update` needs."""

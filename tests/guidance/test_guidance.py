@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from physgen.constraints import Constraint, Equality, MassConservation
 from physgen.errors import InvalidArgument, ModelFailure, NoSolution
 from physgen.grid import Grid
-from physgen.guidance import Guidance, Projection, X0Gradient
+from physgen.guidance import Composition, Guidance, Projection, X0Gradient
 
 GuidanceClass = type[X0Gradient] | type[Projection]
 GUIDANCES: list[GuidanceClass] = [X0Gradient, Projection]
@@ -139,6 +139,17 @@ def test_input_is_not_changed(guidance: Guidance, x0_hat: Tensor) -> None:
     before = x0_hat.clone()
     guidance.correct(x0_hat, x_t=x0_hat, sigma=0.9)
     assert torch.equal(x0_hat, before)
+
+
+def test_what_one_of_several_guidances_drops_the_others_keep(hyperplane: Constraint) -> None:
+    """Of two samples that the second one has no correction for, the corrections of the first and the third stay."""
+    x0_hat = torch.ones(4, 2, 3, 4, 4) * torch.tensor([1.0, -1.0, 1.0, math.nan]).view(-1, 1, 1, 1, 1)
+    plain, broken, last = X0Gradient([hyperplane]), X0Gradient([Broken()]), Projection([Bound(0.5)])
+    both = Composition([plain, last]).correct(x0_hat, x_t=x0_hat, sigma=0.9)
+    all_three = Composition([plain, broken, last]).correction(x0_hat, x_t=x0_hat, sigma=0.9)
+    assert all_three.dropped == 3
+    torch.testing.assert_close(all_three.x0[[0, 2]], both[[0, 2]])
+    assert not torch.equal(all_three.x0[1], both[1])
 
 
 @pytest.mark.parametrize("cls", GUIDANCES)
