@@ -22,13 +22,12 @@ from physgen.constraints.kinetics.unknown import Unknown
 from physgen.constraints.least_squares import Estimate, joined, judged, least_squares
 from physgen.equations.reaction_system import ReactionSystem
 from physgen.errors import InvalidArgument, NoSolution
-from physgen.grid import Grid
+from physgen.grid import CLOSED, Grid
 from physgen.ops.frame_mass import mass
 
 #: a number is fixed, (lowest, highest) is fitted
 Given = float | int | Tensor | Sequence[float | int]
 
-CLOSED = ("no-flux", "periodic")
 #: magnitude that the scale of a species is at least, relative to that of the largest
 FLOOR = 1e-3
 #: relative volume that a compartment has at least

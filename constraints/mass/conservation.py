@@ -18,13 +18,12 @@ from physgen.constraints.mass.balance import MassBalance
 from physgen.constraints.mass.capped_simplex import project_capped_simplex
 from physgen.constraints.mass.source import Source, production, read_source
 from physgen.errors import InvalidArgument
-from physgen.grid import Grid
+from physgen.grid import CLOSED, Grid
 from physgen.ops.frame_mass import mass
 
 #: m0 and k
 CONSTANTS = ("initial_mass", "bleaching_rate")
 BLEACHING = ("none", "exponential")
-CLOSED = ("no-flux", "periodic")
 #: absolute mass that the scale of the residual is at least this part of
 FLOOR = 1e-3
 #: standard errors that a rate of bleaching is above 0, at least, to be one

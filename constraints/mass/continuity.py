@@ -13,9 +13,8 @@ from physgen.arguments import finite, finite_tensor
 from physgen.constraints.base import Constraint, check_fields, values_of
 from physgen.constraints.mass.source import Source, production, read_source
 from physgen.errors import InvalidArgument
-from physgen.grid import Grid
+from physgen.grid import CLOSED, Grid
 
-CLOSED = ("no-flux", "periodic")
 #: rate of change that the scale of the residual is at least this part of, if the field changed once in the video
 FLOOR = 1e-3
 

@@ -99,13 +99,9 @@ class Problem:
 
     def violated(self, fields: Tensor) -> dict[str, Float[Tensor, "B M"]]:
         """|h| of every equality, max(g, 0) of every inequality."""
-        return self.positive(self.residuals(fields))
-
-    def positive(self, residuals: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """|h| of every equality, max(g, 0) of every inequality."""
         return {
             name: residual.clamp(min=0) if self.constraints[name].kind == "inequality" else residual.abs()
-            for name, residual in residuals.items()
+            for name, residual in self.residuals(fields).items()
         }
 
     def violations(self, fields: Tensor) -> dict[str, float]:
