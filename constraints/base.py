@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Bool, Float, Float64, Shaped
 from torch import Tensor
 
 from physgen.arguments import finite, finite_tensor, floating, instance
@@ -122,6 +122,10 @@ class Constraint(ABC):
         """
         return self
 
+    def keep_samples(self, chosen: Bool[Tensor, "B"]) -> Constraint:
+        """The constraint on these samples of a batch alone. One that knows something of each sample says here what."""
+        return self
+
     def within(self, bounds: tuple[float, float]) -> Constraint:
         """The constraint on fields whose values lie within bounds: those that a video can show."""
         return self
@@ -147,6 +151,20 @@ def given_values(constants: Fit | Mapping[str, Any], fitted: tuple[str, ...]) ->
         if name not in values:
             raise InvalidArgument("constants", f"without {name}", allowed)
     return {name: finite_tensor(name, values[name], "finite numbers, of each sample") for name in fitted}
+
+
+def values_of(name: str, values: Shaped[Tensor, "_ *shape"], chosen: Bool[Tensor, "B"]) -> Shaped[Tensor, "_ *shape"]:
+    """What belongs to the chosen samples of a batch, of ``values`` of each of its samples.
+
+    Raises:
+        InvalidArgument: values of another number of samples.
+
+    >>> values_of("period", torch.tensor([0.5, 0.8]), torch.tensor([False, True])).tolist()
+    [0.8000...]
+    """
+    if len(values) != len(chosen):
+        raise InvalidArgument(name, f"{len(values)} values", f"one of each sample, {len(chosen)}")
+    return values[chosen.to(values.device)]
 
 
 def check_fields(fields: Tensor, grid: Grid | None, frames: int = 2, finite: bool = True) -> Grid:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jaxtyping import Bool
 from torch import Tensor
 
 from physgen.arguments import finite_tensor, instance
+from physgen.constraints.base import values_of
 from physgen.equations.reaction_system import Bounds, ReactionSystem, Value
 from physgen.equations.systems import reaction_system
 from physgen.errors import InvalidArgument
@@ -100,6 +103,21 @@ class Constants:
         }
         diffusivity = {species: given[name] for name, species in self.diffusing.items()}
         return Constants(self.system, diffusivity, {name: given[name] for name in self.system.parameters}, ())
+
+    def keep_samples(self, chosen: Bool[Tensor, "B"]) -> Constants:
+        """The constants of these samples of a batch.
+
+        >>> import torch
+        >>> heat = Constants(ReactionSystem(["c"], [], ["0"]), {"c": torch.tensor([3.0, 4.0])}, {}, ())
+        >>> heat.keep_samples(torch.tensor([False, True])).of_sample(0, 1).complete({})
+        ({'c': 4.0}, {})
+        """
+        found = copy.copy(self)
+        found._given = {
+            name: values_of(name, value, chosen) if isinstance(value, Tensor) and value.numel() > 1 else value
+            for name, value in self._given.items()
+        }
+        return found
 
     def canonical(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Values under the names of `bounds`, those of no constant left out."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from physgen.arguments import function
-from physgen.constraints.base import Constraint
+from physgen.constraints.base import Constraint, values_of
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 
@@ -131,6 +132,14 @@ class Observed(Constraint):
         if self.hard:
             return super().satisfied(fields, grid, tolerance)
         return self._norm(fields) <= math.sqrt(int(self.mask.sum())) * self.largest_deviation
+
+    def keep_samples(self, chosen: Bool[Tensor, "B"]) -> Observed:
+        """The observation of these samples alone, in the unit of that of all."""
+        if len(self.values) == 1:
+            return self
+        law = copy.copy(self)
+        law.values = values_of("values", self.values, chosen)
+        return law
 
     @property
     def largest_deviation(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -180,7 +180,7 @@ def _projected(free: Arm, guidances: Sequence[Guidance], observable: Observable,
     found = [project_video(video, guidance, observable, grid) for video, guidance in pairs]
     seconds = free.seconds + time.perf_counter() - began
     logs = tuple(
-        GuidanceLog(steps=log.steps, terminal=one.record, dropped=log.dropped + one.record.dropped)
+        replace(log, terminal=one.record, dropped=log.dropped + one.record.dropped)
         for log, one in zip(free.logs, found, strict=True)
     )
     return Arm(torch.cat([one.video for one in found]), seconds, free.nfe, logs)

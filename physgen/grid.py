@@ -9,6 +9,8 @@ from physgen.arguments import finite
 from physgen.errors import InvalidArgument
 
 BOUNDARIES = ("no-flux", "periodic", "dirichlet", "open")
+#: those that let nothing through
+CLOSED = ("no-flux", "periodic")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from physgen.arguments import finite, whole
-from physgen.constraints.base import Constraint, check_fields, given_values
+from physgen.constraints.base import Constraint, check_fields, given_values, values_of
 from physgen.constraints.course.harmonics import Beat, basis_of, find_beat
 from physgen.constraints.fit import ENOUGH, Fit
 from physgen.errors import InvalidArgument
@@ -132,6 +132,12 @@ class Periodic(Constraint):
         """The law with the period given, ``[B]`` in s."""
         law = copy.copy(self)
         law._held = self._held | given_values(constants, self.fitted)
+        return law
+
+    def keep_samples(self, chosen: Bool[Tensor, "B"]) -> Periodic:
+        """The law with the periods of these samples, where they were given."""
+        law = copy.copy(self)
+        law._held = {name: values_of(name, values, chosen) for name, values in self._held.items()}
         return law
 
     def _checked(self, fields: Tensor, grid: Grid | None) -> tuple[Float[Tensor, "B S T N"], Grid]:

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from physgen.arguments import finite, instance, whole
-from physgen.constraints.base import Constraint, check_fields, given_values
+from physgen.constraints.base import Constraint, check_fields, given_values, values_of
 from physgen.constraints.course.layer import Axis, fit_shifts, layer_of, least_slope, picture_of, still_layer
 from physgen.constraints.fit import ENOUGH, Fit
 from physgen.errors import InvalidArgument
@@ -140,6 +140,12 @@ class Static(Constraint):
         """The law with the shifts given, each ``[B][T]`` in µm."""
         law = copy.copy(self)
         law._held = self._held | given_values(constants, self.fitted)
+        return law
+
+    def keep_samples(self, chosen: Bool[Tensor, "B"]) -> Static:
+        """The law with the shifts of these samples, where they were given."""
+        law = copy.copy(self)
+        law._held = {name: values_of(name, values, chosen) for name, values in self._held.items()}
         return law
 
     @torch.no_grad()

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from physgen.arguments import finite, instance
-from physgen.constraints.base import Constraint, check_fields, given_values
+from physgen.constraints.base import Constraint, check_fields, given_values, values_of
 from physgen.constraints.constants import read_system
 from physgen.constraints.fit import Fit
 from physgen.constraints.kinetics.compartments import TOLERANCE, Compartments
@@ -22,13 +22,12 @@ from physgen.constraints.kinetics.unknown import Unknown
 from physgen.constraints.least_squares import Estimate, joined, judged, least_squares
 from physgen.equations.reaction_system import ReactionSystem
 from physgen.errors import InvalidArgument, NoSolution
-from physgen.grid import Grid
+from physgen.grid import CLOSED, Grid
 from physgen.ops.frame_mass import mass
 
 #: a number is fixed, (lowest, highest) is fitted
 Given = float | int | Tensor | Sequence[float | int]
 
-CLOSED = ("no-flux", "periodic")
 #: magnitude that the scale of a species is at least, relative to that of the largest
 FLOOR = 1e-3
 #: relative volume that a compartment has at least
@@ -177,6 +176,12 @@ class Kinetics(Constraint):
             if column.ndim != 1 or len(column) != len(next(iter(values.values()))):
                 raise InvalidArgument(name, list(column.shape), "a list, one value of each sample")
         law._held = torch.stack(list(values.values()), 1)
+        return law
+
+    def keep_samples(self, chosen: Bool[Tensor, "B"]) -> Kinetics:
+        """The law with the values of these samples, where they were given."""
+        law = copy.copy(self)
+        law._held = None if self._held is None else values_of("constants", self._held, chosen)
         return law
 
     def _means(self, fields: Tensor, grid: Grid | None) -> tuple[Tensor, Tensor]:

@@ -12,6 +12,8 @@ from torch import Tensor
 FASTEST, BRACKETS = 500.0, 48
 #: the bracket is cut to rounding, 32^-11 = 2^-55 of its width
 SECTIONS, ROUNDS = 32, 11
+#: Newton step per duration of the video up to which k is at a root, and not where another frame begins to bound m0
+ROOT = 1e-6
 
 
 class MassBalance:
@@ -61,13 +63,13 @@ class MassBalance:
         """Mass at every frame, for m0 and k (1/s)."""
         return initial[..., None] * self._kept(rate) + self._supplied(rate)
 
-    @torch.no_grad()
     def fit(self, mass: Float[Tensor, "B S T"], lossy: bool) -> tuple[Float[Tensor, "B S"], Float[Tensor, "B S"]]:
-        """Least-squares m0 and k >= 0 (k = 0 unless ``lossy``) for measured mass.
+        """Least-squares m0 and k >= 0 (k = 0 unless ``lossy``) for measured mass, which they follow when it changes.
 
         argmin sum_t (mass - m)^2: m0 in closed form for each k, clamped to feasible masses; k at the root of the
         derivative of what is left, to rounding, in the best of `BRACKETS` geometric brackets up to `FASTEST` per
-        duration (`SECTIONS` parts at a time, in place of bisection).
+        duration (`SECTIONS` parts at a time, in place of bisection). Both have derivatives: k those of the equation
+        that it solves, dk = -ds / s'(k), with s the derivative of the sum by k; none where k is at a bound.
 
         Source: variable projection, Golub and Pereyra (1973), SIAM J. Numer. Anal. 10:413.
 
@@ -76,21 +78,8 @@ class MassBalance:
         >>> round(m0.item(), 9), round(k.item() / math.log(2), 9)
         (8.0, 1.0)
         """
-        low = torch.zeros_like(mass[..., 0])
-        if self.rate is not None:
-            low = self.rate.to(low).expand_as(low)
-        elif lossy:
-            rates = torch.cat([low.new_zeros(1), torch.logspace(-3, math.log10(FASTEST), BRACKETS).to(low)])
-            rates = rates / self.time[-1]
-            best = self._misfit(mass, rates.view(-1, 1, 1).expand(-1, *low.shape)).argmin(0)
-            low, high = rates[(best - 1).clamp(min=0)], rates[(best + 1).clamp(max=BRACKETS)]
-            inner = torch.arange(1, SECTIONS).to(low).view(-1, 1, 1)
-            for _ in range(ROUNDS):
-                width = (high - low) / SECTIONS
-                falling = self._slope(mass, low + width * inner) <= 0
-                low = low + width * falling.cumprod(0).sum(0)
-                high = low + width
-        return self._best_initial(mass, low), low
+        rate = self._rate(mass, lossy)
+        return self._best_initial(mass, rate), rate
 
     @torch.no_grad()
     def errors(
@@ -116,6 +105,31 @@ class MassBalance:
         covariance = torch.linalg.pinv(jacobian.mT @ jacobian) * noise[..., None, None]
         found = covariance.diagonal(dim1=-2, dim2=-1).clamp(min=0).sqrt() / length
         return found[..., 0], found[..., -1] if lossy else torch.zeros_like(rate)
+
+    def _rate(self, mass: Tensor, lossy: bool) -> Tensor:
+        low = mass.new_zeros(mass.shape[:2])
+        if self.rate is not None:
+            return self.rate.to(low).expand_as(low)
+        if not lossy:
+            return low
+        with torch.no_grad():
+            rates = torch.cat([low.new_zeros(1), torch.logspace(-3, math.log10(FASTEST), BRACKETS).to(low)])
+            rates = rates / self.time[-1]
+            best = self._misfit(mass, rates.view(-1, 1, 1).expand(-1, *low.shape)).argmin(0)
+            low, high = rates[(best - 1).clamp(min=0)], rates[(best + 1).clamp(max=BRACKETS)]
+            inner = torch.arange(1, SECTIONS).to(low).view(-1, 1, 1)
+            for _ in range(ROUNDS):
+                width = (high - low) / SECTIONS
+                falling = self._slope(mass, low + width * inner) <= 0
+                low = low + width * falling.cumprod(0).sum(0)
+                high = low + width
+        if not (torch.is_grad_enabled() and mass.requires_grad):
+            return low
+        rate = low.requires_grad_()
+        (slope,) = torch.autograd.grad(self._misfit(mass, rate).sum(), rate, create_graph=True)
+        (curvature,) = torch.autograd.grad(slope.sum(), rate, retain_graph=True)
+        root = (rate > 0) & (curvature > 0) & (slope.abs() * self.time[-1] <= ROOT * curvature)
+        return rate.detach() - (slope - slope.detach()) / torch.where(root, curvature, math.inf)
 
     def _kept(self, rate: Tensor) -> Tensor:
         return torch.exp(-rate[..., None] * self.time)

@@ -8,23 +8,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from physgen.arguments import finite, finite_tensor, interval
-from physgen.constraints.base import Constraint, check_fields, given_values
+from physgen.constraints.base import Constraint, check_fields, given_values, values_of
 from physgen.constraints.fit import Fit
 from physgen.constraints.mass.balance import MassBalance
 from physgen.constraints.mass.capped_simplex import project_capped_simplex
 from physgen.constraints.mass.source import Source, production, read_source
 from physgen.errors import InvalidArgument
-from physgen.grid import Grid
+from physgen.grid import CLOSED, Grid
 from physgen.ops.frame_mass import mass
 
 #: m0 and k
 CONSTANTS = ("initial_mass", "bleaching_rate")
 BLEACHING = ("none", "exponential")
-CLOSED = ("no-flux", "periodic")
 #: absolute mass that the scale of the residual is at least this part of
 FLOOR = 1e-3
 #: standard errors that a rate of bleaching is above 0, at least, to be one
@@ -39,9 +38,11 @@ class MassConservation(Constraint):
 
     Masses are summed in float64, what comes in by the trapezoid rule. A fitted m0 (and k >= 0) minimises
     sum_t (m - m_expected)^2 with m_expected between 0 and a frame full of ``maximum``, see `MassBalance.fit`. Fitted
-    values and scale are detached: at its minimum the misfit does not change with them to first order (envelope
-    theorem), so for a given scale the gradient of the loss is exact. It goes through a source that depends on the
-    fields. The scale is at least 1/1000 of the absolute mass, and 1 for a field that is zero, whose residual is 0.
+    values follow the fields. At its minimum the misfit does not change with them to first order (envelope theorem), so
+    the gradient of the loss is that at fixed values; but the residual changes, and a solver that meets other laws too
+    has to know that the mass may move. The scale is detached: for a given scale all derivatives are exact. They go
+    through a source that depends on the fields. The scale is at least 1/1000 of the absolute mass, and 1 for a field
+    that is zero, whose residual is 0.
 
     Args:
         initial_mass: m0 of every species, in ``unit`` µm²; fitted to each sample and species when None.
@@ -199,6 +200,12 @@ class MassConservation(Constraint):
         """
         law = copy.copy(self)
         law._held = self._held | given_values(constants, self.fitted)
+        return law
+
+    def keep_samples(self, chosen: Bool[Tensor, "B"]) -> MassConservation:
+        """The law with the m0 and k of these samples, where they were given."""
+        law = copy.copy(self)
+        law._held = {name: values_of(name, values, chosen) for name, values in self._held.items()}
         return law
 
     @staticmethod

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from physgen.arguments import finite, finite_tensor
-from physgen.constraints.base import Constraint, check_fields
+from physgen.constraints.base import Constraint, check_fields, values_of
 from physgen.constraints.mass.source import Source, production, read_source
 from physgen.errors import InvalidArgument
-from physgen.grid import Grid
+from physgen.grid import CLOSED, Grid
 
-CLOSED = ("no-flux", "periodic")
 #: rate of change that the scale of the residual is at least this part of, if the field changed once in the video
 FLOOR = 1e-3
 
@@ -70,6 +70,7 @@ class Continuity(Constraint):
         if self.diffusivity.ndim > 1 or bool((self.diffusivity < 0).any()):
             raise InvalidArgument("diffusivity", diffusivity, allowed)
         self.source = None if source is None else read_source(source)
+        self._kept: Bool[Tensor, "B"] | None = None
         self.scale = None if scale is None else finite("scale", scale, "None or a number > 0", lambda value: value > 0)
 
     def residual(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B S T-1 *space"]:
@@ -86,6 +87,14 @@ class Continuity(Constraint):
         rate = self._rate(fields, grid)
         changed, predicted = fields.diff(dim=2) / grid.dt, (rate[:, :, 1:] + rate[:, :, :-1]) / 2
         return (changed - predicted) / (self.scale or self._scale(fields, changed, predicted, grid))
+
+    def keep_samples(self, chosen: Bool[Tensor, "B"]) -> Continuity:
+        """The law with the velocities of these samples, where it has one for each: only fields tell whether it has."""
+        law = copy.copy(self)
+        law._kept = chosen.cpu()
+        if self._kept is not None:
+            law._kept = self._kept.masked_scatter(self._kept, law._kept)
+        return law
 
     @torch.no_grad()
     def _scale(self, fields: Tensor, changed: Tensor, predicted: Tensor, grid: Grid) -> Tensor:
@@ -116,6 +125,8 @@ class Continuity(Constraint):
         """``[A, B or 1, 1, T or 1, *space]``."""
         batch, _, frames, *space = fields.shape
         axes, given = len(space), self.velocity
+        if self._kept is not None and given.ndim == 3 + axes:
+            given = values_of("velocity", given, self._kept)
         shapes = ((axes,), (axes, *space), (axes, frames, *space), (batch, axes, frames, *space))
         if tuple(given.shape) not in shapes:
             raise InvalidArgument("velocity", tuple(given.shape), " or ".join(map(str, shapes)))

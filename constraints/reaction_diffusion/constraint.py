@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from physgen.constraints.base import Constraint, Violation, check_fields, given_values
@@ -217,6 +217,12 @@ class ReactionDiffusion(Constraint):
         values = constants.values if isinstance(constants, Fit) else constants
         law = copy.copy(self)
         law.constants = self.constants.given(given_values(self.constants.canonical(values), self.fitted))
+        return law
+
+    def keep_samples(self, chosen: Bool[Tensor, "B"]) -> ReactionDiffusion:
+        """The law with the constants of these samples, where they were given for each."""
+        law = copy.copy(self)
+        law.constants = self.constants.keep_samples(chosen)
         return law
 
     def _checked(self, fields: Tensor, grid: Grid | None) -> tuple[Tensor, Grid]:

@@ -10,11 +10,10 @@ from torch import Tensor
 
 from physgen.constraints import Constraint, MassConservation, Observed, ReactionDiffusion
 from physgen.errors import InvalidArgument
-from physgen.grid import Grid
+from physgen.grid import CLOSED, Grid
 
 #: standard deviations beyond which noise explains nothing, and part of an amount that clipping and rounding may change
 MOST, PART = 6.0, 0.05
-CLOSED = ("no-flux", "periodic")
 
 
 def require_possible(seen: Observed, laws: Mapping[str, Constraint], grid: Grid) -> None:

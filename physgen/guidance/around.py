@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from physgen.arguments import instance
 from physgen.constraints import Constraint
+from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.guidance.base import Correction, Guidance, Predict, Step, Update
+from physgen.guidance.log import ParticlesLog, SearchLog
 from physgen.guidance.problem import Decode, Problem
+from physgen.guidance.rewards import OfVideo, Reward
 from physgen.guidance.solve.certificate import ProjectedFields
 from physgen.guidance.solve.feasible import UNBOUNDED
 
@@ -20,8 +25,15 @@ class Around(Guidance):
     """Corrects nothing by itself: every sample is corrected, and projected at the end, by the guidance inside.
 
     Args:
-        laws: its own, by name, which it only measures; there may be none.
+        rewards: its own, by name; laws among them are only measured; there may be none.
         inside: what corrects samples; None where nothing does.
+
+    Attributes:
+        log: of the last run, which counts what is decoded for rewards.
+        reference: BibTeX of what is to be cited besides the guidance inside.
+
+    Raises:
+        InvalidArgument: something inside that is no guidance of single samples.
 
     Source: the contract of this package.
 
@@ -36,9 +48,16 @@ class Around(Guidance):
     """
 
     derivatives = 0
+    reference: ClassVar[str] = ""
+    log: ParticlesLog | SearchLog
 
-    def __init__(self, laws: Mapping[str, Constraint], inside: Guidance | None) -> None:
-        self.laws, self.inside = dict(laws), inside
+    def __init__(self, rewards: Mapping[str, Reward], inside: Guidance | None) -> None:
+        if inside is not None:
+            instance("inside", inside, Guidance, "a Guidance")
+            if inside.particles > 1 or any(part.searches for part in inside.parts):
+                raise InvalidArgument("inside", type(inside).__name__, "a guidance of single samples")
+        self.rewards, self.inside = dict(rewards), inside
+        self.laws = {name: law for name, law in rewards.items() if isinstance(law, Constraint)}
         self.constraints = {**self.laws, **(inside.constraints if inside else {})}
         self.imposes = bool(self.constraints)  # type: ignore[misc]
         self.start, self.stop, self.every, self.steps = 0.0, 1.0, 1, 1
@@ -114,3 +133,16 @@ class Around(Guidance):
 
     def update(self, step: Step) -> Update:
         return Update(step.x0, {})
+
+    def seen(
+        self, x: Float[Tensor, "B *shape"], decode: Decode | None, grid: Grid | None, video: Decode | None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """The fields and the videos of samples, None where no reward looks at them."""
+        kinds = {isinstance(reward, OfVideo) for reward in self.rewards.values()}
+        fields = Problem({}, decode, grid).fields(x) if False in kinds else None
+        shown = video(x) if True in kinds and video else None
+        self.log.decodes += len(x) * ((fields is not None and decode is not None) + (shown is not None))
+        return fields, shown
+
+    def citation(self) -> str:
+        return "\n\n".join(filter(None, [self.reference, self.inside.citation() if self.inside else ""]))

@@ -162,11 +162,13 @@ class Assimilation(DPS):
     ) -> ProjectedFields:
         """The joined fields of each sample, NaN where there are none, and the law with the constants found."""
         self.seen.residual(fields)  # refuses another shape
-        found, problems = fields.clone(), [Problem(self.final, grid=grid)] * len(fields)
+        samples = torch.eye(len(fields), dtype=torch.bool)
+        found, problems = fields.clone(), [Problem(self.final, grid=grid).keep_samples(one) for one in samples]
         for i in finite_samples(fields).nonzero()[:, 0].tolist():
             try:
-                joined, constants = self.law.nearest(*self._joined(fields[i : i + 1].double(), i), grid, bounds)
-                problems[i] = Problem(self.final, grid=grid).holding({self.law_name: Fit(constants)})
+                law = self.law.keep_samples(samples[i])
+                joined, constants = law.nearest(*self._joined(fields[i : i + 1].double(), i), grid, bounds)
+                problems[i] = problems[i].holding({self.law_name: Fit(constants)})
                 found[i] = joined[0].to(fields.dtype)
             except NoSolution:
                 found[i] = math.nan

@@ -41,11 +41,13 @@ class Update:
             measured).
         cosines: between the directions in which pairs of constraints descend, -1 where they pull against each other;
             means over the samples that violate both. Empty where the rule does not compute them.
+        dropped: samples that the rule itself left as they were, one by one where several act.
     """
 
     x0: Tensor
     residuals: dict[str, float]
     cosines: dict[str, float] = field(default_factory=dict)
+    dropped: int = 0
 
 
 @dataclass(frozen=True)
@@ -280,7 +282,7 @@ class Guidance(ABC):
             x0_star, dropped = keep_finite(update.x0.detach(), x0)
             x0_star = settled(x0_star)
         norm = rms((x0_star - x0).nan_to_num())
-        return Correction(x0_star.to(x0_hat.dtype), update.residuals, norm, dropped, update.cosines)
+        return Correction(x0_star.to(x0_hat.dtype), update.residuals, norm, update.dropped + dropped, update.cosines)
 
     def decoded(self, problem: Problem, x0: Float[Tensor, "B *shape"]) -> tuple[Tensor, Tensor]:
         """The sample as a leaf, and the fields that the constraints see of it, with the graph that `update` needs."""
@@ -334,17 +336,19 @@ class Guidance(ABC):
         bounds = interval("bounds", bounds)
         laws = {name: law.within(bounds) for name, law in self.final.items()}
         problem = Problem(laws, grid=grid)
-        problems, projected, refused = [problem] * len(fields), fields.clone(), []
-        chosen = finite_samples(fields).nonzero()[:, 0]
+        samples = torch.eye(len(fields), dtype=torch.bool)
+        problems, refused = [problem.keep_samples(one) for one in samples], []
+        finite = finite_samples(fields).cpu()
+        parts = samples[finite] if problem.held else finite[None] if bool(finite.any()) else ()
         with torch.inference_mode(False), torch.autocast(fields.device.type, enabled=False):
-            parts = chosen.split(1) if problem.held else (chosen,) if len(chosen) else ()
+            projected = fields.clone()
             for part in parts:
-                samples = fields[part].clone()
-                held = problem.hold(samples)
-                for i in part.tolist():
-                    problems[i] = held
+                usable = fields[part]
+                held = problem.keep_samples(part).hold(usable)
+                if problem.held:
+                    problems[int(part.nonzero())] = held
                 try:
-                    projected[part] = feasible(held, samples, bounds=bounds)
+                    projected[part] = feasible(held, usable, bounds=bounds)
                 except Contradiction as error:
                     refused.append(error)
                     projected[part] = math.nan

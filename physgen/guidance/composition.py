@@ -13,12 +13,15 @@ from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
 from physgen.guidance.base import Guidance, Step, Update
 from physgen.guidance.replacement import Replacement
+from physgen.tensors import finite_samples, keep_finite
 
 
 class Composition(Guidance):
     """Guidances one after the other, each inside its own window: a soft one early, a hard one late.
 
     x0* = G_n(... G_1(x0_hat))
+
+    A correction that is not finite is dropped, and those of the others stay.
 
     The finished video is projected onto the constraints of those that are `terminal`, all together. What a
     `Replacement` knows is seen by all the others, wherever it stands, and moved by none.
@@ -110,8 +113,12 @@ class Composition(Guidance):
                 z, fields = guidance.decoded(part.problem, found.x0)
                 part = replace(part, x0=z, fields=fields)
             update = guidance.update(part)
-            before = found or Update(update.x0, {})
-            found = Update(update.x0, update.residuals | before.residuals, update.cosines | before.cosines)
+            x0, dropped = keep_finite(update.x0.detach(), part.x0.detach())
+            dropped -= int((~finite_samples(part.x0)).sum())  # nothing was there to be corrected
+            before = found or Update(x0, {})
+            found = Update(
+                x0, update.residuals | before.residuals, update.cosines | before.cosines, before.dropped + dropped
+            )
         return found or Update(step.x0, {})
 
     def citation(self) -> str:

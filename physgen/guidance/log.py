@@ -145,24 +145,23 @@ class GuidanceLog:
     """What guidance did in the pipeline calls inside one `with guide(...)`.
 
     Attributes:
-        steps: the corrected steps of all calls.
+        records: corrections and resamplings of all calls, in the order in which they happened.
         terminal: the projection at the end of the last call, None where there was none.
         dropped: samples whose correction was not finite, summed.
         particles: what `Particles` did in the last call, None where there were none.
         search: what `NoiseSearch` did in the last call, None where there was none.
     """
 
-    steps: list[StepRecord] = field(default_factory=list)
+    records: list[StepRecord | Resampling] = field(default_factory=list)
     terminal: TerminalRecord | None = None
     dropped: int = 0
     particles: ParticlesLog | None = None
     search: SearchLog | None = None
 
     @property
-    def records(self) -> list[StepRecord | Resampling]:
-        """Corrections and resamplings, step by step; the resampling of a step comes after its correction."""
-        resamplings = self.particles.resamplings if self.particles else []
-        return sorted([*self.steps, *resamplings], key=lambda record: record.step)
+    def steps(self) -> list[StepRecord]:
+        """The corrected steps of all calls."""
+        return [record for record in self.records if isinstance(record, StepRecord)]
 
     @property
     def certificate(self) -> Mapping[str, Certificate]:

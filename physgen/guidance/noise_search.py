@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
-from physgen.arguments import finite, floating, instance, whole
+from physgen.arguments import finite, floating, whole
 from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
@@ -19,7 +19,7 @@ from physgen.guidance.base import Guidance
 from physgen.guidance.few_steps import FewSteps, VelocityAt
 from physgen.guidance.log import SearchLog
 from physgen.guidance.particles import total_of
-from physgen.guidance.problem import Decode, Problem
+from physgen.guidance.problem import Decode
 from physgen.guidance.rewards import OfVideo, Rewards, name_rewards, read_rewards
 from physgen.tensors import finite_samples, of_samples
 
@@ -111,7 +111,25 @@ class NoiseSearch(Around):
     (True, 8)
     """
 
+    log: SearchLog
     searches: ClassVar[bool] = True
+    reference: ClassVar[str] = """@inproceedings{benhamu2024dflow,
+  title = {D-Flow: Differentiating through Flows for Controlled Generation},
+  author = {Ben-Hamu, Heli and Puny, Omri and Gat, Itai and Karrer, Brian and Singer, Uriel and Lipman, Yaron},
+  booktitle = {International Conference on Machine Learning},
+  year = {2024},
+  eprint = {2402.14017},
+  archiveprefix = {arXiv}
+}
+
+@inproceedings{eyring2024reno,
+  title = {ReNO: Enhancing One-step Text-to-Image Models through Reward-based Noise Optimization},
+  author = {Eyring, Luca and Karthik, Shyamgopal and Roth, Karsten and Dosovitskiy, Alexey and Akata, Zeynep},
+  booktitle = {Advances in Neural Information Processing Systems},
+  year = {2024},
+  eprint = {2406.04312},
+  archiveprefix = {arXiv}
+}"""
 
     def __init__(
         self,
@@ -122,20 +140,15 @@ class NoiseSearch(Around):
         angle: float = 0.2,
         inside: Guidance | None = None,
     ) -> None:
-        self.rewards = name_rewards(rewards)
+        super().__init__(name_rewards(rewards), inside)
         for name, reward in self.rewards.items():
             if isinstance(reward, OfVideo) and not reward.differentiable:
                 raise InvalidArgument("rewards", name, DIFFERENTIABLE)
         self.iterations, self.euler_steps = whole("iterations", iterations, least=0), whole("euler_steps", euler_steps)
         self.angle = finite("angle", angle, "radians, more than 0 and at most 1.5", lambda value: 0 < value <= 1.5)
-        if inside is not None:
-            instance("inside", inside, Guidance, "a Guidance")
-            if inside.particles > 1 or any(part.searches for part in inside.parts):
-                raise InvalidArgument("inside", type(inside).__name__, "a guidance of single samples")
-            if inside.renoise:
-                allowed = "renoise=0: new noise at each step forgets the noise that was found"
-                raise InvalidArgument("inside", f"{type(inside).__name__} with renoise={inside.renoise}", allowed)
-        super().__init__({name: law for name, law in self.rewards.items() if isinstance(law, Constraint)}, inside)
+        if self.renoise:
+            allowed = "renoise=0: new noise at each step forgets the noise that was found"
+            raise InvalidArgument("inside", f"{type(inside).__name__} with renoise={self.renoise}", allowed)
         self.reset()
 
     def reset(self) -> None:
@@ -208,14 +221,15 @@ class NoiseSearch(Around):
         path, velocity = flow.forward(noise)
         rewards: list[dict[str, Tensor]] = []
         gradients = []
-        for one in path[-1].split(1):
-            x0 = one.detach().requires_grad_()
+        for one in torch.eye(len(noise), dtype=torch.bool):
+            x0 = path[-1][one].detach().requires_grad_()
+            own = {
+                name: reward.keep_samples(one) if isinstance(reward, Constraint) else reward
+                for name, reward in self.rewards.items()
+            }
             with torch.enable_grad():
-                kinds = {isinstance(reward, OfVideo) for reward in self.rewards.values()}
-                fields = Problem({}, decode, grid).fields(x0) if False in kinds else None
-                shown = video(x0) if True in kinds and video else None
-                found = read_rewards(self.rewards, fields, grid, video=shown)
-            self.log.decodes += (fields is not None and decode is not None) + (shown is not None)
+                fields, shown = self.seen(x0, decode, grid, video)
+                found = read_rewards(own, fields, grid, video=shown)
             gradients.append(_gradient(found, x0))
             rewards.append({name: value.detach() for name, value in found.items()})
         by_name = {name: torch.cat([found[name] for found in rewards]) for name in self.rewards}
@@ -225,26 +239,6 @@ class NoiseSearch(Around):
         self.log.rewards.append({name: values.tolist() for name, values in point.rewards.items()})
         if kept is not None:
             self.log.kept.append(kept.tolist())
-
-    def citation(self) -> str:
-        own = """@inproceedings{benhamu2024dflow,
-  title = {D-Flow: Differentiating through Flows for Controlled Generation},
-  author = {Ben-Hamu, Heli and Puny, Omri and Gat, Itai and Karrer, Brian and Singer, Uriel and Lipman, Yaron},
-  booktitle = {International Conference on Machine Learning},
-  year = {2024},
-  eprint = {2402.14017},
-  archiveprefix = {arXiv}
-}
-
-@inproceedings{eyring2024reno,
-  title = {ReNO: Enhancing One-step Text-to-Image Models through Reward-based Noise Optimization},
-  author = {Eyring, Luca and Karthik, Shyamgopal and Roth, Karsten and Dosovitskiy, Alexey and Akata, Zeynep},
-  booktitle = {Advances in Neural Information Processing Systems},
-  year = {2024},
-  eprint = {2406.04312},
-  archiveprefix = {arXiv}
-}"""
-        return "\n\n".join([own, self.inside.citation()]) if self.inside else own
 
 
 def turned(

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from physgen.arguments import finite, instance, whole
-from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.guidance.around import Around
 from physgen.guidance.base import Guidance
 from physgen.guidance.log import ParticlesLog, Resampling
 from physgen.guidance.population import POTENTIALS, Offspring, Population
-from physgen.guidance.problem import Decode, Problem
-from physgen.guidance.rewards import OfVideo, Rewards, evaluate, name_rewards
+from physgen.guidance.problem import Decode
+from physgen.guidance.rewards import Rewards, evaluate, name_rewards
 from physgen.tensors import of_samples
 
 
@@ -76,6 +75,24 @@ class Particles(Around):
     True
     """
 
+    log: ParticlesLog
+    reference: ClassVar[str] = """@misc{singhal2025fksteering,
+  title = {A General Framework for Inference-time Scaling and Steering of Diffusion Models},
+  author = {Singhal, Raghav and Horvitz, Zachary and Teehan, Ryan and Ren, Mengye and Yu, Zhou and McKeown, Kathleen
+            and Ranganath, Rajesh},
+  year = {2025},
+  eprint = {2501.06848},
+  archiveprefix = {arXiv}
+}
+
+@misc{kim2025inference,
+  title = {Inference-Time Scaling for Flow Models via Stochastic Generation and Rollover Budget Forcing},
+  author = {Kim, Jaihoon and Yoon, Taehoon and Hwang, Jisung and Sung, Minhyuk},
+  year = {2025},
+  eprint = {2503.19385},
+  archiveprefix = {arXiv}
+}"""
+
     def __init__(
         self,
         n: int,
@@ -90,7 +107,6 @@ class Particles(Around):
         inside: Guidance | None = None,
     ) -> None:
         self.particles = whole("n", n, least=2)
-        self.rewards = name_rewards(rewards)
         self.resample = _fractions(resample)
         self.temperature = finite("temperature", temperature, "a number > 0", lambda value: value > 0)
         if potential not in POTENTIALS:
@@ -99,11 +115,7 @@ class Particles(Around):
         self.new_noise = finite("renoise", renoise, "0 to 1", lambda eta: 0 <= eta <= 1)
         self.left = _left(prune, self.particles, len(self.resample))
         self.select = instance("select", select, bool, "true or false")
-        if inside is not None:
-            instance("inside", inside, Guidance, "a Guidance")
-            if inside.particles > 1 or any(part.searches for part in inside.parts):
-                raise InvalidArgument("inside", type(inside).__name__, "a guidance of single samples")
-        super().__init__({name: law for name, law in self.rewards.items() if isinstance(law, Constraint)}, inside)
+        super().__init__(name_rewards(rewards), inside)
         self.reset()
 
     def reset(self) -> None:
@@ -198,31 +210,9 @@ class Particles(Around):
     def _rewards(
         self, x: Tensor, decode: Decode | None, grid: Grid | None, video: Decode | None
     ) -> dict[str, Float64[Tensor, "B"]]:
-        kinds = {isinstance(reward, OfVideo) for reward in self.rewards.values()}
         with torch.no_grad():
-            fields = Problem({}, decode, grid).fields(x) if False in kinds else None
-            seen = video(x) if True in kinds and video else None
-            self.log.decodes += len(x) * ((fields is not None and decode is not None) + (seen is not None))
-            return evaluate(self.rewards, fields, grid, video=seen)
-
-    def citation(self) -> str:
-        own = """@misc{singhal2025fksteering,
-  title = {A General Framework for Inference-time Scaling and Steering of Diffusion Models},
-  author = {Singhal, Raghav and Horvitz, Zachary and Teehan, Ryan and Ren, Mengye and Yu, Zhou and McKeown, Kathleen
-            and Ranganath, Rajesh},
-  year = {2025},
-  eprint = {2501.06848},
-  archiveprefix = {arXiv}
-}
-
-@misc{kim2025inference,
-  title = {Inference-Time Scaling for Flow Models via Stochastic Generation and Rollover Budget Forcing},
-  author = {Kim, Jaihoon and Yoon, Taehoon and Hwang, Jisung and Sung, Minhyuk},
-  year = {2025},
-  eprint = {2503.19385},
-  archiveprefix = {arXiv}
-}"""
-        return "\n\n".join([own, self.inside.citation()]) if self.inside else own
+            fields, shown = self.seen(x, decode, grid, video)
+        return evaluate(self.rewards, fields, grid, video=shown)
 
 
 def total_of(rewards: dict[str, Float64[Tensor, "B"]]) -> Float64[Tensor, "B"]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from physgen.arguments import floating, function
@@ -19,6 +20,8 @@ from physgen.grid import Grid
 from physgen.tensors import finite_samples, of_samples, rms
 
 Decode = Callable[[Tensor], Tensor]
+#: from the name of a constraint, the constraint and fields to what is measured of each sample
+Measure = Callable[[str, Constraint, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -50,42 +53,43 @@ class Problem:
 
     def residuals(self, fields: Tensor) -> dict[str, Float[Tensor, "B M"]]:
         """Residual of every constraint, flattened; of an inequality its signed value."""
-        return self._of_finite(fields, lambda c, usable: c.residual(usable, self.grid).reshape(len(usable), -1))
+        return self._of_finite(fields, lambda _, law, usable: law.residual(usable, self.grid).reshape(len(usable), -1))
 
     def violation(self, fields: Tensor) -> dict[str, Violation]:
         """Loss of every constraint and the size of its residual, by one evaluation of each."""
-        entries: dict[Constraint, int] = {}
+        entries: dict[str, int] = {}
 
-        def loss(constraint: Constraint, usable: Tensor) -> Tensor:
+        def loss(name: str, constraint: Constraint, usable: Tensor) -> Tensor:
             found = constraint.violation(usable, self.grid)
-            entries[constraint] = found.entries
+            entries[name] = found.entries
             return found.loss[:, None]
 
         losses = self._of_finite(fields, loss)
-        return {name: Violation(part[:, 0], entries.get(self.constraints[name], 1)) for name, part in losses.items()}
+        return {name: Violation(part[:, 0], entries.get(name, 1)) for name, part in losses.items()}
 
     def floors(self, fields: Tensor) -> dict[str, Float[Tensor, "B"]]:
         """Norm of each residual that true fields as noisy as these have, see `Constraint.floor`."""
-        found = self._of_finite(fields.detach(), lambda c, usable: c.floor(usable, self.grid).to(fields)[:, None])
+        found = self._of_finite(fields.detach(), lambda _, law, seen: law.floor(seen, self.grid).to(fields)[:, None])
         return {name: floor[:, 0] for name, floor in found.items()}
 
     def distances(self, fields: Tensor) -> dict[str, Float[Tensor, "B M"]]:
         """(fields - P) / rms(P), P the fields of each constraint's projection, detached."""
 
-        def distance(constraint: Constraint, usable: Tensor) -> Tensor:
+        def distance(_: str, constraint: Constraint, usable: Tensor) -> Tensor:
             nearest = constraint.project(usable.detach(), self.grid)
             size = nearest.flatten(1).square().mean(1).sqrt()
             return ((usable - nearest) / of_samples(torch.where(size > 0, size, 1), usable)).flatten(1)
 
         return self._of_finite(fields, distance)
 
-    def _of_finite(self, fields: Tensor, measure: Callable[[Constraint, Tensor], Tensor]) -> dict[str, Tensor]:
+    def _of_finite(self, fields: Tensor, measure: Measure) -> dict[str, Tensor]:
         finite = finite_samples(fields)
         if finite.all():
-            return {name: _measured(measure, constraint, fields) for name, constraint in self.constraints.items()}
+            return {name: _measured(partial(measure, name), law, fields) for name, law in self.constraints.items()}
         if not finite.any():
             return {name: fields.new_full((len(fields), 1), math.nan) for name in self.constraints}
-        found = {name: _measured(measure, constraint, fields[finite]) for name, constraint in self.constraints.items()}
+        usable, laws = fields[finite], self.keep_samples(finite).constraints
+        found = {name: _measured(partial(measure, name), law, usable) for name, law in laws.items()}
         return {
             name: torch.full((len(fields), part.shape[1]), math.nan, dtype=part.dtype, device=part.device).index_put(
                 (finite.nonzero()[:, 0],), part
@@ -95,13 +99,9 @@ class Problem:
 
     def violated(self, fields: Tensor) -> dict[str, Float[Tensor, "B M"]]:
         """|h| of every equality, max(g, 0) of every inequality."""
-        return self.positive(self.residuals(fields))
-
-    def positive(self, residuals: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """|h| of every equality, max(g, 0) of every inequality."""
         return {
             name: residual.clamp(min=0) if self.constraints[name].kind == "inequality" else residual.abs()
-            for name, residual in residuals.items()
+            for name, residual in self.residuals(fields).items()
         }
 
     def violations(self, fields: Tensor) -> dict[str, float]:
@@ -110,10 +110,9 @@ class Problem:
 
     def satisfied(self, fields: Tensor, tolerance: float) -> bool:
         """Whether every sample that is finite holds every constraint."""
-        usable = fields[finite_samples(fields)]
-        return not len(usable) or all(
-            bool(constraint.satisfied(usable, self.grid, tolerance).all()) for constraint in self.constraints.values()
-        )
+        finite = finite_samples(fields)
+        usable, laws = fields[finite], self.keep_samples(finite).constraints.values()
+        return not len(usable) or all(bool(law.satisfied(usable, self.grid, tolerance).all()) for law in laws)
 
     @property
     def held(self) -> list[str]:
@@ -128,6 +127,11 @@ class Problem:
         """The problem with constants of constraints given."""
         given = {name: self.constraints[name].with_constants(fit) for name, fit in fits.items()}
         return replace(self, constraints={**self.constraints, **given}, fits={**self.fits, **fits})
+
+    def keep_samples(self, chosen: Bool[Tensor, "B"]) -> Problem:
+        """The problem of these samples of a batch; what was fitted stays in its laws, and `fits` are left out."""
+        kept = {name: constraint.keep_samples(chosen) for name, constraint in self.constraints.items()}
+        return replace(self, constraints=kept, fits={})
 
     def only(self, names: Sequence[str]) -> Problem:
         """The problem of some of the constraints."""
@@ -151,6 +155,7 @@ def _measured(measure: Callable[[Constraint, Tensor], Tensor], constraint: Const
     except NoSolution:
         if len(fields) == 1:
             return fields.new_full((1, 1), math.nan)
-    parts = [_measured(measure, constraint, sample) for sample in fields.split(1)]
+    samples = torch.eye(len(fields), dtype=torch.bool)
+    parts = [_measured(measure, constraint.keep_samples(one), fields[one]) for one in samples]
     width = max(part.shape[1] for part in parts)
     return torch.cat([part.expand(1, width) for part in parts])

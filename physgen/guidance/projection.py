@@ -47,7 +47,7 @@ class Projection(Guidance):
         finite = finite_samples(x0)
         projected = x0.new_full(x0.shape, float("nan"))
         if finite.any():
-            projected[finite] = feasible(step.problem, x0[finite])
+            projected[finite] = feasible(step.problem.keep_samples(finite), x0[finite])
         return Update(projected, residuals)
 
     def citation(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float64
@@ -13,6 +14,15 @@ from physgen.guidance.best_of_n import SOURCE
 from physgen.guidance.particles import Particles
 from physgen.guidance.population import Offspring, Population
 from physgen.guidance.rewards import Rewards
+
+#: fewer and fewer that are left
+HALVING = """@misc{jamieson2015nonstochastic,
+  title = {Non-stochastic Best Arm Identification and Hyperparameter Optimization},
+  author = {Jamieson, Kevin and Talwalkar, Ameet},
+  year = {2015},
+  eprint = {1502.07943},
+  archiveprefix = {arXiv}
+}"""
 
 
 class PrunedBestOfN(Particles):
@@ -48,6 +58,8 @@ class PrunedBestOfN(Particles):
     (1.575, 1.575)
     """
 
+    reference: ClassVar[str] = "\n\n".join([SOURCE, HALVING])
+
     def __init__(
         self,
         n: int,
@@ -76,13 +88,3 @@ class PrunedBestOfN(Particles):
             evaluations += alive
             alive = rounds.get(step, alive)
         return evaluations / total
-
-    def citation(self) -> str:
-        halving = """@misc{jamieson2015nonstochastic,
-  title = {Non-stochastic Best Arm Identification and Hyperparameter Optimization},
-  author = {Jamieson, Kevin and Talwalkar, Ameet},
-  year = {2015},
-  eprint = {1502.07943},
-  archiveprefix = {arXiv}
-}"""
-        return "\n\n".join([SOURCE, halving, *([self.inside.citation()] if self.inside else [])])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from contextlib import suppress
 
+import torch
+from jaxtyping import Float64
 from torch import Tensor
 
-from physgen.constraints.fit import Fit, Values
+from physgen.constraints.fit import Fit
 from physgen.errors import NoSolution
 from physgen.guidance.problem import Problem
 from physgen.tensors import finite_samples
@@ -25,40 +25,46 @@ class RunningFit:
 
     Source: exponential moving average.
 
-    >>> import torch
     >>> RunningFit().hold(Problem({}), torch.zeros(1, 1)).constraints
     {}
     """
 
     def __init__(self) -> None:
-        self._averages: dict[str, Mapping[str, Values]] = {}
+        self._averages: dict[str, dict[str, Float64[Tensor, "B *shape"]]] = {}
 
     def hold(self, problem: Problem, fields: Tensor) -> Problem:
-        """The problem with constants that are held at their average, once those of the fields are in it."""
+        """The problem with constants that are held at their average, once those of the fields are in it.
+
+        A law of which a sample has had no finite fit yet is fitted as before.
+        """
         names = problem.held
         if not names or not bool(finite_samples(fields).all()):
             return problem
         for name in names:
             with suppress(NoSolution):
                 found = problem.constraints[name].fit(fields, problem.grid).values
-                self._averages[name] = _averaged(self._averages.get(name, {}), found)
-        return problem.holding({name: Fit(self._averages[name]) for name in names if name in self._averages})
+                old = self._averages.get(name, {})
+                new = {constant: torch.tensor(values, dtype=torch.float64) for constant, values in found.items()}
+                self._averages[name] = {c: _averaged(old.get(c, values), values) for c, values in new.items()}
+        known = {name: self._averages[name] for name in names if name in self._averages}
+        fits = {
+            name: Fit({constant: values.tolist() for constant, values in averages.items()})
+            for name, averages in known.items()
+            if all(bool(values.isfinite().all()) for values in averages.values())
+        }
+        return problem.holding(fits)
 
     def follow(self, ancestors: list[int]) -> None:
         """The averages of the samples that are now the batch, by their rows in it before."""
         self._averages = {
-            law: {name: [values[row] for row in ancestors] for name, values in found.items()}
-            for law, found in self._averages.items()
+            law: {constant: values[ancestors] for constant, values in averages.items()}
+            for law, averages in self._averages.items()
         }
 
 
-def _averaged(old: Mapping[str, Values], found: Mapping[str, Values]) -> dict[str, Values]:
-    averages = {}
-    for name, values in found.items():
-        before = old.get(name, values)
-        if len(before) != len(values):
-            before = values
-        averages[name] = [
-            MEMORY * a + (1 - MEMORY) * b if math.isfinite(b) else a for a, b in zip(before, values, strict=True)
-        ]
-    return averages
+def _averaged(old: Float64[Tensor, "_ *shape"], new: Float64[Tensor, "B *shape"]) -> Float64[Tensor, "B *shape"]:
+    """Value by value; what is not finite counts for nothing."""
+    if old.shape != new.shape:
+        return new
+    mixed = MEMORY * old + (1 - MEMORY) * new
+    return torch.where(mixed.isfinite(), mixed, torch.where(new.isfinite(), new, old))

@@ -1,6 +1,5 @@
 """Guidance inside samplers: diffusers pipelines, denoisers, velocities, PhysicsNeMo, and a flow of our own."""
 
-from physgen.sampling.callback import as_callback
 from physgen.sampling.decoding.encoder import encode_frames
 from physgen.sampling.denoiser import guided_denoiser
 from physgen.sampling.diffusers import guide
@@ -10,7 +9,6 @@ from physgen.sampling.velocity import guided_velocity
 
 __all__ = [
     "PhysicsNeMoGuidance",
-    "as_callback",
     "encode_frames",
     "guide",
     "guided_denoiser",

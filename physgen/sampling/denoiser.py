@@ -10,7 +10,7 @@ from torch import Tensor
 from physgen.grid import Grid
 from physgen.guidance import Guidance
 from physgen.guidance.problem import Decode
-from physgen.sampling.functional import begin, level, predicted_and_corrected
+from physgen.sampling.functional import begin, corrected, level
 
 Denoiser = Callable[..., Tensor]
 
@@ -48,6 +48,6 @@ def guided_denoiser(
         def predict(x_t: Tensor) -> Tensor:
             return denoiser((1 + k) * x_t, sigma, **arguments)
 
-        return predicted_and_corrected(guidance, predict, x / (1 + k), k / (1 + k), decode, grid)[1]
+        return corrected(guidance, predict, x / (1 + k), k / (1 + k), decode, grid)
 
     return guided

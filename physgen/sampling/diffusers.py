@@ -89,7 +89,8 @@ def guide(
     step returns one of each group, so that only that one is decoded. Schedulers that keep a history take it along.
     `NoiseSearch` replaces the latents at the first step, by further calls of the network as the pipeline makes them.
     The pipeline's scheduler and video processor get their classes back on leaving; copies of the scheduler made inside
-    are guided inside.
+    are guided inside. A guidance is no `callback_on_step_end`: multistep schedulers rebuild the sample from the model
+    outputs that they keep, so that one step later UniPC's corrector undoes what a callback writes into the latents.
 
     Raises:
         InvalidArgument: a pipeline that is guided already or lacks a component, a scheduler that is not supported, a
@@ -99,7 +100,7 @@ def guide(
             `Decoder`, `Recorder` and `Guidance.correction`.
         ModelFailure: in use, a model that predicts NaN for every sample, or a scheduler that makes them NaN.
 
-    Source: flow matching, Lipman et al., arXiv:2210.02747; p and q: `prediction`.
+    Source: flow matching, Lipman et al., arXiv:2210.02747; p and q: `prediction`; UniPC: Zhao et al., arXiv:2302.04867.
 
     >>> from types import SimpleNamespace
     >>> from physgen.constraints import MassConservation

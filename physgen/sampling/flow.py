@@ -17,6 +17,7 @@ from physgen.grid import Grid
 from physgen.guidance import Guidance, NoiseSearch, Particles
 from physgen.guidance.base import read_guidance
 from physgen.guidance.problem import Decode
+from physgen.sampling.functional import corrected
 from physgen.tensors import keep_finite
 
 Velocity = Callable[[Tensor, Tensor], Tensor]
@@ -71,7 +72,7 @@ def sample_flow(
         function("callback", callback, "a function of step, x and x0*")
     if generator is not None:
         instance("generator", generator, torch.Generator, "a torch.Generator")
-    x = floating("noise", noise, "[B, ...]")
+    x, sigmas = floating("noise", noise, "[B, ...]"), _levels(sigmas)
     particles = guidance if isinstance(guidance, Particles) else None
     network = velocity if particles is None else _counted(velocity, particles)
     for position, s, following, guided in _schedule(sigmas, guidance):
@@ -151,7 +152,7 @@ def sample_flow_heun(
         for name, plain in {"renoise": 0.0, "recurrence": 1, "particles": 1, "searches": False}.items():
             if (value := getattr(guidance, name)) != plain:
                 raise InvalidArgument(name, value, f"{plain} in Heun's method; sample_flow takes others")
-    x = floating("noise", noise, "[B, ...]")
+    x, sigmas = floating("noise", noise, "[B, ...]"), _levels(sigmas)
     for position, s, following, guided in _schedule(sigmas, guidance):
         where: dict[str, Any] = {"guidance": guided, "decode": decode, "grid": grid, "position": position}
         x0 = estimate(velocity, x, s, **where)
@@ -182,13 +183,7 @@ def estimate(
     def predict(x_t: Tensor) -> Tensor:
         return x_t - sigma * _velocity(velocity, x_t, sigma)
 
-    with torch.set_grad_enabled(guidance.needs_graph):
-        x_t = x.detach().requires_grad_(guidance.needs_graph)
-        x0_hat = predict(x_t)
-    found = guidance.correction(
-        x0_hat, x_t=x_t, sigma=sigma, decode=decode, grid=grid, position=position, predict=predict
-    )
-    return found.x0.detach()
+    return corrected(guidance, predict, x, float(sigma), decode, grid, position)
 
 
 def _velocity(velocity: Velocity, x: Tensor, sigma: Tensor) -> Tensor:
@@ -198,15 +193,21 @@ def _velocity(velocity: Velocity, x: Tensor, sigma: Tensor) -> Tensor:
     return found
 
 
-def _schedule(
-    sigmas: Tensor, guidance: Guidance | None
-) -> Iterator[tuple[tuple[int, int], Tensor, Tensor, Guidance | None]]:
-    """Number of the step and of all, its level, the next one, and the guidance where it is active, of a new run."""
+def _levels(sigmas: Tensor) -> Tensor:
+    """The levels, once they descend to 0, for a graph: those that were made in inference mode cannot be in one."""
     allowed = "noise levels that descend from at most 1 to 0"
     if not isinstance(sigmas, Tensor) or sigmas.ndim != 1 or len(sigmas) < 2:
         raise InvalidArgument("sigmas", sigmas, f"a tensor [N] of {allowed}")
     if not bool((sigmas.diff() < 0).all()) or float(sigmas[-1]) != 0 or not float(sigmas[0]) <= 1:
         raise InvalidArgument("sigmas", sigmas.tolist(), allowed)
+    with torch.inference_mode(False):
+        return sigmas.clone()
+
+
+def _schedule(
+    sigmas: Tensor, guidance: Guidance | None
+) -> Iterator[tuple[tuple[int, int], Tensor, Tensor, Guidance | None]]:
+    """Number of the step and of all, its level, the next one, and the guidance where it is active, of a new run."""
     if guidance:
         guidance.reset()
     for step, (s, following) in enumerate(itertools.pairwise(sigmas)):

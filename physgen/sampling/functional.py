@@ -44,20 +44,26 @@ def level(name: str, values: float | Tensor) -> float:
     return float(flat[0])
 
 
-def predicted_and_corrected(
+def corrected(
     guidance: Guidance,
     predict: Callable[[Tensor], Tensor],
     x_t: Tensor,
     sigma: float,
     decode: Decode | None,
     grid: Grid | None,
-) -> tuple[Tensor, Tensor]:
-    """x0_hat = predict(x_t), x_t = (1 - sigma) x0 + sigma noise, and x0*."""
-    if not guidance.needs_graph:
-        x0_hat = predict(x_t)
-        return x0_hat, guidance.correction(x0_hat, x_t=x_t, sigma=sigma, decode=decode, grid=grid, predict=predict).x0
-    with torch.inference_mode(False), torch.enable_grad():
-        x_t = x_t.detach().clone().requires_grad_()
-        x0_hat = predict(x_t)
-    x0 = guidance.correction(x0_hat, x_t=x_t, sigma=sigma, decode=decode, grid=grid).x0
-    return x0_hat.detach(), x0.detach()
+    position: tuple[int, int] | None = None,
+) -> Tensor:
+    """x0* of x0_hat = predict(x_t), x_t = (1 - sigma) x0 + sigma noise, detached.
+
+    The network has a graph only where the guidance needs it, and then also under `no_grad` and `inference_mode`.
+    """
+    if guidance.needs_graph:
+        with torch.inference_mode(False), torch.enable_grad():
+            x_t = x_t.detach().clone().requires_grad_()
+            x0_hat = predict(x_t)
+    else:
+        with torch.no_grad():
+            x0_hat = predict(x_t)
+    return guidance.correct(
+        x0_hat, x_t=x_t, sigma=sigma, decode=decode, grid=grid, position=position, predict=predict
+    ).detach()

@@ -114,7 +114,10 @@ class Session:
         generator, new = self.generator or call.arguments.get("generator"), None
         if self.competition and meaningful:
             self.competition.first = None if self.first is None else self.first[:1]
+            resamplings = self.competition.particles.log.resamplings
+            earlier = len(resamplings)
             new = self.competition.resample((number, total), at, scheduler, call.arguments, generator)
+            self.log.records += resamplings[earlier:]
         if self.recorder is not None:
             self.recorder.calls.clear()
         result = base.step(*call.args, **call.kwargs)
@@ -193,7 +196,7 @@ class Session:
             **known,
         )
         self.log.dropped += correction.dropped
-        self.log.steps.append(
+        self.log.records.append(
             StepRecord(
                 step=position[0],
                 sigma=at.sigma,

@@ -9,7 +9,7 @@ from torch import Tensor
 from physgen.grid import Grid
 from physgen.guidance import Guidance
 from physgen.guidance.problem import Decode
-from physgen.sampling.functional import begin, predicted_and_corrected
+from physgen.sampling.functional import begin, corrected
 
 Velocity = Callable[[Tensor, float | Tensor], Tensor]
 
@@ -52,6 +52,6 @@ def guided_velocity(
         def predict(x_t: Tensor) -> Tensor:
             return x_t - s * velocity(x_t, sigma)
 
-        return (x - predicted_and_corrected(guidance, predict, x, s, decode, grid)[1]) / s
+        return (x - corrected(guidance, predict, x, s, decode, grid)) / s
 
     return guided

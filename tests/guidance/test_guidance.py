@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from physgen.constraints import Constraint, Equality, MassConservation
 from physgen.errors import InvalidArgument, ModelFailure, NoSolution
 from physgen.grid import Grid
-from physgen.guidance import Guidance, Projection, X0Gradient
+from physgen.guidance import Composition, Guidance, Projection, X0Gradient
 
 GuidanceClass = type[X0Gradient] | type[Projection]
 GUIDANCES: list[GuidanceClass] = [X0Gradient, Projection]
@@ -126,10 +126,11 @@ def test_float64_reaches_float64_precision(guidance: Guidance, x0_hat: Tensor) -
 @pytest.mark.parametrize("context", [torch.no_grad(), torch.inference_mode(), torch.autocast("cpu", torch.bfloat16)])
 def test_contexts_of_a_pipeline_do_not_matter(guidance: Guidance, x0_hat: Tensor, context: Any) -> None:
     decode = nn.Conv3d(2, 2, 1)
-    expected = guidance.correct(x0_hat, x_t=x0_hat, sigma=0.9, decode=decode)
+    expected, projected = guidance.correct(x0_hat, x_t=x0_hat, sigma=0.9, decode=decode), guidance.project(x0_hat)
     with context:
         x = x0_hat.clone()
         assert torch.equal(guidance.correct(x, x_t=x, sigma=0.9, decode=decode), expected)
+        assert torch.equal(guidance.project(x), projected)
     assert all(parameter.grad is None for parameter in decode.parameters())
     assert not expected.requires_grad
 
@@ -138,6 +139,17 @@ def test_input_is_not_changed(guidance: Guidance, x0_hat: Tensor) -> None:
     before = x0_hat.clone()
     guidance.correct(x0_hat, x_t=x0_hat, sigma=0.9)
     assert torch.equal(x0_hat, before)
+
+
+def test_what_one_of_several_guidances_drops_the_others_keep(hyperplane: Constraint) -> None:
+    """Of two samples that the second one has no correction for, the corrections of the first and the third stay."""
+    x0_hat = torch.ones(4, 2, 3, 4, 4) * torch.tensor([1.0, -1.0, 1.0, math.nan]).view(-1, 1, 1, 1, 1)
+    plain, broken, last = X0Gradient([hyperplane]), X0Gradient([Broken()]), Projection([Bound(0.5)])
+    both = Composition([plain, last]).correct(x0_hat, x_t=x0_hat, sigma=0.9)
+    all_three = Composition([plain, broken, last]).correction(x0_hat, x_t=x0_hat, sigma=0.9)
+    assert all_three.dropped == 3
+    torch.testing.assert_close(all_three.x0[[0, 2]], both[[0, 2]])
+    assert not torch.equal(all_three.x0[1], both[1])
 
 
 @pytest.mark.parametrize("cls", GUIDANCES)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from physgen.constraints import Equality
+from physgen.constraints import Equality, Observed
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.guidance import DPS, Composition, NoiseSearch, OfVideo, Particles, Projection
@@ -42,6 +42,15 @@ def noise(batch: int, seed: int = 0, width: int = WIDTH) -> Tensor:
 
 def run(search: NoiseSearch | None, batch: int = 4, seed: int = 0) -> Tensor:
     return sample_flow(velocity, noise(batch, seed), LEVELS, guidance=search)
+
+
+def test_each_sample_is_searched_for_what_was_observed_of_it() -> None:
+    law = Observed(torch.tensor([2.0, -2.0], dtype=torch.float64).view(2, 1, 1, 1, 1), reading=lambda x: x[..., :1])
+    search = NoiseSearch(law, iterations=4, euler_steps=2)
+    shape = (2, 1, 1, 1, WIDTH)
+    found = sample_flow(velocity, noise(2).view(shape), LEVELS, guidance=search)
+    plain = sample_flow(velocity, noise(2).view(shape), LEVELS)
+    assert bool((law.loss(found, None) < law.loss(plain, None)).all())
 
 
 def network(width: int = 6) -> Callable[[Tensor, int], Tensor]:

@@ -8,14 +8,11 @@ import torch
 from torch import Tensor
 
 from physgen.constraints import Constraint, Equality
-from physgen.constraints.fit import Fit
 from physgen.errors import InvalidArgument, NoSolution
 from physgen.grid import Grid
 from physgen.guidance import AugmentedLagrangian, Composition, Particles, PiGDM, Projection, X0Gradient
-from physgen.guidance.problem import Problem
 from physgen.guidance.resampling import normalised, resampled
 from physgen.guidance.rewards import evaluate
-from physgen.guidance.running_fit import RunningFit
 from physgen.sampling import guided_denoiser
 from physgen.sampling.flow import sample_flow, sample_flow_heun
 
@@ -286,17 +283,3 @@ def test_what_is_remembered_of_a_sample_goes_with_it() -> None:
     alone.correct(x[2:], x_t=x[2:], sigma=0.5)
     found = moved.correct(x[[2, 2]], x_t=x[[2, 2]], sigma=0.5)
     torch.testing.assert_close(found, alone.correct(x[2:], x_t=x[2:], sigma=0.5).expand(2, 4))
-
-
-def test_averaged_constants_go_with_their_sample() -> None:
-    class Fitted(Equality):
-        fitted, holds = ("k",), True
-
-        def fit(self, fields: Tensor, grid: Grid | None) -> Fit:
-            return Fit({"k": fields.flatten(1).mean(1).tolist()})
-
-    fit, problem = RunningFit(), Problem({"law": Fitted(lambda x: x, "law")})
-    fit.hold(problem, torch.tensor([[1.0], [2.0], [3.0]]))
-    fit.follow([2, 0])
-    held = fit.hold(problem, torch.tensor([[5.0], [5.0]]))
-    assert held.fits["law"].values["k"] == [4.0, 3.0]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from physgen.constraints import Equality
 from physgen.errors import InvalidArgument
-from physgen.guidance import DPS, TFG, AugmentedLagrangian, Guidance, PiGDM, Projection, X0Gradient
+from physgen.guidance import DPS, TFG, AugmentedLagrangian, Guidance, NoiseSearch, PiGDM, Projection, X0Gradient
 from physgen.sampling.flow import sample_flow, sample_flow_heun
 
 SD = torch.tensor([0.5, 1.0, 2.0, 0.2], dtype=torch.float64)
@@ -55,6 +55,23 @@ GUIDANCES: list[Guidance] = [
     AugmentedLagrangian([SUM], terminal=True),
     TFG([SUM], recurrence=2, terminal=True),
 ]
+
+
+SEARCH = NoiseSearch(lambda x: -x[:, 0].square(), iterations=1, euler_steps=2)
+SAMPLED = [
+    *[(sample_flow, guidance) for guidance in (*GUIDANCES, SEARCH)],
+    *[(sample_flow_heun, guidance) for guidance in GUIDANCES if not guidance.renoise and guidance.recurrence == 1],
+]
+
+
+@pytest.mark.parametrize(("sampler", "guidance"), SAMPLED, ids=lambda one: getattr(one, "__name__", type(one).__name__))
+def test_inference_mode_changes_nothing(sampler: Any, guidance: Guidance) -> None:
+    torch.manual_seed(0)
+    expected = sampler(velocity, noise(4), levels(4), guidance=guidance)
+    with torch.inference_mode():
+        torch.manual_seed(0)
+        found = sampler(velocity, noise(4), levels(4), guidance=guidance)
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("guidance", GUIDANCES, ids=lambda g: type(g).__name__)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from physgen.constraints import MassConservation
 from physgen.errors import InvalidArgument
-from physgen.guidance import DPS, Particles, PiGDM, Projection
+from physgen.guidance import DPS, Particles, PiGDM, Projection, X0Gradient
 from physgen.sampling import guide
 from physgen.sampling.competition import Competition
 from physgen.sampling.predictions import prediction
@@ -246,6 +246,16 @@ def test_a_guidance_through_the_network_acts_on_the_living(guidance: Any, jacobi
     assert log.dropped == 0
     assert len(log.steps) == 6
     assert (law.residual(latents, None)).abs().max() < 1e-4
+
+
+def test_records_of_two_calls_stand_in_the_order_of_the_calls() -> None:
+    world = wan(d.FlowMatchEulerDiscreteScheduler(shift=3.0))
+    with guide(world.pipe, only(1, prune=(3, 2), inside=X0Gradient([LinearSet(world.latents)]))) as log:
+        sample(world)
+        first = [(type(record).__name__, record.step) for record in log.records]
+        sample(world)
+    assert ("Resampling", 1) in first
+    assert [(type(record).__name__, record.step) for record in log.records] == 2 * first
 
 
 def test_seeds_reproduce() -> None:

@@ -14,7 +14,7 @@ from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.guidance import DPS, Correction, Projection, X0Gradient
 from physgen.observables import ColourMap
-from physgen.sampling import as_callback, guide
+from physgen.sampling import guide
 
 GRID = Grid(spacing=(2.0, 2.0), dt=0.5)
 DYE = ColourMap([(0.05, 0.88, 0.15)], background=(0.04, 0.04, 0.04), species=("dye",))
@@ -532,8 +532,6 @@ def test_a_guidance_is_no_callback(linear_set: Linear) -> None:
     guidance = Projection([linear_set(world.latents)])
     with pytest.raises(TypeError, match="not callable"):
         world.sample(callback_on_step_end=guidance)
-    with pytest.raises(InvalidArgument, match=r"with guide\(pipe, guidance\)"):
-        as_callback(guidance)
 
 
 def test_fields_that_the_observable_does_not_give(linear_set: Linear) -> None:

@@ -29,7 +29,7 @@ LISTS = ("condition", "identifiable", "explained", "measured", "reason")
 
 @dataclass(frozen=True)
 class ProjectedFields:
-    """Projected `fields` ``[B, ...]`` and the problem of each sample, its fitted constants held at what they were.
+    """Projected `fields` ``[B, ...]`` and the problem of each sample alone, fitted constants held at what they were.
 
     Fields are NaN where there are none; `contradiction` says why no sample has any, where equalities cannot hold
     together.

@@ -72,7 +72,8 @@ def require_consistent(problem: Problem, x: Float[Tensor, "B *shape"]) -> None:
         return
     with torch.no_grad():
         fields = problem.fields(x).double()
-    fields, laws = fields[finite_samples(fields)], replace(problem.only(names), decode=None)
+    finite = finite_samples(fields)
+    fields, laws = fields[finite], replace(problem.only(names), decode=None).keep_samples(finite)
     if not len(fields) or not hopeless(nearest(laws, fields, steps=2, products=50)):
         return
     if hopeless(nearest(laws, fields)):

@@ -63,11 +63,12 @@ def _projected(constraint: Constraint, x: Tensor, grid: Grid | None) -> Tensor:
     if not bool(finite.all()):
         y = x.clone()
         if bool(finite.any()):
-            y[finite] = _projected(constraint, x[finite], grid)
+            y[finite] = _projected(constraint.keep_samples(finite), x[finite], grid)
         return y
     try:
         return constraint.project(x, grid)
     except NoSolution:
         if len(x) == 1:
             return torch.full_like(x, math.nan)
-        return torch.cat([_projected(constraint, sample, grid) for sample in x.split(1)])
+        samples = torch.eye(len(x), dtype=torch.bool)
+        return torch.cat([_projected(constraint.keep_samples(one), x[one], grid) for one in samples])

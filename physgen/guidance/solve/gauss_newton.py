@@ -33,11 +33,6 @@ class Nearest:
     inconsistent: Bool[Tensor, "B"]
 
 
-def violation(residual: Float[Tensor, "B M"], inequality: Bool[Tensor, "M"]) -> Float[Tensor, "B M"]:
-    """|h| of equalities, max(h, 0) of inequalities."""
-    return torch.where(inequality, residual.clamp(min=0), residual.abs())
-
-
 def nearest(
     problem: Problem,
     x0: Float[Tensor, "B *shape"],
@@ -80,7 +75,7 @@ def nearest(
     inconsistent = torch.zeros(len(x0), dtype=torch.bool, device=x0.device)
     at = Linearisation(problem, x)
     multipliers = torch.zeros_like(at.residual)
-    wrong = violation(at.residual, at.inequality)
+    wrong = at.violation
     anchor, moved = x0, torch.zeros_like(inconsistent)
     for _ in range(steps):
         unsatisfied = wrong.amax(1) > tolerance
@@ -90,7 +85,7 @@ def nearest(
         length, size = unsatisfied.to(x0.dtype), wrong.norm(dim=1)
         for _ in range(HALVINGS):
             at = Linearisation(problem, x + of_samples(length, x0) * (goal - x))
-            found = violation(at.residual, at.inequality)
+            found = at.violation
             worse = unsatisfied & (found.norm(dim=1) > size) & (found.amax(1) > tolerance)
             if not bool(worse.any()):
                 break

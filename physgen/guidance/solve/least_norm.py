@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from physgen.tensors import of_samples
+
 
 @dataclass(frozen=True)
 class Multipliers:
@@ -57,12 +59,12 @@ def least_norm(
         image = jvp(direction)
         length = torch.where(active, square / (_square(image) + damping * _square(direction)), 0.0)
         values = values + length * weights
-        x = x + _against(length, x) * direction
+        x = x + of_samples(length[:, 0], x) * direction
         rest = rest - length * image
         gradient = vjp(rest) - damping * x if damping else vjp(rest)
         following = _square(gradient)
         ratio = torch.where(active, following / square, 0.0)
-        direction = gradient + _against(ratio, x) * direction
+        direction = gradient + of_samples(ratio[:, 0], x) * direction
         weights = rest - damping * values + ratio * weights
         square = following
         active = active & (following > tolerance**2 * first) & (_square(rest) > tolerance**2 * size)
@@ -70,9 +72,5 @@ def least_norm(
     return Multipliers(torch.where(size.isfinite(), values, torch.nan), rest, stuck[:, 0])
 
 
-def _square(x: Tensor) -> Tensor:
+def _square(x: Tensor) -> Float[Tensor, "B 1"]:
     return x.flatten(1).square().sum(1, keepdim=True)
-
-
-def _against(values: Tensor, x: Tensor) -> Tensor:
-    return values.view(-1, *[1] * (x.ndim - 1))

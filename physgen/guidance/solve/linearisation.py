@@ -50,7 +50,6 @@ class Linearisation:
         if not self._residual.requires_grad:
             raise InvalidArgument("decode", problem.decode, "differentiable maps from samples to fields")
         self.fields, self.residual = fields.detach(), self._residual.detach()
-        self._problem = problem
         self._sizes = {name: part.shape[1] for name, part in residuals.items()}
         inequality = [
             torch.full((residual.shape[1],), problem.constraints[name].kind == "inequality", device=x.device)
@@ -60,11 +59,15 @@ class Linearisation:
         self._transposed: tuple[Tensor, Tensor] | None = None
 
     @property
+    def violation(self) -> Float[Tensor, "B M"]:
+        """|h| of equalities, max(h, 0) of inequalities."""
+        return torch.where(self.inequality, self.residual.clamp(min=0), self.residual.abs())
+
+    @property
     def rms(self) -> dict[str, float]:
         """RMS of each constraint's residual (of its positive part, of an inequality), NaN where no sample is finite."""
-        parts = self.residual.split(list(self._sizes.values()), 1)
-        positive = self._problem.positive(dict(zip(self._sizes, parts, strict=True)))
-        return {name: rms(part[finite_samples(part)]) for name, part in positive.items()}
+        parts = self.violation.split(list(self._sizes.values()), 1)
+        return {name: rms(part[finite_samples(part)]) for name, part in zip(self._sizes, parts, strict=True)}
 
     def vjp(self, w: Float[Tensor, "B M"]) -> Float[Tensor, "B *shape"]:
         """J^T w."""

@@ -195,8 +195,8 @@ def test_gradient_goes_through_the_source() -> None:
 
 
 @pytest.mark.parametrize("bleaching", ["none", "exponential"])
-def test_detached_fit_has_the_exact_gradient(bleaching: str) -> None:
-    """Envelope theorem: finite differences see the fit move, the gradient does not, and they agree."""
+def test_loss_has_the_exact_gradient(bleaching: str) -> None:
+    """And it is that of the law with its constants held (envelope theorem)."""
     fields = (
         cosine_modes() * torch.exp(-0.4 * TIME).view(-1, 1, 1) + 0.05 * torch.sin(9 * TIME).view(-1, 1, 1)
     ).detach()
@@ -217,6 +217,24 @@ def test_detached_fit_has_the_exact_gradient(bleaching: str) -> None:
         step = 1e-5 * direction
         slope = (misfit(fields + step) - misfit(fields - step)) / 2e-5
         assert scale * float((gradient * direction).sum()) == pytest.approx(slope, rel=1e-5)
+    held = constraint.with_constants(constraint.fit(fields, GRID)).loss(fields, GRID)
+    torch.testing.assert_close(torch.autograd.grad(held.sum(), fields)[0], gradient, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("lossy", [False, True])
+@pytest.mark.parametrize("growth", [-0.5, 0.5])
+@pytest.mark.parametrize(("made", "capacity"), [(0.1, math.inf), (0.0, 6.0)])
+def test_fitted_constants_follow_the_mass(lossy: bool, growth: float, made: float, capacity: float) -> None:
+    """What is left after the fit, of masses that bleach or grow, and that fit into the frame or not."""
+    time = 0.5 * torch.arange(5, dtype=torch.float64)
+    noise = torch.rand(2, 1, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    amount = (8 * torch.exp(growth * time) + noise).requires_grad_()
+
+    def left(amount: Tensor) -> Tensor:
+        balance = MassBalance(made * amount + 1, dt=0.5, capacity=capacity)
+        return amount - balance.at(*balance.fit(amount, lossy))
+
+    assert torch.autograd.gradcheck(left, (amount,))
 
 
 def test_fitted_is_fixed_at_the_estimate() -> None:

@@ -7,7 +7,7 @@ import torch
 from markers import slow_except
 from torch import Tensor
 
-from physgen.constraints import Equality, Inequality, MassConservation, ReactionDiffusion
+from physgen.constraints import Constraint, Equality, Inequality, MassConservation, Observed, ReactionDiffusion
 from physgen.errors import Contradiction
 from physgen.grid import Grid
 from physgen.guidance import AugmentedLagrangian, Projection, X0Gradient
@@ -96,3 +96,37 @@ def test_constraints_that_hold_have_no_cosine() -> None:
     ]
     x = torch.tensor([[0.0, 1.0]])
     assert X0Gradient(laws).correction(x, x_t=x, sigma=0.9).cosines == {"nine, eight": pytest.approx(1.0)}
+
+
+def of_first(fields: Tensor) -> Tensor:
+    return fields[:, :, 0].flatten(1).mean(1) - 0.3
+
+
+def of_last(fields: Tensor) -> Tensor:
+    return fields[:, :, -1].flatten(1).mean(1) - 0.2
+
+
+SEEN = torch.full((1, 4, 6, 6), torch.nan)
+SEEN[:, 0] = 0.3 + 0.02 * torch.randn(6, 6, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(
+    "laws",
+    [
+        {"mass": MassConservation(), "first": Equality(of_first)},
+        {"mass": MassConservation(), "little": Inequality(of_first)},
+        {"mass": MassConservation(), "seen": Observed(SEEN, noise=0.02)},
+        {"mass": MassConservation(source=lambda c: 1 - c), "first": Equality(of_first)},
+        {"mass": MassConservation(bleaching="exponential"), "first": Equality(of_first), "last": Equality(of_last)},
+    ],
+    ids=["amount", "bound", "observation", "source", "bleaching"],
+)
+def test_a_fitted_amount_moves_to_that_of_other_laws(laws: dict[str, Constraint], fields: Tensor) -> None:
+    projected = Projection(laws).project(fields.double(), GRID)
+    assert all(bool(law.satisfied(projected, GRID, 1e-9).all()) for law in laws.values())
+
+
+def test_a_fitted_amount_cannot_be_two(fields: Tensor) -> None:
+    laws = {"mass": MassConservation(), "first": Equality(of_first), "last": Equality(of_last)}
+    with pytest.raises(Contradiction, match="mass, first, last"):
+        Projection(laws).project(fields.double(), GRID)
