@@ -19,9 +19,9 @@ from physgen.experiments.align.options import ALIGNED, DATA, RANDOM, AlignConfig
 from physgen.experiments.align.plan import show_plan
 from physgen.experiments.align.pool import Pool, make_pool
 from physgen.experiments.align.train import Training, cost_of_training, train_all
-from physgen.experiments.evaluate import resume
 from physgen.experiments.finetune.train import Arm
 from physgen.experiments.runs.records import run_name
+from physgen.experiments.runs.resume import resume
 
 __all__ = ["AlignConfig", "run"]
 

@@ -15,12 +15,12 @@ from physgen.experiments.cli.target import build
 from physgen.experiments.draw.measured import measure, outcome, warnings_of
 from physgen.experiments.draw.physics import Physics, open_world, physics_of, remarks
 from physgen.experiments.draw.rules import AUTO, Chosen, chosen, decide
-from physgen.experiments.evaluate import resume
 from physgen.experiments.microworldbench.generation.generated import Failure, write_summary
 from physgen.experiments.microworldbench.generation.plan import Item, Layout, Shard, items
 from physgen.experiments.microworldbench.options import GENERATION, BenchmarkConfig, data_file
 from physgen.experiments.microworldbench.tasks.data import TASKS, read_tasks
 from physgen.experiments.runs.records import run_name, write_json_atomic
+from physgen.experiments.runs.resume import resume
 from physgen.guidance import BestOfN, Guidance
 from physgen.measure import degenerate
 from physgen.video import Video, write_mp4, write_tiff
