@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.table import Table as RichTable
 
@@ -31,7 +30,8 @@ from physgen.experiments.pages.charts import Chart
 from physgen.experiments.pages.numbers import number, percent
 from physgen.experiments.pages.report import Film, Page, Table, write_report
 from physgen.experiments.pages.ribbon import Ribbon
-from physgen.experiments.runs.records import check_out, git_sha, open_run, write_json_atomic
+from physgen.experiments.runs.records import git_sha, write_json_atomic
+from physgen.experiments.runs.resume import check_folder, resume
 from physgen.measure import degenerate
 from physgen.video import is_video_folder, stream_video
 
@@ -68,14 +68,18 @@ def run(config: AuditConfig) -> None:
             raise InvalidArgument("measure", config.measure, "null for a folder of clips")
         audit_folder(Path(folders[0]), config)
         return
-    out = check_out(config.out) if config.out else None
+    settings = {key: value for key, value in asdict(config).items() if key not in ("out", "processes")}
+    out = Path(config.out) if config.out else None
+    if out:
+        check_folder(out, settings, finished=False)
     constraints: dict[str, Constraint] = {name: build(Constraint, spec) for name, spec in config.constraint.items()}
     check_cells(config.cells, constraints)
     measured = [measure_file(Path(file), config, constraints, kinds) for file in config.files]
     for item in measured:
         print_table(console, item)
     if out:
-        write(open_run(out), config, measured, constraints)
+        resume(out, settings)
+        write(out, config, measured, constraints)
         console.print(str(out), markup=False)
 
 
@@ -180,15 +184,13 @@ def print_table(console: Console, item: Measured) -> None:
 
 
 def write(out: Path, config: AuditConfig, measured: list[Measured], laws: dict[str, Constraint]) -> None:
-    """Write ``config.yaml``, ``report.html`` and, last, ``metrics.json``."""
-    text = yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True)
-    (out / "config.yaml").write_text(text, encoding="utf-8")
+    """Write tables and pictures, ``report.html`` and, last, ``metrics.json``."""
     stems = [item.path.stem for item in measured]
     for index, item in enumerate(measured):
         write_crops(out / "cells" / item.path.stem, item.cells)
         name = item.path.stem if stems.count(item.path.stem) == 1 else f"{index}-{item.path.stem}"
         write_moving(out / "measures" / name, item.moving)
-    write_report(out / "report.html", make_page(config, measured, laws, text))
+    write_report(out / "report.html", make_page(config, measured, laws, (out / "config.yaml").read_text("utf-8")))
     write_json_atomic(
         out / "metrics.json",
         {

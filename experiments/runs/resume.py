@@ -21,19 +21,39 @@ def resume(out: Path, settings: Mapping[str, object], left_out: Collection[str] 
 
     Raises: InvalidArgument for any other folder, with the options that are others there.
     """
-    text = yaml.safe_dump(with_weights(settings), sort_keys=False, allow_unicode=True)
+    check_folder(out, settings, left_out)
     begun = out / "config.yaml"
-    held = out.is_file() or (out.is_dir() and any(not path.name.startswith(".config") for path in out.iterdir()))
+    if not begun.is_file():
+        out.mkdir(parents=True, exist_ok=True)
+        partial = out / f".config.{os.getpid()}.partial"
+        partial.write_text(_text(settings), encoding="utf-8")
+        partial.replace(begun)
+
+
+def check_folder(
+    out: Path, settings: Mapping[str, object], left_out: Collection[str] = (), *, finished: bool = True
+) -> None:
+    """Refuse a folder that `resume` would not open, before any work is done; writes nothing.
+
+    ``finished=False`` is for what is made whole or again from the start: a folder with ``metrics.json`` is refused too.
+
+    Raises: InvalidArgument.
+    """
+    same = "a new or empty folder, or one begun with the same options"
+    if out.exists() and not out.is_dir():
+        raise InvalidArgument("out", str(out), f"{same} (this one is a file)")
+    if not finished and (out / "metrics.json").exists():
+        raise InvalidArgument("out", str(out), "a new or empty folder (this one is a finished run)")
+    begun = out / "config.yaml"
     if begun.is_file():
-        if allowed := _allowed(begun.read_text(encoding="utf-8", errors="replace"), text, left_out):
+        if allowed := _allowed(begun.read_text(encoding="utf-8", errors="replace"), _text(settings), left_out):
             raise InvalidArgument("out", str(out), allowed)
-        return
-    if held:
-        raise InvalidArgument("out", str(out), "a new folder, or one begun by a run that can be resumed")
-    out.mkdir(parents=True, exist_ok=True)
-    partial = out / f".config.{os.getpid()}.partial"
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(begun)
+    elif out.is_dir() and any(not path.name.startswith(".config") for path in out.iterdir()):
+        raise InvalidArgument("out", str(out), f"{same} (this one has files and no config.yaml)")
+
+
+def _text(settings: Mapping[str, object]) -> str:
+    return yaml.safe_dump(with_weights(settings), sort_keys=False, allow_unicode=True)
 
 
 def _allowed(before: str, now: str, left_out: Collection[str]) -> str:
