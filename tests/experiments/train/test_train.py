@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import nn
 
+from physgen.errors import InvalidArgument
 from physgen.experiments.cli.dispatch import main
 from physgen.experiments.train import sizes
 from physgen.experiments.train.data import Videos, plan, simulate_all
@@ -112,6 +113,23 @@ def test_train_makes_a_world_that_samples(tmp_path: Path, capsys: pytest.Capture
     assert set(json.loads((tmp_path / "transformer.log.jsonl").read_text().splitlines()[-1])) >= {"loss", "loss_dye"}
 
 
+def test_work_of_other_options_is_not_taken_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def train(*options: str) -> int:
+        counts = ["simulator=dye", "simulator.clips=2", "simulator.validation=1", "processes=1", "until=simulate"]
+        return main(["train", *counts, *options, f"out={tmp_path}"])
+
+    assert train() == 0
+    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npy")}
+    capsys.readouterr()
+    assert train("simulator.clips=3", "seed=1") == 2
+    assert "seed is 0 there and 1 here; simulator.clips is 2 there and 3 here" in capsys.readouterr().err
+    assert train("processes=2") == 0, "the same work"
+    (tmp_path / "config.yaml").unlink()
+    assert train() == 2, "of a version that did not keep its options"
+    assert "this one has files and no config.yaml" in capsys.readouterr().err
+    assert stamps == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npy")}
+
+
 @pytest.mark.parametrize(
     ("argument", "named"),
     [
@@ -156,6 +174,12 @@ def test_killing_the_driver_kills_the_workers_and_the_run_resumes(tmp_path: Path
 @pytest.mark.slow
 def test_smaller_models_are_worlds(tmp_path: Path) -> None:
     folder = sizes.train("xs", tmp_path, clips=20, steps=2)
+    for other, name in (
+        ({"clips": 40, "steps": 2}, "clips"),
+        ({"clips": 20, "steps": 3}, "transformer.schedule.steps"),
+    ):
+        with pytest.raises(InvalidArgument, match=f"{name} is 2"):
+            sizes.train("xs", tmp_path, **other)
     world = load_world("micro", str(folder))
     assert sum(p.numel() for p in world.pipe.transformer.parameters()) < 4e5
     assert world.sample("one drop of red dye diffusing quickly in water", seed=0, steps=1).isfinite().all()
