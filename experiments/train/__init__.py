@@ -50,13 +50,16 @@ class TrainConfig:
 def run(config: TrainConfig) -> None:
     """Train the micro world and write it to ``out/world``; the judge only where all families are trained.
 
-    Raises: InvalidArgument for an unknown family or stage, or a folder that was begun with other options.
+    Raises: InvalidArgument for an unknown family or stage, a judge without clips of its own, or a folder that was begun
+        with other options.
     """
     if config.until not in STAGES:
         raise InvalidArgument("until", config.until, ", ".join(STAGES))
     for family in config.simulator.families:
         if family not in SIMULATORS:
             raise InvalidArgument("simulator.families", family, ", ".join(SIMULATORS))
+    if config.judge.held_out < 1:
+        raise InvalidArgument("judge.held_out", config.judge.held_out, "at least 1")
     folder = Path(config.out).expanduser()
     resume(folder, {key: value for key, value in asdict(config).items() if key not in ("out", "processes", "until")})
     last = STAGES.index(config.until)

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from physgen.experiments.runs.records import write_json_atomic
 from physgen.experiments.train import latents
 from physgen.experiments.train.autoencoder import decode
-from physgen.experiments.train.data import SHARD, Shard, Videos, simulate_all
+from physgen.experiments.train.data import Shard, Videos, plan, simulate_all
 from physgen.experiments.train.distributed import launch
 from physgen.experiments.train.loop import Draw, Schedule, fit
 from physgen.simulators import GRAMMARS
@@ -238,9 +238,7 @@ def train_judge(
     """Train (or resume, or load the finished) judge and save it in ``folder/judge``, ``accuracy.json`` beside it."""
     home = folder / "judge"
     home.mkdir(exist_ok=True)
-    own = [
-        Shard(home, f, "validation", i, SHARD, seed + 1) for i in range(settings.held_out // SHARD) for f in GRAMMARS
-    ]
+    own = plan(home, list(GRAMMARS), 0, settings.held_out, seed + 1)
     simulate_all(own, processes)
     latents.encode_all(home, own, autoencoder, processes=processes)
     pools = [Pool(folder, shards, "train"), Pool(home, own, "validation")]

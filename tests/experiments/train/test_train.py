@@ -135,6 +135,7 @@ def test_work_of_other_options_is_not_taken_over(tmp_path: Path, capsys: pytest.
     [
         ("simulator=dyes", "dye"),
         ("until=encoding", "encode"),
+        ("judge.held_out=0", "at least 1"),
         ("simulator.families=[dye,fire]", "blood"),
         ("transformer.batchsize=2", "transformer.batch"),
     ],
