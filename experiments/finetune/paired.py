@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from physgen.experiments.finetune.measure import Array, Measured
-from physgen.experiments.measure.distances import Discrepancy, Interval, bootstrap, mean_interval, median_bandwidth
+from physgen.experiments.measure.distances import (
+    Discrepancy,
+    Interval,
+    bootstrap,
+    mean_interval,
+    median_bandwidth,
+    plain,
+)
 from physgen.experiments.measure.recognition import DRAWS
 from physgen.experiments.measure.tables import Table
 
@@ -65,11 +71,6 @@ def summarise(measured: Sequence[Measured], reference: Array | None) -> dict[str
             pairs = zip(groups[arm, "with"], groups[arm, "without"], strict=True)
             result["seeds"][arm] = {str(a.seed): plain(difference([a], [b], reference)) for a, b in pairs}
     return result
-
-
-def plain(found: dict[str, Interval]) -> dict[str, Any]:
-    """Intervals as dictionaries."""
-    return {name: asdict(value) for name, value in found.items()}
 
 
 def tables(result: dict[str, Any]) -> list[Table]:
