@@ -15,7 +15,7 @@ from physgen.experiments.align.models import BASE, BEST, Model, draw_models
 from physgen.experiments.align.options import ALIGNED, AlignConfig
 from physgen.experiments.align.pool import asked_in
 from physgen.experiments.align.table import tables
-from physgen.experiments.finetune.train import Arm
+from physgen.experiments.finetune.train import TrainingArm
 from physgen.experiments.measure.distances import plain
 from physgen.experiments.measure.tables import publish
 from physgen.experiments.runs.progress import Record, write_records
@@ -25,7 +25,7 @@ from physgen.experiments.runs.records import origin, write_json_atomic
 def evaluate(
     config: AlignConfig,
     out: Path,
-    arms: Sequence[Arm],
+    arms: Sequence[TrainingArm],
     costs: Mapping[tuple[str, int], Cost],
     counts: Sequence[Record],
     run_id: str,

@@ -37,7 +37,7 @@ from physgen.video import is_video_folder, stream_video
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredFile:
     """A file, the units that its numbers are in, and the numbers."""
 
     path: Path
@@ -85,7 +85,7 @@ def run(config: AuditConfig) -> None:
 
 def measure_file(
     path: Path, config: AuditConfig, constraints: dict[str, Constraint], kinds: Sequence[str] = ()
-) -> Measured:
+) -> MeasuredFile:
     """Read one file and measure it."""
     read = read_fields(path, config, config.prompt, partial(_reads_dye, path, config), constraints.values())
     check_pace(path, read, config, constraints)
@@ -98,7 +98,7 @@ def measure_file(
         name: measure(read.values, law, read.grid, tolerance=config.tolerance, nothing=nothing)
         for name, law in constraints.items()
     }
-    return Measured(
+    return MeasuredFile(
         path,
         read,
         found,
@@ -120,7 +120,7 @@ def _times(read: Fields, config: AuditConfig) -> tuple[float, ...] | None:
     return None if config.dt is not None else read.video.times
 
 
-def quantities(item: Measured) -> list[tuple[str, str]]:
+def quantities(item: MeasuredFile) -> list[tuple[str, str]]:
     """Names and texts of everything that was measured."""
     frames, height, width = item.read.values.shape[2:]
     length, time = item.read.units["length"], item.read.units["time"]
@@ -164,7 +164,7 @@ def compared(columns: list[dict[str, str]]) -> list[list[str]]:
     return [[name, *(column.get(name, "–") for column in columns)] for name in names]
 
 
-def print_table(console: Console, item: Measured) -> None:
+def print_table(console: Console, item: MeasuredFile) -> None:
     """Print one file's numbers."""
     console.print(str(item.path), style="bold", markup=False)
     for name, words in item.words.items():
@@ -183,7 +183,7 @@ def print_table(console: Console, item: Measured) -> None:
         console.print(f"  {note}", markup=False)
 
 
-def write(out: Path, config: AuditConfig, measured: list[Measured], laws: dict[str, Constraint]) -> None:
+def write(out: Path, config: AuditConfig, measured: list[MeasuredFile], laws: dict[str, Constraint]) -> None:
     """Write tables and pictures, ``report.html`` and, last, ``metrics.json``."""
     stems = [item.path.stem for item in measured]
     for index, item in enumerate(measured):
@@ -215,7 +215,7 @@ def write(out: Path, config: AuditConfig, measured: list[Measured], laws: dict[s
     )
 
 
-def curves(item: Measured, laws: dict[str, Constraint], config: AuditConfig) -> list[Chart | Ribbon]:
+def curves(item: MeasuredFile, laws: dict[str, Constraint], config: AuditConfig) -> list[Chart | Ribbon]:
     """What a file shows over time: the curve of each law, the phases of each cell that divides, and mass."""
     dt, frames, title = item.read.grid.dt, item.read.values.shape[2], item.path.name
     times = _times(item.read, config) or [dt * t for t in range(frames)]
@@ -232,7 +232,7 @@ def curves(item: Measured, laws: dict[str, Constraint], config: AuditConfig) -> 
     return [one for one in found if one] + moving + [mass_curve(title, measured, item.mass, item.read, times)]
 
 
-def make_page(config: AuditConfig, measured: list[Measured], laws: dict[str, Constraint], settings: str) -> Page:
+def make_page(config: AuditConfig, measured: list[MeasuredFile], laws: dict[str, Constraint], settings: str) -> Page:
     """The report of all files."""
     drawn = [curve for item in measured for curve in curves(item, laws, config)]
     return Page(

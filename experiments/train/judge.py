@@ -164,7 +164,7 @@ def objective(judge: Judge, video: Tensor, jitter: Tensor, labels: Labels) -> tu
 
 
 @dataclass(frozen=True)
-class Pool:
+class JudgeClips:
     """Shards that the judge learns from, one split, and the folder of their latents."""
 
     folder: Path
@@ -173,7 +173,13 @@ class Pool:
 
 
 def _train(
-    rank: int, world: int, folder: Path, pools: list[Pool], autoencoder: nn.Module, settings: JudgeTraining, seed: int
+    rank: int,
+    world: int,
+    folder: Path,
+    pools: list[JudgeClips],
+    autoencoder: nn.Module,
+    settings: JudgeTraining,
+    seed: int,
 ) -> None:
     torch.manual_seed(seed)
     families = list(GRAMMARS)
@@ -241,7 +247,7 @@ def train_judge(
     own = plan(home, list(GRAMMARS), 0, settings.held_out, seed + 1)
     simulate_all(own, processes)
     latents.encode_all(home, own, autoencoder, processes=processes)
-    pools = [Pool(folder, shards, "train"), Pool(home, own, "validation")]
+    pools = [JudgeClips(folder, shards, "train"), JudgeClips(home, own, "validation")]
     launch(_train, processes, home, pools, autoencoder, settings, seed)
     saved = torch.load(home / "judge.ckpt", weights_only=True)
     judge = Judge(Videos.open(shards, next(iter(GRAMMARS)), "train")[0].shape[1])
