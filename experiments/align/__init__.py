@@ -17,11 +17,11 @@ from physgen.experiments.align.cost import Cost
 from physgen.experiments.align.evaluate import evaluate
 from physgen.experiments.align.options import ALIGNED, DATA, RANDOM, AlignConfig
 from physgen.experiments.align.plan import show_plan
-from physgen.experiments.align.pool import Pool, make_pool
+from physgen.experiments.align.pool import SamplePool, make_pool
 from physgen.experiments.align.train import Training, cost_of_training, train_all
-from physgen.experiments.evaluate import resume
-from physgen.experiments.finetune.train import Arm
+from physgen.experiments.finetune.train import TrainingArm
 from physgen.experiments.runs.records import run_name
+from physgen.experiments.runs.resume import resume
 
 __all__ = ["AlignConfig", "run"]
 
@@ -39,15 +39,15 @@ def run(config: AlignConfig) -> None:
         return
     out = Path(config.out or Path("runs") / run_name("align", settings)).expanduser()
     resume(out, settings)
-    last: list[Arm] = []
+    last: list[TrainingArm] = []
     costs: dict[tuple[str, int], Cost] = {}
     counts: list[dict[str, object]] = []
     for seed in config.seeds:
-        before: dict[str, Arm] = {}
+        before: dict[str, TrainingArm] = {}
         for round_ in range(1, config.rounds + 1):
             pools = draw_round(config, out, seed, round_, before)
             accepted = [pools[ALIGNED].prompts[row] for row in pools[ALIGNED].accepted]
-            arms = {name: Arm(out / f"round-{round_}", name, seed) for name in config.arms}
+            arms = {name: TrainingArm(out / f"round-{round_}", name, seed) for name in config.arms}
             train_all([Training(arm, pools[name], accepted) for name, arm in arms.items()], config)
             for name, arm in arms.items():
                 drawn = Cost() if name == DATA else pools[name].cost
@@ -59,7 +59,9 @@ def run(config: AlignConfig) -> None:
     print(out)
 
 
-def draw_round(config: AlignConfig, out: Path, seed: int, round_: int, before: dict[str, Arm]) -> dict[str, Pool]:
+def draw_round(
+    config: AlignConfig, out: Path, seed: int, round_: int, before: dict[str, TrainingArm]
+) -> dict[str, SamplePool]:
     """What every arm is trained on in a round; in the first one all have the samples of the untouched world.
 
     Raises: InvalidArgument for a model none of whose samples is accepted.
@@ -80,7 +82,7 @@ def draw_round(config: AlignConfig, out: Path, seed: int, round_: int, before: d
     return {name: pools.get(name, pools[ALIGNED]) for name in config.arms}
 
 
-def counted(name: str, seed: int, round_: int, pool: Pool) -> dict[str, object]:
+def counted(name: str, seed: int, round_: int, pool: SamplePool) -> dict[str, object]:
     """How many samples a model drew, and how many were degenerate and accepted."""
     found = {"samples": len(pool.prompts), "degenerate": int(pool.degenerate.sum()), "accepted": len(pool.accepted)}
     return {"arm": name, "seed": seed, "round": round_, **found}

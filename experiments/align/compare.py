@@ -12,7 +12,7 @@ from physgen.drawn import UNGUIDED
 from physgen.experiments.align.models import BASE, REFERENCE, TRUTH
 from physgen.experiments.align.options import ALIGNED
 from physgen.experiments.evaluate.yardstick.pool import JUDGE, MOTION, RENDERING
-from physgen.experiments.finetune.measure import Array, Measured
+from physgen.experiments.finetune.measure import Array, MeasuredModel
 from physgen.experiments.finetune.paired import difference, intervals
 from physgen.experiments.measure.conditional import ConditionalDiscrepancy, bandwidth_within, same_class
 from physgen.experiments.measure.distances import Interval, bootstrap, squared_distances
@@ -28,7 +28,7 @@ DISTANCES = {name: f"conditional MMD², {name}" for name in (JUDGE, MOTION, REND
 class Found:
     """One model's figures of every prompt in one arm, and its feature vectors ``[N, F]`` by reading."""
 
-    measured: Measured
+    measured: MeasuredModel
     readings: dict[str, Array]
 
 
@@ -48,7 +48,7 @@ def gather(records: Sequence[Record], classes: Sequence[object]) -> dict[tuple[s
         readings = {name: np.array([row["readings"][name] for row in rows], float) for name in rows[0]["readings"]}
         if JUDGE in readings:
             values[DIVERSITY] = spread(readings[JUDGE], classes)
-        found.setdefault((arm, model), []).append(Found(Measured(model, arm, seed, values), readings))
+        found.setdefault((arm, model), []).append(Found(MeasuredModel(model, arm, seed, values), readings))
     return found
 
 
@@ -97,7 +97,7 @@ def summarise(found: dict[tuple[str, str], list[Found]], classes: Sequence[objec
     return result
 
 
-def measured(found: Sequence[Found]) -> list[Measured]:
+def measured(found: Sequence[Found]) -> list[MeasuredModel]:
     """The figures alone."""
     return [one.measured for one in found]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -16,8 +15,8 @@ from physgen.experiments.align.models import BASE, BEST, Model, draw_models
 from physgen.experiments.align.options import ALIGNED, AlignConfig
 from physgen.experiments.align.pool import asked_in
 from physgen.experiments.align.table import tables
-from physgen.experiments.finetune.train import Arm
-from physgen.experiments.measure.distances import Interval
+from physgen.experiments.finetune.train import TrainingArm
+from physgen.experiments.measure.distances import plain
 from physgen.experiments.measure.tables import publish
 from physgen.experiments.runs.progress import Record, write_records
 from physgen.experiments.runs.records import origin, write_json_atomic
@@ -26,7 +25,7 @@ from physgen.experiments.runs.records import origin, write_json_atomic
 def evaluate(
     config: AlignConfig,
     out: Path,
-    arms: Sequence[Arm],
+    arms: Sequence[TrainingArm],
     costs: Mapping[tuple[str, int], Cost],
     counts: Sequence[Record],
     run_id: str,
@@ -78,10 +77,3 @@ def cost_rows(config: AlignConfig, models: Sequence[Model], costs: Mapping[tuple
             row["pays_after"] = making.total / (a_video[BEST] - a_video[BASE])
         rows.append(row)
     return rows
-
-
-def plain(found: Any) -> Any:
-    """Intervals as dictionaries, at any depth."""
-    if isinstance(found, Interval):
-        return asdict(found)
-    return {key: plain(value) for key, value in found.items()} if isinstance(found, Mapping) else found

@@ -17,7 +17,7 @@ from physgen.experiments.align.options import AlignConfig
 from physgen.experiments.align.pool import asked_in, cost_of, draw, run, videos_of
 from physgen.experiments.align.select import merit
 from physgen.experiments.draw.videos import Task, plan, produce, save_arrays
-from physgen.experiments.finetune.train import Arm
+from physgen.experiments.finetune.train import TrainingArm
 
 BASE, BEST, TRUTH = "base", "best of N", "simulator"
 #: other simulator videos of the same prompts, that distances are measured to
@@ -34,7 +34,7 @@ class Model:
     cost: Cost
 
 
-def draw_models(config: AlignConfig, out: Path, arms: Sequence[Arm], spent: Cost) -> list[Model]:
+def draw_models(config: AlignConfig, out: Path, arms: Sequence[TrainingArm], spent: Cost) -> list[Model]:
     """The base world, every finished LoRA, the best of as many draws as `spent` pays for, and simulator videos."""
     asked = held_out(config)
     base = draw(config, out / BASE, asked, None)

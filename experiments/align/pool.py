@@ -32,7 +32,7 @@ from physgen.worlds.loading import load
 
 
 @dataclass(frozen=True)
-class Pool:
+class SamplePool:
     """Samples of training prompts in latents that the transformer works in, and what was found out about them.
 
     `projected` is NaN where a sample was not accepted by the instruments, or no video near it keeps the laws.
@@ -62,7 +62,7 @@ class Pool:
             raise InvalidArgument("select", got, "instruments that accept a sample; more samples=, a smaller alpha=")
 
 
-def make_pool(config: AlignConfig, folder: Path, asked: Sequence[Prompt], lora: Path | None) -> Pool:
+def make_pool(config: AlignConfig, folder: Path, asked: Sequence[Prompt], lora: Path | None) -> SamplePool:
     """Draw, select and project; what is in the folder already is not made again."""
     tasks = draw(config, folder, asked, lora)
     run(_read, config, [task for task in tasks if not readings(task).exists()])
@@ -73,7 +73,7 @@ def make_pool(config: AlignConfig, folder: Path, asked: Sequence[Prompt], lora: 
                 found.setdefault(name, []).append(torch.from_numpy(np.atleast_1d(arrays[name])))
     rows = {name: torch.cat(parts) for name, parts in found.items()}
     seconds = float(rows.pop("seconds").sum())
-    return Pool(asked_in(tasks), cost=cost_of(tasks) + Cost(seconds=seconds), **rows)
+    return SamplePool(asked_in(tasks), cost=cost_of(tasks) + Cost(seconds=seconds), **rows)
 
 
 def draw(config: AlignConfig, folder: Path, asked: Sequence[Prompt], lora: Path | None) -> list[Task]:

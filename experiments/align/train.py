@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from physgen.experiments.align.cost import Cost
 from physgen.experiments.align.options import ALIGNED, DATA, PREFERENCE, RANDOM, AlignConfig, Lora, is_micro
-from physgen.experiments.align.pool import Pool, run
+from physgen.experiments.align.pool import SamplePool, run
 from physgen.experiments.align.preference import preference_loss
 from physgen.experiments.draw.prompts import Prompt
 from physgen.experiments.draw.references import moments, simulate
 from physgen.experiments.evaluate.memory import normalise
-from physgen.experiments.finetune.train import Arm, add_lora, fit_lora
+from physgen.experiments.finetune.train import TrainingArm, add_lora, fit_lora
 from physgen.experiments.train.loop import Draw, Objective
 from physgen.experiments.train.transformer import draw_levels, velocity_loss
 from physgen.worlds import World
@@ -41,8 +41,8 @@ class Data:
 class Training:
     """A LoRA to train: its samples, and the prompts of those that the aligned model accepted."""
 
-    arm: Arm
-    pool: Pool
+    arm: TrainingArm
+    pool: SamplePool
     accepted: Sequence[Prompt]
 
     def data(self, world: World) -> Data:
@@ -142,7 +142,7 @@ def train(training: Training, config: AlignConfig) -> None:
     fit_lora(world.pipe, training.arm, objective_of(world, data, config.lora), config.lora.schedule)
 
 
-def cost_of_training(arm: Arm, lora: Lora) -> Cost:
+def cost_of_training(arm: TrainingArm, lora: Lora) -> Cost:
     """What training a finished LoRA cost; pairs take two evaluations with a way back and two without."""
     passes = lora.schedule.steps * lora.batch
     last = (arm.folder / "lora.log.jsonl").read_text(encoding="utf-8").splitlines()[-1]

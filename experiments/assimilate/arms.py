@@ -40,7 +40,7 @@ RENOISE = 0.9
 
 
 @dataclass(frozen=True)
-class Asked:
+class ObservedCase:
     """One case under one observation.
 
     Attributes:
@@ -72,25 +72,25 @@ class Made:
     calls: int
 
 
-def timed(asked: Asked, work: Callable[[Network], Tensor], scale: float = SCALE) -> Made:
+def timed(asked: ObservedCase, work: Callable[[Network], Tensor], scale: float = SCALE) -> Made:
     """What an arm makes."""
     network, began = asked.network(scale), time.perf_counter()
     fields = work(network)
     return Made(fields, (time.perf_counter() - began) / len(fields), network.calls)
 
 
-def unguided(asked: Asked, network: Network) -> Tensor:
+def unguided(asked: ObservedCase, network: Network) -> Tensor:
     """As the world draws, with all evaluations."""
     return network.fields(_free(asked, network, BUDGET // 2, 0))
 
 
-def pool(asked: Asked, network: Network) -> Tensor:
+def pool(asked: ObservedCase, network: Network) -> Tensor:
     """Shorter draws, as many as `best_of` needs: the i-th of each turn for the i-th sample."""
     steps = BUDGET // 2 // BEST_OF
     return torch.cat([network.fields(_free(asked, network, steps, turn)) for turn in range(BEST_OF)])
 
 
-def best_of(asked: Asked, draws: Made) -> Made:
+def best_of(asked: ObservedCase, draws: Made) -> Made:
     """Of the draws of `pool` the ones that are nearest to what was observed."""
     turns = draws.fields.unflatten(0, (BEST_OF, asked.count))
     off = asked.seen.residual(draws.fields).square().sum(1).unflatten(0, (BEST_OF, asked.count))
@@ -98,13 +98,13 @@ def best_of(asked: Asked, draws: Made) -> Made:
     return Made(best, BEST_OF * draws.seconds, draws.calls)
 
 
-def _free(asked: Asked, network: Network, steps: int, turn: int) -> Tensor:
+def _free(asked: ObservedCase, network: Network, steps: int, turn: int) -> Tensor:
     noise = network.noise(asked.count, asked.case.generator(f"noise {turn}"))
     with torch.no_grad():
         return sample_flow(network, noise, network.sigmas(steps))
 
 
-def observed(asked: Asked, network: Network, jacobian: str, *, law: bool = False) -> Tensor:
+def observed(asked: ObservedCase, network: Network, jacobian: str, *, law: bool = False) -> Tensor:
     """The library's `DPS` towards what was observed; with ``law`` also towards the case's law, at every step."""
     steps = BUDGET // (3 if jacobian == "backward" else 2)
     constraints: dict[str, Constraint] = {"observed": asked.seen}
@@ -123,7 +123,7 @@ def observed(asked: Asked, network: Network, jacobian: str, *, law: bool = False
     return network.fields(found)
 
 
-def joined(asked: Asked, fields: Tensor) -> Tensor:
+def joined(asked: ObservedCase, fields: Tensor) -> Tensor:
     """The law's trajectory that is nearest to the observation and, as far as samples agree, to each of them.
 
     Without a law the observed values are put in; samples near which the law blows up stay as they are.
@@ -139,13 +139,13 @@ def joined(asked: Asked, fields: Tensor) -> Tensor:
     return keep_finite(torch.cat(found), fields)[0]
 
 
-def on_the_law(asked: Asked, fields: Tensor) -> Tensor:
+def on_the_law(asked: ObservedCase, fields: Tensor) -> Tensor:
     """The law's trajectory that is nearest to each sample; what was observed plays no further part."""
     assert asked.case.law is not None
     return keep_finite(Afterwards({"law": asked.case.law}).projection(fields, asked.case.grid).fields, fields)[0]
 
 
-def without_a_model(asked: Asked) -> dict[str, Callable[[], Tensor]]:
+def without_a_model(asked: ObservedCase) -> dict[str, Callable[[], Tensor]]:
     """What needs no network."""
     seen, law, grid = asked.seen, asked.case.law, asked.case.grid
     arms: dict[str, Callable[[], Tensor]] = {BETWEEN: partial(interpolated, seen)}
@@ -156,7 +156,7 @@ def without_a_model(asked: Asked) -> dict[str, Callable[[], Tensor]]:
     return arms
 
 
-def published(asked: Asked, network: Network, name: str) -> Tensor:
+def published(asked: ObservedCase, network: Network, name: str) -> Tensor:
     """One sample of a peer, from the same noise as the first of the others."""
     noise = network.noise(1, asked.case.generator("noise 0"))
     samplers: dict[str, Callable[[], Tensor]] = {
@@ -169,7 +169,7 @@ def published(asked: Asked, network: Network, name: str) -> Tensor:
     return network.fields(samplers[name]())
 
 
-def every_arm(asked: Asked, free: Made, draws: Made, *, thorough: bool) -> dict[str, Made]:
+def every_arm(asked: ObservedCase, free: Made, draws: Made, *, thorough: bool) -> dict[str, Made]:
     """All arms on one observation; `unguided` and `pool` know nothing of it and are made once a prompt.
 
     Peers, and the model without a backward pass, run where it is ``thorough``.
@@ -192,7 +192,7 @@ def every_arm(asked: Asked, free: Made, draws: Made, *, thorough: bool) -> dict[
     return found
 
 
-def arms_of_movie(asked: Asked, tuned: World | None) -> dict[str, Made]:
+def arms_of_movie(asked: ObservedCase, tuned: World | None) -> dict[str, Made]:
     """The arms of a piece of a real movie, and those of the world that was fine-tuned on such movies."""
     found = {name: timed(asked, partial(_ignoring_network, work)) for name, work in without_a_model(asked).items()}
     for world, name, with_law in ((asked.world, MODEL, BOTH), (tuned, TUNED, TUNED_BOTH)):
@@ -210,7 +210,7 @@ def _ignoring_network(work: Callable[[], Tensor], network: Network) -> Tensor:
     return work()
 
 
-def _then(asked: Asked, made: Made, change: Callable[[Asked, Tensor], Tensor]) -> Made:
+def _then(asked: ObservedCase, made: Made, change: Callable[[ObservedCase, Tensor], Tensor]) -> Made:
     began = time.perf_counter()
     fields = change(asked, made.fields)
     return Made(fields, made.seconds + (time.perf_counter() - began) / len(fields), made.calls)

@@ -51,7 +51,7 @@ def run(config: AssimilateConfig) -> None:
     from physgen.experiments.assimilate.observations import OBSERVATIONS
     from physgen.experiments.assimilate.run import run_assimilate
     from physgen.experiments.draw.prompts import prompts
-    from physgen.experiments.evaluate import resume
+    from physgen.experiments.runs.resume import resume
     from physgen.worlds import world_spec
 
     choices: dict[str, Iterable[str]] = {"families": LAWS, "observations": OBSERVATIONS, "thorough": OBSERVATIONS}

@@ -16,8 +16,8 @@ from physgen.experiments.assimilate.arms import (
     INSIDE,
     MODEL,
     TUNED_BOTH,
-    Asked,
     Made,
+    ObservedCase,
     arms_of_movie,
     every_arm,
     joined,
@@ -109,7 +109,7 @@ def _cut(world: World, tuned: World | None, task: Task, case: Case) -> None:
         if task.store(name).is_file():
             continue
         observation = OBSERVATIONS[name](case.truth, case.generator(name))
-        found = arms_of_movie(Asked(world, case, observation.seen, task.samples, name), tuned)
+        found = arms_of_movie(ObservedCase(world, case, observation.seen, task.samples, name), tuned)
         write_filled(task.store(name).with_suffix(".png"), case, observation, found)
         write_records(task.store(name), [_record(case, observation, name, arm, made) for arm, made in found.items()])
 
@@ -121,7 +121,7 @@ def _simulated(world: World, task: Task) -> None:
         if task.store(name).is_file():
             continue
         observation = OBSERVATIONS[name](case.truth, case.generator(name))
-        asked = Asked(world, case, observation.seen, task.samples, name)
+        asked = ObservedCase(world, case, observation.seen, task.samples, name)
         free = free or tuple(timed(asked, partial(draw, asked), FREE_SCALE) for draw in (unguided, pool))
         found = every_arm(asked, *free, thorough=name in task.thorough)
         records = [_record(case, observation, name, arm, made) for arm, made in found.items()]

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.table import Table as RichTable
 
@@ -31,13 +30,14 @@ from physgen.experiments.pages.charts import Chart
 from physgen.experiments.pages.numbers import number, percent
 from physgen.experiments.pages.report import Film, Page, Table, write_report
 from physgen.experiments.pages.ribbon import Ribbon
-from physgen.experiments.runs.records import check_out, git_sha, open_run, write_json_atomic
+from physgen.experiments.runs.records import git_sha, write_json_atomic
+from physgen.experiments.runs.resume import check_folder, resume
 from physgen.measure import degenerate
 from physgen.video import is_video_folder, stream_video
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredFile:
     """A file, the units that its numbers are in, and the numbers."""
 
     path: Path
@@ -68,20 +68,24 @@ def run(config: AuditConfig) -> None:
             raise InvalidArgument("measure", config.measure, "null for a folder of clips")
         audit_folder(Path(folders[0]), config)
         return
-    out = check_out(config.out) if config.out else None
+    settings = {key: value for key, value in asdict(config).items() if key not in ("out", "processes")}
+    out = Path(config.out) if config.out else None
+    if out:
+        check_folder(out, settings, finished=False)
     constraints: dict[str, Constraint] = {name: build(Constraint, spec) for name, spec in config.constraint.items()}
     check_cells(config.cells, constraints)
     measured = [measure_file(Path(file), config, constraints, kinds) for file in config.files]
     for item in measured:
         print_table(console, item)
     if out:
-        write(open_run(out), config, measured, constraints)
+        resume(out, settings)
+        write(out, config, measured, constraints)
         console.print(str(out), markup=False)
 
 
 def measure_file(
     path: Path, config: AuditConfig, constraints: dict[str, Constraint], kinds: Sequence[str] = ()
-) -> Measured:
+) -> MeasuredFile:
     """Read one file and measure it."""
     read = read_fields(path, config, config.prompt, partial(_reads_dye, path, config), constraints.values())
     check_pace(path, read, config, constraints)
@@ -94,7 +98,7 @@ def measure_file(
         name: measure(read.values, law, read.grid, tolerance=config.tolerance, nothing=nothing)
         for name, law in constraints.items()
     }
-    return Measured(
+    return MeasuredFile(
         path,
         read,
         found,
@@ -116,7 +120,7 @@ def _times(read: Fields, config: AuditConfig) -> tuple[float, ...] | None:
     return None if config.dt is not None else read.video.times
 
 
-def quantities(item: Measured) -> list[tuple[str, str]]:
+def quantities(item: MeasuredFile) -> list[tuple[str, str]]:
     """Names and texts of everything that was measured."""
     frames, height, width = item.read.values.shape[2:]
     length, time = item.read.units["length"], item.read.units["time"]
@@ -160,7 +164,7 @@ def compared(columns: list[dict[str, str]]) -> list[list[str]]:
     return [[name, *(column.get(name, "–") for column in columns)] for name in names]
 
 
-def print_table(console: Console, item: Measured) -> None:
+def print_table(console: Console, item: MeasuredFile) -> None:
     """Print one file's numbers."""
     console.print(str(item.path), style="bold", markup=False)
     for name, words in item.words.items():
@@ -179,16 +183,14 @@ def print_table(console: Console, item: Measured) -> None:
         console.print(f"  {note}", markup=False)
 
 
-def write(out: Path, config: AuditConfig, measured: list[Measured], laws: dict[str, Constraint]) -> None:
-    """Write ``config.yaml``, ``report.html`` and, last, ``metrics.json``."""
-    text = yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True)
-    (out / "config.yaml").write_text(text, encoding="utf-8")
+def write(out: Path, config: AuditConfig, measured: list[MeasuredFile], laws: dict[str, Constraint]) -> None:
+    """Write tables and pictures, ``report.html`` and, last, ``metrics.json``."""
     stems = [item.path.stem for item in measured]
     for index, item in enumerate(measured):
         write_crops(out / "cells" / item.path.stem, item.cells)
         name = item.path.stem if stems.count(item.path.stem) == 1 else f"{index}-{item.path.stem}"
         write_moving(out / "measures" / name, item.moving)
-    write_report(out / "report.html", make_page(config, measured, laws, text))
+    write_report(out / "report.html", make_page(config, measured, laws, (out / "config.yaml").read_text("utf-8")))
     write_json_atomic(
         out / "metrics.json",
         {
@@ -213,7 +215,7 @@ def write(out: Path, config: AuditConfig, measured: list[Measured], laws: dict[s
     )
 
 
-def curves(item: Measured, laws: dict[str, Constraint], config: AuditConfig) -> list[Chart | Ribbon]:
+def curves(item: MeasuredFile, laws: dict[str, Constraint], config: AuditConfig) -> list[Chart | Ribbon]:
     """What a file shows over time: the curve of each law, the phases of each cell that divides, and mass."""
     dt, frames, title = item.read.grid.dt, item.read.values.shape[2], item.path.name
     times = _times(item.read, config) or [dt * t for t in range(frames)]
@@ -230,7 +232,7 @@ def curves(item: Measured, laws: dict[str, Constraint], config: AuditConfig) -> 
     return [one for one in found if one] + moving + [mass_curve(title, measured, item.mass, item.read, times)]
 
 
-def make_page(config: AuditConfig, measured: list[Measured], laws: dict[str, Constraint], settings: str) -> Page:
+def make_page(config: AuditConfig, measured: list[MeasuredFile], laws: dict[str, Constraint], settings: str) -> Page:
     """The report of all files."""
     drawn = [curve for item in measured for curve in curves(item, laws, config)]
     return Page(

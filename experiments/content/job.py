@@ -33,7 +33,7 @@ def run(config: ContentConfig) -> None:
     from physgen.experiments.content.power import power_table
     from physgen.experiments.content.questions import QUESTIONS
     from physgen.experiments.content.run import run_content
-    from physgen.experiments.evaluate import resume
+    from physgen.experiments.runs.resume import resume
     from physgen.worlds import world_spec
 
     if not config.questions or not set(config.questions) <= set(QUESTIONS) or _repeats(config.questions):

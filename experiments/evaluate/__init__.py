@@ -7,17 +7,12 @@ killed run resumes; the result is written last.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from physgen.errors import InvalidArgument
 from physgen.experiments.runs.records import run_name
-from physgen.experiments.runs.weights import with_weights
+from physgen.experiments.runs.resume import resume
 from physgen.worlds import WorldSpec
 
 SUITES = ("quality", "mass", "yardstick")
@@ -60,64 +55,3 @@ def run(config: EvaluateConfig) -> None:
         from physgen.experiments.evaluate.mass import evaluate
     evaluate(config, out)
     print(out)
-
-
-def resume(out: Path, settings: dict[str, object], left_out: Collection[str] = ()) -> None:
-    """Open a folder that is new, or that a run with the same options has begun, or begins at the same moment.
-
-    Weights in a folder of the user's are such an option, ``world.weights``: one that was trained again is another.
-    Options in ``left_out`` are among the settings only where they are set.
-
-    Raises: InvalidArgument for any other folder, with the options that are others there.
-    """
-    text = yaml.safe_dump(with_weights(settings), sort_keys=False, allow_unicode=True)
-    begun = out / "config.yaml"
-    held = out.is_file() or (out.is_dir() and any(not path.name.startswith(".config") for path in out.iterdir()))
-    if begun.is_file():
-        if allowed := _allowed(begun.read_text(encoding="utf-8", errors="replace"), text, left_out):
-            raise InvalidArgument("out", str(out), allowed)
-        return
-    if held:
-        raise InvalidArgument("out", str(out), "a new folder, or one begun by a run that can be resumed")
-    out.mkdir(parents=True, exist_ok=True)
-    partial = out / f".config.{os.getpid()}.partial"
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(begun)
-
-
-def _allowed(before: str, now: str, left_out: Collection[str]) -> str:
-    """What is to be done about a folder with other options, and the first ones that differ; nothing where none does."""
-    same = "a new folder, or one begun with the same options"
-    try:
-        known = yaml.safe_load(before)
-    except yaml.YAMLError:
-        known = None
-    if not isinstance(known, dict):
-        return f"{same} (its config.yaml cannot be read)"
-    known, here = (dict.fromkeys(left_out) | options for options in (known, yaml.safe_load(now)))
-    found = sorted(differing(known, here), key=lambda one: one.count("."))
-    if all(known[key] == here[key] for key in known.keys() & here.keys()):
-        same = "a new folder, or the version of physgen that began this one"
-    return f"{same} ({'; '.join(found[:3])})" if found else ""
-
-
-def differing(before: Any, now: Any, key: str = "") -> list[str]:
-    """Options that differ from those that a folder was begun with, by dotted names; gone and new ones are said so.
-
-    >>> differing({"n": 8, "world": {"version": 1}}, {"n": 8, "world": {"version": 2}})
-    ['world.version is 1 there and 2 here']
-    >>> differing({"seeds": 2}, {"alpha": 0.1})
-    ['alpha is 0.1 here and was not an option there', 'seeds is 2 there and is not an option here']
-    """
-    if not (isinstance(before, dict) and isinstance(now, dict)):
-        return [] if before == now else [f"{key} is {before} there and {now} here"]
-    found = []
-    for name in dict.fromkeys([*now, *before]):
-        path = f"{key}{key and '.'}{name}"
-        if name not in before:
-            found.append(f"{path} is {now[name]} here and was not an option there")
-        elif name not in now:
-            found.append(f"{path} is {before[name]} there and is not an option here")
-        else:
-            found += differing(before[name], now[name], path)
-    return found

@@ -23,8 +23,8 @@ from physgen.experiments.draw.prompts import Prompt, prompts
 from physgen.experiments.draw.references import RECONSTRUCTION, SIMULATOR, project
 from physgen.experiments.draw.videos import collect, plan, produce
 from physgen.experiments.evaluate import EvaluateConfig
-from physgen.experiments.evaluate.quality import interleave, plain, summary
-from physgen.experiments.measure.distances import Interval, mean_interval
+from physgen.experiments.evaluate.quality import interleave, summary
+from physgen.experiments.measure.distances import Interval, mean_interval, plain
 from physgen.experiments.measure.laws import colour_map, law, read_fields
 from physgen.experiments.measure.recognition import distances, features, paired_distances, recognised
 from physgen.experiments.measure.tables import Table, publish

@@ -18,7 +18,7 @@ from physgen.experiments.draw.prompts import prompts
 from physgen.experiments.draw.videos import Arms, collect, plan, produce
 from physgen.experiments.evaluate import EvaluateConfig, goals, reports
 from physgen.experiments.evaluate.memory import memorisation
-from physgen.experiments.measure.distances import Interval, mean_interval
+from physgen.experiments.measure.distances import Interval, mean_interval, plain
 from physgen.experiments.measure.laws import law
 from physgen.experiments.measure.recognition import distances, features, phase_order, recognised
 from physgen.experiments.measure.tables import Table, publish
@@ -102,11 +102,6 @@ def violations(judge: Judge, family: str, arms: Arms, arm: str) -> dict[str, dic
 def summary(values: np.ndarray) -> dict[str, float]:
     """Mean with interval, and median."""
     return {**asdict(mean_interval(values)), "median": float(np.median(values))}
-
-
-def plain(found: dict[str, Any]) -> dict[str, Any]:
-    """Intervals as dictionaries."""
-    return {name: asdict(value) if isinstance(value, Interval) else value for name, value in found.items()}
 
 
 def average(result: dict[str, Any], arm: str) -> dict[str, float]:

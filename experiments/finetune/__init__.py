@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from physgen.experiments.evaluate import resume
 from physgen.experiments.finetune.compare import compare
 from physgen.experiments.finetune.compare_movies import compare_movies
 from physgen.experiments.finetune.options import FinetuneConfig
-from physgen.experiments.finetune.train import Arm, train_arms
+from physgen.experiments.finetune.train import TrainingArm, train_arms
 from physgen.experiments.movies.shards import check_movies, cut_all, find_movies
 from physgen.experiments.runs.records import run_name
+from physgen.experiments.runs.resume import resume
 from physgen.experiments.train import latents
 from physgen.experiments.train.data import plan, simulate_all
 from physgen.worlds.loading import load
@@ -43,7 +43,7 @@ def run(config: FinetuneConfig) -> None:
     simulate_all(shards, config.processes)
     latents.encode_all(out, shards, load(config.world, "cpu").pipe.vae, processes=config.processes)
     names = ("without", "with") if config.constraint else ("without",)
-    arms = [Arm(out, name, seed) for seed in config.seeds for name in names]
+    arms = [TrainingArm(out, name, seed) for seed in config.seeds for name in names]
     train_arms(arms, shards, config)
     (compare_movies if movies else compare)(config, out, shards, arms)
     print(out)

@@ -15,10 +15,10 @@ from physgen.drawn import AFTERWARDS, GUIDED, UNGUIDED
 from physgen.experiments.draw.prompts import Prompt, prompts
 from physgen.experiments.draw.references import project
 from physgen.experiments.draw.videos import collect, plan, produce
-from physgen.experiments.finetune.measure import Array, Measured, held_out_loss, measure
+from physgen.experiments.finetune.measure import Array, MeasuredModel, held_out_loss, measure
 from physgen.experiments.finetune.options import FinetuneConfig
 from physgen.experiments.finetune.paired import summarise, tables
-from physgen.experiments.finetune.train import Arm
+from physgen.experiments.finetune.train import TrainingArm
 from physgen.experiments.measure.recognition import features
 from physgen.experiments.measure.tables import publish
 from physgen.experiments.runs.records import origin, write_json_atomic
@@ -32,7 +32,7 @@ from physgen.worlds.micro.judge import Judge
 PROJECTED = {UNGUIDED: AFTERWARDS, GUIDED: "guided + projection"}
 
 
-def compare(config: FinetuneConfig, out: Path, shards: list[Shard], arms: list[Arm]) -> None:
+def compare(config: FinetuneConfig, out: Path, shards: list[Shard], arms: list[TrainingArm]) -> None:
     """Write ``metrics.json`` and ``finetune.md``: losses on held-out clips and, with ``n``, what samples violate."""
     torch.set_num_threads(1)
     models = worlds(config, arms)
@@ -47,7 +47,7 @@ def compare(config: FinetuneConfig, out: Path, shards: list[Shard], arms: list[A
     write(config, out, found, reference, {"prompts": config.n and len(asked)})
 
 
-def worlds(config: FinetuneConfig, arms: list[Arm]) -> dict[tuple[str, int], WorldSpec]:
+def worlds(config: FinetuneConfig, arms: list[TrainingArm]) -> dict[tuple[str, int], WorldSpec]:
     """The model as it was and each that was trained from it, by arm and seed."""
     tuned = {(arm.name, arm.seed): replace(config.world, checkpoint=str(arm.file)) for arm in arms}
     return {("untuned", 0): config.world, **tuned}
@@ -55,7 +55,7 @@ def worlds(config: FinetuneConfig, arms: list[Arm]) -> dict[tuple[str, int], Wor
 
 def losses(
     config: FinetuneConfig, out: Path, shards: list[Shard], models: dict[tuple[str, int], WorldSpec]
-) -> list[Measured]:
+) -> list[MeasuredModel]:
     """Flow-matching losses on the held-out clips."""
     return [
         held_out_loss(load(spec, "cpu"), model, seed, out, shards, config.family)
@@ -64,7 +64,7 @@ def losses(
 
 
 def write(
-    config: FinetuneConfig, out: Path, found: list[Measured], reference: Array | None, about: Mapping[str, Any]
+    config: FinetuneConfig, out: Path, found: list[MeasuredModel], reference: Array | None, about: Mapping[str, Any]
 ) -> None:
     """Write ``finetune.md`` and, last, ``metrics.json``."""
     result = summarise(found, reference)
@@ -73,7 +73,7 @@ def write(
     write_json_atomic(out / "metrics.json", {**run, **about, **result})
 
 
-def truth(config: FinetuneConfig, out: Path, asked: list[Prompt]) -> tuple[Array, list[Measured]]:
+def truth(config: FinetuneConfig, out: Path, asked: list[Prompt]) -> tuple[Array, list[MeasuredModel]]:
     """Features of simulator videos of the prompts, and figures of others and of their reconstructions."""
     tasks, judge = plan(out, ("reference", "simulator"), asked, 0), Judge.load()
     produce(config.world, tasks, processes=config.processes)
@@ -84,7 +84,7 @@ def truth(config: FinetuneConfig, out: Path, asked: list[Prompt]) -> tuple[Array
 
 def drawn(
     config: FinetuneConfig, out: Path, model: str, seed: int, spec: WorldSpec, asked: list[Prompt]
-) -> list[Measured]:
+) -> list[MeasuredModel]:
     """Figures of a model's samples: as they are, projected and, for mass, guided on the way."""
     constraints, judge = config.constraints(), Judge.load()
     guidable = bool(constraints) and all(

@@ -15,9 +15,9 @@ from physgen.experiments.draw.prompts import Prompt
 from physgen.experiments.draw.references import reconstruct
 from physgen.experiments.draw.videos import collect, plan, produce
 from physgen.experiments.finetune.compare import losses, worlds, write
-from physgen.experiments.finetune.measure import Array, Measured
+from physgen.experiments.finetune.measure import Array, MeasuredModel
 from physgen.experiments.finetune.options import FinetuneConfig
-from physgen.experiments.finetune.train import Arm
+from physgen.experiments.finetune.train import TrainingArm
 from physgen.experiments.pages.sheet import write_sheet
 from physgen.experiments.runs.progress import Record
 from physgen.experiments.train.data import Shard, Videos
@@ -28,7 +28,7 @@ from physgen.worlds.loading import load
 SHOWN = 3
 
 
-def compare_movies(config: FinetuneConfig, out: Path, shards: list[Shard], arms: list[Arm]) -> None:
+def compare_movies(config: FinetuneConfig, out: Path, shards: list[Shard], arms: list[TrainingArm]) -> None:
     """Write ``metrics.json``, ``finetune.md`` and ``samples.png``: losses, what the autoencoder keeps, samples."""
     torch.set_num_threads(1)
     models = worlds(config, arms)
@@ -40,7 +40,7 @@ def compare_movies(config: FinetuneConfig, out: Path, shards: list[Shard], arms:
     world = load(spec, "cpu")
     kept = torch.cat([reconstruct(world, video[None]) for video in held_out])
     errors = rms(fields_of(spec, texts, kept) - fields_of(spec, texts, held_out))
-    found.append(Measured("reconstruction", "autoencoder", 0, {"error": errors}))
+    found.append(MeasuredModel("reconstruction", "autoencoder", 0, {"error": errors}))
     rows = [(f"held out: {text}", video) for text, video in zip(texts, held_out, strict=True)][:SHOWN]
     rows += [("the same through the autoencoder", video) for video in kept[:SHOWN]]
     reference = None
@@ -55,8 +55,10 @@ def compare_movies(config: FinetuneConfig, out: Path, shards: list[Shard], arms:
             videos = collect(tasks).videos[UNGUIDED]
             figures[model, seed] = statistics(fields_of(spec, texts, videos))
             rows += [(f"{model}, {seed}: {text}", video) for text, video in zip(texts, videos, strict=True)][:SHOWN]
-        found += [Measured(model, "samples", seed, one, vectors(one, scale)) for (model, seed), one in figures.items()]
-        found.append(Measured("held-out clips", "samples", 0, scale, reference))
+        found += [
+            MeasuredModel(model, "samples", seed, one, vectors(one, scale)) for (model, seed), one in figures.items()
+        ]
+        found.append(MeasuredModel("held-out clips", "samples", 0, scale, reference))
     write_sheet(out / "samples.png", rows)
     about = {
         "samples": config.n,
@@ -66,7 +68,7 @@ def compare_movies(config: FinetuneConfig, out: Path, shards: list[Shard], arms:
     write(config, out, found, reference, about)
 
 
-def last_row(arm: Arm) -> Record:
+def last_row(arm: TrainingArm) -> Record:
     """Steps, seconds and loss at the end of the training."""
     row: Record = json.loads((arm.folder / "lora.log.jsonl").read_text().splitlines()[-1])
     return row

@@ -24,7 +24,7 @@ Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredModel:
     """One model's figures per prompt or clip ``[N]``, and feature vectors ``[N, F]`` of its videos.
 
     ``model`` is ``untuned``, ``without`` or ``with`` constraints, or where the videos are from; ``arm`` what was done
@@ -38,7 +38,7 @@ class Measured:
     vectors: Array | None = None
 
 
-def measure(model: str, arm: str, seed: int, asked: Sequence[Prompt], videos: Tensor, judge: Judge) -> Measured:
+def measure(model: str, arm: str, seed: int, asked: Sequence[Prompt], videos: Tensor, judge: Judge) -> MeasuredModel:
     """Laws, recognition and features of videos ``[N, 3, T, H, W]``."""
     family, vectors = asked[0].family, features(judge, videos)
     hits = recognised(judge, asked, vectors)
@@ -49,7 +49,7 @@ def measure(model: str, arm: str, seed: int, asked: Sequence[Prompt], videos: Te
         values = {name: np.array([row[name] for row in rows]) for name in rows[0]}
         values["degenerate"] = np.array([nothing(p, video) for p, video in zip(asked, videos, strict=True)])
     values |= {name: hits[name] for name in ("family", "attributes")}
-    return Measured(model, arm, seed, values, vectors)
+    return MeasuredModel(model, arm, seed, values, vectors)
 
 
 def nothing(prompt: Prompt, video: Tensor) -> float:
@@ -58,8 +58,8 @@ def nothing(prompt: Prompt, video: Tensor) -> float:
     return float(degenerate(observable(video[None].double()), observable.least)[0] is not None)
 
 
-def held_out_loss(world: World, model: str, seed: int, root: Path, shards: list[Shard], family: str) -> Measured:
+def held_out_loss(world: World, model: str, seed: int, root: Path, shards: list[Shard], family: str) -> MeasuredModel:
     """Flow-matching loss of each held-out clip, with the same noise for every model."""
     x0 = normalise(world, latents.load(root, shards, family, "validation"))
     losses = flow_losses(world, x0, Videos.open(shards, family, "validation").captions, 0)
-    return Measured(model, "held-out clips", seed, {"flow_loss": losses})
+    return MeasuredModel(model, "held-out clips", seed, {"flow_loss": losses})

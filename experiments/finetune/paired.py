@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from physgen.experiments.finetune.measure import Array, Measured
-from physgen.experiments.measure.distances import Discrepancy, Interval, bootstrap, mean_interval, median_bandwidth
+from physgen.experiments.finetune.measure import Array, MeasuredModel
+from physgen.experiments.measure.distances import (
+    Discrepancy,
+    Interval,
+    bootstrap,
+    mean_interval,
+    median_bandwidth,
+    plain,
+)
 from physgen.experiments.measure.recognition import DRAWS
 from physgen.experiments.measure.tables import Table
 
@@ -17,21 +23,21 @@ PAIRS = (("with", "without"), ("with", "untuned"), ("without", "untuned"))
 Statistic = Callable[[Array], float]
 
 
-def averaged(found: Sequence[Measured], name: str) -> Array:
+def averaged(found: Sequence[MeasuredModel], name: str) -> Array:
     """One figure per prompt, the mean over the training seeds that have it; NaN where none has."""
     values = np.array([one.values[name] for one in found])
     count = np.isfinite(values).sum(0)
     return np.asarray(np.where(count > 0, np.nansum(values, axis=0) / np.maximum(count, 1), np.nan))
 
 
-def discrepancy(found: Sequence[Measured], reference: Array) -> Callable[[Any], float]:
+def discrepancy(found: Sequence[MeasuredModel], reference: Array) -> Callable[[Any], float]:
     """MMD^2 to the reference on rows of the prompts, the mean over training seeds."""
     width = median_bandwidth(reference)
     each = [Discrepancy.gaussian(one.vectors, reference, width) for one in found if one.vectors is not None]
     return lambda rows: float(np.mean([one(rows) for one in each]))
 
 
-def intervals(found: Sequence[Measured], reference: Array | None) -> dict[str, Interval]:
+def intervals(found: Sequence[MeasuredModel], reference: Array | None) -> dict[str, Interval]:
     """Mean of every figure, and MMD^2, of a model in one arm."""
     means = {name: mean_interval(averaged(found, name)) for name in found[0].values}
     if found[0].vectors is None or reference is None:
@@ -39,7 +45,7 @@ def intervals(found: Sequence[Measured], reference: Array | None) -> dict[str, I
     return means | {"mmd2": bootstrap(discrepancy(found, reference), len(reference), draws=DRAWS)}
 
 
-def difference(a: Sequence[Measured], b: Sequence[Measured], reference: Array | None) -> dict[str, Interval]:
+def difference(a: Sequence[MeasuredModel], b: Sequence[MeasuredModel], reference: Array | None) -> dict[str, Interval]:
     """Model ``a`` minus model ``b`` in the same arm."""
     means = {name: mean_interval(averaged(a, name) - averaged(b, name)) for name in a[0].values}
     if a[0].vectors is None or reference is None:
@@ -48,9 +54,9 @@ def difference(a: Sequence[Measured], b: Sequence[Measured], reference: Array | 
     return means | {"mmd2": bootstrap(lambda rows: first(rows) - second(rows), len(reference), draws=DRAWS)}
 
 
-def summarise(measured: Sequence[Measured], reference: Array | None) -> dict[str, Any]:
+def summarise(measured: Sequence[MeasuredModel], reference: Array | None) -> dict[str, Any]:
     """Every model and pair of models in every arm: ``models``, ``differences`` and, of each seed, ``seeds``."""
-    groups: dict[tuple[str, str], list[Measured]] = {}
+    groups: dict[tuple[str, str], list[MeasuredModel]] = {}
     for one in measured:
         groups.setdefault((one.arm, one.model), []).append(one)
     result: dict[str, Any] = {"models": {}, "differences": {}, "seeds": {}}
@@ -65,11 +71,6 @@ def summarise(measured: Sequence[Measured], reference: Array | None) -> dict[str
             pairs = zip(groups[arm, "with"], groups[arm, "without"], strict=True)
             result["seeds"][arm] = {str(a.seed): plain(difference([a], [b], reference)) for a, b in pairs}
     return result
-
-
-def plain(found: dict[str, Interval]) -> dict[str, Any]:
-    """Intervals as dictionaries."""
-    return {name: asdict(value) for name, value in found.items()}
 
 
 def tables(result: dict[str, Any]) -> list[Table]:

@@ -29,7 +29,7 @@ CLEAN = 64
 
 
 @dataclass(frozen=True)
-class Arm:
+class TrainingArm:
     """One LoRA: trained ``with`` constraints or ``without``, from one seed."""
 
     root: Path
@@ -47,18 +47,18 @@ class Arm:
         return self.folder / "lora.safetensors"
 
 
-def train_arms(arms: list[Arm], shards: list[Shard], config: FinetuneConfig) -> None:
+def train_arms(arms: list[TrainingArm], shards: list[Shard], config: FinetuneConfig) -> None:
     """Train those that are not finished, several at a time."""
     if missing := [arm for arm in arms if not arm.file.exists()]:
         launch(_train, min(config.processes, len(missing)), missing, shards, config)
 
 
-def _train(rank: int, processes: int, arms: list[Arm], shards: list[Shard], config: FinetuneConfig) -> None:
+def _train(rank: int, processes: int, arms: list[TrainingArm], shards: list[Shard], config: FinetuneConfig) -> None:
     for arm in arms[rank::processes]:
         train(arm, shards, config)
 
 
-def train(arm: Arm, shards: list[Shard], config: FinetuneConfig) -> None:
+def train(arm: TrainingArm, shards: list[Shard], config: FinetuneConfig) -> None:
     """Train one LoRA with the constraints in the loss, or without."""
     world = load(config.world, "cpu")
     add_lora(world.pipe, config.rank, arm.seed)
@@ -77,7 +77,7 @@ def add_lora(pipe: Any, rank: int, seed: int) -> None:
     pipe.transformer.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=LAYERS))
 
 
-def fit_lora(pipe: Any, arm: Arm, objective: Objective, schedule: Schedule) -> None:
+def fit_lora(pipe: Any, arm: TrainingArm, objective: Objective, schedule: Schedule) -> None:
     """Train the LoRA that `add_lora` put on a pipeline, and write its files.
 
     They are ``lora.safetensors`` and, in diffusers' layout, ``pytorch_lora_weights.safetensors``.

@@ -10,11 +10,11 @@ import torch
 
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.config import one_of
-from physgen.experiments.evaluate import resume
 from physgen.experiments.measure.tables import publish
 from physgen.experiments.microworldbench.tasks.data import read_rubrics, read_tasks
 from physgen.experiments.microworldbench.tasks.named import named_tasks
 from physgen.experiments.runs.records import run_name, write_json_atomic
+from physgen.experiments.runs.resume import resume
 from physgen.worlds import WorldSpec
 from physgen.worlds.loading import load
 

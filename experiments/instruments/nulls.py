@@ -13,7 +13,7 @@ Null = npt.NDArray[np.float32]
 
 FOLDER = Path(__file__).parent / "nulls"
 #: ways of a simulator video to the file: written as it is, through the embedded world's autoencoder, seen by a camera
-SIMULATOR, RECONSTRUCTION, CAMERA = FLOORS = ("simulator", "reconstruction", "camera")
+SIMULATOR, RECONSTRUCTION, CAMERA = "simulator", "reconstruction", "camera"
 
 
 @cache

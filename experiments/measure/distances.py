@@ -7,8 +7,9 @@ reference (`principal_axes`) and never without a floor of the same size beside i
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,17 @@ class Interval:
     estimate: float
     low: float
     high: float
+
+
+def plain(found: Any) -> Any:
+    """The same with its intervals as dictionaries, at any depth, as JSON has them.
+
+    >>> plain({"mass": {"mean": Interval(0.5, 0.25, 1.0)}, "n": 8})
+    {'mass': {'mean': {'estimate': 0.5, 'low': 0.25, 'high': 1.0}}, 'n': 8}
+    """
+    if isinstance(found, Interval):
+        return asdict(found)
+    return {key: plain(value) for key, value in found.items()} if isinstance(found, Mapping) else found
 
 
 def matched_root(a: Array, b: Array) -> float:

@@ -12,7 +12,6 @@ from rich.console import Console
 from physgen import __version__
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.target import build
-from physgen.experiments.evaluate import resume
 from physgen.experiments.microworldbench.judges.base import Judge, PerfectJudge, RandomJudge
 from physgen.experiments.microworldbench.judges.judging import Panel
 from physgen.experiments.microworldbench.judges.keep import Kept, SeeingJudge
@@ -37,6 +36,7 @@ from physgen.experiments.microworldbench.tasks.data import (
     read_tasks,
 )
 from physgen.experiments.runs.records import git_sha, run_name, write_json_atomic
+from physgen.experiments.runs.resume import resume
 
 Results = list[dict[str, Any]]
 Listed = Sequence[tuple[int, Path | None]]

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from physgen.errors import InvalidArgument
-from physgen.experiments.evaluate import resume
 from physgen.experiments.measure.tables import publish
 from physgen.experiments.runs.records import run_name, write_json_atomic
+from physgen.experiments.runs.resume import resume
 
 if TYPE_CHECKING:
     from physgen.experiments.moving.pieces import Movie, Piece

@@ -10,7 +10,6 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
 from physgen.errors import InvalidArgument
 
@@ -121,16 +120,6 @@ def styled() -> Iterator[None]:
 def save(picture: Figure, path: Path) -> None:
     """Write an SVG whose bytes depend on the picture alone."""
     picture.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
-
-
-def log_where_wide(axes: Any) -> None:
-    """A logarithmic y axis where values differ by more than a factor of 30, else a linear one from 0."""
-    low, high = axes.dataLim.intervaly
-    if low > 0 and high / low > 30:
-        axes.set_yscale("log")
-        axes.yaxis.set_minor_formatter(NullFormatter())
-    else:
-        axes.set_ylim(bottom=0)
 
 
 def legend(picture: Figure, axes: Any, columns: int) -> None:

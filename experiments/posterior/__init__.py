@@ -36,12 +36,12 @@ def run(config: BenchmarkGuidanceConfig) -> None:
             raise InvalidArgument(name, getattr(config, name), f"at least {least}")
     if not config.seeds or min(config.seeds) < 0 or len(set(config.seeds)) < len(config.seeds):
         raise InvalidArgument("seeds", config.seeds, "a list of different numbers from 0, as [100,101]")
-    from physgen.experiments.evaluate import resume
     from physgen.experiments.micro.dial import run_dial
     from physgen.experiments.micro.run import run_micro
     from physgen.experiments.posterior.heat.seen import run_seen
     from physgen.experiments.posterior.heat.table import run_heat
     from physgen.experiments.posterior.reaction.table import run as run_reaction
+    from physgen.experiments.runs.resume import resume
     from physgen.worlds import world_spec
 
     settings = {key: value for key, value in asdict(config).items() if key != "out"}

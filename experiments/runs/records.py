@@ -1,4 +1,4 @@
-"""Run directories: refused when not empty, finished when ``metrics.json`` is there."""
+"""What a run is named by and leaves: JSON that is whole or not there, logs line by line, what made it."""
 
 from __future__ import annotations
 
@@ -17,30 +17,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 import physgen
-from physgen.errors import InvalidArgument
 from physgen.experiments.runs.weights import weights_digest, with_weights
 
 if TYPE_CHECKING:
     from physgen.worlds import WorldSpec
-
-
-def check_out(out: str | Path) -> Path:
-    """Refuse a path that holds anything already, before any work is done.
-
-    Raises: InvalidArgument for a file or a folder that is not empty.
-    """
-    out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        state = "a finished run" if (out / "metrics.json").exists() else "not empty" if out.is_dir() else "a file"
-        raise InvalidArgument("out", str(out), f"a new or empty folder (this one is {state})")
-    return out
-
-
-def open_run(out: str | Path) -> Path:
-    """Create a run directory; see `check_out` for what is refused."""
-    out = check_out(out)
-    out.mkdir(parents=True, exist_ok=True)
-    return out
 
 
 def run_name(job: str, config: Mapping[str, Any]) -> str:
@@ -80,13 +60,13 @@ def _finite(data: Any) -> Any:
 
 
 class JsonlWriter:
-    """One JSON object per line, on disk as soon as it is written; ``mode="a"`` goes on with a file.
+    """One JSON object per line, on disk as soon as it is written; ``mode="a"`` goes on with a file, "w" begins anew.
 
     >>> with JsonlWriter(getfixture("tmp_path") / "log.jsonl") as log:
     ...     log.write({"step": 0, "sigma": 1.0})
     """
 
-    def __init__(self, path: str | Path, mode: Literal["x", "a"] = "x") -> None:
+    def __init__(self, path: str | Path, mode: Literal["x", "a", "w"] = "x") -> None:
         self._file = Path(path).open(mode, encoding="utf-8", buffering=1)  # noqa: SIM115
 
     def write(self, record: Mapping[str, Any]) -> None:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from physgen.errors import InvalidArgument
+from physgen.experiments.runs.packages import required
 
 
 def write_parquet(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Write rows, all or nothing; columns are those of the first row."""
-    duckdb = required()
+    duckdb = _duckdb()
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".part")
     with tempfile.TemporaryDirectory() as folder:
@@ -41,7 +42,7 @@ def query(sql: str, **tables: Path) -> list[dict[str, Any]]:
 
     Raises: InvalidArgument for a file that is not there or no parquet.
     """
-    duckdb = required()
+    duckdb = _duckdb()
     with duckdb.connect() as db:
         for name, path in tables.items():
             try:
@@ -62,10 +63,5 @@ def quoted(path: Path) -> str:
     return "'" + str(path).replace("'", "''") + "'"
 
 
-def required() -> Any:
-    """Import duckdb. Raises: InvalidArgument when it is not installed."""
-    try:
-        import duckdb
-    except ImportError as error:
-        raise InvalidArgument("results", "duckdb", "an installed package: pip install physgen[sweep]") from error
-    return duckdb
+def _duckdb() -> Any:
+    return required("duckdb", "results", "duckdb", install="physgen[sweep]")

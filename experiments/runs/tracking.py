@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib import import_module
-from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
 
-from physgen.errors import InvalidArgument
 from physgen.experiments.cli.target import build
+from physgen.experiments.runs.packages import required
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +28,7 @@ class TensorBoard:
     """Event files in ``folder/RUN``, by `torch.utils.tensorboard`."""
 
     def __init__(self, run: str, settings: Mapping[str, Any], *, folder: str) -> None:
-        tensorboard = required("torch.utils.tensorboard", "tensorboard")
+        tensorboard = required("torch.utils.tensorboard", "tracker", "tensorboard")
         self._writer = tensorboard.SummaryWriter(f"{folder}/{run}")
         self._writer.add_text("settings", str(dict(settings)))
 
@@ -46,7 +44,7 @@ class Logger:
     """A service with ``init``, ``log`` and ``finish``: Weights & Biases, and trackio, which has its calls."""
 
     def __init__(self, run: str, settings: Mapping[str, Any], *, package: str, project: str, **options: Any) -> None:
-        self._service = required(package, package)
+        self._service = required(package, "tracker", package)
         self._service.init(project=project, name=run, config=dict(settings), **options)
 
     def log(self, record: Mapping[str, Any], step: int | None = None) -> None:
@@ -69,17 +67,6 @@ def numbers(record: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
         elif isinstance(value, int | float):
             found[f"{prefix}{key}"] = float(value)
     return found
-
-
-def required(module: str, package: str) -> ModuleType:
-    """Import what is not a dependency.
-
-    Raises: InvalidArgument when it is not installed.
-    """
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise InvalidArgument("tracker", package, f"an installed package: pip install {package}") from error
 
 
 @contextmanager

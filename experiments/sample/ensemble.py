@@ -31,7 +31,7 @@ def write_ensemble(arm: Arm, like: Video, out: Path, inflation: float) -> dict[s
     videos = {name: replace(like, frames=part.transpose(0, 1)) for name, part in parts.items()}
     for name, video in videos.items():
         write_tiff(out / f"{name}.tif", video)
-    (out / "samples").mkdir()
+    (out / "samples").mkdir(exist_ok=True)
     for index, sample in enumerate(arm.video):
         write_tiff(out / "samples" / f"{index:02d}.tif", replace(like, frames=sample.transpose(0, 1)))
     shown = {name: videos[name] for name in ("mean", "spread")}

@@ -7,7 +7,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 
 from physgen.arguments import whole
@@ -33,13 +32,12 @@ from physgen.experiments.pages.report import write_report
 from physgen.experiments.pages.strip import write_preview
 from physgen.experiments.runs.records import (
     JsonlWriter,
-    check_out,
-    open_run,
     origin,
     peak_memory_mb,
     run_name,
     write_json_atomic,
 )
+from physgen.experiments.runs.resume import check_folder, resume
 from physgen.experiments.sample.ensemble import describe_ensemble, write_ensemble
 from physgen.experiments.sample.page import make_page
 from physgen.experiments.sample.plan import plan_memory
@@ -59,10 +57,11 @@ def run(config: SampleConfig) -> None:
     config = replace(config, constraint=laws.constraint)
     asked = asked_of(config.prompt, config.world)
     content = rewards_of(names_of(config.rewards), asked)
-    settings = {key: value for key, value in asdict(config).items() if key != "rewards" or value}
+    besides = ("out", "memory", "plan") if config.rewards else ("out", "memory", "plan", "rewards")
+    settings = {key: value for key, value in asdict(config).items() if key not in besides}
     settings |= {"measured": list(laws.measured)} if laws.measured else {}
-    name = run_name("sample", {key: value for key, value in settings.items() if key not in ("out", "memory", "plan")})
-    out = check_out(config.out or Path("runs") / name)
+    out = Path(config.out or Path("runs") / run_name("sample", settings))
+    check_folder(out, settings, finished=False)
     options = (config.guidance, config.observable, config.observed, laws.measured, content.rewards)
     physics = physics_of(config.world, request, config.constraint, *options)
     guidance, observable, grid = physics.guidance, physics.observable, physics.grid
@@ -91,8 +90,7 @@ def run(config: SampleConfig) -> None:
     notes = [*laws.notes, *content.notes, *physics.notes, *remarks(world, config.prompt, config.constraint)]
     for note in notes:
         console.print(note, markup=False)
-    open_run(out)
-    (out / "config.yaml").write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    resume(out, settings)
 
     if config.compare:
         # one step, so that neither timing holds start-up costs
@@ -102,7 +100,7 @@ def run(config: SampleConfig) -> None:
     made = draw(world, request, guidance, observable=observable, grid=grid, samples=config.samples, arms=arms).arms
     drawn = {name: measure(arm.first, physics) for name, arm in made.items()}
     log = drawn[main].arm.log
-    with JsonlWriter(out / "log.jsonl") as lines:
+    with JsonlWriter(out / "log.jsonl", "w") as lines:
         for record in log.records:
             lines.write(record.as_json())
 

@@ -1,14 +1,16 @@
 """`physgen train`: simulate, train the autoencoder, encode, train the transformer and the judge, pack the world.
 
-Every stage resumes: shards and latents that are there are kept, training goes on from its last checkpoint.
+Every stage resumes in a folder of the same options: shards and latents that are there are kept, training goes on from
+its last checkpoint.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from physgen.errors import InvalidArgument
+from physgen.experiments.runs.resume import resume
 from physgen.experiments.train import latents
 from physgen.experiments.train.autoencoder import AutoencoderTraining, train_autoencoder
 from physgen.experiments.train.data import plan, simulate_all
@@ -48,14 +50,18 @@ class TrainConfig:
 def run(config: TrainConfig) -> None:
     """Train the micro world and write it to ``out/world``; the judge only where all families are trained.
 
-    Raises: InvalidArgument for an unknown family or stage.
+    Raises: InvalidArgument for an unknown family or stage, a judge without clips of its own, or a folder that was begun
+        with other options.
     """
     if config.until not in STAGES:
         raise InvalidArgument("until", config.until, ", ".join(STAGES))
     for family in config.simulator.families:
         if family not in SIMULATORS:
             raise InvalidArgument("simulator.families", family, ", ".join(SIMULATORS))
+    if config.judge.held_out < 1:
+        raise InvalidArgument("judge.held_out", config.judge.held_out, "at least 1")
     folder = Path(config.out).expanduser()
+    resume(folder, {key: value for key, value in asdict(config).items() if key not in ("out", "processes", "until")})
     last = STAGES.index(config.until)
     shards = plan(
         folder / "data",

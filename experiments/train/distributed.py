@@ -67,3 +67,17 @@ def average_gradients(parameters: Sequence[Tensor], world: int) -> None:
     for gradient in gradients:
         gradient.copy_(flat[offset : offset + gradient.numel()].view_as(gradient))
         offset += gradient.numel()
+
+
+def gather(value: Tensor, world: int) -> Tensor:
+    """A tensor of each worker ``[world, ...]``, on all of them.
+
+    >>> gather(torch.ones(2), world=1)
+    tensor([[1., 1.]])
+    """
+    found = [torch.empty_like(value) for _ in range(world)]
+    if world == 1:
+        found[0].copy_(value)
+    else:
+        dist.all_gather(found, value)
+    return torch.stack(found)

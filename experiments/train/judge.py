@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from physgen.experiments.runs.records import write_json_atomic
 from physgen.experiments.train import latents
 from physgen.experiments.train.autoencoder import decode
-from physgen.experiments.train.data import SHARD, Shard, Videos, simulate_all
+from physgen.experiments.train.data import Shard, Videos, plan, simulate_all
 from physgen.experiments.train.distributed import launch
 from physgen.experiments.train.loop import Draw, Schedule, fit
 from physgen.simulators import GRAMMARS
@@ -164,7 +164,7 @@ def objective(judge: Judge, video: Tensor, jitter: Tensor, labels: Labels) -> tu
 
 
 @dataclass(frozen=True)
-class Pool:
+class JudgeClips:
     """Shards that the judge learns from, one split, and the folder of their latents."""
 
     folder: Path
@@ -173,7 +173,13 @@ class Pool:
 
 
 def _train(
-    rank: int, world: int, folder: Path, pools: list[Pool], autoencoder: nn.Module, settings: JudgeTraining, seed: int
+    rank: int,
+    world: int,
+    folder: Path,
+    pools: list[JudgeClips],
+    autoencoder: nn.Module,
+    settings: JudgeTraining,
+    seed: int,
 ) -> None:
     torch.manual_seed(seed)
     families = list(GRAMMARS)
@@ -238,12 +244,10 @@ def train_judge(
     """Train (or resume, or load the finished) judge and save it in ``folder/judge``, ``accuracy.json`` beside it."""
     home = folder / "judge"
     home.mkdir(exist_ok=True)
-    own = [
-        Shard(home, f, "validation", i, SHARD, seed + 1) for i in range(settings.held_out // SHARD) for f in GRAMMARS
-    ]
+    own = plan(home, list(GRAMMARS), 0, settings.held_out, seed + 1)
     simulate_all(own, processes)
     latents.encode_all(home, own, autoencoder, processes=processes)
-    pools = [Pool(folder, shards, "train"), Pool(home, own, "validation")]
+    pools = [JudgeClips(folder, shards, "train"), JudgeClips(home, own, "validation")]
     launch(_train, processes, home, pools, autoencoder, settings, seed)
     saved = torch.load(home / "judge.ckpt", weights_only=True)
     judge = Judge(Videos.open(shards, next(iter(GRAMMARS)), "train")[0].shape[1])

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from physgen.experiments.train.distributed import average_gradients
+from physgen.experiments.train.distributed import average_gradients, gather
 
 Draw = np.random.Generator
 Objective = Callable[[Draw, torch.Generator, float], tuple[Tensor, dict[str, float]]]
@@ -103,25 +103,30 @@ def fit(
     objective: Objective,
     schedule: Schedule,
     seed: int,
+    state: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Train ``model`` to ``schedule.steps``, resuming from ``folder/name.ckpt``; returns the EMA weights.
 
-    ``objective(draw, generator, progress)`` returns the loss of one micro-batch and figures for the log. Checkpoint and
-    log are written by rank 0.
+    ``objective(draw, generator, progress)`` returns the loss of one micro-batch and figures for the log. What it
+    remembers from step to step is ``state``, which it changes in place. Checkpoint and log are written by rank 0, the
+    checkpoint with the states ``[world, ...]`` of all workers; one of before has none, and its objective begins anew.
     """
     checkpoint, log_path = folder / f"{name}.ckpt", folder / f"{name}.log.jsonl"
     ema, start, spent, spent_cpu = Ema(model), 0, 0.0, 0.0
     optimiser = optimisers(model, schedule)
+    states: Tensor | None = None
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True)
         model.load_state_dict(saved["model"])
         ema.state = saved["ema"]
-        for one, state in zip(optimiser, saved["optimisers"], strict=True):
-            one.load_state_dict(state)
+        for one, kept in zip(optimiser, saved["optimisers"], strict=True):
+            one.load_state_dict(kept)
+        if state is not None and "state" in saved:
+            state.copy_(saved["state"][rank % len(saved["state"])])
         start, spent, spent_cpu = saved["step"], saved["seconds"], saved["cpu_seconds"]
         if rank == 0 and log_path.exists():
-            kept = [line for line in log_path.read_text().splitlines() if json.loads(line)["step"] <= start]
-            log_path.write_text("".join(line + "\n" for line in kept))
+            lines = [line for line in log_path.read_text().splitlines() if json.loads(line)["step"] <= start]
+            log_path.write_text("".join(line + "\n" for line in lines))
     parameters = [p for p in model.parameters() if p.requires_grad]
     began = saved_at = time.monotonic()
     began_cpu = time.process_time()
@@ -135,8 +140,9 @@ def fit(
         }
 
     def checkpoint_now(step: int) -> None:
-        state = {"model": model.state_dict(), "ema": ema.state, "optimisers": [o.state_dict() for o in optimiser]}
-        save(checkpoint, {**state, "step": step, **clocks()})
+        trained = {"model": model.state_dict(), "ema": ema.state, "optimisers": [o.state_dict() for o in optimiser]}
+        remembered = {} if states is None else {"state": states}
+        save(checkpoint, {**trained, **remembered, "step": step, **clocks()})
 
     for step in bar:
         for one in optimiser:
@@ -151,6 +157,7 @@ def fit(
         norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         for one in optimiser:
             one.step()
+        states = None if state is None else gather(state, world)
         if rank:
             continue
         ema.update(model, step, schedule.ema)

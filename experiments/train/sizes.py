@@ -7,14 +7,15 @@ resumes.
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from physgen.experiments.cli.config import configure, typed
+from physgen.experiments.runs.resume import resume
 from physgen.experiments.train import TrainConfig, latents
 from physgen.experiments.train.data import plan, simulate_all
 from physgen.experiments.train.transformer import train_transformer
-from physgen.worlds import load_world
+from physgen.worlds import load_world, world_spec
 from physgen.worlds.micro.export import export
 from physgen.worlds.micro.text import build_tokenizer, vocabulary
 
@@ -24,7 +25,10 @@ SIZES = {"xs": (1, 2), "s": (2, 4), "m": (4, 6), "l": (8, 6)}
 
 
 def train(size: str, out: Path, *, clips: int = CLIPS, steps: int = STEPS, processes: int = 1) -> Path:
-    """Train one size and return its world's folder."""
+    """Train one size and return its world's folder.
+
+    Raises: InvalidArgument for a folder that was begun with other options.
+    """
     config = typed(configure("train", []), TrainConfig)
     heads, layers = SIZES[size]
     arguments = {
@@ -35,15 +39,16 @@ def train(size: str, out: Path, *, clips: int = CLIPS, steps: int = STEPS, proce
     }
     schedule = replace(config.transformer.schedule, steps=steps, warmup=min(200, 1 + steps // 4))
     settings = replace(config.transformer, arguments=arguments, schedule=schedule, compile=False)
-    shards = plan(out / "data", FAMILIES, clips, clips // 20, config.seed)
+    folder, seed = out / size, config.seed
+    resume(out, {"families": list(FAMILIES), "clips": clips, "seed": seed, "world": world_spec("micro").label})
+    resume(folder, {"transformer": asdict(settings), "seed": seed})
+    shards = plan(out / "data", FAMILIES, clips, clips // 20, seed)
     simulate_all(shards, processes)
     autoencoder = load_world("micro").pipe.vae
     latents.encode_all(out, shards, autoencoder, processes=processes)
-    folder = out / size
-    folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "latents").exists():
         (folder / "latents").symlink_to((out / "latents").resolve())
-    model = train_transformer(folder, shards, settings, seed=config.seed, processes=processes)
+    model = train_transformer(folder, shards, settings, seed=seed, processes=processes)
     mean, std = latents.statistics({family: latents.load(out, shards, family, "train") for family in FAMILIES})
     export(
         folder / "world",

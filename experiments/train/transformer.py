@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from diffusers import WanTransformer3DModel
 from torch import Tensor, nn
@@ -124,7 +123,7 @@ def _train(rank: int, world: int, folder: Path, shards: list[Shard], settings: T
     if settings.compile:
         model.transformer.compile()
     unknown = tokenizer.unk_token_id
-    running = dict.fromkeys(families, 1.0)
+    running = torch.ones(len(families), dtype=torch.float64)
 
     def objective(draw: Draw, generator: torch.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
         chosen = draw.choice(families, settings.batch, p=weights)
@@ -140,14 +139,14 @@ def _train(rank: int, world: int, folder: Path, shards: list[Shard], settings: T
         figures = {}
         for family in set(chosen):
             own = losses.detach()[torch.from_numpy(chosen == family)].mean().item()
-            running[family] += 0.02 * (own - running[family])
+            index = families.index(family)
+            running[index] += 0.02 * (own - running[index])
             figures[f"loss_{family}"] = own
-        typical = float(np.mean(list(running.values())))
-        balance = torch.tensor([min(max(typical / running[f], 0.4), 2.5) for f in chosen])
+        balance = (running.mean() / running).clamp(0.4, 2.5)[[families.index(f) for f in chosen]].float()
         figures["flow_loss"] = losses.mean().item()
         return (balance * losses).mean(), figures
 
-    fit(rank, world, folder, "transformer", model, objective, settings.schedule, seed)
+    fit(rank, world, folder, "transformer", model, objective, settings.schedule, seed, running)
 
 
 def train_transformer(

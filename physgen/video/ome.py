@@ -10,11 +10,6 @@ from physgen.video.scale import read_length, read_time
 from physgen.video.times import find_interval
 
 
-def image_names(xml: str) -> list[str]:
-    """Names of the images, in order."""
-    return [image.get("Name", "") for image in _all(ElementTree.fromstring(xml), "Image")]
-
-
 def ome_facts(xml: str, image: int, channel: int) -> Facts:
     """Facts of one image; the times are those of one channel.
 

@@ -47,14 +47,17 @@ def test_prediction_is_a_caption_of_some_family():
 
 
 def test_training_runs_and_labels_are_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(training, "SHARD", 2)
+    monkeypatch.setattr("physgen.experiments.train.data.SHARD", 2)
     shards = plan(tmp_path / "data", list(GRAMMARS), 4, 4, 0)
     simulate_all(shards, 1)
     autoencoder = MicroAutoencoder(z_dim=4, dims=(8, 8, 8))
     encode_all(tmp_path, shards, autoencoder, processes=1)
-    settings = training.JudgeTraining(Schedule(steps=2, learning_rate=1e-3, warmup=1), batch=9, held_out=2)
+    settings = training.JudgeTraining(Schedule(steps=2, learning_rate=1e-3, warmup=1), batch=9, held_out=3)
     judge = training.train_judge(tmp_path, shards, autoencoder, settings, seed=0, processes=1)
     assert judge.config["frames"] == 25
+    for family in GRAMMARS:
+        files = sorted((tmp_path / "judge" / family).glob("*.json"))
+        assert [len(json.loads(path.read_text())) for path in files] == [2, 1]
     accuracy = json.loads((tmp_path / "judge" / "accuracy.json").read_text())
     for source in ("truth", "reconstruction"):
         assert accuracy[source]["family"]["n"] == 4 * len(GRAMMARS)

@@ -11,14 +11,16 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from physgen import __version__
 from physgen.errors import InvalidArgument
 from physgen.experiments.audit.folder.meter import Meter
 from physgen.experiments.audit.folder.parallel import in_parallel
 from physgen.experiments.audit.folder.results import write
-from physgen.experiments.audit.folder.store import open_audit, read_records, source_of
+from physgen.experiments.audit.folder.store import read_records, source_of
 from physgen.experiments.audit.instrument import physical_scale
 from physgen.experiments.cli.schema import AuditConfig
 from physgen.experiments.runs.records import JsonlWriter, run_name
+from physgen.experiments.runs.resume import resume
 from physgen.video import Video
 from physgen.video.captioned import Clip, Skipped, read_metadata
 
@@ -29,13 +31,15 @@ def audit_folder(folder: Path, config: AuditConfig) -> None:
     """Measure every clip that the folder's metadata lists, and write what is normal at each level.
 
     Raises:
-        InvalidArgument: no metadata, options that no clip could be measured with, no clip that could be measured.
+        InvalidArgument: no metadata, options that no clip could be measured with, no clip that could be measured, a
+            folder of other options or of another version.
     """
     check(config)
     clips, skipped = read_metadata(folder)
     settings = {key: value for key, value in asdict(config).items() if key not in ("out", "processes")}
     settings["files"] = [str(folder.resolve())]
-    out = open_audit(Path(config.out) if config.out else Path("runs") / run_name("audit", settings), settings)
+    out = Path(config.out or Path("runs") / run_name("audit", settings))
+    resume(out, {"version": __version__, **settings})
     began = time.perf_counter()
     records = measure_all(clips, config, out)
     skipped += [

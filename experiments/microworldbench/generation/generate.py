@@ -15,12 +15,12 @@ from physgen.experiments.cli.target import build
 from physgen.experiments.draw.measured import measure, outcome, warnings_of
 from physgen.experiments.draw.physics import Physics, open_world, physics_of, remarks
 from physgen.experiments.draw.rules import AUTO, Chosen, chosen, decide
-from physgen.experiments.evaluate import resume
 from physgen.experiments.microworldbench.generation.generated import Failure, write_summary
 from physgen.experiments.microworldbench.generation.plan import Item, Layout, Shard, items
 from physgen.experiments.microworldbench.options import GENERATION, BenchmarkConfig, data_file
 from physgen.experiments.microworldbench.tasks.data import TASKS, read_tasks
 from physgen.experiments.runs.records import run_name, write_json_atomic
+from physgen.experiments.runs.resume import resume
 from physgen.guidance import BestOfN, Guidance
 from physgen.measure import degenerate
 from physgen.video import Video, write_mp4, write_tiff
@@ -50,7 +50,7 @@ def generate(config: BenchmarkConfig, unguided: Path | None = None) -> int:
     mine = shard.mine(planned)
     if unguided:
         for item in mine:
-            if not layout.finished(item) and Asked.of(config, item).algorithm(config) is None:
+            if not layout.finished(item) and TaskRequest.of(config, item).algorithm(config) is None:
                 layout.take(Layout(unguided), item)
     todo = [item for item in mine if not layout.finished(item)]
     began, failures = time.perf_counter(), make(config, todo, layout) if todo else []
@@ -58,14 +58,14 @@ def generate(config: BenchmarkConfig, unguided: Path | None = None) -> int:
 
 
 @dataclass(frozen=True)
-class Asked:
+class TaskRequest:
     """A task as a prompt, and the laws that it gets."""
 
     request: Request
     laws: Chosen
 
     @classmethod
-    def of(cls, config: BenchmarkConfig, item: Item) -> Asked:
+    def of(cls, config: BenchmarkConfig, item: Item) -> TaskRequest:
         """With ``constraint=auto`` by the words of the task."""
         request = Request(item.task.task, item.seed, config.steps, config.guidance_scale)
         return cls(request, chosen(config.constraint, request.prompt, config.world))
@@ -92,7 +92,7 @@ def is_best(guidance: dict[str, Any]) -> bool:
 
 def check_all(config: BenchmarkConfig, planned: Sequence[Item]) -> None:
     """Refuse options that cannot work, by one task of each kind that the run has."""
-    every = [Asked.of(config, item) for item in planned]
+    every = [TaskRequest.of(config, item) for item in planned]
     for asked in {(config.world.family(a.request.prompt), *a.laws.constraint): a for a in every}.values():
         asked.algorithm(config)
 
@@ -112,7 +112,7 @@ def make(config: BenchmarkConfig, todo: Sequence[Item], layout: Layout) -> list[
 
 def write(config: BenchmarkConfig, world: World, layout: Layout, item: Item) -> None:
     """Make one video: both its files, and then its record."""
-    asked = Asked.of(config, item)
+    asked = TaskRequest.of(config, item)
     prompt, physics, algorithm = asked.request.prompt, asked.physics(config), asked.algorithm(config)
     main = GUIDED if algorithm else UNGUIDED
     arms = [GUIDED, UNGUIDED] if config.compare and algorithm else [main]

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from physgen.drawn import AFTERWARDS, GUIDED, UNGUIDED
 from physgen.experiments.measure.tables import Cell, Table
-from physgen.experiments.microworldbench.generation.generate import Asked
+from physgen.experiments.microworldbench.generation.generate import TaskRequest
 from physgen.experiments.microworldbench.judges.frames import SHOWN, corrected_positions
 from physgen.experiments.microworldbench.options import BenchmarkConfig
 from physgen.experiments.microworldbench.protocol.arms import BEST, draws_of, planned
@@ -105,12 +105,12 @@ def asked(config: BenchmarkConfig) -> WorldSpec:
 
 def imposed(config: BenchmarkConfig) -> int:
     """Number of videos in which a law is imposed."""
-    return sum(Asked.of(config, item).algorithm(config) is not None for item in planned(config))
+    return sum(TaskRequest.of(config, item).algorithm(config) is not None for item in planned(config))
 
 
 def some_guidance(config: BenchmarkConfig) -> Guidance | None:
     """The guidance of the first task that has one."""
-    found = (Asked.of(config, item).physics(config).guidance for item in planned(config))
+    found = (TaskRequest.of(config, item).physics(config).guidance for item in planned(config))
     return next((guidance for guidance in found if guidance), None)
 
 

@@ -16,7 +16,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physgen.ensemble import INFLATION, INFLATION_JOINED, Ensemble, local_spread
-from physgen.experiments.assimilate.arms import BOTH, FREE, FREE_SCALE, MODEL, Asked, joined, observed, timed, unguided
+from physgen.experiments.assimilate.arms import (
+    BOTH,
+    FREE,
+    FREE_SCALE,
+    MODEL,
+    ObservedCase,
+    joined,
+    observed,
+    timed,
+    unguided,
+)
 from physgen.experiments.assimilate.cases import Case, read_case
 from physgen.experiments.assimilate.observations import Observation, left_half
 from physgen.experiments.assimilate.scores import scores
@@ -44,7 +54,7 @@ def half_record(world: World, prompt: Prompt, folder: Path, samples: int = SAMPL
     """
     case = read_case(prompt, world.spec)
     observation = left_half(case.truth, case.generator(OBSERVATION))
-    arms = _arms(Asked(world, case, observation.seen, samples, OBSERVATION), case)
+    arms = _arms(ObservedCase(world, case, observation.seen, samples, OBSERVATION), case)
     measured = {
         arm: scores(case, observation, fields, INFLATION_JOINED if arm == BOTH else INFLATION)
         for arm, fields in arms.items()
@@ -82,7 +92,7 @@ def half_record(world: World, prompt: Prompt, folder: Path, samples: int = SAMPL
     return {**about, "arms": shown, "row": _row(case, observation, arms, measured, folder, world.spec.fps).as_json()}
 
 
-def _arms(asked: Asked, case: Case) -> dict[str, Float[Tensor, "M S T H W"]]:
+def _arms(asked: ObservedCase, case: Case) -> dict[str, Float[Tensor, "M S T H W"]]:
     """What the model makes; where there is a law also joined with it, and free samples that are."""
     model = timed(asked, partial(observed, asked, jacobian="backward")).fields
     if case.law is None:

@@ -37,10 +37,10 @@ def run(config: ShowcaseConfig) -> None:
     from physgen.experiments.content.questions import prompts_of
     from physgen.experiments.draw.physics import open_world
     from physgen.experiments.draw.prompts import prompts
-    from physgen.experiments.evaluate import resume
     from physgen.experiments.pages.showcase.choice import QUESTIONS, choice_record
     from physgen.experiments.pages.showcase.half import FAMILIES, half_record
     from physgen.experiments.pages.showcase.laws import LAWS, law_record
+    from physgen.experiments.runs.resume import resume
     from physgen.worlds import World, world_spec
 
     lists: dict[str, Iterable[str]] = {"laws": LAWS, "halves": FAMILIES, "choices": QUESTIONS}

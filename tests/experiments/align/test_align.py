@@ -22,14 +22,14 @@ from physgen.experiments.align import AlignConfig, counted, draw_round
 from physgen.experiments.align.asked import training
 from physgen.experiments.align.cost import Cost
 from physgen.experiments.align.options import ALIGNED, ARMS, DATA, PREFERENCE, RANDOM, SELECTED
-from physgen.experiments.align.pool import Pool
+from physgen.experiments.align.pool import SamplePool
 from physgen.experiments.align.train import Data, Training, objective_of, train, without_lora
 from physgen.experiments.cli.dispatch import JOBS, main, read_options
 from physgen.experiments.draw.prompts import Prompt
 from physgen.experiments.draw.references import decode, moments
 from physgen.experiments.draw.videos import plan, save_arrays
 from physgen.experiments.evaluate.memory import normalise
-from physgen.experiments.finetune.train import Arm, add_lora
+from physgen.experiments.finetune.train import TrainingArm, add_lora
 from physgen.guidance import Projection
 from physgen.projected import project_video
 from physgen.worlds import World, load_world
@@ -51,19 +51,19 @@ def options(*more: str) -> AlignConfig:
 
 
 @pytest.fixture(scope="module")
-def pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
+def pool(tmp_path_factory: pytest.TempPathFactory) -> SamplePool:
     pools = draw_round(options(), tmp_path_factory.mktemp("pool"), 0, 1, {})
     assert set(pools) == set(ARMS)
     assert len({id(one) for one in pools.values()}) == 1
     return pools[ALIGNED]
 
 
-def taught(pool: Pool, name: str, world: World, seed: int = 0) -> Data:
+def taught(pool: SamplePool, name: str, world: World, seed: int = 0) -> Data:
     asked = [pool.prompts[row] for row in pool.accepted]
-    return Training(Arm(Path(), name, seed), pool, asked).data(world)
+    return Training(TrainingArm(Path(), name, seed), pool, asked).data(world)
 
 
-def test_what_is_accepted_keeps_the_law_once_it_is_projected(pool: Pool) -> None:
+def test_what_is_accepted_keeps_the_law_once_it_is_projected(pool: SamplePool) -> None:
     assert pool.accepted
     assert counted("base", 0, 1, pool)["accepted"] == len(pool.accepted)
     assert pool.cost.evaluations == 5 * 3 * 2  # samples, steps, two branches of classifier-free guidance
@@ -92,7 +92,7 @@ def test_a_folder_without_sampled_latents_is_refused(tmp_path: Path) -> None:
         draw_round(config, tmp_path, 0, 1, {})
 
 
-def test_arms_differ_only_in_what_they_are_trained_on(pool: Pool) -> None:
+def test_arms_differ_only_in_what_they_are_trained_on(pool: SamplePool) -> None:
     world = load(options().world, "cpu")
     data = {name: taught(pool, name, world) for name in ARMS}
     rows = pool.accepted
@@ -114,7 +114,7 @@ def test_random_samples_are_others_than_the_accepted_ones() -> None:
     latents = torch.arange(40.0).view(40, 1, 1, 1, 1)
     projected = torch.where(latents < 20, latents, torch.nan)
     asked = [Prompt("dye", i, {}, str(i), i) for i in range(40)]
-    many = Pool(asked, latents, projected, torch.ones(40), torch.zeros(40, dtype=torch.bool), Cost())
+    many = SamplePool(asked, latents, projected, torch.ones(40), torch.zeros(40, dtype=torch.bool), Cost())
     data = taught(many, RANDOM, load_world("micro"))
     found = data.x0.flatten().tolist()
     assert len(set(found)) == 20
@@ -137,7 +137,7 @@ def losses(world: World, data: Data, lora: Any, steps: int, rate: float) -> list
     return found
 
 
-def test_steps_lower_the_loss_on_accepted_samples(pool: Pool) -> None:
+def test_steps_lower_the_loss_on_accepted_samples(pool: SamplePool) -> None:
     config = options("lora.batch=4")
     world = load(config.world, "cpu")
     data = taught(pool, ALIGNED, world)
@@ -146,7 +146,7 @@ def test_steps_lower_the_loss_on_accepted_samples(pool: Pool) -> None:
     assert found[-1]["flow_loss"] < 0.95 * found[0]["flow_loss"]
 
 
-def test_preference_begins_at_log_2_and_learns_to_prefer(pool: Pool) -> None:
+def test_preference_begins_at_log_2_and_learns_to_prefer(pool: SamplePool) -> None:
     config = options("lora.batch=4")
     world = load(config.world, "cpu")
     data = taught(pool, PREFERENCE, world)
@@ -180,11 +180,11 @@ def test_without_its_lora_the_transformer_is_the_untouched_one(tiny: Path) -> No
 
 
 def test_a_lora_killed_in_training_ends_at_the_same_weights(
-    pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pool: SamplePool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = options("lora.schedule.checkpoint_every_s=0")
     asked = [pool.prompts[row] for row in pool.accepted]
-    whole, killed = (Training(Arm(tmp_path / name, PREFERENCE, 0), pool, asked) for name in ("whole", "killed"))
+    whole, killed = (Training(TrainingArm(tmp_path / name, PREFERENCE, 0), pool, asked) for name in ("whole", "killed"))
     train(whole, config)
     rate, calls = type(config.lora.schedule).rate, 0
 

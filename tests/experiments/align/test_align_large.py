@@ -23,7 +23,7 @@ from physgen.experiments.cli.dispatch import JOBS, read_options
 from physgen.experiments.draw.prompts import prompts
 from physgen.experiments.draw.references import moments, simulate
 from physgen.experiments.draw.videos import plan, save_arrays
-from physgen.experiments.finetune.train import Arm
+from physgen.experiments.finetune.train import TrainingArm
 from physgen.worlds import world_spec
 from physgen.worlds.loading import load
 
@@ -60,7 +60,7 @@ def test_a_lora_of_a_large_world_is_trained_on_projected_samples_and_draws(confi
     assert pool.accepted == [0, 1]
     assert pool.latents.shape == (2, 16, 7, 8, 8)
     assert float((pool.projected - pool.latents).abs().max()) > 0
-    arm = Arm(tmp_path / "round-1", ALIGNED, 0)
+    arm = TrainingArm(tmp_path / "round-1", ALIGNED, 0)
     train(Training(arm, pool, pool.prompts), config)
     assert all(bool(weight.isfinite().all()) for weight in load_file(arm.file).values())
     (drawn,) = draw(config, tmp_path / "later", training(config, 0, 2), arm.file)

@@ -15,7 +15,7 @@ from physgen.constraints import Observed
 from physgen.errors import InvalidArgument
 from physgen.experiments.assimilate.arms import (
     FREE_SCALE,
-    Asked,
+    ObservedCase,
     arms_of_movie,
     best_of,
     joined,
@@ -145,7 +145,7 @@ def test_what_is_observed_is_kept_to_and_joined(world: World, dye: Case, monkeyp
     for network in (world.pipe.transformer, world.pipe.vae):
         network.eval().requires_grad_(False)
     observation = seen_of(dye, "forecast")
-    asked = Asked(world, dye, observation.seen, 2, "forecast")
+    asked = ObservedCase(world, dye, observation.seen, 2, "forecast")
     draws = timed(asked, lambda network: pool(asked, network), FREE_SCALE)
     best = best_of(asked, draws)
     kept = timed(asked, lambda network: observed(asked, network, "backward"))
@@ -216,7 +216,7 @@ def test_a_movie_is_filled_in_by_a_fine_tuned_world_as_well(
     for network in (world.pipe.transformer, world.pipe.vae):
         network.eval().requires_grad_(False)
     observation = seen_of(dye, "forecast")
-    found = arms_of_movie(Asked(world, dye, observation.seen, 2, "forecast"), world)
+    found = arms_of_movie(ObservedCase(world, dye, observation.seen, 2, "forecast"), world)
     assert list(found) == ["interpolation", "law alone", "model", "model and law", "fine-tuned", "fine-tuned, and law"]
     assert torch.equal(found["model"].fields, found["fine-tuned"].fields)
     write_filled(tmp_path / "filled.png", dye, observation, found)

@@ -140,6 +140,24 @@ def test_audit_that_was_killed_goes_on(folder: Path, audited: Path, tmp_path: Pa
     assert not any(is_running(pid) for pid in workers)
 
 
+@pytest.mark.slow
+def test_an_audit_that_was_killed_before_its_first_clip_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, out = make_folder(tmp_path / "corpus", clips=1), tmp_path / "out"
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("physgen.experiments.audit.folder.run.read_records", interrupt)
+        assert audit(folder, out) == 130
+    (out / "clips.jsonl").unlink(missing_ok=True)
+    assert [path.name for path in out.iterdir()] == ["config.yaml"]
+    assert audit(folder, out) == 0
+    assert load(out / "metrics.json")["measured"] == 1
+
+
 def is_running(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"

@@ -315,7 +315,7 @@ def test_non_empty_out_is_refused_before_anything_is_loaded(
     assert [p.name for p in tmp_path.iterdir()] == ["keep.txt"]
 
 
-def test_interrupt_leaves_no_metrics(
+def test_a_sample_that_was_interrupted_has_no_metrics_and_is_made_again(
     sample: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupt(*_: object, **__: object) -> None:
@@ -325,10 +325,14 @@ def test_interrupt_leaves_no_metrics(
         out = tmp_path / str(number)
         with monkeypatch.context() as patch:
             patch.setattr(target, interrupt)
-            assert sample("prompt=dye", f"out={out}") == 130
+            assert sample("prompt=dye", "samples=2", f"out={out}") == 130
         assert "interrupted" in capsys.readouterr().err
         assert (out / "config.yaml").exists()
         assert not [p for p in out.iterdir() if "metrics" in p.name]
+        assert sample("prompt=red dye", "samples=2", f"out={out}") == 2
+        assert "prompt is dye there and red dye here" in capsys.readouterr().err
+        assert sample("prompt=dye", "samples=2", "memory=100", f"out={out}") == 0
+        assert (out / "metrics.json").exists()
 
 
 def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -408,6 +412,24 @@ def test_audit_of_an_open_boundary_asks_for_the_inflow(tmp_path: Path, capsys: p
     arguments = ["audit", str(tmp_path / "a.tif"), "boundary=open"]
     assert "inflow" in refused(capsys, *arguments)
     assert main([*arguments, "constraint.mass.inflow=[0.0,1.0,2.0]"]) == 0
+
+
+def test_an_audit_that_was_killed_while_it_wrote_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_tiff(tmp_path / "a.tif", Video(torch.rand(3, 3, 8, 8)))
+    command = ["audit", str(tmp_path / "a.tif"), f"out={tmp_path / 'out'}"]
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("physgen.experiments.audit.job.write_report", interrupt)
+        assert main(command) == 130
+    assert not (tmp_path / "out" / "metrics.json").exists()
+    assert "tolerance is 0.05 there and 0.5 here" in refused(capsys, *command, "tolerance=0.5")
+    assert main(command) == 0
+    assert "finished run" in refused(capsys, *command)
 
 
 def test_unmeasurable_videos_leave_nothing_behind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,9 +17,9 @@ from torch import Tensor
 from physgen.experiments.cli.config import configure, typed
 from physgen.experiments.cli.dispatch import main
 from physgen.experiments.finetune import FinetuneConfig, train
-from physgen.experiments.finetune.measure import Measured
+from physgen.experiments.finetune.measure import MeasuredModel
 from physgen.experiments.finetune.paired import summarise
-from physgen.experiments.finetune.train import Arm, Clips, constraint_loss, flow_matching
+from physgen.experiments.finetune.train import Clips, TrainingArm, constraint_loss, flow_matching
 from physgen.experiments.train import latents
 from physgen.experiments.train.data import Shard, plan, simulate_all
 from physgen.worlds import load_checkpoint, load_world
@@ -45,7 +45,7 @@ def prepared(config: FinetuneConfig, out: Path) -> list[Shard]:
     return shards
 
 
-def log(arm: Arm) -> list[dict[str, Any]]:
+def log(arm: TrainingArm) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (arm.folder / "lora.log.jsonl").read_text().splitlines()]
 
 
@@ -59,7 +59,7 @@ def output(pipe: Any) -> Tensor:
 @pytest.mark.slow
 def test_both_arms_have_the_same_start_and_data_and_the_files_load(tiny: Path, tmp_path: Path) -> None:
     assert main(["finetune", *options(tiny, f"out={tmp_path}")]) == 0
-    plain, physical = Arm(tmp_path, "without", 0), Arm(tmp_path, "with", 0)
+    plain, physical = TrainingArm(tmp_path, "without", 0), TrainingArm(tmp_path, "with", 0)
     assert log(plain)[0]["flow_loss"] == log(physical)[0]["flow_loss"]
     assert log(physical)[0]["excess"] > 0
     tuned, loaded = load_file(plain.file), load_file(physical.file)
@@ -79,7 +79,7 @@ def test_both_arms_have_the_same_start_and_data_and_the_files_load(tiny: Path, t
 def test_a_killed_run_ends_at_the_same_weights(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = typed(configure("finetune", options(tiny, "schedule.checkpoint_every_s=0")), FinetuneConfig)
     shards = prepared(config, tmp_path)
-    whole, killed = Arm(tmp_path, "with", 0), Arm(tmp_path, "with", 0)
+    whole, killed = TrainingArm(tmp_path, "with", 0), TrainingArm(tmp_path, "with", 0)
     train.train(whole, shards, config)
     expected = load_file(whole.file)
     for file in whole.folder.iterdir():
@@ -127,7 +127,7 @@ def test_differences_are_paired_by_prompt_and_averaged_over_seeds() -> None:
     rng = np.random.default_rng(0)
     prompts, reference = rng.normal(size=(40, 3)), rng.normal(size=(40, 3))
     found = [
-        Measured(model, "unguided", seed, {"drift": prompts[:, 0] + shift + 0.1 * seed}, prompts + shift)
+        MeasuredModel(model, "unguided", seed, {"drift": prompts[:, 0] + shift + 0.1 * seed}, prompts + shift)
         for model, seeds, shift in (("untuned", [0], 1.0), ("without", [0, 1], 0.5), ("with", [0, 1], 0.0))
         for seed in seeds
     ]

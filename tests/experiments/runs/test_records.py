@@ -1,4 +1,4 @@
-"""Run directories are never overwritten and never half finished."""
+"""What a run writes is whole or not there, and names what made it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,7 @@ from pathlib import Path
 import pytest
 
 import physgen
-from physgen.errors import InvalidArgument
-from physgen.experiments.runs.records import JsonlWriter, git_sha, open_run, peak_memory_mb, run_name, write_json_atomic
-
-
-def test_only_new_or_empty_folders(tmp_path: Path) -> None:
-    assert open_run(tmp_path / "a" / "b").is_dir()
-    assert open_run(tmp_path / "a" / "b") == tmp_path / "a" / "b"
-    (tmp_path / "a" / "b" / "keep.txt").write_text("mine")
-    with pytest.raises(InvalidArgument, match="new or empty"):
-        open_run(tmp_path / "a" / "b")
-    with pytest.raises(InvalidArgument, match=r"new or empty folder \(this one is a file\)"):
-        open_run(tmp_path / "a" / "b" / "keep.txt")
-    assert (tmp_path / "a" / "b" / "keep.txt").read_text() == "mine"
+from physgen.experiments.runs.records import JsonlWriter, git_sha, peak_memory_mb, run_name, write_json_atomic
 
 
 def test_json_is_whole_or_absent(tmp_path: Path) -> None:

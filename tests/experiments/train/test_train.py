@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from physgen.errors import InvalidArgument
+from physgen.experiments.cli.config import configure, typed
 from physgen.experiments.cli.dispatch import main
-from physgen.experiments.train import sizes
+from physgen.experiments.train import TrainConfig, sizes
 from physgen.experiments.train.data import Videos, plan, simulate_all
+from physgen.experiments.train.distributed import launch
+from physgen.experiments.train.latents import latents_path
 from physgen.experiments.train.loop import Schedule, fit
+from physgen.experiments.train.transformer import train_transformer, velocity_loss
 from physgen.simulators import GRAMMARS
 from physgen.worlds import load_world
 from physgen.worlds.micro.pipeline import MicroPipeline
@@ -112,11 +119,29 @@ def test_train_makes_a_world_that_samples(tmp_path: Path, capsys: pytest.Capture
     assert set(json.loads((tmp_path / "transformer.log.jsonl").read_text().splitlines()[-1])) >= {"loss", "loss_dye"}
 
 
+def test_work_of_other_options_is_not_taken_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def train(*options: str) -> int:
+        counts = ["simulator=dye", "simulator.clips=2", "simulator.validation=1", "processes=1", "until=simulate"]
+        return main(["train", *counts, *options, f"out={tmp_path}"])
+
+    assert train() == 0
+    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npy")}
+    capsys.readouterr()
+    assert train("simulator.clips=3", "seed=1") == 2
+    assert "seed is 0 there and 1 here; simulator.clips is 2 there and 3 here" in capsys.readouterr().err
+    assert train("processes=2") == 0, "the same work"
+    (tmp_path / "config.yaml").unlink()
+    assert train() == 2, "of a version that did not keep its options"
+    assert "this one has files and no config.yaml" in capsys.readouterr().err
+    assert stamps == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npy")}
+
+
 @pytest.mark.parametrize(
     ("argument", "named"),
     [
         ("simulator=dyes", "dye"),
         ("until=encoding", "encode"),
+        ("judge.held_out=0", "at least 1"),
         ("simulator.families=[dye,fire]", "blood"),
         ("transformer.batchsize=2", "transformer.batch"),
     ],
@@ -129,6 +154,76 @@ def test_bad_options_are_one_line(
     assert named in error
     assert len(error.strip().splitlines()) == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_a_killed_transformer_keeps_the_balance_of_its_losses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shards = plan(tmp_path / "data", ["dye", "growth"], train=2, validation=0, seed=0)
+    simulate_all(shards, processes=1)
+    options = [option for option in TINY if option.startswith("transformer.")]
+    schedule = ["steps=4", "warmup=1", "checkpoint_every_s=0"]
+    options += ["transformer.batch=4", *(f"transformer.schedule.{one}" for one in schedule)]
+    settings = typed(configure("train", options), TrainConfig).transformer
+
+    def train(name: str) -> dict[str, torch.Tensor]:
+        folder = tmp_path / name
+        for shard in shards:
+            path = latents_path(folder, shard)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            generator = torch.Generator().manual_seed(len(shard.family))
+            torch.save(torch.randn(2, 4, 3, 8, 8, generator=generator).half(), path)
+        train_transformer(folder, shards, settings, seed=0, processes=1)
+        return torch.load(folder / "transformer.ckpt", weights_only=True)
+
+    whole = train("whole")
+    calls = []
+
+    def killed(*arguments: Any) -> torch.Tensor:
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise Killed
+        return velocity_loss(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("physgen.experiments.train.transformer.velocity_loss", killed)
+        with pytest.raises(Killed):
+            train("killed")
+    shutil.copytree(tmp_path / "killed", tmp_path / "former")
+    resumed = train("killed")
+    assert all(torch.equal(whole["model"][key], resumed["model"][key]) for key in whole["model"])
+    assert torch.equal(whole["state"], resumed["state"])
+    saved = torch.load(tmp_path / "former" / "transformer.ckpt", weights_only=True)
+    del saved["state"]
+    torch.save(saved, tmp_path / "former" / "transformer.ckpt")
+    assert train("former")["step"] == 4, "checkpoints of before have no state"
+
+
+@pytest.mark.slow
+def test_every_worker_resumes_with_the_state_of_its_own(tmp_path: Path) -> None:
+    for name, stops in (("whole", [6]), ("twice", [3, 6])):
+        (tmp_path / name).mkdir()
+        for stop in stops:
+            launch(remember, 2, tmp_path / name, stop)
+    whole, twice = (torch.load(tmp_path / name / "toy.ckpt", weights_only=True) for name in ("whole", "twice"))
+    assert whole["state"].shape == (2, 1)
+    assert whole["state"][0] != whole["state"][1]
+    assert torch.equal(whole["state"], twice["state"])
+    assert all(torch.equal(whole["model"][key], twice["model"][key]) for key in whole["model"])
+
+
+def remember(rank: int, world: int, folder: Path, steps: int) -> None:
+    """Train a number whose loss depends on a sum of the draws that this worker has had."""
+    model, state = nn.Linear(1, 1), torch.zeros(1)
+    nn.init.ones_(model.weight)
+    nn.init.zeros_(model.bias)
+
+    def objective(
+        draw: np.random.Generator, generator: torch.Generator, progress: float
+    ) -> tuple[torch.Tensor, dict[str, float]]:
+        state.add_(float(draw.uniform()))
+        return model(state).square().sum(), {}
+
+    schedule = Schedule(steps=steps, learning_rate=0.1, warmup=1, floor=1.0)
+    fit(rank, world, folder, "toy", model, objective, schedule, seed=0, state=state)
 
 
 @pytest.mark.slow
@@ -156,6 +251,12 @@ def test_killing_the_driver_kills_the_workers_and_the_run_resumes(tmp_path: Path
 @pytest.mark.slow
 def test_smaller_models_are_worlds(tmp_path: Path) -> None:
     folder = sizes.train("xs", tmp_path, clips=20, steps=2)
+    for other, name in (
+        ({"clips": 40, "steps": 2}, "clips"),
+        ({"clips": 20, "steps": 3}, "transformer.schedule.steps"),
+    ):
+        with pytest.raises(InvalidArgument, match=f"{name} is 2"):
+            sizes.train("xs", tmp_path, **other)
     world = load_world("micro", str(folder))
     assert sum(p.numel() for p in world.pipe.transformer.parameters()) < 4e5
     assert world.sample("one drop of red dye diffusing quickly in water", seed=0, steps=1).isfinite().all()
