@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physgen.observables import Observable, observe
-from physgen.sampling.decoding.layout import OF_PICTURES, arranged, of_channels
+from physgen.sampling.decoding.layout import OF_PICTURES, arranged, denormalise
 from physgen.sampling.decoding.recompute import remade
 from physgen.sampling.decoding.wan import decode_unclamped
 
@@ -40,11 +40,7 @@ class Decoder:
 
     def video(self, latents: Tensor) -> Float[Tensor, "B 3 T H W"]:
         """The video in [0, 1], not clamped to that where the autoencoder allows it."""
-        latents = arranged(latents, self.axes)
-        scale = of_channels(self.vae, "latents_std", 1.0, latents) / getattr(self.vae.config, "scaling_factor", 1.0)
-        z = latents * scale + of_channels(self.vae, "latents_mean", 0.0, latents)
-        if isinstance(self.vae, OF_PICTURES):
-            z = z + (getattr(self.vae.config, "shift_factor", None) or 0.0)
+        z = denormalise(self.vae, arranged(latents, self.axes))
         return (decode(self.vae, z.to(self.vae.dtype)).float() + 1) / 2
 
 
