@@ -25,6 +25,7 @@ from physgen.drawn import UNGUIDED, Arm, Request, draw
 from physgen.experiments.draw.default_guidance import default_guidance
 from physgen.experiments.draw.prompts import Prompt
 from physgen.experiments.train.distributed import launch
+from physgen.sampling.swap import replaced
 from physgen.simulators import SIMULATORS
 from physgen.worlds import World, WorldSpec, load_checkpoint
 from physgen.worlds.loading import load
@@ -96,11 +97,8 @@ def decoded(vae: Any) -> Iterator[list[Tensor]]:
         seen.append(latents.detach().float().cpu())
         return decode(latents, *more, **options)
 
-    vae.decode = seeing
-    try:
+    with replaced(vae, "decode", seeing):
         yield seen
-    finally:
-        del vae.decode
 
 
 def save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:

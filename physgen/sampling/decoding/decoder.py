@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import diffusers
@@ -15,6 +16,7 @@ from physgen.observables import Observable, observe
 from physgen.sampling.decoding.layout import OF_PICTURES, arranged, denormalise
 from physgen.sampling.decoding.recompute import remade
 from physgen.sampling.decoding.wan import decode_unclamped
+from physgen.sampling.swap import replaced
 
 
 @dataclass(frozen=True)
@@ -74,18 +76,9 @@ def recomputed(vae: Any) -> Iterator[None]:
     if not getattr(vae, "_supports_gradient_checkpointing", False) or vae.is_gradient_checkpointing:
         yield
         return
-    own, forward = vae.decoder.__dict__.get("forward"), vae.decoder.forward  # offloading hooks put one there
-
-    def again(*arguments: Any, **options: Any) -> Any:
-        return remade(forward, *arguments, **options)
-
     vae.enable_gradient_checkpointing(remade)
-    vae.decoder.forward = again
     try:
-        yield
+        with replaced(vae.decoder, "forward", partial(remade, vae.decoder.forward)):
+            yield
     finally:
         vae.disable_gradient_checkpointing()
-        if own is None:
-            del vae.decoder.forward
-        else:
-            vae.decoder.forward = own
