@@ -136,7 +136,7 @@ class Constraint(ABC):
 
 
 def given_values(constants: Fit | Mapping[str, Any], fitted: tuple[str, ...]) -> dict[str, Float64[Tensor, "..."]]:
-    """The values of fitted constants, all of which must be there.
+    """The values of fitted constants, all of which must be there, on the CPU.
 
     Raises:
         InvalidArgument: naming the one that is not, or that has values which are no numbers.
@@ -150,7 +150,7 @@ def given_values(constants: Fit | Mapping[str, Any], fitted: tuple[str, ...]) ->
     for name in fitted:
         if name not in values:
             raise InvalidArgument("constants", f"without {name}", allowed)
-    return {name: finite_tensor(name, values[name], "finite numbers, of each sample") for name in fitted}
+    return {name: finite_tensor(name, values[name], "finite numbers, of each sample").cpu() for name in fitted}
 
 
 def values_of(name: str, values: Shaped[Tensor, "_ *shape"], chosen: Bool[Tensor, "B"]) -> Shaped[Tensor, "_ *shape"]:

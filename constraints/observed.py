@@ -89,7 +89,7 @@ class Observed(Constraint):
             return finite
         allowed = f"{list(shape)}, the shape of the values of a sample, or one that broadcasts to it"
         try:
-            found = torch.as_tensor(mask).bool().broadcast_to(self.values.shape)
+            found = torch.as_tensor(mask, device=self.values.device).bool().broadcast_to(self.values.shape)
         except (TypeError, ValueError, RuntimeError) as error:
             raise InvalidArgument("mask", list(getattr(mask, "shape", [])) or mask, allowed) from error
         if not bool((found == found[:1]).all()):
@@ -103,7 +103,7 @@ class Observed(Constraint):
     def _read_noise(self, noise: float | int | Tensor) -> Float[Tensor, "*shape"]:
         allowed = "finite and > 0, of all values or of each; or 0: hard"
         try:
-            found = torch.as_tensor(noise, dtype=self.values.dtype).broadcast_to(self.mask.shape)[self.mask]
+            found = torch.as_tensor(noise).to(self.values).broadcast_to(self.mask.shape)[self.mask]
         except (TypeError, ValueError, RuntimeError) as error:
             raise InvalidArgument("noise", noise, allowed) from error
         if not bool((found.isfinite() & (found >= 0)).all()) or (bool(found.any()) and not bool(found.all())):

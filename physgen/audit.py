@@ -167,7 +167,7 @@ def fields_mass(
     >>> round(balance["mass"][0], 4), round(balance["bleaching_rate"], 4)
     (38.4, 0.1386)
     """
-    mass = (scale * grid.cell_area * fields.sum((-1, -2)))[0].double().numpy()
+    mass = (scale * grid.cell_area * fields.sum((-1, -2)))[0].double().cpu().numpy()
     stamps = [grid.dt * t for t in range(mass.shape[1])] if times is None else times
     time = np.asarray(stamps, dtype=np.float64)
     present = mass[:, 0] > 1e-3 * np.abs(mass).max()

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from elsewhere import DEVICE, elsewhere
 
 from physgen.audit import FLOAT_PRECISION, audit, check_video, mass_balance, measure
 from physgen.constraints import MassConservation, Periodic, Permanence, ReactionDiffusion
@@ -35,6 +36,12 @@ def test_bleaching_rate_and_mass_have_the_right_units() -> None:
     assert balance["drift"] == pytest.approx(1 - math.exp(-0.3 * 4))
     assert balance["change"] == pytest.approx(math.exp(-0.3 * 4) - 1)
     assert balance["detrended_sd"] == pytest.approx(0, abs=1e-12)
+
+
+def test_mass_is_measured_wherever_the_video_is() -> None:
+    near = mass_balance(fading(0.3), Intensity(), GRID)
+    with elsewhere():
+        assert mass_balance(fading(0.3).to(DEVICE), Intensity(), GRID) == near
 
 
 def test_detrended_sd_is_the_noise() -> None:

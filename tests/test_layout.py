@@ -140,6 +140,18 @@ def test_repository_root_is_a_safe_working_directory() -> None:
     assert str(ROOT) not in run(sys.executable, "-c", program, *LINKED, cwd=ROOT)
 
 
+def test_every_room_is_found_in_the_package() -> None:
+    package = Path(physgen.__file__).parent
+    modules = {path.stem for path in package.glob("*.py")} - {"__init__", "__main__"}
+    rooms = modules | {path.parent.name for path in package.glob("*/__init__.py")} - {"conf"}
+    for name in rooms | set(physgen.__all__) - {"__version__"}:
+        found = physgen.__getattr__(name)
+        assert (found.__name__ == f"physgen.{name}") == (name in rooms), name
+    assert set(dir(physgen)) == rooms | set(physgen.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'roms'"):
+        physgen.roms  # noqa: B018
+
+
 def test_constraints_need_only_tensors() -> None:
     program = (
         "import sys, numpy, torch; before = set(sys.modules); import physgen.constraints;"

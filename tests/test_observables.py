@@ -4,6 +4,7 @@ from collections.abc import Callable
 import jaxtyping
 import pytest
 import torch
+from elsewhere import DEVICE, elsewhere
 from torch import Tensor
 
 from physgen.errors import InvalidArgument
@@ -32,6 +33,20 @@ def random_fields(observable: ColourMap, generator: torch.Generator) -> Tensor:
 @pytest.fixture
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
+
+
+@pytest.mark.parametrize("observable", [TWO, GREY])
+def test_fields_are_where_the_video_is(observable: ColourMap, generator: torch.Generator) -> None:
+    fields = random_fields(observable, generator).float()
+    video = observable.embed(torch.rand(2, 3, 3, 8, 6, generator=generator), fields)
+    with elsewhere():
+        far_video, far_fields = video.to(DEVICE), fields.to(DEVICE)
+        assert torch.equal(observable(far_video).cpu(), observable(video))
+        assert torch.equal(observable.embed(far_video, far_fields).cpu(), observable.embed(video, fields))
+        assert observable.agreement(far_video, far_fields) == observable.agreement(video, fields)
+        names = observable.species
+        found = ColourMap.calibrate(far_video, far_fields, species=names)
+        assert found.colours == ColourMap.calibrate(video, fields, species=names).colours
 
 
 @pytest.mark.parametrize("observable", OBSERVABLES)

@@ -76,6 +76,8 @@ class Beat:
 def find_beat(gram: Float[Tensor, "T T"], most: int, lowest: float, highest: float) -> Beat:
     """The frequency whose waves leave least of a video, given the products of its frames ``G_tu = <c_t, c_u>``.
 
+    Searched on the CPU, wherever the products are: they are few.
+
     left(f) = tr G - tr Q(f)' G Q(f);  f = argmin left(f) / (T - 1 - 2 K(f))
 
     of all pixels together, so that a beat far below the noise of one pixel is found. Of frequencies that leave within
@@ -91,7 +93,7 @@ def find_beat(gram: Float[Tensor, "T T"], most: int, lowest: float, highest: flo
     7.3
     """
     frames = len(gram)
-    gram = gram.double()
+    gram = gram.double().cpu()
     centred = gram - gram.mean(0) - gram.mean(1)[:, None] + gram.mean()
     total = float(centred.trace())
     step = 1 / (OVERSAMPLED * frames)

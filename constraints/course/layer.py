@@ -46,12 +46,12 @@ class Axis:
         return cls(*waves(cells, count))
 
     def moved(self, shift: Float64[Tensor, "T"]) -> tuple[Float64[Tensor, "T K K"], Float64[Tensor, "T K K"]]:
-        """What of each moved cosine each cosine has, and its derivative by the shift."""
-        cells = len(self.basis)
-        place = torch.arange(cells, dtype=torch.float64) + 0.5
-        size = (torch.where(self.frequency == 0, 1.0, 2.0).double() / cells).sqrt()
-        slope = size * self.frequency * torch.sin(self.frequency * (place[:, None] - shift[:, None, None]))
-        return self.basis.T @ _at(self.frequency, cells, shift), self.basis.T @ slope
+        """What of each moved cosine each cosine has, and its derivative by the shift, on the device of the shifts."""
+        cells, basis, frequency = len(self.basis), self.basis.to(shift), self.frequency.to(shift)
+        place = torch.arange(cells, dtype=torch.float64, device=shift.device) + 0.5
+        size = (torch.where(frequency == 0, 1.0, 2.0).double() / cells).sqrt()
+        slope = size * frequency * torch.sin(frequency * (place[:, None] - shift[:, None, None]))
+        return basis.T @ _at(frequency, cells, shift), basis.T @ slope
 
 
 def layer_of(fields: Float[Tensor, "*b H W"], y: Axis, x: Axis) -> Float[Tensor, "*b Ky Kx"]:
@@ -98,7 +98,7 @@ def fit_shifts(layers: Float64[Tensor, "S T Ky Kx"], y: Axis, x: Axis) -> Float6
     >>> [[round(d, 1) + 0.0 for d in shift] for shift in found.tolist()]
     [[0.0, 0.0], [0.7, 0.0], [1.4, 0.0]]
     """
-    shifts = torch.zeros(layers.shape[1], 2, dtype=torch.float64)
+    shifts, identity = layers.new_zeros(layers.shape[1], 2), torch.eye(2, dtype=layers.dtype, device=layers.device)
     still = layers[:, 0]
     for _ in range(ITERATIONS):
         (rows, by_row), (columns, by_column) = y.moved(shifts[:, 0]), x.moved(shifts[:, 1])
@@ -108,7 +108,7 @@ def fit_shifts(layers: Float64[Tensor, "S T Ky Kx"], y: Axis, x: Axis) -> Float6
         left = left.transpose(0, 1).flatten(1)
         matrix = torch.einsum("atn,btn->tab", slopes, slopes)
         power = matrix.diagonal(dim1=-2, dim2=-1).sum(-1)
-        matrix = matrix + RIDGE * torch.where(power > 0, power, 1)[:, None, None] * torch.eye(2, dtype=torch.float64)
+        matrix = matrix + RIDGE * torch.where(power > 0, power, 1)[:, None, None] * identity
         step = torch.linalg.solve(matrix, torch.einsum("atn,tn->ta", slopes, left)).clamp(-1, 1)
         shifts = shifts + step
         shifts = shifts - shifts[:1]
@@ -134,7 +134,7 @@ def least_slope(layer: Float64[Tensor, "S Ky Kx"], y: Axis, x: Axis) -> float:
     >>> least_slope(bars, y, x), least_slope(bars + bars.mT, y, x) > 0.9
     (0.0, True)
     """
-    still = torch.zeros(1, dtype=torch.float64)
+    still = layer.new_zeros(1)
     down, right = y.moved(still)[1][0] @ layer, layer @ x.moved(still)[1][0].mT
     yy, xx, yx = (float((a * b).sum()) for a, b in ((down, down), (right, right), (down, right)))
     middle, reach = (yy + xx) / 2, math.hypot((yy - xx) / 2, yx)

@@ -120,7 +120,7 @@ class Static(Constraint):
         if not self.fitted:
             return Fit()
         fields, grid = self._checked(fields, grid)
-        shifts = self._shifts(fields, grid) * torch.tensor(grid.spacing, dtype=torch.float64)
+        shifts = self._shifts(fields, grid) * fields.new_tensor(grid.spacing, dtype=torch.float64)
         fixed = Static(self.waves)._deviation(fields, grid).square().sum((1, 2))
         moving = self._deviation(fields, grid).square().sum((1, 2))
         explained = (1 - moving / torch.where(fixed > 0, fixed, 1)).tolist()
@@ -186,11 +186,12 @@ class Static(Constraint):
         """In pixels."""
         shape = (len(fields), fields.shape[2])
         if not self.camera:
-            return torch.zeros(*shape, 2, dtype=torch.float64)
+            return torch.zeros(*shape, 2, dtype=torch.float64, device=fields.device)
         if not self._held:
             axes = self._axes(fields)
             return torch.stack([fit_shifts(x, *axes) for x in layer_of(fields.detach().double(), *axes)])
         for name, values in self._held.items():
             if values.shape != shape:
                 raise InvalidArgument(name, list(values.shape), f"one of each sample and frame, {list(shape)}")
-        return torch.stack([self._held[name] / h for name, h in zip(CONSTANTS, grid.spacing, strict=True)], -1)
+        pixels = [self._held[name] / h for name, h in zip(CONSTANTS, grid.spacing, strict=True)]
+        return torch.stack(pixels, -1).to(fields.device)

@@ -268,8 +268,8 @@ class Kinetics(Constraint):
 
     def _point(self, fitted: Tensor | None = None) -> Tensor:
         """The state of `Compartments` with the fitted values in their places."""
-        values = [torch.as_tensor(0.0 if isinstance(x, Unknown) else x, dtype=torch.float64) for x in self._given]
-        point = torch.stack(values)
+        given = [0.0 if isinstance(x, Unknown) else x for x in self._given]
+        point = torch.stack([torch.as_tensor(x, dtype=torch.float64, device="cpu") for x in given])
         return point if fitted is None else point.index_put((torch.tensor(list(self._unknown)),), fitted)
 
 

@@ -20,7 +20,7 @@ def read_source(source: Source) -> Source:
 
 
 def production(source: Source, fields: Float[Tensor, "B S T *space"]) -> Float[Tensor, "B S T *space"]:
-    """The source at ``fields``, ``unit``/s in each cell and frame.
+    """The source at ``fields``, ``unit``/s in each cell and frame, on their device.
 
     Raises:
         InvalidArgument: a source that does not broadcast to the fields, or is not finite.
@@ -36,4 +36,4 @@ def production(source: Source, fields: Float[Tensor, "B S T *space"]) -> Float[T
     if not broadcasts or not bool(made.detach().isfinite().all()):
         allowed = f"finite values that broadcast to {tuple(fields.shape)}"
         raise InvalidArgument("source", f"{made.dtype} {tuple(made.shape)}", allowed)
-    return made.expand_as(fields)
+    return made.to(fields.device).expand_as(fields)

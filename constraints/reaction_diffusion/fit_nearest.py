@@ -144,4 +144,4 @@ def nearest_with_constants(
 def _outside(tangent: Tangent, free: Tensor, frames: Tensor, root: Tensor | float) -> tuple[Tensor, np.ndarray]:
     """The change of the first frame that comes nearest to a weighted change of all frames, and what is left of that."""
     change = solution(tangent, -tangent.adjoint(root * frames), free, root)
-    return change, (frames - root * tangent(change)).flatten().double().numpy()
+    return change, (frames - root * tangent(change)).flatten().double().cpu().numpy()

@@ -116,4 +116,5 @@ def _nearest_first(equation: Equation, video: Tensor, box: Box, flow: FlowMap, w
 def _exponent(equation: Equation, video: Tensor, flow: FlowMap) -> tuple[Tensor, list[Tensor]]:
     """Exponents dt D lambda ``[S, *space]`` of every mode of the Laplacian, and the modes along each axis."""
     values, bases = laplacian_modes(video.shape[3:], flow.grid, equation.order)
-    return flow.grid.dt * flow.diffusivity.view(-1, *[1] * values.ndim) * values, bases
+    exponent = flow.grid.dt * flow.diffusivity.view(-1, *[1] * values.ndim) * values
+    return exponent.to(video.device), bases

@@ -21,9 +21,7 @@ from physgen.experiments.align.cost import Cost
 from physgen.experiments.align.options import AlignConfig
 from physgen.experiments.align.select import merit, shows_nothing
 from physgen.experiments.draw.prompts import Prompt
-from physgen.experiments.draw.references import moments
 from physgen.experiments.draw.videos import SAMPLED, Task, plan, produce, save_arrays
-from physgen.experiments.evaluate.memory import normalise
 from physgen.experiments.train.distributed import launch
 from physgen.guidance import Projection
 from physgen.projected import project_video
@@ -135,13 +133,13 @@ def read(world: World, laws: dict[str, Constraint], config: AlignConfig, task: T
     """Merits, degenerate samples, latents, and of what is accepted the latents after projection."""
     began = time.perf_counter()
     with np.load(task.path) as arrays:
-        latents = normalise(world, torch.from_numpy(arrays[SAMPLED]))
+        latents = world.normalise(torch.from_numpy(arrays[SAMPLED]))
     projected, merits, nothing = torch.full_like(latents, torch.nan), [], []
     for i, (prompt, video) in enumerate(zip(task.prompts, videos_of(task).split(1), strict=True)):
         nothing.append(shows_nothing(world.spec, prompt, video))
         merits.append(merit(world.spec, prompt, video, config.select))
         if merits[-1] >= config.alpha and (near := nearest(world, laws, prompt, video)) is not None:
-            change = normalise(world, moments(world, near)) - normalise(world, moments(world, video))
+            change = world.encode(near) - world.encode(video)
             projected[i] = latents[i] + change[0]  # the autoencoder's error on the whole sample cancels
     return {
         "latents": latents.numpy(),

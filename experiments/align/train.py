@@ -18,8 +18,7 @@ from physgen.experiments.align.options import ALIGNED, DATA, PREFERENCE, RANDOM,
 from physgen.experiments.align.pool import SamplePool, run
 from physgen.experiments.align.preference import preference_loss
 from physgen.experiments.draw.prompts import Prompt
-from physgen.experiments.draw.references import moments, simulate
-from physgen.experiments.evaluate.memory import normalise
+from physgen.experiments.draw.references import simulate
 from physgen.experiments.finetune.train import TrainingArm, add_lora, fit_lora
 from physgen.experiments.train.loop import Draw, Objective
 from physgen.experiments.train.transformer import draw_levels, velocity_loss
@@ -50,7 +49,7 @@ class Training:
         rows = self.pool.accepted
         if self.arm.name == DATA:
             videos = [simulate(p, world.spec, [self.arm.seed, p.seed]) for p in self.accepted]
-            latents = torch.cat([normalise(world, moments(world, video)) for video in videos])
+            latents = torch.cat([world.encode(video) for video in videos])
             return Data(latents, [p.caption for p in self.accepted])
         if self.arm.name == RANDOM:
             count = len(self.accepted)

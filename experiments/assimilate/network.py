@@ -72,26 +72,14 @@ class Network:
         size = [side // vae.scale_factor_spatial for side in (spec.height, spec.width)]
         return torch.randn(count, self.world.pipe.transformer.config.in_channels, frames, *size, generator=generator)
 
-    @torch.no_grad()
-    def video(self, x: Float[Tensor, "B C N h w"]) -> Float[Tensor, "B 3 T H W"]:
-        """The finished video in [0, 1]."""
-        vae = self.world.pipe.vae
-        return (vae.decode(x * self._std() + self._mean()).sample / 2 + 0.5).clamp(0, 1)
-
     def fields(self, x: Float[Tensor, "B C N h w"]) -> Float[Tensor, "B S T H W"]:
         """What the finished video shows."""
-        return self.observable(self.video(x))
+        return self.observable(self.world.decode(x))
 
     @torch.no_grad()
     def with_fields(
         self, x: Float[Tensor, "B C N h w"], fields: Float[Tensor, "B S T H W"]
     ) -> Float[Tensor, "B C N h w"]:
         """The sample whose video shows these fields, as the autoencoder carries them back."""
-        video = self.observable.embed(self.video(x), fields.to(x.dtype)).clamp(0, 1)
-        return (self.world.pipe.vae.encode(2 * video - 1).latent_dist.mode() - self._mean()) / self._std()
-
-    def _mean(self) -> Tensor:
-        return torch.tensor(self.world.pipe.vae.config.latents_mean).view(1, -1, 1, 1, 1)
-
-    def _std(self) -> Tensor:
-        return torch.tensor(self.world.pipe.vae.config.latents_std).view(1, -1, 1, 1, 1)
+        video = self.observable.embed(self.world.decode(x), fields.to(x.dtype)).clamp(0, 1)
+        return self.world.encode(video)

@@ -34,20 +34,7 @@ def simulate(prompt: Prompt, spec: WorldSpec, seeds: Sequence[int]) -> Float[Ten
 
 def reconstruct(world: World, video: Float[Tensor, "B 3 T H W"]) -> Float[Tensor, "B 3 T H W"]:
     """A video as the world's autoencoder gives it back."""
-    return decode(world, moments(world, video))
-
-
-def moments(world: World, video: Float[Tensor, "B 3 T H W"]) -> Tensor:
-    """Latents of videos in [0, 1], as the autoencoder has them, not normalised."""
-    vae = world.pipe.vae
-    with torch.no_grad():
-        return vae.encode((2.0 * video - 1.0).to(vae.device, vae.dtype)).latent_dist.mode().float().cpu()
-
-
-def decode(world: World, latents: Tensor) -> Float[Tensor, "B 3 T H W"]:
-    """Videos in [0, 1] of latents that are not normalised."""
-    with torch.no_grad():
-        return (world.pipe.vae.decode(latents).sample / 2.0 + 0.5).clamp(0.0, 1.0)
+    return world.decode(world.encode(video, normalised=False), normalised=False)
 
 
 def project(

@@ -24,8 +24,8 @@ from physgen.constraints import MassConservation
 from physgen.drawn import UNGUIDED, Arm, Request, draw
 from physgen.experiments.draw.default_guidance import default_guidance
 from physgen.experiments.draw.prompts import Prompt
-from physgen.experiments.draw.references import decode, moments
 from physgen.experiments.train.distributed import launch
+from physgen.sampling.swap import replaced
 from physgen.simulators import SIMULATORS
 from physgen.worlds import World, WorldSpec, load_checkpoint
 from physgen.worlds.loading import load
@@ -70,8 +70,9 @@ def make_arrays(world: World, task: Task) -> dict[str, Any]:
         )
         arrays: dict[str, Any] = {"video": clips.video, "parameters": json.dumps(clips.parameters)}
         if task.arm == "simulator":
-            latents = moments(world, torch.from_numpy(clips.video))
-            arrays |= {"latents": latents.numpy(), "reconstruction": decode(world, latents).numpy()}
+            latents = world.encode(torch.from_numpy(clips.video), normalised=False)
+            seen = world.decode(latents, normalised=False)
+            arrays |= {"latents": latents.numpy(), "reconstruction": seen.numpy()}
         return arrays
     guidance = default_guidance("x0_gradient", {"mass": MassConservation()})
     drawn: list[Arm] = []
@@ -81,7 +82,8 @@ def make_arrays(world: World, task: Task) -> dict[str, Any]:
     video = torch.cat([arm.video for arm in drawn])
     cost: dict[str, Any] = {"nfe": sum(arm.nfe for arm in drawn), "seconds": sum(arm.seconds for arm in drawn)}
     if task.arm == UNGUIDED:
-        cost |= {"latents": moments(world, video).numpy(), SAMPLED: torch.cat(sampled).numpy()}
+        latents = world.encode(video, normalised=False)
+        cost |= {"latents": latents.numpy(), SAMPLED: torch.cat(sampled).numpy()}
     return {"video": video.numpy(), **cost}
 
 
@@ -95,11 +97,8 @@ def decoded(vae: Any) -> Iterator[list[Tensor]]:
         seen.append(latents.detach().float().cpu())
         return decode(latents, *more, **options)
 
-    vae.decode = seeing
-    try:
+    with replaced(vae, "decode", seeing):
         yield seen
-    finally:
-        del vae.decode
 
 
 def save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:

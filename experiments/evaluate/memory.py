@@ -29,17 +29,10 @@ class Packed(TextToLatents):
         self.text_encoder = world.pipe.text_encoder
 
 
-def normalise(world: World, latents: Tensor) -> Tensor:
-    """Latents ``[N, C, T, H, W]`` in the units that the transformer works in."""
-    config = world.pipe.vae.config
-    mean, std = (torch.tensor(s).view(1, -1, 1, 1, 1) for s in (config.latents_mean, config.latents_std))
-    return (latents.float() - mean) / std
-
-
 def stored(world: World, trained: Path, family: str, split: str) -> Tensor:
     """Latents of a split that `physgen train` kept, normalised, in half precision."""
     files = sorted((trained / "latents" / family).glob(f"{split}-*.pt"))
-    return torch.cat([normalise(world, torch.load(file, weights_only=True)).half() for file in files])
+    return torch.cat([world.normalise(torch.load(file, weights_only=True)).half() for file in files])
 
 
 def captions(trained: Path, family: str, split: str) -> list[str]:
@@ -90,7 +83,7 @@ def memorisation(world: World, trained: Path, family: str, latents: dict[str, Te
         split: flow_losses(world, x0[:count], captions(trained, family, split)[:count], seed)
         for split, x0 in {"train": training, "validation": held_out}.items()
     }
-    gap = {arm: nearest(normalise(world, z), training) for arm, z in latents.items()}
+    gap = {arm: nearest(world.normalise(z), training) for arm, z in latents.items()}
     apart = min(APART, len(training) // 2)
     gap["training"] = nearest(training[:apart], training[apart:])
     limit = np.quantile(gap["training"], 0.01)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from physgen.experiments.draw.prompts import Prompt
-from physgen.experiments.evaluate.memory import flow_losses, normalise
+from physgen.experiments.evaluate.memory import flow_losses
 from physgen.experiments.measure.laws import colour_map, law
 from physgen.experiments.measure.recognition import features, phase_order, recognised
 from physgen.experiments.train import latents
@@ -60,6 +60,6 @@ def nothing(prompt: Prompt, video: Tensor) -> float:
 
 def held_out_loss(world: World, model: str, seed: int, root: Path, shards: list[Shard], family: str) -> MeasuredModel:
     """Flow-matching loss of each held-out clip, with the same noise for every model."""
-    x0 = normalise(world, latents.load(root, shards, family, "validation"))
+    x0 = world.normalise(latents.load(root, shards, family, "validation"))
     losses = flow_losses(world, x0, Videos.open(shards, family, "validation").captions, 0)
     return MeasuredModel(model, "held-out clips", seed, {"flow_loss": losses})

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from physgen.experiments.evaluate.memory import Packed, normalise
+from physgen.experiments.evaluate.memory import Packed
 from physgen.experiments.finetune.options import WEIGHTS, FinetuneConfig
 from physgen.experiments.train import latents
 from physgen.experiments.train.data import Shard, Videos
@@ -108,7 +108,7 @@ class Clips:
     def open(cls, world: World, root: Path, shards: list[Shard], family: str) -> Clips:
         """The training split."""
         videos = Videos.open(shards, family, "train")
-        x0 = normalise(world, latents.load(root, shards, family, "train"))
+        x0 = world.normalise(latents.load(root, shards, family, "train"))
         read = [world.observable(text) for text in videos.captions]
         return cls(family, x0, videos.attributes, videos.captions, read, world)
 

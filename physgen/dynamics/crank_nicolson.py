@@ -65,12 +65,12 @@ class CrankNicolson:
         """Every frame one frame interval later; NaN where that is not found."""
         half, last = self.grid.dt / 2, torch.inf
         values, bases = laplacian_modes(u.shape[3:], self.grid, self.order)
-        diffusion = self._diffusivity.view(-1, *[1] * values.ndim) * values
+        values, shape = values.to(u), (-1, *[1] * values.ndim)
         rate = self._rate(u)
         given, v = u + half * rate, u
         reaction = self.system.jacobian(u, self.parameters).diagonal(dim1=1, dim2=2).flatten(0, -2)
         middle = ((reaction.amax(0) + reaction.amin(0)) / 2).clamp(max=0)
-        factor = 1 / (1 - half * (diffusion + middle.view(-1, *[1] * values.ndim)))
+        factor = 1 / (1 - half * (self._diffusivity.to(u).view(shape) * values + middle.view(shape)))
         for _ in range(MOST):
             wrong = v - half * self._rate(v) - given
             modes = transform(wrong, [basis.mT for basis in bases])
@@ -84,5 +84,5 @@ class CrankNicolson:
 
     def _rate(self, u: Tensor) -> Tensor:
         shape = (-1, *[1] * (u.ndim - 2))
-        spread = laplacian(u - self._wall.view(shape), self.grid.spacing, self.grid.boundary, self.order)
-        return self._diffusivity.view(shape) * spread + self.system.reaction(u, self.parameters)
+        spread = laplacian(u - self._wall.to(u).view(shape), self.grid.spacing, self.grid.boundary, self.order)
+        return self._diffusivity.to(u).view(shape) * spread + self.system.reaction(u, self.parameters)

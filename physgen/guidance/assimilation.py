@@ -130,7 +130,7 @@ class Assimilation(DPS):
         found.seen = copy.copy(self.seen)
         found.seen.values = self.seen.values[index % len(self.seen.values)][None]
         found.spread, found.more_noise = spread, torch.zeros(self.seen.mask.shape, dtype=drawn.dtype)
-        found.more_noise[self.seen.mask] = self.seen.noise.to(drawn) * drawn
+        found.more_noise[self.seen.mask.to(drawn.device)] = self.seen.noise.to(drawn) * drawn
         return found
 
     def _only(self, kind: type[Law]) -> tuple[str, Law]:
@@ -182,7 +182,8 @@ class Assimilation(DPS):
         seen = self.seen.values[index % len(self.seen.values)].to(background)[None]
         mask, spread = self.seen.mask.to(background.device), self.spread.to(background)
         noise = torch.full_like(background, math.inf)
-        noise[:, mask] = (EXACT * self._read_spread(1.0)[mask] if self.seen.hard else self.seen.noise).to(background)
+        exact = EXACT * self._read_spread(1.0).to(background)[mask]
+        noise[:, mask] = exact if self.seen.hard else self.seen.noise.to(background)
         off = torch.where(mask, seen - background, 0.0)
         unexplained = off[:, mask].square().mean() - (0.0 if self.seen.hard else noise[:, mask].square().mean())
         spread = spread.maximum(unexplained.clamp(min=0).sqrt())

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from physgen.errors import InvalidArgument
 from physgen.sampling.decoding.recompute import remade
+from physgen.sampling.swap import replaced
 
 if TYPE_CHECKING:
     from physgen.sampling.session import Session
@@ -55,7 +56,7 @@ class DiffSynthPipeline:
                 return plain(latents=latents, **inputs)
             return self.transformer(latents, **inputs)[0]
 
-        with _replaced(self.pipe, "model_fn", model_fn):
+        with replaced(self.pipe, "model_fn", model_fn):
             yield
 
     @contextmanager
@@ -63,7 +64,7 @@ class DiffSynthPipeline:
         """Inside, the decoded video, in [-1, 1], is what `project` makes of it in [0, 1], in float32."""
         with ExitStack() as stack:
             for name in ("decode", "decode_framewise"):
-                stack.enter_context(_replaced(self.pipe.vae, name, _after(getattr(self.pipe.vae, name), project)))
+                stack.enter_context(replaced(self.pipe.vae, name, _after(getattr(self.pipe.vae, name), project)))
             yield
 
 
@@ -176,16 +177,3 @@ def _starts(length: int, tile: int, stride: int) -> list[int]:
 
 def _after(decode: Callable[..., Tensor], project: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
     return lambda *arguments, **options: 2 * project(decode(*arguments, **options)) - 1
-
-
-@contextmanager
-def _replaced(thing: Any, name: str, value: Any) -> Iterator[None]:
-    own, there = thing.__dict__.get(name), name in thing.__dict__
-    setattr(thing, name, value)
-    try:
-        yield
-    finally:
-        if there:
-            setattr(thing, name, own)
-        else:
-            delattr(thing, name)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from physgen.errors import InvalidArgument
 from physgen.sampling.ordinary import make_ordinary, ordinary
-from physgen.sampling.rows import patched_forward
+from physgen.sampling.swap import replaced
 
 Pull = Callable[[Tensor], Tensor]
 #: from samples, and the time as a part of that of the calls, to the model output
@@ -291,7 +291,7 @@ def recorded(models: list[nn.Module], recorder: Recorder) -> Iterator[None]:
         for model in models:
             make_ordinary(model)
             stack.enter_context(_frozen(model))
-            stack.enter_context(patched_forward(model, functools.partial(recorder.wrap, model)))
+            stack.enter_context(replaced(model, "forward", recorder.wrap(model, model.forward)))
         yield
 
 

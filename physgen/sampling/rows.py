@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 
+from physgen.sampling.swap import replaced
+
 Forward = Callable[..., Any]
 #: inputs that may have several rows of each sample, one of each frame
 REPEATED = "encoder_hidden_states"
@@ -91,23 +93,9 @@ class LivingRows:
 
 
 @contextmanager
-def patched_forward(model: Any, wrap: Callable[[Forward], Forward]) -> Iterator[None]:
-    """The model's `forward` is what `wrap` makes of it inside."""
-    own = model.__dict__.get("forward")  # offloading hooks put one on the instance
-    model.forward = wrap(model.forward)
-    try:
-        yield
-    finally:
-        if own is None:
-            del model.forward
-        else:
-            model.forward = own
-
-
-@contextmanager
 def called_with(living: LivingRows, models: list[nn.Module]) -> Iterator[None]:
     """The models are called with living rows inside."""
     with ExitStack() as stack:
         for model in models:
-            stack.enter_context(patched_forward(model, living.wrap))
+            stack.enter_context(replaced(model, "forward", living.wrap(model.forward)))
         yield

@@ -1,4 +1,4 @@
-"""One method of an object replaced for a while, by a subclass of its class that looks the same."""
+"""What an object does replaced for a while: one attribute, or its class by a subclass that looks the same."""
 
 from __future__ import annotations
 
@@ -24,6 +24,27 @@ def swapped_class(instance: Any, cls: type) -> Iterator[None]:
         yield
     finally:
         instance.__class__ = original
+
+
+@contextmanager
+def replaced(instance: Any, name: str, value: Any) -> Iterator[None]:
+    """`instance` has another attribute inside, and after that what it had of its own: hooks of offloading are kept.
+
+    >>> from types import SimpleNamespace
+    >>> hooked = SimpleNamespace(forward=abs)
+    >>> with replaced(hooked, "forward", str):
+    ...     hooked.forward(-1)
+    '-1'
+    >>> hooked.forward(-1)
+    1
+    """
+    own = {key: kept for key, kept in vars(instance).items() if key == name}
+    setattr(instance, name, value)
+    try:
+        yield
+    finally:
+        delattr(instance, name)
+        vars(instance).update(own)
 
 
 def unguided_class(component: Any) -> type:

@@ -57,6 +57,49 @@ class World:
             return []
         return list(dict.fromkeys(self.pipe.known(prompt)[1]))
 
+    @torch.no_grad()
+    def encode(self, video: Float[Tensor, "B 3 T H W"], normalised: bool = True) -> Float[Tensor, "B C N h w"]:
+        """Latents of videos in [0, 1]: the mode of what the autoencoder says.
+
+        z = (E(2 video - 1) - mean) / std,  or E(2 video - 1) itself where they are not to be ``normalised``
+
+        Normalised latents are the network's, in which samples begin as noise of variance 1; files of `physgen` have the
+        autoencoder's own. Computed where the pipeline computes, in the dtype of its autoencoder; the result is in
+        float32, on the device of the video. It has no gradient: a guidance takes its own, through `Decoder`.
+
+        >>> from physgen.worlds import load_world
+        >>> world = load_world("micro", device="cpu")
+        >>> latents = world.encode(torch.zeros(1, 3, 5, 64, 64))
+        >>> latents.shape, world.decode(latents).shape
+        (torch.Size([1, 16, 2, 8, 8]), torch.Size([1, 3, 5, 64, 64]))
+        """
+        vae: Any = self.pipe.vae
+        shown = (2.0 * video - 1.0).to(self.pipe._execution_device, vae.dtype)
+        z = vae.encode(shown).latent_dist.mode().to(video.device, torch.float32)
+        return self.normalise(z) if normalised else z
+
+    @torch.no_grad()
+    def decode(self, latents: Float[Tensor, "B C N h w"], normalised: bool = True) -> Float[Tensor, "B 3 T H W"]:
+        """Videos in [0, 1] of latents: what `encode` takes them from, but for what the autoencoder loses.
+
+        video = (D(std z + mean) + 1) / 2,  or (D(z) + 1) / 2 where they are not ``normalised``; clamped to [0, 1]
+
+        Device, dtype and gradient are as in `encode`.
+        """
+        from physgen.sampling.decoding.decoder import decode
+        from physgen.sampling.decoding.layout import denormalise
+
+        vae: Any = self.pipe.vae
+        z = denormalise(vae, latents.float()) if normalised else latents
+        video = decode(vae, z.to(self.pipe._execution_device, vae.dtype)).to(latents.device, torch.float32)
+        return ((video + 1) / 2).clamp(0, 1)
+
+    def normalise(self, latents: Float[Tensor, "B C N h w"]) -> Float[Tensor, "B C N h w"]:
+        """Latents of the autoencoder, as files have them, as the network's, in float32: (latents - mean) / std."""
+        from physgen.sampling.decoding.layout import normalise
+
+        return normalise(self.pipe.vae, latents.float())
+
     def sample(
         self,
         prompt: str,

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.experiments.draw.references import decode, moments
+from physgen.experiments.draw.references import reconstruct
 from physgen.experiments.instruments.nulls import RECONSTRUCTION, SIMULATOR
 from physgen.experiments.instruments.subject import Subject
 from physgen.simulators import GRAMMARS, SIMULATORS
@@ -37,7 +37,7 @@ def simulated(domain: str, count: int, seed: int) -> Iterator[tuple[Subject, Flo
 def through(world: World, floor: str, video: Float[Tensor, "3 T H W"]) -> Float[Tensor, "3 T H W"]:
     """The video itself, or the autoencoder's reconstruction of it."""
     assert floor in (SIMULATOR, RECONSTRUCTION)
-    return decode(world, moments(world, video[None]))[0] if floor == RECONSTRUCTION else video
+    return reconstruct(world, video[None])[0] if floor == RECONSTRUCTION else video
 
 
 def camera(video: Float[Tensor, "3 T H W"], rng: np.random.Generator) -> Float[Tensor, "3 T H W"]:

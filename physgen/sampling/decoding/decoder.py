@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import diffusers
@@ -12,9 +13,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physgen.observables import Observable, observe
-from physgen.sampling.decoding.layout import OF_PICTURES, arranged, of_channels
+from physgen.sampling.decoding.layout import OF_PICTURES, arranged, denormalise
 from physgen.sampling.decoding.recompute import remade
 from physgen.sampling.decoding.wan import decode_unclamped
+from physgen.sampling.swap import replaced
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,7 @@ class Decoder:
 
     def video(self, latents: Tensor) -> Float[Tensor, "B 3 T H W"]:
         """The video in [0, 1], not clamped to that where the autoencoder allows it."""
-        latents = arranged(latents, self.axes)
-        scale = of_channels(self.vae, "latents_std", 1.0, latents) / getattr(self.vae.config, "scaling_factor", 1.0)
-        z = latents * scale + of_channels(self.vae, "latents_mean", 0.0, latents)
-        if isinstance(self.vae, OF_PICTURES):
-            z = z + (getattr(self.vae.config, "shift_factor", None) or 0.0)
+        z = denormalise(self.vae, arranged(latents, self.axes))
         return (decode(self.vae, z.to(self.vae.dtype)).float() + 1) / 2
 
 
@@ -78,18 +76,9 @@ def recomputed(vae: Any) -> Iterator[None]:
     if not getattr(vae, "_supports_gradient_checkpointing", False) or vae.is_gradient_checkpointing:
         yield
         return
-    own, forward = vae.decoder.__dict__.get("forward"), vae.decoder.forward  # offloading hooks put one there
-
-    def again(*arguments: Any, **options: Any) -> Any:
-        return remade(forward, *arguments, **options)
-
     vae.enable_gradient_checkpointing(remade)
-    vae.decoder.forward = again
     try:
-        yield
+        with replaced(vae.decoder, "forward", partial(remade, vae.decoder.forward)):
+            yield
     finally:
         vae.disable_gradient_checkpointing()
-        if own is None:
-            del vae.decoder.forward
-        else:
-            vae.decoder.forward = own

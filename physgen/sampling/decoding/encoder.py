@@ -11,7 +11,7 @@ from torch import Tensor
 
 from physgen.arguments import floating, whole
 from physgen.errors import InvalidArgument
-from physgen.sampling.decoding.layout import axes_of, of_channels
+from physgen.sampling.decoding.layout import axes_of, normalise
 from physgen.sampling.diffsynth import seen_as_diffusers
 
 
@@ -56,8 +56,7 @@ def encode_frames(pipe: Any, frames: Float[Tensor, "B 3 n H W"], num_frames: int
     known = 1 + (frames.shape[2] - 1) // ratio
     device = next(vae.parameters()).device
     video = (2 * frames[:, :, : 1 + ratio * (known - 1)] - 1).to(device, vae.dtype)
-    z = vae.encode(video).latent_dist.mode().float()
-    z = (z - of_channels(vae, "latents_mean", 0.0, z)) / of_channels(vae, "latents_std", 1.0, z)
+    z = normalise(vae, vae.encode(video).latent_dist.mode().float())
     latents = z.new_full((*z.shape[:2], 1 + (num_frames - 1) // ratio, *z.shape[3:]), math.nan)
     latents[:, :, :known] = z
     return latents.permute(["BCTHW".index(axis) for axis in axes])

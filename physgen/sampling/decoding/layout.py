@@ -58,6 +58,35 @@ def arranged(latents: Tensor, axes: str) -> Float[Tensor, "B C T h w"]:
     return latents.permute([axes.index(axis) for axis in "BCTHW"])
 
 
+def normalise(vae: Any, z: Float[Tensor, "B C T h w"]) -> Float[Tensor, "B C T h w"]:
+    """Latents of an autoencoder as the network of its pipeline has them: (z - mean) / std.
+
+    mean = latents_mean + shift_factor,  std = latents_std / scaling_factor,  where its configuration has them
+
+    >>> import torch
+    >>> from types import SimpleNamespace
+    >>> vae = SimpleNamespace(config=SimpleNamespace(latents_mean=[1.0], latents_std=[2.0]))
+    >>> z = torch.full((1, 1, 1, 1, 1), 5.0)
+    >>> normalise(vae, z).item(), denormalise(vae, normalise(vae, z)).item()
+    (2.0, 5.0)
+    """
+    return (z - _shift(vae) - of_channels(vae, "latents_mean", 0.0, z)) / _scale(vae, z)
+
+
+def denormalise(vae: Any, latents: Float[Tensor, "B C T h w"]) -> Float[Tensor, "B C T h w"]:
+    """The inverse of `normalise`: std latents + mean."""
+    return latents * _scale(vae, latents) + of_channels(vae, "latents_mean", 0.0, latents) + _shift(vae)
+
+
+def _scale(vae: Any, like: Tensor) -> Float[Tensor, "1 C 1 1 1"] | float:
+    return of_channels(vae, "latents_std", 1.0, like) / getattr(vae.config, "scaling_factor", 1.0)
+
+
+def _shift(vae: Any) -> float:
+    shift = getattr(vae.config, "shift_factor", None) if isinstance(vae, OF_PICTURES) else None
+    return shift or 0.0
+
+
 def of_channels(vae: Any, name: str, default: float, like: Tensor) -> Float[Tensor, "1 C 1 1 1"] | float:
     """A number of each latent channel in an autoencoder's configuration, ``latents_mean`` or ``latents_std``.
 

@@ -26,9 +26,7 @@ from physgen.experiments.align.pool import SamplePool
 from physgen.experiments.align.train import Data, Training, objective_of, train, without_lora
 from physgen.experiments.cli.dispatch import JOBS, main, read_options
 from physgen.experiments.draw.prompts import Prompt
-from physgen.experiments.draw.references import decode, moments
 from physgen.experiments.draw.videos import plan, save_arrays
-from physgen.experiments.evaluate.memory import normalise
 from physgen.experiments.finetune.train import TrainingArm, add_lora
 from physgen.guidance import Projection
 from physgen.projected import project_video
@@ -68,17 +66,15 @@ def test_what_is_accepted_keeps_the_law_once_it_is_projected(pool: SamplePool) -
     assert counted("base", 0, 1, pool)["accepted"] == len(pool.accepted)
     assert pool.cost.evaluations == 5 * 3 * 2  # samples, steps, two branches of classifier-free guidance
     world = load(options().world, "cpu")
-    config: Any = world.pipe.vae.config
-    scale = [torch.tensor(s).view(1, -1, 1, 1, 1) for s in (config.latents_std, config.latents_mean)]
     row = pool.accepted[0]
     prompt = pool.prompts[row]
-    as_drawn = decode(world, pool.latents[row : row + 1] * scale[0] + scale[1])
+    as_drawn = world.decode(pool.latents[row : row + 1])
     near = project_video(
         as_drawn, Projection({"mass": MassConservation()}), world.observable(prompt.caption), world.grid(prompt.caption)
     )
     assert near.record.certificate["mass"].satisfied
     assert not torch.equal(pool.projected[row], pool.latents[row])
-    encoded = [normalise(world, moments(world, video.float()))[0] for video in (near.video, as_drawn)]
+    encoded = [world.encode(video.float())[0] for video in (near.video, as_drawn)]
     torch.testing.assert_close(pool.projected[row], pool.latents[row] + encoded[0] - encoded[1], rtol=0, atol=1e-3)
     assert not torch.allclose(encoded[1], pool.latents[row], atol=1e-2), "the autoencoder has an error of its own"
 

@@ -21,7 +21,7 @@ from physgen.experiments.align.pool import cost_of, draw, videos_of
 from physgen.experiments.align.train import Training, train
 from physgen.experiments.cli.dispatch import JOBS, read_options
 from physgen.experiments.draw.prompts import prompts
-from physgen.experiments.draw.references import moments, simulate
+from physgen.experiments.draw.references import simulate
 from physgen.experiments.draw.videos import plan, save_arrays
 from physgen.experiments.finetune.train import TrainingArm
 from physgen.worlds import world_spec
@@ -55,7 +55,7 @@ def test_a_lora_of_a_large_world_is_trained_on_projected_samples_and_draws(confi
     (task,) = plan(tmp_path / "round-1" / "samples" / "base-0", (UNGUIDED,), training(config, 0, 1), 0)
     task.path.parent.mkdir(parents=True)
     arrays: dict[str, Any] = {"video": fading.numpy(), "nfe": 8, "seconds": 0.0}
-    save_arrays(task.path, arrays | {"sampled": moments(world, fading).numpy()})
+    save_arrays(task.path, arrays | {"sampled": world.encode(fading, normalised=False).numpy()})
     pool = draw_round(config, tmp_path, 0, 1, {})[ALIGNED]
     assert pool.accepted == [0, 1]
     assert pool.latents.shape == (2, 16, 7, 8, 8)

@@ -133,7 +133,7 @@ def test_the_network_is_that_of_the_pipeline_and_counts(world: World, dye: Case)
     network = Network(world, dye.prompt.caption, dye.observable, 3.0)
     generator = torch.Generator("cpu").manual_seed(4)
     with torch.no_grad():
-        found = network.video(sample_flow(network, network.noise(1, generator), network.sigmas(3)))
+        found = world.decode(sample_flow(network, network.noise(1, generator), network.sigmas(3)))
     drawn = world.sample(dye.prompt.caption, seed=4, steps=3, guidance_scale=3.0)
     torch.testing.assert_close(found, drawn, atol=2e-4, rtol=0)
     assert network.calls == 6
