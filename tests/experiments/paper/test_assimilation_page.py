@@ -52,6 +52,14 @@ def test_gains() -> None:
             assert agrees(gain, bounds(found[f"{case}.{key}"])), (case, key)
 
 
+def test_all_prompts_together() -> None:
+    found, page_ = numbers("joined"), section(PAGE, "# Results: what information is worth")
+    (printed,) = re.findall(r"then joined has ([^]]*\]) of", page_)
+    assert agrees(printed, bounds(found["against free"]))
+    (share,) = re.findall(r"of normal values (\S+) of such intervals", page_)
+    assert agrees(share, [found["false alarms"].value])
+
+
 def test_law_on_the_way() -> None:
     (printed,) = re.findall(r"Its error is ([^]]*\]) of", section(PAGE, "## The law on the way"))
     assert agrees(printed, bounds(numbers("joined")["inside"]))

@@ -63,6 +63,6 @@ def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(name, *args)
 
     monkeypatch.delitem(__import__("sys").modules, "wandb", raising=False)
-    monkeypatch.setattr("physgen.experiments.runs.tracking.import_module", without)
+    monkeypatch.setattr("physgen.experiments.runs.packages.import_module", without)
     with pytest.raises(InvalidArgument, match="pip install wandb"), tracked(choice("tracker", "wandb"), "r", SETTINGS):
         pass
