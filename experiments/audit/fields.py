@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from physgen.experiments.audit.instrument import background_counts, choose_obser
 from physgen.experiments.cli.schema import AuditConfig
 from physgen.grid import Grid
 from physgen.observables import Observable
-from physgen.video import Extent, Video, measure_extent, stream_video
+from physgen.video import Extent, Selection, Video, measure_extent, stream_video
 
 GIB = 2**30
 #: bytes a pixel and frame of one species (its field in float64, twice that for what a law holds), and of each other
@@ -41,6 +41,7 @@ class Fields:
         video: what the file says, with the few frames that are shown.
         counts: the file's counts in a unit of the fields.
         dye: whether the world's colour map read them.
+        part: which pixels and frames of the file they are.
     """
 
     values: Float[Tensor, "1 S T H W"]
@@ -51,6 +52,7 @@ class Fields:
     grid: Grid
     units: dict[str, str]
     notes: list[str]
+    part: Selection = field(default_factory=Selection)
 
     @property
     def scale(self) -> dict[str, Any]:
@@ -80,6 +82,7 @@ def read_fields(
 
     Raises: InvalidArgument for what does not fit into the memory, and as `stream_video`.
     """
+    part = Selection(**selection(config))
     extent = measure_extent(path, **selection(config))
     require_memory(path, config, extent, bytes_held(laws, species=1))
     parts = stream_video(path, **selection(config))
@@ -95,7 +98,8 @@ def read_fields(
     notes = [*first.notes, *notes]
     if not dye and background_counts(first, config) == 0:
         notes += _floor(first, float(values.mean()) * counts)
-    return Fields(values, replace(first, frames=torch.cat(shown)), observable, counts, dye, grid, units, notes)
+    video = replace(first, frames=torch.cat(shown))
+    return Fields(values, video, observable, counts, dye, grid, units, notes, part)
 
 
 def check_pace(path: Path, fields: Fields, config: AuditConfig, laws: dict[str, Constraint]) -> None:

@@ -59,20 +59,32 @@ def background_counts(video: Video, config: AuditConfig) -> float:
 
 
 def physical_scale(video: Video, config: AuditConfig, prompt: str | None) -> tuple[Grid, dict[str, str], list[str]]:
-    """Grid from the options, else from the file, else in pixels and frames, which is noted."""
-    spacing = config.spacing if config.spacing is not None else video.spacing
-    dt = config.dt if config.dt is not None else video.dt
-    notes = []
+    """Grid of the frames as they are read: from the options, else from the file, else in pixels and frames.
+
+    Options state pixels and frames of the file. Those that are read are ``1 / scale`` and ``every`` times as far apart.
+    A file without a scale is measured in its own pixels and frames, which is noted.
+
+    Raises: InvalidArgument.
+    """
+    part = Selection(**selection(config))
+    spacing, dt, notes = video.spacing, video.dt, []
+    if config.spacing is not None:
+        pair = config.spacing if isinstance(config.spacing, list | tuple) else [config.spacing] * 2
+        if len(pair) != 2 or any(isinstance(length, bool) for length in pair):
+            raise InvalidArgument("spacing", config.spacing, "a length or [dy, dx], µm")
+        dy, dx = (finite("spacing", one, "a finite number > 0, µm", lambda length: length > 0) for one in pair)
+        spacing = (part.block * dy, part.block * dx)
+    if config.dt is not None:
+        dt = part.every * finite("dt", config.dt, "a finite number > 0, s", lambda interval: interval > 0)
     if dt is None and video.times is not None:
         dt = (video.times[-1] - video.times[0]) / (len(video.times) - 1)
         notes.append(f"the mean frame interval, {dt:.4g} s, is shown; rates are by the file's own times")
     boundary = config.boundary or (config.world.grid(prompt).boundary if prompt else "no-flux")
     units = {"length": "µm" if spacing is not None else "px", "time": "s" if dt is not None else "frame"}
     if spacing is None:
+        spacing = (float(part.block), float(part.block))
         notes.append("no pixel size in the file: lengths in px (give spacing=µm)")
     if dt is None:
+        dt = float(part.every)
         notes.append("no frame interval in the file: times in frames (give dt=s)")
-    pair = (1.0, 1.0) if spacing is None else (spacing, spacing) if isinstance(spacing, int | float) else tuple(spacing)
-    if len(pair) != 2:
-        raise InvalidArgument("spacing", config.spacing, "a length or [dy, dx], µm")
-    return Grid(spacing=pair, dt=1.0 if dt is None else dt, boundary=boundary), units, notes
+    return Grid(spacing=spacing, dt=dt, boundary=boundary), units, notes

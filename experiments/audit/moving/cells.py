@@ -19,12 +19,12 @@ def report_cells(movie: Movie, scale: Scale, times: list[float] | None) -> Movin
     found = measure_cells(movie)
     stamps = times or [scale.dt * t for t in range(len(movie))]
     measured = found.reason is None
-    divisions = found.divisions
+    divisions, every = found.divisions, scale.part.every
     numbers = {
         "count": found.count if measured else None,
         "n_cells": len(found.cells),
         "n_divisions": len(divisions) if measured else None,
-        "divisions": [{"frame": t, "mother": mother, "daughters": born} for t, mother, born in divisions],
+        "divisions": [{"frame": every * t, "mother": mother, "daughters": born} for t, mother, born in divisions],
         "measured": measured,
         "reason": found.reason,
     }
@@ -44,16 +44,16 @@ def report_cells(movie: Movie, scale: Scale, times: list[float] | None) -> Movin
         words,
         tables={
             "objects": object_rows(found, scale, stamps),
-            "lineage": lineage_rows(found, stamps),
+            "lineage": lineage_rows(found, scale, stamps),
             "count": [
-                {"FRAME": t, f"time_{scale.time}": stamp, "cells": cells}
+                {"FRAME": every * t, f"time_{scale.time}": stamp, "cells": cells}
                 for t, (stamp, cells) in enumerate(zip(stamps, count, strict=True))
             ],
         },
         layers={"labels": found.labels},
         charts={"count": chart},
         pictures={
-            "overlay": lambda axes: _overlay(axes, movie, found),
+            "overlay": lambda axes: _overlay(axes, movie, found, scale),
             "lineage": lambda axes: _tree(axes, found, scale, stamps),
         },
     )
@@ -62,16 +62,17 @@ def report_cells(movie: Movie, scale: Scale, times: list[float] | None) -> Movin
 def object_rows(found: Lineage, scale: Scale, times: list[float]) -> Rows:
     """Rows of all objects, columns as TrackMate calls them; the track is the cell."""
     dy, dx = scale.spacing
+    places = scale.places(np.column_stack([found.y, found.x])) * scale.pixel
     return [
         {
             "LABEL": f"ID{k}",
             "ID": k,
             "TRACK_ID": int(found.cell[k]),
-            "POSITION_X": float(dx * found.x[k]),
-            "POSITION_Y": float(dy * found.y[k]),
+            "POSITION_X": float(places[k, 1]),
+            "POSITION_Y": float(places[k, 0]),
             "POSITION_Z": 0.0,
             "POSITION_T": float(times[found.frame[k]]),
-            "FRAME": int(found.frame[k]),
+            "FRAME": int(scale.part.every * found.frame[k]),
             "RADIUS": float(np.sqrt(found.area[k] * dx * dy / np.pi)),
             "AREA": float(found.area[k] * dx * dy),
             "MEAN_INTENSITY_CH1": float(found.brightness[k]),
@@ -80,7 +81,7 @@ def object_rows(found: Lineage, scale: Scale, times: list[float]) -> Rows:
     ]
 
 
-def lineage_rows(found: Lineage, times: list[float]) -> Rows:
+def lineage_rows(found: Lineage, scale: Scale, times: list[float]) -> Rows:
     """Rows of the cells: first and last frame, mother, 0 for none, and the fate."""
     mothers = set(found.mother.values())
     rows = []
@@ -89,8 +90,8 @@ def lineage_rows(found: Lineage, times: list[float]) -> Rows:
         rows.append(
             {
                 "TRACK_ID": cell,
-                "FIRST_FRAME": int(frames.min()),
-                "LAST_FRAME": int(frames.max()),
+                "FIRST_FRAME": int(scale.part.every * frames.min()),
+                "LAST_FRAME": int(scale.part.every * frames.max()),
                 "TRACK_START": float(times[frames.min()]),
                 "TRACK_STOP": float(times[frames.max()]),
                 "MOTHER": found.mother.get(cell, 0),
@@ -100,7 +101,7 @@ def lineage_rows(found: Lineage, times: list[float]) -> Rows:
     return rows
 
 
-def _overlay(axes: Any, movie: Movie, found: Lineage) -> None:
+def _overlay(axes: Any, movie: Movie, found: Lineage, scale: Scale) -> None:
     """A few frames side by side, outlines and numbers on them."""
     from skimage.segmentation import find_boundaries
 
@@ -113,7 +114,7 @@ def _overlay(axes: Any, movie: Movie, found: Lineage) -> None:
         y, x = k // columns * height, k % columns * width
         sheet[y : y + height, x : x + width] = movie[t]
         lines[y : y + height, x : x + width] = find_boundaries(found.labels[t], mode="inner")
-        axes.text(x + 2, y + 2, f"frame {t}", color="white", fontsize=7, verticalalignment="top")
+        axes.text(x + 2, y + 2, f"frame {scale.part.every * t}", color="white", fontsize=7, verticalalignment="top")
         for i in np.flatnonzero(found.frame == t):
             axes.text(
                 x + found.x[i], y + found.y[i], str(found.cell[i]), color="#f0e442", fontsize=7, fontweight="bold",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from physgen.experiments.audit.moving.report import Movie, Moving, Scale
 from physgen.experiments.pages.numbers import number
 from physgen.measure import Sign, find_faults
@@ -18,8 +20,9 @@ WORDS = {
 
 
 def report_faults(movie: Movie, scale: Scale, times: list[float] | None) -> Moving:
-    """What is wrong with a movie, frames counted from 0."""
-    signs = find_faults(movie)
+    """What is wrong with a movie, frames of the file counted from 0."""
+    every = scale.part.every
+    signs = [replace(one, frame=None if one.frame is None else every * one.frame) for one in find_faults(movie)]
     found = [sign for sign in signs if sign.found]
     reasons = {sign.fault: sign.reason for sign in signs if sign.reason is not None}
     measured = len(reasons) < len(signs)

@@ -48,9 +48,9 @@ def report_flow(movie: Movie, scale: Scale, times: list[float] | None) -> Moving
         tables={
             "vectors": vector_rows(found, scale),
             "parts": _part_rows(found, scale),
-            "napari-vectors": _arrows(found),
+            "napari-vectors": paths([scale.places(arrow) for arrow in _arrows(found)], "line"),
         }
-        | ({"napari-line": paths([line], "path")} if line is not None else {}),
+        | ({"napari-line": paths([scale.places(line)], "path")} if line is not None else {}),
         charts={"speed": _chart(found, scale)} if len(found.parts) > 1 else {},
         pictures=pictures,
     )
@@ -58,20 +58,20 @@ def report_flow(movie: Movie, scale: Scale, times: list[float] | None) -> Moving
 
 def _numbers(found: Flow | None, streak: Streak | None, scale: Scale) -> dict[str, Any]:
     known = found if found and found.reason is None else None
-    physical = known if scale.physical else None
+    physical, pace = known if scale.physical else None, _pace(scale)
     return {
         **spread("speed_median_um_s", physical.speed if physical else None, "speed_low", "speed_high"),
-        **spread("speed_median_px", known.speed_px if known else None, "speed_low_px", "speed_high_px"),
+        **spread("speed_median_px", known.speed_px if known else None, "speed_low_px", "speed_high_px", pace),
         **spread("direction_deg", known.direction if known else None, "direction_low", "direction_high"),
         **spread("divergence_over_vorticity", known.divergence if known else None),
         **spread("explained", known.explained if known else None),
         **spread(
             "kymograph_um_s", streak.speed if streak and scale.physical else None, "kymograph_low", "kymograph_high"
         ),
-        **spread("kymograph_px", streak.speed_px if streak else None, "kymograph_low_px", "kymograph_high_px"),
+        **spread("kymograph_px", streak.speed_px if streak else None, "kymograph_low_px", "kymograph_high_px", pace),
         "kymograph_reason": streak.reason if streak else None,
         "n_windows": int(known.field.valid.sum()) if known and known.field else 0,
-        "window_px": known.field.window if known and known.field else None,
+        "window_px": scale.part.block * known.field.window if known and known.field else None,
     }
 
 
@@ -92,39 +92,47 @@ def vector_rows(found: Flow, scale: Scale) -> Rows:
     """Rows of all windows; y and its velocity go down, as rows do."""
     assert found.field is not None
     assert found.velocity is not None
-    dy, dx = scale.spacing
     field, unit = found.field, f"{scale.length}_{scale.time}".replace("µ", "u")
+    dy, dx = scale.pixel
+    shifts = _pace(scale) * field.displacement
     return [
         {
-            f"x_{scale.length}".replace("µ", "u"): float(dx * x),
-            f"y_{scale.length}".replace("µ", "u"): float(dy * y),
+            f"x_{scale.length}".replace("µ", "u"): float(dx * place_x),
+            f"y_{scale.length}".replace("µ", "u"): float(dy * place_y),
             f"vx_{unit}": float(found.velocity[i, j, 1]),
             f"vy_{unit}": float(found.velocity[i, j, 0]),
-            "dx_px": float(field.displacement[i, j, 1]),
-            "dy_px": float(field.displacement[i, j, 0]),
+            "dx_px": float(shifts[i, j, 1]),
+            "dy_px": float(shifts[i, j, 0]),
             "valid": bool(field.valid[i, j]),
         }
         for i, y in enumerate(field.y)
         for j, x in enumerate(field.x)
+        for place_y, place_x in scale.places(np.array([[y, x]]))
     ]
 
 
 def _part_rows(found: Flow, scale: Scale) -> Rows:
-    rows = []
-    for (start, stop), speed in zip(found.times, _speeds(found), strict=True):
-        rows.append({"first_frame": start, "last_frame": stop, "speed_median_px": speed})
-    return rows
+    every, pace = scale.part.every, _pace(scale)
+    return [
+        {"first_frame": every * start, "last_frame": every * stop, "speed_median_px": pace * speed}
+        for (start, stop), speed in zip(found.times, _speeds(found), strict=True)
+    ]
+
+
+def _pace(scale: Scale) -> float:
+    """What one px a frame of those that were read is in px a frame of the file."""
+    return scale.part.block / scale.part.every
 
 
 def _speeds(found: Flow) -> list[float]:
-    """Median speed of each part, px a frame."""
+    """Median speed of each part, px a frame of those that were read."""
     assert found.field is not None
     moved = [interpolate(one, found.field.y, found.field.x)[found.field.valid] for one in found.parts]
     return [float(np.median(np.hypot(*one.T))) for one in moved]
 
 
-def _arrows(found: Flow) -> Rows:
-    return paths([np.array([[y, x], [y + u[0], x + u[1]]]) for y, x, u in _vectors(found, 1)], "line")
+def _arrows(found: Flow) -> list[Any]:
+    return [np.array([[y, x], [y + u[0], x + u[1]]]) for y, x, u in _vectors(found, 1)]
 
 
 def _vectors(found: Flow, stride: int) -> list[tuple[float, float, Any]]:

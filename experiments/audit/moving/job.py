@@ -52,7 +52,7 @@ def measure_moving(read: Fields, kinds: Sequence[str], times: Sequence[float] | 
         return []
     movie = read.counts * read.values[0].sum(0).numpy()
     spacing = (float(read.grid.spacing[0]), float(read.grid.spacing[1]))
-    scale = Scale(spacing, float(read.grid.dt), read.units)
+    scale = Scale(spacing, float(read.grid.dt), read.units, read.part)
     return [KINDS[kind](movie, scale, list(times) if times is not None else None) for kind in kinds]
 
 

@@ -23,11 +23,11 @@ def report_regions(movie: Movie, scale: Scale, times: list[float] | None) -> Mov
     frames: Interval | None = None
     if recovery and recovery.half_time:
         step = float(np.median(np.diff(stamps)))
-        value, low, high = recovery.half_time
-        frames = value / step, low / step, high / step
+        value, low, high = (scale.part.every * one / step for one in recovery.half_time)
+        frames = value, low, high
     numbers = {
         "n_regions": int(found.labels.max()),
-        "bleached_frame": found.bleached,
+        "bleached_frame": None if found.bleached is None else scale.part.every * found.bleached,
         "model": recovery.model if recovery else None,
         **spread("half_time_s", seconds, "half_time_low", "half_time_high"),
         **spread("half_time_frames", frames),
@@ -47,7 +47,7 @@ def report_regions(movie: Movie, scale: Scale, times: list[float] | None) -> Mov
         tables={"traces": _rows(found, scale, stamps)},
         layers={"labels": found.labels},
         charts={"traces": _chart(found, scale, stamps)},
-        pictures={"overlay": lambda axes: _overlay(axes, movie, found)},
+        pictures={"overlay": lambda axes: _overlay(axes, movie, found, scale)},
     )
 
 
@@ -66,7 +66,13 @@ def _words(found: Regions, scale: Scale) -> str:
 def _rows(found: Regions, scale: Scale, times: list[float]) -> Rows:
     name = "part_of_before" if found.bleached is not None else "dF_over_F0"
     return [
-        {"region": k, "FRAME": t, f"time_{scale.time}": times[t], "brightness": float(trace[t]), name: float(change[t])}
+        {
+            "region": k,
+            "FRAME": scale.part.every * t,
+            f"time_{scale.time}": times[t],
+            "brightness": float(trace[t]),
+            name: float(change[t]),
+        }
         for k, (trace, change) in enumerate(zip(found.traces, found.changes, strict=True), start=1)
         for t in range(len(times))
     ]
@@ -86,7 +92,7 @@ def _chart(found: Regions, scale: Scale, times: list[float]) -> Chart:
     return Chart(title, f"time ({scale.time})", label, lines, from_zero=True)
 
 
-def _overlay(axes: Any, movie: Movie, found: Regions) -> None:
+def _overlay(axes: Any, movie: Movie, found: Regions, scale: Scale) -> None:
     show(axes, movie.mean(0) if found.bleached is None else movie[found.bleached])
     for k in range(1, found.labels.max() + 1):
         inside = found.labels == k
@@ -102,5 +108,6 @@ def _overlay(axes: Any, movie: Movie, found: Regions) -> None:
             horizontalalignment="center",
             verticalalignment="center",
         )
-    where = "the mean frame" if found.bleached is None else f"frame {found.bleached}, the first bleached"
+    at = found.bleached
+    where = "the mean frame" if at is None else f"frame {scale.part.every * at}, the first bleached"
     axes.set_title(f"Regions on {where}")

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from physgen.experiments.pages.charts import Chart
 from physgen.experiments.pages.numbers import number
+from physgen.video import Selection
 
 Interval = tuple[float, float, float]
 Rows = list[dict[str, Any]]
@@ -19,11 +20,38 @@ Movie = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Scale:
-    """Lengths and times of a file: ``physical`` where it has both."""
+    """Lengths and times of what was read of a file, and where it is in there.
+
+    Attributes:
+        spacing: of the pixels that were read; ``pixel``: of those of the file.
+        dt: between the frames that were read; ``frame``: between those of the file.
+        part: pixels and frames of the file that were read.
+
+    >>> part = Selection(crop=[20, 40, 8, 40], every=5, scale=0.5)
+    >>> scale = Scale((1.0, 1.0), 0.5, {"length": "µm", "time": "s"}, part)
+    >>> scale.pixel, scale.frame, scale.places(np.array([[0.0, 3.0]])).tolist()
+    ((0.5, 0.5), 0.1, [[20.5, 14.5]])
+    """
 
     spacing: tuple[float, float]
     dt: float
     units: Mapping[str, str]
+    part: Selection = field(default_factory=Selection)
+
+    @property
+    def pixel(self) -> tuple[float, float]:
+        """Size of a pixel of the file."""
+        return self.spacing[0] / self.part.block, self.spacing[1] / self.part.block
+
+    @property
+    def frame(self) -> float:
+        """Interval between two frames of the file."""
+        return self.dt / self.part.every
+
+    def places(self, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Points (y, x) among the pixels that were read as pixels of the file, ``[N, 2]``."""
+        y0, _, x0, _ = self.part.crop or (0, 0, 0, 0)
+        return np.array([y0, x0]) + self.part.block * (points + 0.5) - 0.5
 
     @property
     def physical(self) -> bool:

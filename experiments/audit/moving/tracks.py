@@ -24,7 +24,7 @@ def report_tracks(movie: Movie, scale: Scale, times: list[float] | None) -> Movi
     words = f"not measured: {found.reason}" if found.reason else _words(found, scale)
     if found.links is None or not len(found.links.spots):
         return Moving("tracks", numbers, words)
-    lines = [_line(found, track) for track in found.used]
+    lines = [np.column_stack([found.links.spots.y[track], found.links.spots.x[track]]) for track in found.used]
     return Moving(
         "tracks",
         numbers,
@@ -34,8 +34,8 @@ def report_tracks(movie: Movie, scale: Scale, times: list[float] | None) -> Movi
             "tracks": track_rows(found, scale),
             "drift": _drift_rows(found, scale),
             "msd": _msd_rows(found, scale),
-            "napari-spots": _points(found),
-            "napari-tracks": paths(lines, "path"),
+            "napari-spots": _points(found, scale),
+            "napari-tracks": paths([scale.places(line) for line in lines], "path"),
         },
         charts={"msd": _chart(found, scale)} if found.diffusion else {},
         pictures={"overlay": lambda axes: _overlay(axes, movie, lines)},
@@ -44,17 +44,14 @@ def report_tracks(movie: Movie, scale: Scale, times: list[float] | None) -> Movi
 
 def _numbers(found: Tracks | None, scale: Scale) -> dict[str, Any]:
     known = found.diffusion if found and found.reason is None else None
-    pixels = None
-    if known and found:
-        area = scale.spacing[0] * scale.spacing[1]
-        pixels = scale.dt / area
+    area = scale.pixel[0] * scale.pixel[1]
     physical = known if scale.physical else None
     return {
         **spread("D_um2_s", physical.coefficient if physical else None, "D_low", "D_high"),
-        **spread("D_px", known.coefficient if known else None, "D_low_px", "D_high_px", pixels or 1.0),
+        **spread("D_px", known.coefficient if known else None, "D_low_px", "D_high_px", scale.frame / area),
         **spread("exponent", known.exponent if known else None),
         **spread("error_um", physical.error if physical else None),
-        **spread("error_px", known.error if known else None, factor=1 / np.sqrt(scale.spacing[0] * scale.spacing[1])),
+        **spread("error_px", known.error if known else None, factor=1 / np.sqrt(area)),
         "memory_frames": known.memory if known else None,
         "n_spots": len(found.links.spots) if found and found.links else 0,
         "n_tracks": len(found.used) if found else 0,
@@ -74,18 +71,19 @@ def spot_rows(found: Tracks, scale: Scale) -> Rows:
     """Rows of all spots, columns as TrackMate calls them; positions and radii in the file's unit."""
     assert found.links is not None
     spots, track = found.links.spots, found.links.track
-    dy, dx = scale.spacing
+    (dy, dx), every = scale.spacing, scale.part.every
+    places = scale.places(np.column_stack([spots.y, spots.x])) * scale.pixel
     return [
         {
             "LABEL": f"ID{k}",
             "ID": k,
             "TRACK_ID": int(track[k]),
             "QUALITY": float(spots.response[k]),
-            "POSITION_X": float(dx * spots.x[k]),
-            "POSITION_Y": float(dy * spots.y[k]),
+            "POSITION_X": float(places[k, 1]),
+            "POSITION_Y": float(places[k, 0]),
             "POSITION_Z": 0.0,
             "POSITION_T": float(scale.dt * spots.frame[k]),
-            "FRAME": int(spots.frame[k]),
+            "FRAME": int(every * spots.frame[k]),
             "RADIUS": float(np.sqrt(2 * dx * dy) * spots.width[k]),
             "VISIBILITY": 1,
             "PEAK_INTENSITY": float(spots.brightness[k]),
@@ -100,7 +98,7 @@ def track_rows(found: Tracks, scale: Scale) -> Rows:
     assert found.links is not None
     spots, rows = found.links.spots, []
     for track in found.used:
-        places = np.column_stack([spots.y[track], spots.x[track]]) * scale.spacing
+        places = scale.places(np.column_stack([spots.y[track], spots.x[track]])) * scale.pixel
         frames = spots.frame[track]
         length = float(np.hypot(*np.diff(places, axis=0).T).sum())
         lasted = float(scale.dt * (frames[-1] - frames[0]))
@@ -122,7 +120,7 @@ def track_rows(found: Tracks, scale: Scale) -> Rows:
 
 def _drift_rows(found: Tracks, scale: Scale) -> Rows:
     return [
-        {"FRAME": t, "DRIFT_X": float(scale.spacing[1] * x), "DRIFT_Y": float(scale.spacing[0] * y)}
+        {"FRAME": scale.part.every * t, "DRIFT_X": float(scale.spacing[1] * x), "DRIFT_Y": float(scale.spacing[0] * y)}
         for t, (y, x) in enumerate(found.drift)
     ]
 
@@ -135,18 +133,14 @@ def _msd_rows(found: Tracks, scale: Scale) -> Rows:
     return [dict(zip(names, map(float, row), strict=True)) for row in columns]
 
 
-def _points(found: Tracks) -> Rows:
+def _points(found: Tracks, scale: Scale) -> Rows:
     assert found.links is not None
     spots = found.links.spots
+    places = scale.places(np.column_stack([spots.y, spots.x]))
     return [
-        {"index": k, "axis-0": int(t), "axis-1": float(y), "axis-2": float(x)}
-        for k, (t, y, x) in enumerate(zip(spots.frame, spots.y, spots.x, strict=True))
+        {"index": k, "axis-0": int(scale.part.every * t), "axis-1": float(y), "axis-2": float(x)}
+        for k, (t, (y, x)) in enumerate(zip(spots.frame, places, strict=True))
     ]
-
-
-def _line(found: Tracks, track: Any) -> Any:
-    assert found.links is not None
-    return np.column_stack([found.links.spots.y[track], found.links.spots.x[track]])
 
 
 def _chart(found: Tracks, scale: Scale) -> Chart:

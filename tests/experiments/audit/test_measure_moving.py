@@ -158,3 +158,38 @@ def test_a_tiny_movie_is_not_measured_and_says_why(
     for numbers in measured(out).values():
         assert not numbers["measured"]
         assert not any(isinstance(value, float) for value in numbers.values())
+
+
+def test_places_and_frames_are_those_of_the_file_whatever_part_is_read(beads: Path, tmp_path: Path) -> None:
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    assert main(["audit", str(beads), "measure=tracks", f"out={whole}"]) == 0
+    assert main(["audit", str(beads), "measure=tracks", "crop=[22,96,26,96]", "every=2", f"out={part}"]) == 0
+
+    def rows(out: Path, name: str, columns: tuple[str, ...]) -> np.ndarray:
+        with (out / "measures" / "beads" / "tracks" / f"{name}.csv").open() as file:
+            return np.array([[float(row[key]) for key in columns] for row in csv.DictReader(file)])
+
+    for name, columns in (
+        ("spots", ("POSITION_T", "POSITION_Y", "POSITION_X", "FRAME")),
+        ("napari-spots", ("axis-0", "axis-1", "axis-2")),
+    ):
+        every_spot, found = rows(whole, name, columns), rows(part, name, columns)
+        assert len(found) > 20
+        nearest = np.abs(found[:, None] - every_spot).max(2).min(1)
+        assert np.median(nearest) < 0.05
+    with (part / "measures" / "beads" / "tracks" / "napari-tracks.csv").open() as file:
+        assert min(float(row["axis-0"]) for row in csv.DictReader(file)) > 22
+
+
+@pytest.mark.parametrize("given", [["spacing=0.2", "dt=0.1"], []])
+def test_frames_and_pixels_that_are_left_out_change_no_unit(given: list[str], tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    frame = np.kron(rng.random((40, 40)), np.ones((4, 4)))
+    movie = 1000 + 5000 * np.stack([np.roll(frame, (0, 2 * t), (0, 1)) for t in range(5)])
+    file, speeds = write_movie(tmp_path / "a.tif", movie, scaled=False), []
+    for k, part in enumerate(([], ["every=2"], ["scale=0.5"])):
+        out = tmp_path / str(k)
+        assert main(["audit", str(file), "measure=flow", *given, *part, f"out={out}"]) == 0
+        found = measured(out)["flow"]
+        speeds.append((found["speed_median_px"], found["speed_median_um_s"] or 4.0))
+    np.testing.assert_allclose(speeds, [(2.0, 4.0)] * 3, rtol=0.05)

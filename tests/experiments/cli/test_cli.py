@@ -399,8 +399,15 @@ def test_audit_of_grey_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "2 x 0.5 µm, 60 s" in capsys.readouterr().out
 
 
+def test_stated_scales_are_of_the_files_pixels_and_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_tiff(tmp_path / "a.tif", Video(torch.rand(4, 3, 8, 8)))
+    for given, grid in ((["spacing=[2,0.5]", "dt=60"], "4 x 1 µm, 180 s"), ([], "2 x 2 px, 3 frame")):
+        assert main(["audit", str(tmp_path / "a.tif"), "every=3", "scale=0.5", *given]) == 0
+        assert grid in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
-    "options", [["observable=what"], ["spacing=0"], ["spacing=[1,2,3]"], ["dt=-1"], ["boundary=wall"]]
+    "options", [["observable=what"], ["spacing=0"], ["spacing=[1,2,3]"], ["spacing=true"], ["dt=-1"], ["boundary=wall"]]
 )
 def test_audit_options_are_checked(options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_tiff(tmp_path / "a.tif", Video(torch.rand(3, 3, 8, 8)))
