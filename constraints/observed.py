@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from physgen.arguments import function
+from physgen.arguments import floating, function
 from physgen.constraints.base import Constraint, values_of
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
@@ -116,6 +116,8 @@ class Observed(Constraint):
         Raises:
             InvalidArgument: fields, or a reading of them, of another shape than the values.
         """
+        if not len(floating("fields", fields, "[B, ...]")):
+            raise InvalidArgument("fields", fields, "one sample or more")
         read = fields if self.reading is None else self.reading(fields)
         if read.shape[1:] != self.values.shape[1:] or len(self.values) not in (1, len(read)):
             got = f"{list(read.shape)}" + ("" if self.reading is None else " as `reading` gives them")
@@ -150,8 +152,9 @@ class Observed(Constraint):
         """The nearest fields that keep to what was observed, in units of the noise."""
         if self.reading is not None:
             return super().project(fields, grid)
+        size = self._norm(fields)
         mask, moved = self.mask.to(fields.device), fields.clone()
-        ratio = torch.zeros(len(fields)) if self.hard else (self.noise_floor / self._norm(fields)).clamp(max=1)
+        ratio = torch.zeros_like(size) if self.hard else (self.noise_floor / size).clamp(max=1)
         seen = self.values.to(fields)[:, mask]
         moved[:, mask] = seen + ratio.to(fields)[:, None] * (fields[:, mask] - seen)
         return moved
@@ -160,5 +163,6 @@ class Observed(Constraint):
         """``deviation``: RMS of the residual ``[B]``; of noise it is 1."""
         return {"deviation": (self._norm(fields) / math.sqrt(int(self.mask.sum()))).tolist()}
 
+    @torch.no_grad()
     def _norm(self, fields: Tensor) -> Float[Tensor, "B"]:
-        return self.residual(fields.detach()).norm(dim=1)
+        return self.residual(fields).norm(dim=1)

@@ -17,9 +17,13 @@ from physgen.constraints import (
     Equality,
     Kinetics,
     MassConservation,
+    Observed,
+    Periodic,
     PhaseOrder,
     ReactionDiffusion,
     ReactionSystem,
+    Static,
+    Transport,
 )
 from physgen.drawn import draw
 from physgen.errors import InvalidArgument
@@ -33,6 +37,8 @@ from physgen.worlds import Request
 GRID = Grid(spacing=(1.0, 1.0), dt=1.0)
 FIELDS, VIDEO, SIGMAS = torch.rand(2, 1, 3, 6, 6), torch.rand(1, 3, 3, 6, 6), torch.linspace(1, 0, 3)
 LAW, DYE = MassConservation(), Intensity()
+SEEN = torch.ones(1, 1, 3, 6, 6, dtype=torch.bool)
+HEAT = ReactionDiffusion("diffusion", fitted=["D"])
 DECAY = ReactionSystem(["c"], ["k"], ["-k*c"])
 MIXING = ReactionSystem(["a", "b"], [], ["0", "0"])
 
@@ -101,6 +107,16 @@ CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "no x_t": (lambda: corrected(x_t=None), "noisy samples"),
     "an x_t with another graph": (with_another_graph, "computed from x_t"),
     "an array": (lambda: LAW.residual(FIELDS.numpy(), GRID), "a torch.Tensor"),
+    "an array for phases": (lambda: PhaseOrder().project(FIELDS.numpy(), GRID), "a torch.Tensor"),
+    "a list for a flow": (lambda: Transport(form="steady").project(FIELDS.tolist(), GRID), "a torch.Tensor"),
+    "an array for what stays": (lambda: Static().project(FIELDS.numpy(), GRID), "a torch.Tensor"),
+    "nothing for what repeats": (lambda: Periodic().project(None, GRID), "a torch.Tensor"),
+    "an array for what was seen": (lambda: Observed(FIELDS[:1], SEEN, 0.1).project(FIELDS.numpy(), GRID), "a torch"),
+    "no samples for phases": (lambda: PhaseOrder().project(FIELDS[:0], GRID), "at least 2 frames"),
+    "no samples for what was seen": (lambda: Observed(FIELDS[:1], SEEN, 0.1).loss(FIELDS[:0], GRID), "one sample"),
+    "no noise": (lambda: sample_flow(still, FIELDS[:0], SIGMAS), "one sample or more"),
+    "one cell that diffuses": (lambda: HEAT.fit(FIELDS[..., :1, :1], GRID), "more than one cell"),
+    "negative everywhere": (lambda: LAW.project(-1 - FIELDS, GRID), "negative everywhere"),
     "bytes": (lambda: DYE((255 * VIDEO).byte()), "floating point"),
     "an array for a video": (lambda: project_video(VIDEO.numpy(), Projection(LAW), DYE, GRID), "a torch.Tensor"),
     "two videos for one": (lambda: audit(VIDEO.expand(2, -1, -1, -1, -1), DYE, LAW, GRID, tolerance=0), "one video"),

@@ -102,8 +102,8 @@ class Periodic(Constraint):
 
         argmin |c' - c|^2 over sums of the harmonics = Q Q' c, in every pixel; of the period that is nearest of all.
         """
-        flat, grid = self._checked(fields.double(), grid)
-        return self._near(flat, grid).view_as(fields).to(fields.dtype)
+        flat, grid = self._checked(fields, grid)
+        return self._near(flat.double(), grid).view_as(fields).to(fields.dtype)
 
     @torch.no_grad()
     def fit(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Fit:

@@ -105,7 +105,8 @@ class Static(Constraint):
 
         For the shifts that are fitted to c. Everything finer than the layer is left as it is.
         """
-        exact, grid = self._checked(fields.double(), grid)
+        checked, grid = self._checked(fields, grid)
+        exact = checked.double()
         layers, still = self._layers(exact, grid)
         return (exact - picture_of(layers - still, *self._axes(exact))).to(fields.dtype)
 

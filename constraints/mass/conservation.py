@@ -26,6 +26,8 @@ CONSTANTS = ("initial_mass", "bleaching_rate")
 BLEACHING = ("none", "exponential")
 #: absolute mass that the scale of the residual is at least this part of
 FLOOR = 1e-3
+#: why the mass of a sample is not measured where it is negative
+NEGATIVE = "amounts are negative (is the background that was taken off too large?)"
 #: standard errors that a rate of bleaching is above 0, at least, to be one
 CLEAR = 3.0
 
@@ -138,10 +140,13 @@ class MassConservation(Constraint):
         dtype of ``fields`` changes a mass by at most half its eps, relatively (6e-8 in float32). Detached.
 
         Raises:
-            InvalidArgument: as `residual`, and an expected mass that no field in [0, maximum] has.
+            InvalidArgument: as `residual`; an expected mass that no field in [0, maximum] has; a sample that is
+                negative everywhere, of which no mass is known.
         """
         _, _, grid = self._mass(fields, grid)
         exact = fields.double()
+        if "initial_mass" in self.fitted and bool((exact < 0).flatten(1).all(1).any()):
+            raise InvalidArgument("fields", "a sample that is negative everywhere", "amounts >= 0, or initial_mass=")
         clipped = mass(exact.clamp(0, self.maximum))[0] * grid.cell_area
         balance = self._balance(fields, grid)
         expected, capacity = balance.at(*balance.fit(clipped, self._lossy)), balance.capacity
@@ -170,7 +175,8 @@ class MassConservation(Constraint):
         values = dict(zip(CONSTANTS, (initial, rate), strict=True))
         errors = dict(zip(CONSTANTS, balance.errors(amount, initial, rate, self._lossy), strict=True))
         reasons = [
-            self._why_unmeasured(*sample) for sample in zip(initial, rate, errors["bleaching_rate"], strict=True)
+            self._why_unmeasured(*sample)
+            for sample in zip(amount, initial, rate, errors["bleaching_rate"], strict=True)
         ]
         return Fit(
             {name: values[name].tolist() for name in self.fitted},
@@ -225,8 +231,10 @@ class MassConservation(Constraint):
             raise InvalidArgument("fields", "NaN or Inf", "finite values")
         return signed, absolute, grid
 
-    def _why_unmeasured(self, initial: Tensor, rate: Tensor, error: Tensor) -> str | None:
-        """Why one sample's m0 and k ``[S]`` are not carried by it; None where they are."""
+    def _why_unmeasured(self, amount: Tensor, initial: Tensor, rate: Tensor, error: Tensor) -> str | None:
+        """Why one sample's m0 and k ``[S]`` are not carried by its mass ``[S, T]``; None where they are."""
+        if bool((amount.mean(1) < 0).all()):
+            return NEGATIVE
         if not bool((initial > 0).any()):
             return "there is no mass"
         there = initial > FLOOR * initial.max()

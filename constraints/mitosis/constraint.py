@@ -190,6 +190,7 @@ class PhaseOrder(Constraint):
         def path(log_p: Float64[Tensor, "1 T K"]) -> Int[Tensor, "1 T"]:
             return self._paths(log_p, grid)[0]
 
+        grid = check_fields(fields, grid)
         samples = fields.double().split(1)
         found = [projected_onto_path(x, lambda z: self.log_probability(z, grid), path) for x in samples]
         return torch.cat(found).to(fields.dtype)

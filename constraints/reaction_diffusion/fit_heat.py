@@ -12,6 +12,7 @@ from torch import Tensor
 
 from physgen.constraints.least_squares import Estimate, judged, widened
 from physgen.dynamics.spectral import transform
+from physgen.errors import InvalidArgument
 from physgen.measure import noise_level
 
 #: diffusivities that are tried, by equal ratios, and the relative precision of the best
@@ -69,6 +70,8 @@ def fit_heat(
 
     span = dt * (len(seen) - 1)
     moving = np.abs(rates[rates < -1e-9 * np.abs(rates).max()])
+    if not moving.size:
+        raise InvalidArgument("fields", fields, "more than one cell, between which something diffuses")
     tried = np.geomspace(SLOWEST / (moving.max() * span), FASTEST / (moving.min() * span), TRIED)
     points = np.unique(np.clip([0.0, *tried], low, high))
     best = int(np.argmin([misfit(point) for point in points]))

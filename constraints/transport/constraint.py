@@ -199,7 +199,8 @@ class Transport(Constraint):
             InvalidArgument: as `residual`.
             NoSolution: fields of which a steady flow explains less than 0.15 of what happens, or 0.25 along curves.
         """
-        exact, grid = self._checked(fields.double(), grid)
+        checked, grid = self._checked(fields, grid)
+        exact = checked.double()
         if not self.projects:
             return super().project(fields, grid)
         found, least = self._nearest(exact, grid), COHERENT[self.form]

@@ -72,7 +72,7 @@ def sample_flow(
         function("callback", callback, "a function of step, x and x0*")
     if generator is not None:
         instance("generator", generator, torch.Generator, "a torch.Generator")
-    x, sigmas = floating("noise", noise, "[B, ...]"), _levels(sigmas)
+    x, sigmas = _batch(noise), _levels(sigmas)
     particles = guidance if isinstance(guidance, Particles) else None
     network = velocity if particles is None else _counted(velocity, particles)
     for position, s, following, guided in _schedule(sigmas, guidance):
@@ -152,7 +152,7 @@ def sample_flow_heun(
         for name, plain in {"renoise": 0.0, "recurrence": 1, "particles": 1, "searches": False}.items():
             if (value := getattr(guidance, name)) != plain:
                 raise InvalidArgument(name, value, f"{plain} in Heun's method; sample_flow takes others")
-    x, sigmas = floating("noise", noise, "[B, ...]"), _levels(sigmas)
+    x, sigmas = _batch(noise), _levels(sigmas)
     for position, s, following, guided in _schedule(sigmas, guidance):
         where: dict[str, Any] = {"guidance": guided, "decode": decode, "grid": grid, "position": position}
         x0 = estimate(velocity, x, s, **where)
@@ -184,6 +184,12 @@ def estimate(
         return x_t - sigma * _velocity(velocity, x_t, sigma)
 
     return corrected(guidance, predict, x, float(sigma), decode, grid, position)
+
+
+def _batch(noise: Tensor) -> Tensor:
+    if floating("noise", noise, "[B, ...]").ndim < 1 or 0 in noise.shape:
+        raise InvalidArgument("noise", noise, "[B, ...], one sample or more")
+    return noise
 
 
 def _velocity(velocity: Velocity, x: Tensor, sigma: Tensor) -> Tensor:
