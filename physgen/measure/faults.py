@@ -16,7 +16,7 @@ from physgen.measure.linking import assign
 from physgen.measure.nuclei import segment_nuclei
 from physgen.measure.order import compare_frames, jumps, shorter_orders
 from physgen.measure.spots import Movie, Spots, Values, find_spots
-from physgen.measure.unusable import find_jump, why_unreadable
+from physgen.measure.unusable import find_jump, repeats, why_unreadable
 
 FAULTS = ("order", "gap", "repeat", "light", "fade", "arrival", "camera")
 #: frames that a test needs
@@ -93,7 +93,7 @@ def find_faults(movie: Movie) -> list[Sign]:
     }
     values: dict[str, tuple[float, int | None]] = {}
     if reasons["light"] is None:
-        same = (movie[1:] == movie[:-1]).all((1, 2))
+        same = repeats(movie)
         values["repeat"] = float(same.sum()), int(same.argmax()) if same.any() else None
         gain = measure_gain(movie)
         steps = np.abs(steps_of(gain))

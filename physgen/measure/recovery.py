@@ -77,17 +77,21 @@ def fit_recovery(times: Values, trace: Values, before: float | None = None, seed
     """
     if len(trace) < 6:
         return _no_recovery(f"{len(trace)} frames after bleaching, at least 6 are needed")
+    if not np.isfinite(trace).all():
+        return _no_recovery("the brightness is not a number in every frame")
     fits = {name: _fit(times, trace[None], shape) for name, shape in SHAPES.items()}
     model = min(fits, key=lambda name: float(fits[name][2][0]))
     scale, lines, misfit = fits[model]
     explained = 1 - float(misfit[0]) / max(float(((trace - trace.mean()) ** 2).sum()), 1e-300)
     fitted = lines[0, 0] + lines[0, 1] * SHAPES[model](times, float(scale[0]))
-    if explained < EXPLAINED or lines[0, 1] <= 0:
+    if not explained >= EXPLAINED or lines[0, 1] <= 0:
         return _no_recovery("nothing comes back that is more than noise")
     rng = np.random.default_rng(seed)
     drawn = fitted + _redraw(trace - fitted, rng)
     scales, others, _ = _fit(times, drawn, SHAPES[model])
     half = HALF[model] * scales
+    if np.quantile(scales, 0.025) <= _scales(times)[0]:
+        return _no_recovery("half of it may be back in less than the time between two frames")
     high = float(np.quantile(half, 0.975))
     if half[0] > times[-1] - times[0] or high > UNKNOWN * (times[-1] - times[0]):
         return _no_recovery("the recovery is not over: half of it may take much longer than the movie")
@@ -127,11 +131,13 @@ def fit_exchange(times: Values, first: Values, second: Values, seed: int = 0) ->
     """
     if len(times) < 6:
         return Exchange(None, None, None, f"{len(times)} frames, at least 6 are needed")
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        return Exchange(None, None, None, "the amounts are not numbers in every frame")
     both = np.concatenate([first, second])[None]
     rate, lines, misfit = _fit_pair(times, both)
     fitted = _pair(times, rate, lines)
     spread = sum(float(((part - part.mean()) ** 2).sum()) for part in (first, second))
-    if 1 - misfit[0] / max(spread, 1e-300) < EXPLAINED:
+    if not 1 - misfit[0] / max(spread, 1e-300) >= EXPLAINED:
         return Exchange(None, None, None, "nothing is exchanged that is more than noise")
     rng = np.random.default_rng(seed)
     n = len(times)
@@ -139,6 +145,8 @@ def fit_exchange(times: Values, first: Values, second: Values, seed: int = 0) ->
         [fitted[:, :n] + _redraw(first - fitted[0, :n], rng), fitted[:, n:] + _redraw(second - fitted[0, n:], rng)]
     )
     rates, others, _ = _fit_pair(times, drawn)
+    if np.quantile(1 / rates, 0.025) <= _scales(times)[0]:
+        return Exchange(None, None, None, "half of it may be exchanged in less than the time between two frames")
     share, shares = (part[:, 0] / (part[:, 0] + part[:, 2]) for part in (lines, others))
     if np.quantile(np.log(2) / rates, 0.975) > UNKNOWN * (times[-1] - times[0]) or not 0 < share[0] < 1:
         return Exchange(None, None, None, "the exchange is not over: half of it may take much longer than the movie")

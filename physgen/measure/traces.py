@@ -12,12 +12,21 @@ from physgen.measure.cells import Labels, typical_radius
 from physgen.measure.degenerate import degenerate, noise_level
 from physgen.measure.nuclei import segment_nuclei
 from physgen.measure.recovery import Interval, Recovery, fit_recovery, normalise
-from physgen.measure.regions import bright_region, change_from_baseline, find_background, find_bleached, trace_region
+from physgen.measure.regions import (
+    BASELINE,
+    bright_region,
+    change_from_baseline,
+    find_background,
+    find_bleached,
+    trace_region,
+)
 from physgen.measure.spots import Movie, Values
 from physgen.measure.unusable import why_unusable
 
 #: change of a region that is one, in standard deviations of its noise
 CHANGE = 5.0
+#: part of the largest brightness of a region below which its baseline is rounding
+ROUNDING = 1e-6
 #: part of what is bright that a bleached region may be for the rest to tell the loss of the whole
 MINOR = 0.5
 DRAWS = 1000
@@ -69,6 +78,7 @@ def measure_regions(movie: Movie, times: Sequence[float] | None = None) -> Regio
         return _nothing(movie, reason)
     if degenerate(torch.from_numpy(movie)[None, None])[0] == "frozen":
         return _nothing(movie, "still: nothing changes by more than noise")
+    noise = float(noise_level(torch.from_numpy(movie)[None])[0])
     bleached = find_bleached(movie)
     bright = bright_region(movie, slice(0, bleached.frame if bleached else len(movie)))
     background = None if bright.all() else find_background(movie)
@@ -77,6 +87,10 @@ def measure_regions(movie: Movie, times: Sequence[float] | None = None) -> Regio
         trace = trace_region(movie, region, background)
         minor = (region & bright).sum() < MINOR * bright.sum()
         whole = trace_region(movie, bright | region, background) if minor else np.ones(len(movie))
+        if not trace[:at].mean() > _least(noise, trace, region.sum()):
+            return _nothing(movie, "the region that goes dark is no brighter than the background before")
+        if minor and not (whole > _least(noise, whole, (bright | region).sum())).all():
+            return _nothing(movie, "all light goes out at once: nothing is left to compare a region with")
         part = normalise(trace, whole, at)
         recovery = fit_recovery(stamps[at:], part[at:], before=1.0)
         return Regions(region.astype(np.int64), trace[None], part[None], at, recovery, None, recovery.reason)
@@ -86,14 +100,18 @@ def measure_regions(movie: Movie, times: Sequence[float] | None = None) -> Regio
     if not labels.max():
         return _nothing(movie, "no regions are seen, and none that is bleached")
     traces = np.stack([trace_region(movie, labels == k, background) for k in range(1, labels.max() + 1)])
-    return _changes(movie, labels, traces)
+    return _changes(movie, noise, labels, traces)
 
 
-def _changes(movie: Movie, labels: Labels, traces: Values, seed: int = 0) -> Regions:
+def _changes(movie: Movie, noise: float, labels: Labels, traces: Values, seed: int = 0) -> Regions:
+    areas = np.bincount(labels.ravel())[1:]
+    first = np.array([np.quantile(trace, BASELINE) for trace in traces])
+    stands = first > [_least(noise, trace, area) for trace, area in zip(traces, areas, strict=True)]
+    if not stands.any():
+        return _nothing(movie, "no region stands out of the background at its baseline: there is no F0")
+    labels, traces = np.concatenate([[0], stands.cumsum() * stands])[labels], traces[stands]
     changes = np.stack([change_from_baseline(trace) for trace in traces])
-    noise = float(noise_level(torch.from_numpy(movie)[None])[0]) / np.sqrt(np.bincount(labels.ravel())[1:])
-    first = traces / (1 + changes)
-    error = noise / np.maximum(first[:, 0], 1e-300)
+    error = noise / np.sqrt(areas[stands]) / first[stands]
     peaks = changes.max(1)
     if not (peaks - changes.min(1) > CHANGE * error).any():
         return Regions(labels, traces, changes, None, None, None, "still: no region changes by more than its noise")
@@ -104,6 +122,11 @@ def _changes(movie: Movie, labels: Labels, traces: Values, seed: int = 0) -> Reg
     return Regions(
         labels, traces, changes, None, None, (middle, min(float(low), middle), max(float(high), middle)), None
     )
+
+
+def _least(noise: float, trace: Values, area: int | np.int64) -> float:
+    """Brightness of a region of so many pixels that is clear of the noise of one, and of rounding."""
+    return max(CHANGE * noise / float(np.sqrt(area)), ROUNDING * float(np.abs(trace).max()))
 
 
 def _nothing(movie: Movie, reason: str) -> Regions:

@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 Movie = npt.NDArray[np.float64]
 
+#: brightness whose square, and the square of that, is a number
+LARGEST = 1e75
 #: px that a picture has along each side at least
 SMALLEST = 16
 #: part of the bright pixels that may have the largest value: more is a flat top
@@ -49,9 +51,21 @@ def why_unreadable(movie: Movie) -> str | None:
         return f"frames of {height} x {width} px, at least {SMALLEST} x {SMALLEST} are needed"
     if not np.isfinite(movie).all():
         return "some pixels are NaN or infinite"
+    if (size := float(np.abs(movie).max())) > LARGEST:
+        return f"brightness of up to {size:.0e} cannot be computed with"
     if (part := saturated(movie)) > FLAT:
         return f"saturated: {100 * part:.0f} % of the bright pixels have the largest value"
     return None
+
+
+def repeats(movie: Movie) -> npt.NDArray[np.bool_]:
+    """Which frames are shown again by the next one, ``[T - 1]``.
+
+    >>> repeats(np.array([[[1.0]], [[2.0]], [[2.0]]]))
+    array([False,  True])
+    """
+    same: npt.NDArray[np.bool_] = (movie[1:] == movie[:-1]).all((1, 2))
+    return same
 
 
 def saturated(movie: Movie) -> float:

@@ -68,3 +68,14 @@ def test_an_empty_frame_warns_of_nothing(recwarn: pytest.WarningsRecorder) -> No
     movie[3] = 0
     reasons(movie)
     assert not [str(one.message) for one in recwarn if "normalized" in str(one.message)]
+
+
+def test_brightness_that_overflows_is_refused() -> None:
+    movie = 1e200 * np.random.default_rng(0).random((8, 32, 32))
+    assert "cannot be computed with" in str(measure_tracks(movie).reason)
+
+
+def test_repeated_frames_have_no_tracks() -> None:
+    movie = np.random.default_rng(0).random((8, 32, 32))
+    assert "7 frames are the one before again" not in str(measure_tracks(movie).reason)
+    assert "8 frames are the one before again" in str(measure_tracks(movie.repeat(2, axis=0)).reason)

@@ -101,3 +101,26 @@ def test_what_cannot_be_measured_says_why() -> None:
     assert "still" in (measure_regions(still).reason or "")
     assert "at least 3" in (measure_regions(still[:2]).reason or "")
     assert "no regions" in (measure_regions(np.random.default_rng(0).standard_normal((9, 48, 48))).reason or "")
+
+
+@pytest.mark.parametrize("dark", [slice(10, 11), slice(12, None), slice(1, None, 2)])
+def test_light_that_goes_out_is_no_recovery_and_no_change(dark: slice) -> None:
+    y, x = np.mgrid[:64, :64]
+    places = np.random.default_rng(0).uniform(8, 56, (12, 2))
+    bright = sum(400 * np.exp(-((y - a) ** 2 + (x - b) ** 2) / 5) for a, b in places)
+    movie = 100 + bright + np.random.default_rng(1).normal(0, 5, (40, 64, 64))
+    movie[dark] = 0.0
+    found = measure_regions(movie)
+    assert found.reason is not None
+    assert found.recovery is None
+    assert found.peak is None
+
+
+def test_a_recovery_that_is_faster_than_a_frame_has_no_half_time() -> None:
+    t = np.arange(30.0)
+    noise = 0.005 * np.random.default_rng(0).standard_normal(30)
+    found = fit_recovery(t, 0.2 + 0.6 * (1 - np.exp(-np.log(2) / 0.02 * t)) + noise, before=1.0)
+    assert found.half_time is None
+    assert found.reason is not None
+    assert "less than the time between two frames" in found.reason
+    assert fit_recovery(t, np.where(t == 3, np.nan, t)).reason == "the brightness is not a number in every frame"
