@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,8 @@ class Measurement:
             none applies, see `Constraint.tolerates`.
         satisfied: whether the law holds, in a video that is not degenerate.
         degenerate: why nothing can be said of the law: ``empty``, ``uniform``, ``frozen``, see
-            `physgen.measure.degenerate`, or ``unexplained``: its own constants explain less than half of the motion.
+            `physgen.measure.degenerate`; what the caller found, such as ``saturated``; or ``unexplained``: its own
+            constants explain less than half of the motion.
         fit: the constraint's fitted constants.
         reading: what else it reads off the video, see `Constraint.describe`.
     """
@@ -115,6 +116,8 @@ def measure(
     size = residual.clamp(min=0) if constraint.kind == "inequality" else residual.abs()
     largest, fit = size.max().item(), constraint.fit(fields, grid)
     why = nothing or unexplained(fit)
+    if nothing and fit.values:
+        fit = replace(fit, measured=[False], reason=[f"the video is {nothing}"])
     tolerance = max(tolerance, constraint.true_within or 0.0)
     if constraint.tolerates and constraint.true_within is None:
         held = largest <= tolerance
@@ -167,7 +170,7 @@ def fields_mass(
     >>> round(balance["mass"][0], 4), round(balance["bleaching_rate"], 4)
     (38.4, 0.1386)
     """
-    mass = (scale * grid.cell_area * fields.sum((-1, -2)))[0].double().cpu().numpy()
+    mass = (scale * grid.cell_area * fields.detach().sum((-1, -2)))[0].double().cpu().numpy()
     stamps = [grid.dt * t for t in range(mass.shape[1])] if times is None else times
     time = np.asarray(stamps, dtype=np.float64)
     present = mass[:, 0] > 1e-3 * np.abs(mass).max()

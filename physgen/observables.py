@@ -252,11 +252,11 @@ class Intensity(ColourMap):
     I = background + scale c,  c = (mean_rgb - background) / scale
 
     Args:
-        background: intensity of the dark camera, in [0, 1).
+        background: intensity of the dark camera, below 1; negative where too much was taken off before.
         scale: intensity per unit of concentration.
 
     Raises:
-        InvalidArgument: background outside [0, 1), or scale that is not positive.
+        InvalidArgument: background that is not below 1, or scale that is not positive.
 
     Source: fluorescence far below saturation is linear in concentration, Lakowicz (2006), Principles of Fluorescence
         Spectroscopy.
@@ -267,7 +267,7 @@ class Intensity(ColourMap):
     """
 
     def __init__(self, background: float | int = 0.0, scale: float | int = 1.0) -> None:
-        dark = finite("background", background, "a number in [0, 1)", lambda value: 0 <= value < 1)
+        dark = finite("background", background, "a number below 1", lambda value: value < 1)
         gain = finite("scale", scale, "a finite number > 0", lambda value: value > 0)
         super().__init__([(gain,) * 3], (dark,) * 3, ("intensity",), maximum=(1 - dark) / gain)
         self.least = 0.0

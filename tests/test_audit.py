@@ -171,3 +171,8 @@ def test_one_frame_has_a_mass_and_no_trend() -> None:
         None,
         None,
     )
+
+
+def test_mass_of_what_has_a_derivative_is_numbers() -> None:
+    video = fading(0.3).clone().requires_grad_()
+    assert mass_balance(video, Intensity(), GRID)["intensity"]["bleaching_rate"] == pytest.approx(0.3)

@@ -28,7 +28,7 @@ def draw_curve(
     name: str, law: Constraint, report: Measurement, read: Fields, times: Sequence[float | int]
 ) -> Chart | Ribbon | None:
     """The curve of a law, from frames at ``times``; None of a video that shows nothing, and of mass, which all have."""
-    if report.degenerate in ("empty", "uniform", "frozen") or isinstance(law, MassConservation):
+    if report.degenerate in ("empty", "uniform", "frozen", "saturated") or isinstance(law, MassConservation):
         return None
     if isinstance(law, PhaseOrder):
         why = report.reading["order"][0]

@@ -23,7 +23,7 @@ def check_options(config: AuditConfig) -> None:
         raise InvalidArgument("observable", config.observable, ", ".join(OBSERVABLES))
     finite("tolerance", config.tolerance, "a finite number >= 0", lambda value: value >= 0)
     if config.background != "auto":
-        finite("background", config.background, "auto, or a finite number >= 0", lambda value: value >= 0)
+        finite("background", config.background, "auto, or a finite number")
     if config.memory is not None:
         finite("memory", config.memory, "GiB, a finite number > 0", lambda value: value > 0)
     selection(config)
@@ -47,15 +47,16 @@ def choose_observable(video: Video, config: AuditConfig, prompt: str | None, dye
 
 
 def background_counts(video: Video, config: AuditConfig) -> float:
-    """Brightness of empty space that is taken off, in the file's counts.
+    """Brightness of empty space that is taken off, in the file's counts; negative where a file's is below 0.
 
-    Raises: InvalidArgument for ``auto`` where none can be estimated.
+    Raises: InvalidArgument for ``auto`` where none can be estimated, and for one that leaves nothing of any pixel.
     """
-    if config.background != "auto":
-        return float(config.background)
-    if video.background is None:
+    counts = video.background if config.background == "auto" else float(config.background)
+    if counts is None:
         raise InvalidArgument("background", "auto", "a number, in counts: none can be estimated from this file")
-    return max(0.0, video.background)
+    if counts >= video.scale:
+        raise InvalidArgument("background", config.background, f"below {video.scale:g}, the counts that are white")
+    return counts
 
 
 def physical_scale(video: Video, config: AuditConfig, prompt: str | None) -> tuple[Grid, dict[str, str], list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -14,10 +15,11 @@ from rich.table import Table as RichTable
 from physgen import __version__
 from physgen.audit import Measurement, check_video, fields_mass, measure
 from physgen.constraints import Constraint, PhaseOrder
-from physgen.errors import InvalidArgument
+from physgen.constraints.mass.conservation import NEGATIVE
+from physgen.errors import InvalidArgument, PhysgenError
 from physgen.experiments.audit.cells import UNREAD, CellReading, check_cells, read_cells, write_crops
 from physgen.experiments.audit.curves import draw_curve, mass_curve, phase_ribbon
-from physgen.experiments.audit.fields import Fields, check_pace, read_fields
+from physgen.experiments.audit.fields import Fields, check_pace, read_fields, why_nothing
 from physgen.experiments.audit.folder import audit_folder
 from physgen.experiments.audit.instrument import check_options, selection
 from physgen.experiments.audit.moving.job import check_measure, measure_moving, write_moving
@@ -32,7 +34,6 @@ from physgen.experiments.pages.report import Film, Page, Table, write_report
 from physgen.experiments.pages.ribbon import Ribbon
 from physgen.experiments.runs.records import git_sha, write_json_atomic
 from physgen.experiments.runs.resume import check_folder, resume
-from physgen.measure import degenerate
 from physgen.video import is_video_folder, stream_video
 
 
@@ -49,8 +50,11 @@ class MeasuredFile:
     moving: list[Moving] = field(default_factory=list)
 
 
-def run(config: AuditConfig) -> None:
-    """Measure every file, print a table, and with ``out`` write ``metrics.json`` and ``report.html``; or a folder."""
+def run(config: AuditConfig) -> int:
+    """Measure every file, print a table, and with ``out`` write ``metrics.json`` and ``report.html``; or a folder.
+
+    Of several files those that cannot be measured are named, and the others are measured: 1 is returned.
+    """
     if not config.files:
         raise InvalidArgument("files", config.files, "one or more videos, or a folder: physgen audit FILE ...")
     check_options(config)
@@ -67,20 +71,27 @@ def run(config: AuditConfig) -> None:
         if kinds:
             raise InvalidArgument("measure", config.measure, "null for a folder of clips")
         audit_folder(Path(folders[0]), config)
-        return
+        return 0
     settings = {key: value for key, value in asdict(config).items() if key not in ("out", "processes")}
     out = Path(config.out) if config.out else None
     if out:
         check_folder(out, settings, finished=False)
     constraints: dict[str, Constraint] = {name: build(Constraint, spec) for name, spec in config.constraint.items()}
     check_cells(config.cells, constraints)
-    measured = [measure_file(Path(file), config, constraints, kinds) for file in config.files]
-    for item in measured:
-        print_table(console, item)
-    if out:
+    measured: list[MeasuredFile] = []
+    for file in config.files:
+        try:
+            measured.append(measure_file(Path(file), config, constraints, kinds))
+            print_table(console, measured[-1])
+        except (PhysgenError, OSError) as error:
+            if len(config.files) == 1:
+                raise
+            print(f"physgen: {' '.join(str(error).split())}", file=sys.stderr)
+    if out and measured:
         resume(out, settings)
         write(out, config, measured, constraints)
         console.print(str(out), markup=False)
+    return int(len(measured) < len(config.files))
 
 
 def measure_file(
@@ -92,10 +103,12 @@ def measure_file(
     try:
         check_video(read.values)
     except InvalidArgument as error:
-        raise InvalidArgument(f"{path}: {error.name}", error.got, error.allowed) from error
-    nothing = degenerate(read.values, read.observable.least)[0]
+        guessed = read.video.notes if error.name == "frames" else ()
+        allowed = "; ".join([str(error.allowed), *guessed])
+        raise InvalidArgument(f"{path}: {error.name}", error.got, allowed) from error
+    nothing = why_nothing(read, constraints)
     found = {
-        name: measure(read.values, law, read.grid, tolerance=config.tolerance, nothing=nothing)
+        name: measure(read.values, law, read.grid, tolerance=config.tolerance, nothing=nothing[name])
         for name, law in constraints.items()
     }
     return MeasuredFile(
@@ -130,6 +143,8 @@ def quantities(item: MeasuredFile) -> list[tuple[str, str]]:
         ("pixel, frame interval", f"{dy:g} x {dx:g} {length}, {item.read.grid.dt:g} {time}"),
     ]
     for name, report in item.constraints.items():
+        if NEGATIVE in report.fit.reason:
+            continue
         result += [
             (f"{name} residual, rms", number(report.residual_rms)),
             (f"{name} residual, largest", number(report.residual_max)),

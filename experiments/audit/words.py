@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from physgen.audit import Measurement
 from physgen.constraints import Constraint, MassConservation, PhaseOrder
 from physgen.constraints.fit import Fit
+from physgen.constraints.mass.conservation import NEGATIVE
 from physgen.experiments.audit.cells import order_in_words
 from physgen.experiments.pages.numbers import number, percent
 
@@ -18,7 +19,7 @@ def say(name: str, law: Constraint, report: Measurement, units: Mapping[str, str
     'conserved within 1.6 %'
     """
     fit = report.fit
-    if report.degenerate in ("empty", "uniform", "frozen"):
+    if report.degenerate in ("empty", "uniform", "frozen", "saturated"):
         return f"not measured: the video is {report.degenerate}"
     if isinstance(law, MassConservation):
         return _mass(report, units)
@@ -36,6 +37,8 @@ def say(name: str, law: Constraint, report: Measurement, units: Mapping[str, str
 
 def _mass(report: Measurement, units: Mapping[str, str]) -> str:
     fit, most = report.fit, percent(report.residual_max)
+    if NEGATIVE in fit.reason:
+        return f"not measured: {NEGATIVE}"
     text = f"conserved within {most}" if report.satisfied else f"not conserved: off by up to {most}"
     if "bleaching_rate" not in fit.values:
         return text

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from physgen.arguments import finite
 from physgen.video.axes import record
 from physgen.video.recording import Facts, Recording, Selection
 
@@ -29,9 +30,17 @@ def open_npz(path: Path, selection: Selection) -> Iterator[Recording]:
         if name is None:
             raise ValueError(f"arrays {archive.files}; one of them must be called frames or video")
         array = archive[name]
-        spacing = np.broadcast_to(archive["spacing"], 2).tolist() if "spacing" in archive else None
-        dt = float(archive["dt"]) if "dt" in archive else None
-    facts = Facts((float(spacing[0]), float(spacing[1])) if spacing else None, dt)
+        scale = {key: archive[key] for key in ("spacing", "dt") if key in archive}
+    lengths = [
+        finite("spacing", one, "in the file, finite numbers > 0, µm", lambda length: length > 0)
+        for one in (np.broadcast_to(scale["spacing"], 2).tolist() if "spacing" in scale else [])
+    ]
+    dt = (
+        finite("dt", scale["dt"], "in the file, a finite number > 0, s", lambda step: step > 0)
+        if "dt" in scale
+        else None
+    )
+    facts = Facts((lengths[0], lengths[1]) if lengths else None, dt)
     yield record(array, _axes(array.shape), facts, selection)
 
 

@@ -94,7 +94,13 @@ def find_layout(axes: str, shape: tuple[int, ...], axis: str | None, plane: int 
         )
     note = () if wanted in (None, "T") else (f"axis {wanted} is read as time, as asked (axis={wanted.lower()})",)
     letter = wanted or "T"
-    return Layout(axes, axes.index(letter) if letter in axes else None, _channel(axes, shape), fixed, note)
+    time = axes.index(letter) if letter in axes else None
+    channel = _channel(axes.replace("S", "-") if wanted == "S" else axes, shape)
+    if time is None and channel is not None and axes[channel] == "S" and axes.index("S") < axes.index("Y"):
+        note = (
+            f"{shape[channel]} planes, axis S of the file, are read as the colours of one frame (axis=s: as frames)",
+        )
+    return Layout(axes, time, channel, fixed, note)
 
 
 def _channel(axes: str, shape: tuple[int, ...]) -> int | None:
@@ -109,6 +115,8 @@ def record(
 ) -> Recording:
     """An array with named axes as a recording."""
     shape = tuple(array.shape)
+    if 0 in shape:
+        raise ValueError(f"shape {shape}: no pixels")
     layout = find_layout(axes, shape, selection.axis, selection.plane)
     frames = 1 if layout.time is None else shape[layout.time]
     channels = 1 if layout.channel is None else shape[layout.channel]

@@ -52,7 +52,9 @@ def full_scale(recording: Recording, largest: float) -> tuple[float, int | None,
     if dtype.kind == "b":
         return 1.0, 1, ()
     if dtype.kind == "f" and stated is None:
-        return max(1.0, largest), None, ()
+        if largest <= 1:
+            return 1.0, None, ()
+        return largest, None, (f"floats reach {largest:g}, more than 1: brightness 1 is {largest:g}",)
     if dtype.kind not in "iuf":
         raise ValueError(f"{dtype} pixels; allowed: integers or floats")
     found = max(1, math.ceil(math.log2(largest + 1)))

@@ -89,7 +89,7 @@ class Selection:
             raise InvalidArgument("every", self.every, "a whole number >= 1")
         if not 0 < self.scale <= 1 or abs(1 / self.scale - self.block) > 0.01:
             raise InvalidArgument("scale", self.scale, "1/n for a whole number n: 0.5, 0.25, …")
-        if self.axis is not None and (len(self.axis) != 1 or self.axis.upper() in "YXCS"):
+        if self.axis is not None and (len(self.axis) != 1 or self.axis.upper() in "YXC"):
             raise InvalidArgument("axis", self.axis, "the letter of the axis that is time: t, z, …")
         if self.plane is not None and self.plane < 0:
             raise InvalidArgument("plane", self.plane, "a whole number >= 0")

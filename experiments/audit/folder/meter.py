@@ -8,10 +8,9 @@ import torch
 
 from physgen.audit import check_video, measure
 from physgen.constraints import Constraint
-from physgen.experiments.audit.fields import check_pace, read_fields
+from physgen.experiments.audit.fields import check_pace, read_fields, why_nothing
 from physgen.experiments.cli.schema import AuditConfig
 from physgen.experiments.cli.target import build
-from physgen.measure import degenerate
 from physgen.video.captioned import Clip
 from physgen.worlds.levels import level_of
 
@@ -42,11 +41,11 @@ class Meter:
         fields, grid = read.values, read.grid
         check_video(fields)
         found |= {"frames": list(fields.shape[2:]), "units": read.units, "scale": read.scale, "notes": read.notes}
-        failures, nothing = [], degenerate(fields, read.observable.least)[0]
+        failures, nothing = [], why_nothing(read, self.constraints)
         for name, constraint in self.constraints.items():
             try:
                 check_pace(clip.path, read, self.config, {name: constraint})
-                report = measure(fields, constraint, grid, tolerance=self.config.tolerance, nothing=nothing)
+                report = measure(fields, constraint, grid, tolerance=self.config.tolerance, nothing=nothing[name])
                 found["constraints"][name] = report.as_json()
             except Exception as error:  # another constraint may well be measured on this clip
                 failures.append(f"{name}: {reason(error)}")

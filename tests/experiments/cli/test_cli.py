@@ -21,6 +21,7 @@ from physgen.audit import audit
 from physgen.constraints import MassConservation
 from physgen.experiments.cli.dispatch import JOBS, main
 from physgen.experiments.runs.records import git_sha
+from physgen.observables import ColourMap
 from physgen.video import Video, read_video, write_mp4, write_tiff
 from physgen.worlds import world_spec
 from physgen.worlds.world import World
@@ -470,3 +471,87 @@ def test_microworldbench_prompt(shared: Path, sample: Run, tmp_path: Path, capsy
     metrics = json.loads((tmp_path / "a" / "metrics.json").read_text("utf-8"))
     assert "centrioles" in metrics["ignored_words"]
     assert "chromosomes" not in metrics["ignored_words"]
+
+
+def test_a_background_below_zero_is_taken_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    y, x = np.mgrid[:48, :48] - 23.5
+    spot = np.exp(-(x**2 + y**2) / 40) * np.exp(-0.02 * np.arange(20)).reshape(-1, 1, 1)
+    movie = 500 * spot - 20 + np.random.default_rng(0).normal(0, 2, spot.shape)
+    np.save(tmp_path / "a.npy", movie)
+    arguments = ["audit", str(tmp_path / "a.npy"), "constraint.mass.bleaching=exponential"]
+    assert main([*arguments, "background=auto", f"out={tmp_path / 'out'}"]) == 0
+    item = json.loads((tmp_path / "out" / "metrics.json").read_text("utf-8"))["files"][0]
+    assert item["constraints"]["mass"]["fit"]["values"]["bleaching_rate"][0][0] == pytest.approx(0.02, rel=0.05)
+    assert main(arguments) == 0
+    assert "amounts are too small by that (background=auto" in capsys.readouterr().out
+    assert "background=5000" in refused(capsys, *arguments, "background=5000")
+
+
+def test_negative_amounts_have_no_mass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(-300, 50, (6, 16, 16)).cumsum(0))
+    assert main(["audit", str(tmp_path / "a.npy")]) == 0
+    printed = capsys.readouterr().out
+    assert "mass: not measured: amounts are negative" in printed
+    assert "residual" not in printed
+
+
+def test_a_file_without_frames_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "none.npy", np.zeros((0, 32, 32)))
+    assert "none.npy" in refused(capsys, "audit", str(tmp_path / "none.npy"))
+
+
+def test_light_that_is_cut_off_is_said_and_gives_no_constant(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    y, x = np.mgrid[:32, :32] - 15.5
+    width = 20 + 2 * np.arange(8.0).reshape(-1, 1, 1)
+    spot = 20 / width * np.exp(-(x**2 + y**2) / 2 / width) + np.random.default_rng(0).normal(0.1, 0.005, (8, 32, 32))
+    for name, gain in (("whole", 200), ("cut", 400)):
+        counts = (gain * spot).clip(0, 255).round().astype(np.uint8)
+        tifffile.imwrite(tmp_path / f"{name}.tif", counts, photometric="minisblack")
+        assert main(["audit", str(tmp_path / f"{name}.tif"), "constraint=diffusion", "background=auto"]) == 0
+        printed = capsys.readouterr().out
+        assert ("of the pixels have the largest count there can be, 255" in printed) == (name == "cut")
+        assert ("diffusion: not measured: the video is saturated" in printed) == (name == "cut")
+
+
+def test_a_file_that_cannot_be_measured_costs_the_others_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad, out = tmp_path / "good.npy", tmp_path / "bad.npz", tmp_path / "out"
+    np.save(good, np.random.default_rng(0).random((4, 16, 16)))
+    np.savez(bad, frames=np.ones((4, 16, 16)), spacing=np.nan)
+    assert main(["audit", str(bad), str(good), f"out={out}"]) == 1
+    printed = capsys.readouterr()
+    assert "good.npy" in printed.out
+    assert "bad.npz: spacing=nan" in printed.err
+    files = json.loads((out / "metrics.json").read_text("utf-8"))["files"]
+    assert [item["file"] for item in files] == [str(good)]
+
+
+def test_three_frames_that_were_saved_as_colours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "a.tif"
+    tifffile.imwrite(file, np.random.default_rng(0).integers(0, 900, (3, 16, 16)).astype(np.uint16), photometric="rgb")
+    assert "axis=s: as frames" in refused(capsys, "audit", str(file))
+    assert main(["audit", str(file), "axis=s"]) == 0
+    assert "3 x 16 x 16" in capsys.readouterr().out
+
+
+def test_no_part_of_a_file_is_proposed_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).random((4, 16, 16)))
+    assert "no part of it" in refused(capsys, "audit", str(tmp_path / "a.npy"), "memory=1e-9")
+
+
+def test_a_colour_map_reads_floats_above_1_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dyes = world_spec("micro").observable("green and blue dye")
+    assert isinstance(dyes, ColourMap)
+    spot = torch.exp(-((torch.arange(16.0) - 8) ** 2) / 20).view(1, 1, 1, 1, 16).expand(1, len(dyes.species), 3, 16, 16)
+    mixing = torch.tensor(dyes.colours).T
+    video = torch.tensor(dyes.background).view(3, 1, 1, 1) + torch.einsum("cs,bsthw->bcthw", mixing, 1.2 * spot)[0]
+    write_tiff(
+        tmp_path / "a.tif", Video(video.transpose(0, 1), prompt="green and blue dye", spacing=(1.0, 1.0), dt=1.0)
+    )
+    assert main(["audit", str(tmp_path / "a.tif"), f"out={tmp_path / 'out'}"]) == 0
+    assert "floats reach 1." in capsys.readouterr().out
+    mass = json.loads((tmp_path / "out" / "metrics.json").read_text("utf-8"))["files"][0]["mass"]
+    assert mass["green"]["mass"][0] == pytest.approx(1.2 * float(spot[0, 0, 0].sum()), rel=1e-3)
