@@ -34,6 +34,15 @@ class ObservedConfig:
     noise: Any
     resize: bool
 
+    def check(self) -> None:
+        """Refuse what says how a file is read where there is none.
+
+        Raises: InvalidArgument.
+        """
+        for name, default in {"frames": None, "mask": None, "noise": AUTO, "resize": False}.items():
+            if self.file is None and getattr(self, name) != default:
+                raise InvalidArgument(f"observed.{name}", getattr(self, name), "with observed=FILE, which it is about")
+
 
 @dataclass(frozen=True)
 class Observation:

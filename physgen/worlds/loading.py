@@ -98,6 +98,8 @@ def _plan(spec: WorldSpec, folder: Path) -> Plan | None:
         if spec.needs_checkpoint:
             allowed = "one of its checkpoints, checkpoint=FILE or checkpoint=FOLDER"
             raise InvalidArgument("checkpoint", spec.checkpoint, allowed)
+        if spec.checkpoint_alpha != 1:
+            raise InvalidArgument("alpha", spec.checkpoint_alpha, "1 without checkpoint=LORA, whose weight it is")
         return None
     index = read_index(folder)
     if index.get("transformer") != ["diffusers", "WanTransformer3DModel"] or index.get("transformer_2", [None])[0]:

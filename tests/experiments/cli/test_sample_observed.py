@@ -76,6 +76,10 @@ def test_a_picture_with_gaps(tiny: Path, tmp_path: Path, capsys: pytest.CaptureF
         ((32, 32), ["observed.noise=-1"], "observed.noise=-1: allowed: a number >= 0, or auto"),
         ((32, 32), ["observed.mask=SELF3"], "observed.mask='3 of 32 x 32 pixels': allowed: one picture of 32 x 32"),
         ((32, 32), ["observed.mask=BLACK"], "mask='False everywhere'"),
+        *(
+            ((32, 32), [f"guidance={name}"], "which it is for; what was observed is kept to without it")
+            for name in ("none", "particles", "afterwards")
+        ),
     ],
 )
 def test_bad_observations_are_one_line_before_anything_is_loaded(
