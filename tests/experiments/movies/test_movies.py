@@ -121,6 +121,32 @@ def test_fine_tuning_on_a_folder_of_movies(tiny: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "samples.png").stat().st_size > 1000
 
 
+@pytest.mark.parametrize("changed", ["a.npy", "a.txt", "b.npy"])
+def test_a_folder_of_movies_that_changed_is_not_gone_on_with(
+    changed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Begun(Exception):
+        pass
+
+    def begin(*_: Any) -> None:
+        raise Begun
+
+    monkeypatch.setattr("physgen.experiments.finetune.cut_all", begin)
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "a.npy", rng.random((60, 100, 200)))
+    (tmp_path / "a.txt").write_text("a colony of golden bacteria")
+    arguments = ["finetune", f"data={tmp_path}", "caption=a colony", "clips=8", "n=0", f"out={tmp_path / 'out'}"]
+    for _ in range(2):
+        with pytest.raises(Begun):
+            main(arguments)
+    if changed.endswith("txt"):
+        (tmp_path / changed).write_text("a colony of white bacteria")
+    else:
+        np.save(tmp_path / changed, rng.random((60, 100, 200)))
+    assert main(arguments) == 2
+    assert f"movies.{Path(changed).with_suffix('.npy')}" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
