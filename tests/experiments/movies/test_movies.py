@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from tifffile import imwrite as write
 from tiny_world import SIZES
 
 from physgen.errors import InvalidArgument
@@ -63,6 +64,19 @@ def test_the_scale_is_that_of_the_file(tmp_path: Path) -> None:
     _, piece = cut_piece(open_movie(tmp_path / "a.ome.tif", Cut()), Cut(side=128), np.random.default_rng(0), SPEC)
     assert piece.spacing == pytest.approx(0.5)
     assert piece.dt == pytest.approx(2.0)
+
+
+def test_one_channel_and_plane_of_a_file(tmp_path: Path) -> None:
+    stack = np.random.default_rng(0).integers(0, 255, (30, 2, 64, 64), np.uint8)
+    write(tmp_path / "z.ome.tif", stack, metadata={"axes": "TZYX"})
+    write(tmp_path / "c.ome.tif", stack, metadata={"axes": "TCYX"})
+    with pytest.raises(InvalidArgument, match=r"cut\.channel=None"):
+        open_movie(tmp_path / "c.ome.tif", Cut())
+    with pytest.raises(InvalidArgument, match=r"cut\.crop="):
+        open_movie(tmp_path / "z.ome.tif", Cut(plane=0, crop=[0, 99, 0, 99]))
+    for cut, name in ((Cut(plane=1), "z"), (Cut(channel=1), "c")):
+        frames = open_movie(tmp_path / f"{name}.ome.tif", cut).frames
+        np.testing.assert_allclose(frames.numpy(), stack[:, 1] / 255, atol=1e-6)
 
 
 def test_held_out_clips_share_no_frame_with_those_learned_from(tmp_path: Path) -> None:
