@@ -69,6 +69,7 @@ class MassConservation(Constraint):
     """
 
     name = "mass"
+    needs_amounts = True
     projects = True
 
     def __init__(
