@@ -27,8 +27,8 @@ def run(config: FinetuneConfig) -> None:
 
     Raises:
         FileNotFoundError: ``data`` is no folder.
-        InvalidArgument: as `FinetuneConfig.check`, `find_movies` and `check_movies`, and a folder with other options, or
-            of movies that have changed since.
+        InvalidArgument: as `FinetuneConfig.check`, `find_movies` and `check_movies`, and a folder with other options
+            or of movies that have changed since.
     """
     config.check()
     movies = {} if config.data is None else find_movies(config.data, config.caption)
