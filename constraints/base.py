@@ -50,6 +50,7 @@ class Constraint(ABC):
         tolerates: whether it holds where its residual is below a tolerance; else `satisfied` alone says so.
         projects: whether `project` makes fields satisfy it exactly.
         needs_constant_dt: whether it means nothing where frames are not one interval apart.
+        needs_amounts: whether it is about amounts or things that are seen, which latents of an autoencoder are not.
 
     Source: the contract of this package.
 
@@ -71,6 +72,7 @@ class Constraint(ABC):
     true_within: ClassVar[float | None] = None
     tolerates: bool = True
     needs_constant_dt: bool = True
+    needs_amounts: ClassVar[bool] = False
 
     def floor(self, fields: Float[Tensor, "B *shape"], grid: Grid | None) -> Float[Tensor, "B"]:
         """`noise_floor`, of each sample. A constraint whose floor depends on what it is given says so here."""

@@ -22,6 +22,9 @@ def name_laws(laws: Laws) -> dict[str, Constraint]:
     >>> from physgen.constraints import MassConservation
     >>> list(name_laws([MassConservation()])), list(name_laws({"dye": MassConservation()}))
     (['mass'], ['dye'])
+    >>> name_laws("mass")
+    Traceback (most recent call last):
+    physgen.errors.InvalidArgument: constraints='mass': allowed: a Constraint, MassConservation() for one
     >>> name_laws([MassConservation(), MassConservation()])
     Traceback (most recent call last):
     physgen.errors.InvalidArgument: constraints='two of the name mass': allowed: names that differ: ...
@@ -30,7 +33,8 @@ def name_laws(laws: Laws) -> dict[str, Constraint]:
     if not pairs:
         raise InvalidArgument("constraints", laws, "one or more constraints")
     for name, law in pairs:
-        instance("constraints", law, Constraint, f"a Constraint as {name}")
+        allowed = f"a Constraint as {name}" if isinstance(laws, Mapping) else "a Constraint, MassConservation() for one"
+        instance("constraints", law, Constraint, allowed)
     named = dict(pairs)
     if len(named) < len(pairs):
         names = [name for name, _ in pairs]

@@ -71,7 +71,8 @@ class Observed(Constraint):
     ) -> None:
         if not isinstance(values, Tensor) or not values.is_floating_point() or not values.ndim:
             raise InvalidArgument("values", values, "floating point [S, T, H, W] or [B, S, T, H, W]")
-        self.values = values.detach() if values.ndim > 4 else values.detach()[None]
+        values = _single(values.detach())
+        self.values = values if values.ndim > 4 else values[None]
         self.reading = None if reading is None else function("reading", reading, "a function of fields, or None")
         self.mask = self._read_mask(mask)
         self.noise = self._read_noise(noise)
@@ -113,11 +114,14 @@ class Observed(Constraint):
     def residual(self, fields: Float[Tensor, "B *shape"], grid: Grid | None = None) -> Float[Tensor, "B N"]:
         """Deviations from the observed values in units of the noise, ``[B, N]``; ``grid`` plays no part.
 
+        In float32 or finer: half precision rounds a value by more than many an instrument.
+
         Raises:
             InvalidArgument: fields, or a reading of them, of another shape than the values.
         """
         if not len(floating("fields", fields, "[B, ...]")):
             raise InvalidArgument("fields", fields, "one sample or more")
+        fields = _single(fields)
         read = fields if self.reading is None else self.reading(fields)
         if read.shape[1:] != self.values.shape[1:] or len(self.values) not in (1, len(read)):
             got = f"{list(read.shape)}" + ("" if self.reading is None else " as `reading` gives them")
@@ -153,11 +157,11 @@ class Observed(Constraint):
         if self.reading is not None:
             return super().project(fields, grid)
         size = self._norm(fields)
-        mask, moved = self.mask.to(fields.device), fields.clone()
+        mask, moved = self.mask.to(fields.device), _single(fields).clone()
         ratio = torch.zeros_like(size) if self.hard else (self.noise_floor / size).clamp(max=1)
-        seen = self.values.to(fields)[:, mask]
-        moved[:, mask] = seen + ratio.to(fields)[:, None] * (fields[:, mask] - seen)
-        return moved
+        seen = self.values.to(moved)[:, mask]
+        moved[:, mask] = seen + ratio.to(moved)[:, None] * (moved[:, mask] - seen)
+        return moved.to(fields.dtype)
 
     def describe(self, fields: Float[Tensor, "B *shape"], grid: Grid | None) -> dict[str, Any]:
         """``deviation``: RMS of the residual ``[B]``; of noise it is 1."""
@@ -166,3 +170,8 @@ class Observed(Constraint):
     @torch.no_grad()
     def _norm(self, fields: Tensor) -> Float[Tensor, "B"]:
         return self.residual(fields).norm(dim=1)
+
+
+def _single(values: Tensor) -> Tensor:
+    """In float32, or finer where they are."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))

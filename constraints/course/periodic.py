@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from physgen.arguments import finite, whole
@@ -20,7 +20,7 @@ from physgen.measure.degenerate import degenerate, noise_level
 
 #: frames that a period has at least, and periods that a video must show
 SHORTEST, PERIODS = 2.2, 2.0
-#: part of the fields' size that the scale of the residual is at least
+#: part of the fields' size that the scale of the residual is at least, in a dtype whose rounding is no coarser
 FLOOR = 1e-6
 
 
@@ -34,7 +34,8 @@ class Periodic(Constraint):
     period and phase are locked. P is fitted to all pixels together (`find_beat`), by the waves below half of the frame
     rate; it makes the squared residual least, so the gradient at given P is the exact one of the loss of a given
     ``motion`` (envelope theorem), and nearly so where a wave is above that. ``motion`` is the root mean square about
-    the mean over time and is differentiated.
+    the mean over time and is differentiated; the fields' size times 1e-6, or times the rounding of their dtype where
+    that is coarser, is added to it in squares. All is computed in float64.
 
     Args:
         period: in s, where it is known; fitted when None, between 2.2 frames and the length of the video.
@@ -78,8 +79,9 @@ class Periodic(Constraint):
         flat, grid = self._checked(fields, grid)
         near = self._near(flat, grid)
         moving = (flat - flat.mean(2, keepdim=True)).square().mean((1, 2, 3))
-        square = (moving + FLOOR**2 * flat.square().mean((1, 2, 3)))[:, None, None, None]
-        return (flat - near) / torch.where(square > 0, square, 1).sqrt()
+        least, dtype = max(FLOOR, torch.finfo(fields.dtype).eps), torch.promote_types(fields.dtype, torch.float32)
+        square = (moving + least**2 * flat.square().mean((1, 2, 3)))[:, None, None, None]
+        return ((flat - near) / torch.where(square > 0, square, 1).sqrt()).to(dtype)
 
     def satisfied(self, fields: Float[Tensor, "B *shape"], grid: Grid | None, tolerance: float) -> Bool[Tensor, "B"]:
         """Which samples repeat: in no frame the root mean square residual is above the tolerance, beyond noise.
@@ -89,8 +91,8 @@ class Periodic(Constraint):
         with the `noise_level` of each sample, of which waves follow their part.
         """
         tolerance = finite("tolerance", tolerance, "a number >= 0", lambda value: value >= 0)
-        fields = fields.detach()
-        square = self.residual(fields, grid).square().mean((1, 3)).amax(1)
+        square = self.residual(fields.detach(), grid).double().square().mean((1, 3)).amax(1)
+        fields = fields.detach().double()
         noise = torch.stack([noise_level(x).square().mean() for x in fields])
         moving = (fields - fields.mean(2, keepdim=True)).square().flatten(1).mean(1)
         left = max(1 - (2 * self.harmonics + 1) / fields.shape[2], 0.0)
@@ -103,7 +105,7 @@ class Periodic(Constraint):
         argmin |c' - c|^2 over sums of the harmonics = Q Q' c, in every pixel; of the period that is nearest of all.
         """
         flat, grid = self._checked(fields, grid)
-        return self._near(flat.double(), grid).view_as(fields).to(fields.dtype)
+        return self._near(flat, grid).view_as(fields).to(fields.dtype)
 
     @torch.no_grad()
     def fit(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Fit:
@@ -140,11 +142,11 @@ class Periodic(Constraint):
         law._held = {name: values_of(name, values, chosen) for name, values in self._held.items()}
         return law
 
-    def _checked(self, fields: Tensor, grid: Grid | None) -> tuple[Float[Tensor, "B S T N"], Grid]:
+    def _checked(self, fields: Tensor, grid: Grid | None) -> tuple[Float64[Tensor, "B S T N"], Grid]:
         grid = check_fields(fields, grid, frames=5)
-        return fields.to(torch.promote_types(fields.dtype, torch.float32)).flatten(3), grid
+        return fields.double().flatten(3), grid
 
-    def _near(self, flat: Float[Tensor, "B S T N"], grid: Grid) -> Float[Tensor, "B S T N"]:
+    def _near(self, flat: Float64[Tensor, "B S T N"], grid: Grid) -> Float64[Tensor, "B S T N"]:
         found = []
         for x, frequency in zip(flat, self._frequencies(flat, grid), strict=True):
             basis = basis_of(flat.shape[2], frequency, self.harmonics).to(x)

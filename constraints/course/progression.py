@@ -55,6 +55,7 @@ class Progression(Constraint):
     """
 
     name = "progression"
+    needs_amounts = True
     true_within = 0.01
     needs_constant_dt = False
 

@@ -83,6 +83,7 @@ class Kinetics(Constraint):
     """
 
     name = "kinetics"
+    needs_amounts = True
 
     def __init__(
         self,

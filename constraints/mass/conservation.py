@@ -71,6 +71,7 @@ class MassConservation(Constraint):
     """
 
     name = "mass"
+    needs_amounts = True
     projects = True
 
     def __init__(

@@ -56,6 +56,7 @@ class Continuity(Constraint):
     """
 
     name = "continuity"
+    needs_amounts = True
 
     def __init__(
         self,

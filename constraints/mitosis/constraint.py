@@ -98,6 +98,7 @@ class PhaseOrder(Constraint):
     """
 
     name = "phase_order"
+    needs_amounts = True
     projects = True
 
     def __init__(

@@ -59,6 +59,7 @@ class Count(Constraint):
     """
 
     name = "count"
+    needs_amounts = True
     true_within = 0.1
     needs_constant_dt = False
 

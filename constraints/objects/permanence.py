@@ -61,6 +61,7 @@ class Permanence(Constraint):
     """
 
     name = "permanence"
+    needs_amounts = True
     true_within = 0.5
     needs_constant_dt = False
 

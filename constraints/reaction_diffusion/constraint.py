@@ -77,6 +77,7 @@ class ReactionDiffusion(Constraint):
     """
 
     name = "reaction_diffusion"
+    needs_amounts = True
     projects = True
     holds = True
 

@@ -44,6 +44,9 @@ def run(arguments: Sequence[str]) -> int:
             context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks(config))
             parts: dict[str, Any] = {"hydra_context": context, "task_function": one_run, "config": config}
             if config.hydra.sweeper._target_ == BASIC:
+                if config.objective is not None:
+                    allowed = "null, or a search that lowers it: experiment=tune, or hydra/sweeper=optuna"
+                    raise InvalidArgument("objective", config.objective, allowed)
                 Sweep(context, Plugins.instance().instantiate_launcher(**parts), config).run()
             else:
                 Plugins.instance().instantiate_sweeper(**parts).sweep(list(config.hydra.overrides.task))

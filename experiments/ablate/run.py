@@ -11,10 +11,12 @@ import yaml
 from omegaconf import DictConfig
 
 from physgen.drawn import Arm
+from physgen.errors import InvalidArgument
 from physgen.experiments.ablate.draw import draw_run
 from physgen.experiments.ablate.measure import measure
 from physgen.experiments.ablate.options import AblateConfig, options_of
 from physgen.experiments.ablate.subject import Subject
+from physgen.experiments.cli.config import one_of
 from physgen.experiments.runs.failures import Failure
 from physgen.experiments.runs.locks import locked
 from physgen.experiments.runs.records import JsonlWriter, write_json_atomic
@@ -86,12 +88,27 @@ def tell(tracker: Tracker, drawn: Arm, metrics: dict[str, Any]) -> None:
 
 
 def value_of(metrics: dict[str, Any], path: str | None) -> float:
-    """A number in nested metrics by its dotted path.
+    """A number in nested metrics by its dotted path; NaN without a path, or where it could not be measured.
+
+    Raises: InvalidArgument for a path to no number.
 
     >>> value_of({"violation": {"mass": 0.5}}, "violation.mass")
     0.5
+    >>> value_of({"violation": {"mass": 0.5}}, "violation.mss")
+    Traceback (most recent call last):
+    physgen.errors.InvalidArgument: objective='violation.mss': allowed: violation.mass (did you mean 'violation.mass'?)
     """
-    node: Any = metrics if path else None
-    for key in (path or "").split("."):
-        node = node.get(key) if isinstance(node, dict) else None
-    return float(node) if isinstance(node, int | float) else float("nan")
+    if path is None:
+        return float("nan")
+    node: Any = metrics
+    for place, key in enumerate(keys := path.split(".")):
+        if node is None:
+            break
+        if not isinstance(node, dict):
+            raise InvalidArgument("objective", path, f"{'.'.join(keys[:place])}, which has no parts")
+        if key not in node:
+            raise one_of("objective", path, (".".join([*keys[:place], name]) for name in node))
+        node = node[key]
+    if node is not None and not isinstance(node, int | float):
+        raise InvalidArgument("objective", path, "a number of metrics.json, such as violation.mass")
+    return float("nan") if node is None else float(node)

@@ -164,7 +164,12 @@ class Sweep:
         assert isinstance(choices, dict)
         OmegaConf.set_struct(config, False)
         config.pop("hydra")
-        return options_of(config), {str(key): value for key, value in choices.items()}
+        options = options_of(config)
+        for name, entry in options.constraint.items():
+            if "_target_" not in entry:
+                allowed = f"fitted, or with a law whose constants these are: law={name} or constraint={name}"
+                raise InvalidArgument("constants", choices.get("constants"), allowed)
+        return options, {str(key): value for key, value in choices.items()}
 
     def report(self) -> None:
         """Raise `RunsFailed` if any run is not finished."""

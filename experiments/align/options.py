@@ -74,7 +74,7 @@ class AlignConfig:
             whole(name, getattr(self, name), least)
         for name in ("rank", "batch"):
             whole(f"lora.{name}", getattr(self.lora, name))
-        whole("lora.schedule.steps", self.lora.schedule.steps)
+        self.lora.schedule.check("lora.schedule")
         finite("lora.beta", self.lora.beta, "a finite number > 0", lambda value: value > 0)
         finite("lora.drop_prompt", self.lora.drop_prompt, "from 0 to below 1", lambda value: 0 <= value < 1)
         finite("alpha", self.alpha, "a number between 0 and 1", lambda value: 0 < value < 1)

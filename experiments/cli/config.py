@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import is_dataclass
 from difflib import get_close_matches
 from importlib.resources import files
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -23,6 +24,8 @@ from physgen.experiments.cli.search import config_file, own_folders
 
 #: ``key=value``, or ``+key=value``, which adds a key
 KEY = re.compile(r"\+{0,2}\w[\w./@-]*")
+#: what types are called
+WORDS = {int: "whole number", float: "number", str: "text", bool: "truth value, true or false"}
 Schema = TypeVar("Schema")
 
 
@@ -122,10 +125,26 @@ def typed(config: DictConfig, schema: type[Schema]) -> Schema:
             names = OmegaConf.structured(error.object_type or schema).keys()
             raise one_of("option", error.full_key, map(str, names)) from error
         key = error.full_key or "options"
-        allowed = str(error).splitlines()[0].rpartition("converted to ")[2]
-        raise InvalidArgument(key, OmegaConf.select(config, key), allowed) from error
+        raise InvalidArgument(key, OmegaConf.select(config, key), meant(schema, key)) from error
     assert isinstance(result, schema)
     return result
+
+
+def meant(schema: Any, key: str) -> str:
+    """In words, the values that a dotted key of a dataclass may have.
+
+    >>> from physgen.experiments.cli.schema import SampleConfig
+    >>> [meant(SampleConfig, key) for key in ("samples", "steps", "observed.frames", "observed.frames[0]")]
+    ['a whole number', 'a whole number, or null', 'a list of whole numbers, or null', 'a whole number']
+    """
+    kind, optional = schema, False
+    for part in re.findall(r"\w+", key):
+        kind = get_type_hints(kind).get(part, Any) if is_dataclass(kind) else (*get_args(kind), Any)[0]
+        optional = type(None) in get_args(kind)
+        kind = next((one for one in get_args(kind) if one is not type(None)), Any) if optional else kind
+    element = get_args(kind)[0] if get_origin(kind) is list else kind
+    word = WORDS.get(element, "value")
+    return (f"a list of {word}s" if get_origin(kind) is list else f"a {word}") + (", or null" if optional else "")
 
 
 def needed(group: str, name: str) -> dict[str, str]:

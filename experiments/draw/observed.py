@@ -15,6 +15,7 @@ from physgen.arguments import finite
 from physgen.constraints import Observed
 from physgen.errors import InvalidArgument
 from physgen.experiments.draw.points import read_points
+from physgen.experiments.movies.selected import read_selected
 from physgen.grid import Grid
 from physgen.measure import noise_level
 from physgen.observables import Observable
@@ -22,6 +23,8 @@ from physgen.video import read_video
 from physgen.worlds import WorldSpec
 
 AUTO = "auto"
+#: standard deviations of the noise, and parts of the range, by which a value may be beyond what a video can show
+OUTSIDE, ROUNDING = 6.0, 1e-6
 
 
 @dataclass
@@ -33,6 +36,25 @@ class ObservedConfig:
     mask: str | None
     noise: Any
     resize: bool
+    channel: Any = None
+    series: Any = None
+    axis: str | None = None
+    plane: int | None = None
+
+    @property
+    def selection(self) -> dict[str, Any]:
+        """What of a file of pictures is read, see `physgen.video.recording.Selection`."""
+        return {name: getattr(self, name) for name in ("channel", "series", "axis", "plane")}
+
+    def check(self) -> None:
+        """Refuse what says how a file is read where there is none.
+
+        Raises: InvalidArgument.
+        """
+        unset = {"frames": None, "mask": None, "noise": AUTO, "resize": False, **dict.fromkeys(self.selection)}
+        for name, default in unset.items():
+            if self.file is None and getattr(self, name) != default:
+                raise InvalidArgument(f"observed.{name}", getattr(self, name), "with observed=FILE, which it is about")
 
 
 @dataclass(frozen=True)
@@ -58,7 +80,7 @@ def read_observed(config: ObservedConfig, spec: WorldSpec, observable: Observabl
     path = Path(config.file)
     if path.suffix.lower() == ".csv":
         return _read_table(path, config, spec, observable)
-    video = read_video(path)
+    video = read_selected(path, "observed", **config.selection)
     notes = [f"{path.name}: {note}" for note in video.notes]
     if video.spacing and any(abs(a / b - 1) > 0.01 for a, b in zip(video.spacing, grid.spacing, strict=True)):
         dy, dx = video.spacing
@@ -71,6 +93,8 @@ def read_observed(config: ObservedConfig, spec: WorldSpec, observable: Observabl
     fields, reading = _fields(pictures, video.grey, observable)
     notes += [f"{path.name}: {reading}"] if reading else []
     noise = _noise(config, fields)
+    if video.grey:
+        _require_shown(path, fields, noise, observable)
     values = torch.full((fields.shape[0], spec.num_frames, spec.height, spec.width), torch.nan)
     values[:, frames] = fields
     mask = values.isfinite() & _mask(config, video.frames.shape[-2:], spec)
@@ -79,15 +103,31 @@ def read_observed(config: ObservedConfig, spec: WorldSpec, observable: Observabl
 
 
 def _read_table(path: Path, config: ObservedConfig, spec: WorldSpec, observable: Observable) -> Observation:
-    for name, value in {"frames": config.frames, "mask": config.mask, "resize": config.resize or None}.items():
+    besides = {"frames": config.frames, "mask": config.mask, "resize": config.resize or None, **config.selection}
+    for name, value in besides.items():
         if value is not None:
             raise InvalidArgument(f"observed.{name}", value, f"nothing beside a table of points, {path.name}")
     if config.noise == AUTO:
         raise InvalidArgument("observed.noise", AUTO, "a number >= 0: single points do not show their noise")
     values = read_points(path, spec, observable)
-    seen = Observed(values, values.isfinite(), _noise(config, values))
+    noise = _noise(config, values)
+    _require_shown(path, values, noise, observable)
+    seen = Observed(values, values.isfinite(), noise)
     frames = seen.mask.any(0).flatten(1).any(1).nonzero()[:, 0].tolist()
     return Observation(seen, None, [_summary(seen, frames, spec, observable)])
+
+
+def _require_shown(path: Path, fields: Float[Tensor, "S T H W"], noise: float, observable: Observable) -> None:
+    """Refuse values that no video of the world can show, by more than their noise."""
+    low, high = observable.bounds
+    slack = OUTSIDE * noise + ROUNDING * (high - low)
+    beyond = fields[(fields < low - slack) | (fields > high + slack)]
+    if len(beyond):
+        got = f"{float(beyond[0]):g} in {path.name}, with noise {noise:.3g}"
+        allowed = (
+            f"{low:g} to {high:g} {observable.unit}, which a video can show, and {OUTSIDE:g} times the noise beyond"
+        )
+        raise InvalidArgument("observed", got, allowed)
 
 
 def _summary(seen: Observed, frames: list[int], spec: WorldSpec, observable: Observable) -> str:
@@ -168,5 +208,8 @@ def _noise(config: ObservedConfig, fields: Float[Tensor, "S T H W"]) -> float:
     if config.noise == AUTO and finite_share <= 0.5:
         raise InvalidArgument("observed.noise", AUTO, f"a number: {100 * finite_share:.2g} % of the pixels are finite")
     if config.noise == AUTO:
-        return float(noise_level(fields.where(fields.isfinite(), fields.nanmedian())).max())
+        shown = torch.where(fields.isfinite(), fields, torch.nan)
+        ends = shown.nan_to_num(torch.inf).amin((1, 2, 3), True), shown.nan_to_num(-torch.inf).amax((1, 2, 3), True)
+        unclipped = shown.masked_fill((shown == ends[0]) | (shown == ends[1]), torch.nan)
+        return float(noise_level(unclipped).nan_to_num().max())
     return finite("observed.noise", config.noise, f"a number >= 0, or {AUTO}", lambda value: value >= 0)

@@ -27,8 +27,8 @@ def read_points(path: Path, spec: WorldSpec, observable: Observable) -> Float[Te
     several values of one place the mean is taken.
 
     Raises:
-        InvalidArgument: a file that cannot be read, columns that are missing or unknown, a line that is not numbers,
-            places outside the video.
+        InvalidArgument: a file that cannot be read, columns that are missing, unknown or there twice, a line with more
+            cells than columns or that is not numbers, places outside the video.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -39,6 +39,9 @@ def read_points(path: Path, spec: WorldSpec, observable: Observable) -> Float[Te
         raise InvalidArgument("observed", str(path), f"a table of points as CSV ({error})") from None
     species = list(observable.species)
     names = [VALUE] if len(species) == 1 and VALUE in columns else [name for name in species if name in columns]
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if twice:
+        raise InvalidArgument("observed", f"two columns {twice[0]!r} in {path.name}", "each column once")
     unknown = [name for name in columns if name not in (*PLACE, *names)]
     if not names or not set(PLACE) <= set(columns) or unknown:
         wanted = f"{', '.join(PLACE)}, and {' or '.join(species)}" + (f" (or {VALUE})" if len(species) == 1 else "")
@@ -46,6 +49,9 @@ def read_points(path: Path, spec: WorldSpec, observable: Observable) -> Float[Te
     size = len(species), spec.num_frames, spec.height, spec.width
     total, count = torch.zeros(size, dtype=torch.float64), torch.zeros(size)
     for number, line in enumerate(lines, 2):
+        if surplus := line.get(None):
+            got = f"{len(columns) + len(surplus)} cells in line {number} of {path.name}"
+            raise InvalidArgument("observed", got, f"{len(columns)}, one of each column; with a decimal point: 0.75")
         place = tuple(_whole(line[name], path, number, name) for name in PLACE)
         if any(not 0 <= k < n for k, n in zip(place, size[1:], strict=True)):
             limits = ", ".join(f"{name} 0 to {n - 1}" for name, n in zip(PLACE, size[1:], strict=True))

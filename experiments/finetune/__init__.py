@@ -12,7 +12,7 @@ from physgen.experiments.finetune.compare import compare
 from physgen.experiments.finetune.compare_movies import compare_movies
 from physgen.experiments.finetune.options import FinetuneConfig
 from physgen.experiments.finetune.train import TrainingArm, train_arms
-from physgen.experiments.movies.shards import check_movies, cut_all, find_movies
+from physgen.experiments.movies.shards import check_movies, contents, cut_all, find_movies
 from physgen.experiments.runs.records import run_name
 from physgen.experiments.runs.resume import resume
 from physgen.experiments.train import latents
@@ -27,7 +27,8 @@ def run(config: FinetuneConfig) -> None:
 
     Raises:
         FileNotFoundError: ``data`` is no folder.
-        InvalidArgument: as `FinetuneConfig.check`, `find_movies` and `check_movies`, and a folder with other options.
+        InvalidArgument: as `FinetuneConfig.check`, `find_movies` and `check_movies`, and a folder with other options
+            or of movies that have changed since.
     """
     config.check()
     movies = {} if config.data is None else find_movies(config.data, config.caption)
@@ -35,6 +36,7 @@ def run(config: FinetuneConfig) -> None:
         config = replace(config, family=check_movies(movies, config.cut, config.hold_out, config.world))
         config.check_constraints(next(iter(movies.values())))
     settings = {key: value for key, value in asdict(config).items() if key not in ("out", "processes")}
+    settings |= {"movies": contents(movies)} if movies else {}
     out = Path(config.out or Path("runs") / run_name("finetune", settings)).expanduser()
     resume(out, settings)
     shards = plan(out / "data", [config.family], config.clips, config.validation, 0)

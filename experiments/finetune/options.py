@@ -80,6 +80,8 @@ class FinetuneConfig:
             raise InvalidArgument("weight", self.weight, ", ".join(WEIGHTS))
         if self.measure not in MEASURES:
             raise InvalidArgument("measure", self.measure, ", ".join(MEASURES))
+        finite("drop_prompt", self.drop_prompt, "from 0 to below 1", lambda value: 0 <= value < 1)
+        self.schedule.check("schedule")
         if self.balance is not None:
             finite("balance", self.balance, "null or a finite number > 0", lambda value: value > 0)
         self.cut.check()

@@ -52,8 +52,8 @@ def compare(
     d_i = arm_i - baseline_i;  mean, 95 % bootstrap interval over seeds, sign-flip p, Holm's p over all comparisons
 
     Raises:
-        InvalidArgument: an unknown metric, axis or group, a baseline that no group has, a run that is there twice with
-            other values.
+        InvalidArgument: an unknown metric, axis or group, a baseline that no group has, two runs of an arm and a seed
+            with other values.
 
     Source: Holm (1979), Scand. J. Statist. 6:65; Good (2005), Permutation, Parametric and Bootstrap Tests.
 
@@ -69,11 +69,13 @@ def compare(
     for option, name in [("axis", axis), *(("groups", group) for group in groups)]:
         if name not in chosen[0]:
             raise InvalidArgument(option, name, ", ".join(key for key in chosen[0] if key not in ("metric", "value")))
+    first: dict[tuple[str, ...], Mapping[str, Any]] = {}
     for row in chosen:
         arm = table[tuple(str(row[name]) for name in groups)][str(row[axis])]
         value = np.nan if row["value"] is None else float(row["value"])
+        other = first.setdefault(tuple(str(row[name]) for name in (*groups, axis, "seed")), row)
         if arm.setdefault(row["seed"], value) != value and not np.isnan(value):
-            raise InvalidArgument("run", row.get("run"), f"one value of {metric} a seed; two runs differ")
+            raise _two_runs(other, row, metric, axis, groups)
     if not any(baseline in arms for arms in table.values()):
         raise InvalidArgument("baseline", baseline, ", ".join(sorted({arm for arms in table.values() for arm in arms})))
     shows = degenerate_runs(rows)
@@ -95,6 +97,19 @@ def compare(
         if arm != baseline
     ]
     return corrected(found)
+
+
+def _two_runs(
+    one: Mapping[str, Any], other: Mapping[str, Any], metric: str, axis: str, groups: Sequence[str]
+) -> InvalidArgument:
+    """Which option tells two runs of an arm and a seed apart."""
+    apart = [key for key in other if key not in ("run", "value") and one.get(key) != other[key]]
+    runs = (
+        f"runs {one.get('run')} and {other.get('run')}, both of {axis}={other[axis]} and seed={other['seed']}, differ"
+    )
+    said = " and ".join(f"{key} ({one.get(key)} and {other[key]})" for key in apart)
+    allowed = f"[{','.join([*groups, *apart])}]: {runs} in {said}" if apart else f"one {metric} a seed: {runs}"
+    return InvalidArgument("groups", list(groups), allowed)
 
 
 def degenerate_runs(rows: Sequence[Mapping[str, Any]]) -> dict[Any, bool]:

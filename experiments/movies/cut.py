@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from physgen.arguments import finite
 from physgen.errors import InvalidArgument
-from physgen.video import read_video
+from physgen.experiments.movies.selected import read_selected
 from physgen.worlds import WorldSpec
 
 #: parts of a movie that pieces can come from: halves of its frames, halves of its pictures
@@ -34,6 +35,10 @@ class Cut:
     crop: list[int] | None = None
     spacing: float | None = None
     dt: float | None = None
+    channel: Any = None
+    series: Any = None
+    axis: str | None = None
+    plane: int | None = None
 
     def check(self) -> None:
         """Refuse what no movie can be cut by.
@@ -105,7 +110,8 @@ def open_movie(path: str | Path, cut: Cut) -> Movie:
     ((30, 40, 50), 1.0)
     """
     cut.check()
-    video = read_video(path, crop=None if cut.crop is None else tuple(cut.crop))
+    chosen = {"channel": cut.channel, "series": cut.series, "axis": cut.axis, "plane": cut.plane}
+    video = read_selected(path, "cut", crop=None if cut.crop is None else tuple(cut.crop), **chosen)
     first, last = cut.frames or (0, len(video.frames))
     if last > len(video.frames):
         raise InvalidArgument("cut.frames", cut.frames, f"frames of {path}, which has {len(video.frames)}")

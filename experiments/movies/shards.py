@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from physgen.errors import InvalidArgument
 from physgen.experiments.movies.cut import OTHER, Cut, check_size, cut_piece, open_movie, part_of
+from physgen.experiments.runs.weights import DIGITS
 from physgen.experiments.train.data import SPLITS, Shard, write_shard
 from physgen.observables import Observable
 from physgen.video import is_video_folder
@@ -51,6 +53,24 @@ def find_movies(folder: str | Path, caption: str | None) -> dict[Path, str]:
             allowed = f"what {movie.name} shows, in words of the world; or a text file {beside.name} beside it"
             raise InvalidArgument("caption", text, allowed)
         found[movie] = text
+    return found
+
+
+def contents(movies: dict[Path, str]) -> dict[str, dict[str, str]]:
+    """What each movie shows, and the first 16 digits of the SHA-256 of its file, or of the files in its folder.
+
+    >>> movie = getfixture("tmp_path") / "a.npy"
+    >>> movie.write_bytes(b"a movie") and contents({movie: "a colony grows"})
+    {'a.npy': {'shows': 'a colony grows', 'digest': '...'}}
+    """
+    found = {}
+    for movie, text in movies.items():
+        digest = hashlib.sha256()
+        for file in sorted(movie.rglob("[!.]*")) if movie.is_dir() else [movie]:
+            if file.is_file():
+                with file.open("rb") as stream:
+                    digest.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
+        found[movie.name] = {"shows": text, "digest": digest.hexdigest()[:DIGITS]}
     return found
 
 

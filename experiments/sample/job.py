@@ -63,6 +63,7 @@ def run(config: SampleConfig) -> None:
     out = Path(config.out or Path("runs") / run_name("sample", settings))
     check_folder(out, settings, finished=False)
     options = (config.guidance, config.observable, config.observed, laws.measured, content.rewards)
+    config.check()
     physics = physics_of(config.world, request, config.constraint, *options)
     guidance, observable, grid = physics.guidance, physics.observable, physics.grid
     config = replace(config, world=physics.world)

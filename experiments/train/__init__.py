@@ -50,8 +50,8 @@ class TrainConfig:
 def run(config: TrainConfig) -> None:
     """Train the micro world and write it to ``out/world``; the judge only where all families are trained.
 
-    Raises: InvalidArgument for an unknown family or stage, a judge without clips of its own, or a folder that was begun
-        with other options.
+    Raises: InvalidArgument for an unknown family or stage, a judge without clips of its own, a schedule that cannot
+        train, or a folder that was begun with other options.
     """
     if config.until not in STAGES:
         raise InvalidArgument("until", config.until, ", ".join(STAGES))
@@ -60,6 +60,9 @@ def run(config: TrainConfig) -> None:
             raise InvalidArgument("simulator.families", family, ", ".join(SIMULATORS))
     if config.judge.held_out < 1:
         raise InvalidArgument("judge.held_out", config.judge.held_out, "at least 1")
+    config.autoencoder.schedule.check("autoencoder.schedule")
+    config.transformer.schedule.check("transformer.schedule")
+    config.judge.schedule.check("judge.schedule")
     folder = Path(config.out).expanduser()
     resume(folder, {key: value for key, value in asdict(config).items() if key not in ("out", "processes", "until")})
     last = STAGES.index(config.until)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from physgen.arguments import finite, whole
 from physgen.experiments.train.distributed import average_gradients, gather
 
 Draw = np.random.Generator
@@ -37,6 +38,23 @@ class Schedule:
     muon: bool = False
     log_every: int = 50
     checkpoint_every_s: float = 120.0
+
+    def check(self, name: str) -> None:
+        """Refuse what cannot train, by the name of the option that holds the schedule.
+
+        Raises: InvalidArgument.
+
+        >>> Schedule(steps=100, learning_rate=-1.0).check("schedule")
+        Traceback (most recent call last):
+        physgen.errors.InvalidArgument: schedule.learning_rate=-1.0: allowed: a finite number > 0
+        """
+        for key in ("steps", "warmup", "log_every"):
+            whole(f"{name}.{key}", getattr(self, key))
+        finite(f"{name}.learning_rate", self.learning_rate, "a finite number > 0", lambda value: value > 0)
+        finite(f"{name}.ema", self.ema, "from 0 to below 1", lambda value: 0 <= value < 1)
+        finite(f"{name}.floor", self.floor, "from 0 to 1", lambda value: 0 <= value <= 1)
+        for key in ("weight_decay", "checkpoint_every_s"):
+            finite(f"{name}.{key}", getattr(self, key), "a finite number >= 0", lambda value: value >= 0)
 
     def rate(self, step: int) -> float:
         """Learning rate relative to the peak.

@@ -60,6 +60,7 @@ def noise_level(fields: Float[Tensor, "S T *space"]) -> Float[Tensor, "S"]:
     sigma = 1.4826 median |d| / |w|,  d = w * u,  w = (1, -2, 1) along every axis of space, or along time
 
     The smaller of the two, since structure is in the first and fast change in the second; of two frames the first.
+    Differences with a NaN are left out; NaN where none is without.
 
     >>> noise = 0.1 * torch.randn(1, 9, 64, 64, generator=torch.Generator().manual_seed(0))
     >>> round(noise_level(noise).item(), 3)
@@ -71,7 +72,7 @@ def noise_level(fields: Float[Tensor, "S T *space"]) -> Float[Tensor, "S"]:
     weight = math.sqrt(6) ** sum(size > 2 for size in fields.shape[2:])
     found = _deviation(space) / weight
     if fields.shape[1] > 2:
-        found = found.minimum(_deviation(_sparse(fields).diff(n=2, dim=1)) / math.sqrt(6))
+        found = found.fmin(_deviation(_sparse(fields).diff(n=2, dim=1)) / math.sqrt(6))
     return found
 
 
@@ -121,4 +122,4 @@ def _range(fields: Float[Tensor, "S T *space"]) -> tuple[Tensor, Tensor]:
 
 
 def _deviation(differences: Float[Tensor, "S *shape"]) -> Float[Tensor, "S"]:
-    return MAD * differences.abs().flatten(1).median(1).values
+    return MAD * differences.abs().flatten(1).nanmedian(1).values

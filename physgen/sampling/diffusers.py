@@ -12,6 +12,7 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 
 from physgen.arguments import instance
+from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.guidance import Guidance, GuidanceLog, NoiseSearch, OfVideo, Particles
@@ -80,7 +81,8 @@ def guide(
     the model predicts and however often the scheduler calls it; the guidance sees x_t = (1 - sigma) x0 + sigma noise.
     The arithmetic is in float32. Constraints see the fields [B, S, T, H, W] that `observable` reads from the decoded
     video in [0, 1], of which an image is one frame, on `grid`; without one they see the latents as the scheduler does:
-    [B, C, T, H, W], CogVideoX's [B, T, C, H, W], LTX's tokens [B, N, C]. A `terminal` guidance also projects the
+    [B, C, T, H, W], CogVideoX's [B, T, C, H, W], LTX's tokens [B, N, C]. Laws that `needs_amounts` are then refused of
+    a pipeline with an autoencoder: its latents are no amounts. A `terminal` guidance also projects the
     result: the decoded video, which comes back as float32 in [0, 1], or, without an observable, the latents that the
     last step returns.
     A guidance that goes `through_network` gets x0_hat as a function of x_t: the transformer or UNet runs with its
@@ -95,9 +97,9 @@ def guide(
     Raises:
         InvalidArgument: a pipeline that is guided already or lacks a component, a scheduler that is not supported, a
             guidance that needs more than one pass per step, new noise in a scheduler with a history, constraints on
-            species that the observable does not read, a guidance that `needs_graph` of a transformer that is offloaded
-            as a whole or by groups of layers, and with an observable, latents that `axes_of` refuses. In use: see
-            `Decoder`, `Recorder` and `Guidance.correction`.
+            species that the observable does not read, a law of amounts without an observable, a guidance that
+            `needs_graph` of a transformer that is offloaded as a whole or by groups of layers, and with an
+            observable, latents that `axes_of` refuses. In use: see `Decoder`, `Recorder` and `Guidance.correction`.
         ModelFailure: in use, a model that predicts NaN for every sample, or a scheduler that makes them NaN.
 
     Source: flow matching, Lipman et al., arXiv:2210.02747; p and q: `prediction`; UniPC: Zhao et al., arXiv:2302.04867.
@@ -139,6 +141,11 @@ def guide(
     blind = [name for name, reward in rewards.items() if isinstance(reward, OfVideo)]
     if blind and observable is None:
         raise InvalidArgument("observable", None, f"an observable: {', '.join(blind)} look at the decoded video")
+    laws = {**guidance.constraints, **rewards}
+    unread = [name for name, law in laws.items() if isinstance(law, Constraint) and law.needs_amounts]
+    if unread and observable is None and getattr(seen, "vae", None) is not None:
+        allowed = f"an observable, Intensity() for one: {', '.join(unread)} cannot be read off an autoencoder's latents"
+        raise InvalidArgument("observable", None, allowed)
     if observable is not None:
         require_species(guidance.constraints.values(), observable, grid)
         decode = Decoder(_required(seen, "vae"), observable, axes_of(seen))

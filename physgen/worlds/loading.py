@@ -48,10 +48,13 @@ def load(spec: WorldSpec, device: str | None = None, start: Tensor | None = None
 
     ``start`` are first frames ``[3, n, H, W]`` in [0, 1], for a world that draws from them.
 
-    Raises: as `check`.
+    Raises: as `check`; InvalidArgument for a device that has no such name.
     """
+    try:
+        where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    except RuntimeError as error:
+        raise InvalidArgument("device", device, "cpu, cuda, cuda:1, ...") from error
     pipe, report = check(spec).load(spec)
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     here = spec if where.type != "cpu" else replace(spec, offload="none")  # there is nothing to take weights off
     return World(spec, place(pipe, here, where), report, start)
 
@@ -98,6 +101,8 @@ def _plan(spec: WorldSpec, folder: Path) -> Plan | None:
         if spec.needs_checkpoint:
             allowed = "one of its checkpoints, checkpoint=FILE or checkpoint=FOLDER"
             raise InvalidArgument("checkpoint", spec.checkpoint, allowed)
+        if spec.checkpoint_alpha != 1:
+            raise InvalidArgument("alpha", spec.checkpoint_alpha, "1 without checkpoint=LORA, whose weight it is")
         return None
     index = read_index(folder)
     if index.get("transformer") != ["diffusers", "WanTransformer3DModel"] or index.get("transformer_2", [None])[0]:

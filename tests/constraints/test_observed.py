@@ -127,3 +127,18 @@ def test_bad_input(arguments: dict[str, Any], name: str) -> None:
 def test_fields_of_another_size_are_refused() -> None:
     with pytest.raises(InvalidArgument, match=r"fields=.*the shape of the observed values"):
         Observed(TRUTH, MASK).residual(torch.zeros(1, 1, 5, 8, 8), GRID)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("reading", [None, lambda fields: fields.mean((-2, -1))])
+def test_half_precision_is_read_as_exactly_as_single(dtype: torch.dtype, reading: Any) -> None:
+    values = torch.full((1, 5, 8, 8) if reading is None else (1, 5), 0.501)
+    seen, fields = Observed(values, noise=1e-3, reading=reading), torch.full((1, 1, 5, 8, 8), 0.5)
+    expected = seen.loss(fields, GRID)
+    assert expected.item() == pytest.approx(values.numel() / 2, rel=1e-3)
+    torch.testing.assert_close(seen.loss(fields.to(dtype), GRID), expected)
+    coarse = Observed(values.to(dtype), noise=1e-9, reading=reading)
+    assert not coarse.hard
+    assert coarse.loss(fields.to(dtype), GRID).isfinite().all()
+    if reading is None:
+        assert seen.project(fields.to(dtype), GRID).dtype == dtype

@@ -12,7 +12,7 @@ from torch import Tensor
 from physgen.constraints import Constraint, MassConservation, Observed
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
-from physgen.guidance import DPS, Correction, Projection, X0Gradient
+from physgen.guidance import DPS, Correction, Guidance, Particles, Projection, X0Gradient
 from physgen.observables import ColourMap
 from physgen.sampling import guide
 
@@ -333,6 +333,12 @@ def test_packed_latents_are_refused_before_anything_runs() -> None:
         pytest.raises(InvalidArgument, match="LTXPipeline, which packs its latents"),
         guide(ltx().pipe, X0Gradient([MassConservation()]), observable=DYE, grid=GRID),
     ):
+        pass
+
+
+@pytest.mark.parametrize("guidance", [Projection([MassConservation()]), Particles(2, MassConservation())])
+def test_laws_of_amounts_are_none_of_latents(guidance: Guidance) -> None:
+    with pytest.raises(InvalidArgument, match=r"observable=None.*mass cannot be read off"), guide(wan().pipe, guidance):
         pass
 
 

@@ -109,3 +109,23 @@ def test_refuses() -> None:
         Periodic(period=0.15).residual(beating(steady(5.3)), GRID)
     with pytest.raises(InvalidArgument, match="at least 5 frames"):
         LAW.residual(beating(steady(5.3, 4)), GRID)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("value", [1.0, 0.3])
+def test_nothing_that_moves_repeats_itself_in_every_precision(dtype: torch.dtype, value: float) -> None:
+    fields = torch.full((1, 1, 24, 16, 16), value, dtype=dtype, requires_grad=True)
+    loss = LAW.loss(fields, GRID)
+    loss.sum().backward()
+    assert loss.dtype == torch.promote_types(dtype, torch.float32)
+    assert loss.item() < 1e-12
+    assert fields.grad is not None
+    assert fields.grad.abs().max() < 1e-2
+    assert LAW.satisfied(fields, GRID, 1e-3).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_rounding_is_no_motion(dtype: torch.dtype) -> None:
+    noise = torch.randn(1, 1, 24, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    rounded = (0.3 + torch.finfo(dtype).eps / 20 * noise).to(dtype)
+    assert LAW.residual(rounded, GRID).square().mean().sqrt() < 0.5

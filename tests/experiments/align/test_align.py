@@ -235,6 +235,7 @@ def test_no_accepted_sample_is_one_line(tmp_path: Path, capsys: pytest.CaptureFi
         (("lora.beta=0",), "lora.beta"),
         (("lora.drop_prompt=1",), "lora.drop_prompt"),
         (("lora.schedule.steps=0",), "lora.schedule.steps"),
+        (("lora.schedule.warmup=0",), "lora.schedule.warmup"),
         (("alpha=1.5",), "alpha"),
         (("samples=0",), "samples"),
         (("rounds=0",), "rounds"),

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
+import torch
 from tiny_world import SIZES
 
+from physgen.errors import InvalidArgument
 from physgen.experiments.cli.dispatch import main
+from physgen.experiments.draw.observed import Observation, ObservedConfig, read_observed
+from physgen.worlds import world_spec
 
 PROMPT = "one drop of green dye diffusing slowly in water"
+GROWTH = "one colony of golden bacteria growing fast on a plate"
+SPEC = world_spec("micro")
 RNG = np.random.default_rng(0)
 
 
@@ -76,6 +83,10 @@ def test_a_picture_with_gaps(tiny: Path, tmp_path: Path, capsys: pytest.CaptureF
         ((32, 32), ["observed.noise=-1"], "observed.noise=-1: allowed: a number >= 0, or auto"),
         ((32, 32), ["observed.mask=SELF3"], "observed.mask='3 of 32 x 32 pixels': allowed: one picture of 32 x 32"),
         ((32, 32), ["observed.mask=BLACK"], "mask='False everywhere'"),
+        *(
+            ((32, 32), [f"guidance={name}"], "which it is for; what was observed is kept to without it")
+            for name in ("none", "particles", "afterwards")
+        ),
     ],
 )
 def test_bad_observations_are_one_line_before_anything_is_loaded(
@@ -99,3 +110,42 @@ def test_bad_observations_are_one_line_before_anything_is_loaded(
     assert message in captured
     assert len(captured.splitlines()) == 1
     assert not out.exists()
+
+
+def read(path: Path, **options: Any) -> Observation:
+    config = ObservedConfig(str(path), None, None, "auto", False, **options)
+    return read_observed(config, SPEC, SPEC.observable(GROWTH), SPEC.grid(GROWTH))
+
+
+@pytest.mark.parametrize("dark", [0.0, 0.5])
+def test_a_picture_whose_dark_half_is_clipped_has_noise(dark: float, tmp_path: Path) -> None:
+    """Noise of 0.05 in half of the pixels, where 0 hides none of it."""
+    shown = np.where(np.arange(64) < 32, dark, 0.5) - 0.3 * (dark == 0) * (np.arange(64) < 32)
+    noisy = shown + 0.05 * np.random.default_rng(1).standard_normal((64, 64))
+    counts = (255 * noisy).clip(0, 255).round().astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", counts, photometric="minisblack")
+    found = read(tmp_path / "a.tif")
+    assert float(found.seen.noise.max()) == pytest.approx(0.05, rel=0.15)
+
+
+def test_one_plane_and_one_channel_of_a_file(tmp_path: Path) -> None:
+    stack = (255 * RNG.random((3, 64, 64))).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "z.ome.tif", stack, metadata={"axes": "ZYX"})
+    with pytest.raises(InvalidArgument, match=r"observed\.axis=None: allowed: z"):
+        read(tmp_path / "z.ome.tif")
+    found = read(tmp_path / "z.ome.tif", plane=1)
+    assert torch.allclose(found.seen.values[0, 0, 0], torch.from_numpy(stack[1] / 255).float())
+    assert int(read(tmp_path / "z.ome.tif", axis="z").seen.mask.any(-1).any(-1).sum()) == 3
+    tifffile.imwrite(tmp_path / "two.ome.tif", stack[None, :2], metadata={"axes": "TCYX"})
+    with pytest.raises(InvalidArgument, match=r"observed\.channel=None"):
+        read(tmp_path / "two.ome.tif")
+    found = read(tmp_path / "two.ome.tif", channel=1)
+    assert torch.allclose(found.seen.values[0, 0, 0], torch.from_numpy(stack[1] / 255).float())
+
+
+def test_a_value_that_no_video_can_show_is_refused(tmp_path: Path) -> None:
+    frame = RNG.random((1, 64, 64)).astype(np.float32)
+    frame[0, 2, 2] = -7
+    np.save(tmp_path / "a.npy", frame)
+    with pytest.raises(InvalidArgument, match=r"-7 in a\.npy.*allowed: 0 to 1"):
+        read(tmp_path / "a.npy")

@@ -11,6 +11,7 @@ from tiny_world import SIZES
 
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.dispatch import main
+from physgen.experiments.draw.observed import ObservedConfig, read_observed
 from physgen.experiments.draw.points import read_points
 from physgen.worlds import world_spec
 
@@ -51,6 +52,8 @@ def test_blanks_around_names_and_cells_do_not_matter(tmp_path: Path) -> None:
         ("", "columns none"),
         ("frame,y,x,value\n0,1\n", "x=None in line 2"),
         ("frame,y,x,value\n0,1,2,nan\n", "value='nan' in line 2"),
+        ("frame,y,x,value\n0,30,30,0,75\n", "5 cells in line 2 of points.csv': allowed: 4.*decimal point"),
+        ("frame,y,x,value,value\n0,3,4,0.5,0.7\n", "two columns 'value' in points.csv"),
     ],
 )
 def test_refusals(text: str, message: str, tmp_path: Path) -> None:
@@ -68,3 +71,16 @@ def test_a_sample_keeps_to_points(tiny: Path, tmp_path: Path, capsys: pytest.Cap
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert any("observed: frames 0, 4 of" in note for note in metrics["notes"])
     assert math.isfinite(metrics["constraints"]["observed"]["residual_rms"])
+
+
+@pytest.mark.parametrize(
+    ("value", "noise", "held"), [(-7, 0.1, False), (1e9, 0.1, False), (1.4, 0.1, True), (1.4, 0, False)]
+)
+def test_values_that_no_video_can_show_are_refused(value: float, noise: float, held: bool, tmp_path: Path) -> None:
+    path = table(tmp_path, f"frame,y,x,value\n0,3,4,{value}\n")
+    config = ObservedConfig(str(path), None, None, noise, False)
+    if held:
+        assert read_observed(config, SPEC, DYE, SPEC.grid(PROMPT)).seen.noise_floor == 1
+        return
+    with pytest.raises(InvalidArgument, match=r"in points\.csv, with noise.*allowed: 0 to 1.*6 times the noise"):
+        read_observed(config, SPEC, DYE, SPEC.grid(PROMPT))

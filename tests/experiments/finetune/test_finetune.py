@@ -154,6 +154,16 @@ def test_differences_are_paired_by_prompt_and_averaged_over_seeds() -> None:
         ("seeds=[1,1]", "different"),
         ("batch=0", "batch"),
         ("schedule.step=3", "schedule.steps"),
+        ("schedule.steps=0", "schedule.steps=0: allowed: a whole number, 1 or more"),
+        ("schedule.warmup=0", "schedule.warmup=0: allowed: a whole number, 1 or more"),
+        ("schedule.warmup=-5", "schedule.warmup=-5"),
+        ("schedule.learning_rate=-1", "schedule.learning_rate=-1.0: allowed: a finite number > 0"),
+        ("schedule.learning_rate=nan", "schedule.learning_rate=nan"),
+        ("schedule.ema=2", "schedule.ema=2.0: allowed: from 0 to below 1"),
+        ("schedule.floor=-1", "schedule.floor"),
+        ("schedule.weight_decay=-1", "schedule.weight_decay"),
+        ("schedule.log_every=0", "schedule.log_every"),
+        ("drop_prompt=2", "drop_prompt=2.0: allowed: from 0 to below 1"),
     ],
 )
 def test_bad_options_are_one_line(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from tifffile import imwrite as write
 from tiny_world import SIZES
 
 from physgen.errors import InvalidArgument
@@ -63,6 +64,19 @@ def test_the_scale_is_that_of_the_file(tmp_path: Path) -> None:
     _, piece = cut_piece(open_movie(tmp_path / "a.ome.tif", Cut()), Cut(side=128), np.random.default_rng(0), SPEC)
     assert piece.spacing == pytest.approx(0.5)
     assert piece.dt == pytest.approx(2.0)
+
+
+def test_one_channel_and_plane_of_a_file(tmp_path: Path) -> None:
+    stack = np.random.default_rng(0).integers(0, 255, (30, 2, 64, 64), np.uint8)
+    write(tmp_path / "z.ome.tif", stack, metadata={"axes": "TZYX"})
+    write(tmp_path / "c.ome.tif", stack, metadata={"axes": "TCYX"})
+    with pytest.raises(InvalidArgument, match=r"cut\.channel=None"):
+        open_movie(tmp_path / "c.ome.tif", Cut())
+    with pytest.raises(InvalidArgument, match=r"cut\.crop="):
+        open_movie(tmp_path / "z.ome.tif", Cut(plane=0, crop=[0, 99, 0, 99]))
+    for cut, name in ((Cut(plane=1), "z"), (Cut(channel=1), "c")):
+        frames = open_movie(tmp_path / f"{name}.ome.tif", cut).frames
+        np.testing.assert_allclose(frames.numpy(), stack[:, 1] / 255, atol=1e-6)
 
 
 def test_held_out_clips_share_no_frame_with_those_learned_from(tmp_path: Path) -> None:
@@ -119,6 +133,32 @@ def test_fine_tuning_on_a_folder_of_movies(tiny: Path, tmp_path: Path) -> None:
     assert lora.stat().st_mtime_ns == stamp
     assert any(bool(tensor.any()) for key, tensor in load_file(lora).items() if "lora_B" in key)
     assert (tmp_path / "out" / "samples.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("changed", ["a.npy", "a.txt", "b.npy"])
+def test_a_folder_of_movies_that_changed_is_not_gone_on_with(
+    changed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Begun(Exception):
+        pass
+
+    def begin(*_: Any) -> None:
+        raise Begun
+
+    monkeypatch.setattr("physgen.experiments.finetune.cut_all", begin)
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "a.npy", rng.random((60, 100, 200)))
+    (tmp_path / "a.txt").write_text("a colony of golden bacteria")
+    arguments = ["finetune", f"data={tmp_path}", "caption=a colony", "clips=8", "n=0", f"out={tmp_path / 'out'}"]
+    for _ in range(2):
+        with pytest.raises(Begun):
+            main(arguments)
+    if changed.endswith("txt"):
+        (tmp_path / changed).write_text("a colony of white bacteria")
+    else:
+        np.save(tmp_path / changed, rng.random((60, 100, 200)))
+    assert main(arguments) == 2
+    assert f"movies.{Path(changed).with_suffix('.npy')}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -135,8 +135,14 @@ def test_two_runs_of_one_seed_that_differ_are_refused(tmp_path: Path) -> None:
     write_sweep(tmp_path)
     rows = collect(tmp_path, "sweep").rows
     again = next(row for row in rows if row["metric"] == "violation/mass")
-    with pytest.raises(InvalidArgument, match="two runs differ"):
-        compare([*rows, {**again, "value": again["value"] + 1}], "violation/mass", axis="guidance", baseline="none")
+    other = {**again, "value": again["value"] + 1}
+    with pytest.raises(InvalidArgument, match=r"one violation/mass a seed: runs .* differ"):
+        compare([*rows, other], "violation/mass", axis="guidance", baseline="none")
+    rows, other = [{**row, "steps": "2"} for row in rows], {**other, "steps": "3", "run": "run-other"}
+    said = rf"\[law,steps\]: runs {again['run']} and run-other, both of .* differ in steps \(2 and 3\)"
+    with pytest.raises(InvalidArgument, match=said):
+        compare([*rows, other], "violation/mass", axis="guidance", baseline="none", groups=["law"])
+    assert compare([*rows, other], "violation/mass", axis="guidance", baseline="none", groups=["law", "steps"])
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,7 @@ def test_work_of_other_options_is_not_taken_over(tmp_path: Path, capsys: pytest.
         ("judge.held_out=0", "at least 1"),
         ("simulator.families=[dye,fire]", "blood"),
         ("transformer.batchsize=2", "transformer.batch"),
+        ("judge.schedule.ema=2", "judge.schedule.ema"),
     ],
 )
 def test_bad_options_are_one_line(
