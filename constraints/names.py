@@ -22,9 +22,6 @@ def name_laws(laws: Laws) -> dict[str, Constraint]:
     >>> from physgen.constraints import MassConservation
     >>> list(name_laws([MassConservation()])), list(name_laws({"dye": MassConservation()}))
     (['mass'], ['dye'])
-    >>> name_laws("mass")
-    Traceback (most recent call last):
-    physgen.errors.InvalidArgument: constraints='mass': allowed: a Constraint, MassConservation() for one
     >>> name_laws([MassConservation(), MassConservation()])
     Traceback (most recent call last):
     physgen.errors.InvalidArgument: constraints='two of the name mass': allowed: names that differ: ...

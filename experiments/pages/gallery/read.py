@@ -120,8 +120,9 @@ def value(number: object) -> float | None:
 
 
 def family(world: Mapping[str, Any], prompt: str) -> str:
-    """The family that the prompt's words name in the world."""
-    spec = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(WorldSpec), world))
+    """The family that the prompt's words name in the world; ``world.weights`` is a digest and no option of it."""
+    options = {key: setting for key, setting in world.items() if key != "weights"}
+    spec = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(WorldSpec), options))
     assert isinstance(spec, WorldSpec)
     return spec.family(prompt)
 

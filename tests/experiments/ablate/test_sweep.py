@@ -174,7 +174,7 @@ def test_a_tracker_that_cannot_be_opened_costs_no_video(
         raise ImportError(name)
 
     drawn: list[object] = []
-    monkeypatch.setattr("physgen.experiments.runs.tracking.import_module", not_installed)
+    monkeypatch.setattr("physgen.experiments.runs.packages.import_module", not_installed)
     monkeypatch.setattr("physgen.experiments.ablate.run.draw_run", lambda *of: drawn.append(of))
     assert ablate(tiny, tmp_path, "law=mass", "tracker=wandb") == 1
     assert "pip install wandb" in capsys.readouterr().err
