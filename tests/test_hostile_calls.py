@@ -116,7 +116,6 @@ CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "no samples for what was seen": (lambda: Observed(FIELDS[:1], SEEN, 0.1).loss(FIELDS[:0], GRID), "one sample"),
     "no noise": (lambda: sample_flow(still, FIELDS[:0], SIGMAS), "one sample or more"),
     "one cell that diffuses": (lambda: HEAT.fit(FIELDS[..., :1, :1], GRID), "more than one cell"),
-    "negative everywhere": (lambda: LAW.project(-1 - FIELDS, GRID), "negative everywhere"),
     "bytes": (lambda: DYE((255 * VIDEO).byte()), "floating point"),
     "an array for a video": (lambda: project_video(VIDEO.numpy(), Projection(LAW), DYE, GRID), "a torch.Tensor"),
     "two videos for one": (lambda: audit(VIDEO.expand(2, -1, -1, -1, -1), DYE, LAW, GRID, tolerance=0), "one video"),

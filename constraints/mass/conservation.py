@@ -17,7 +17,7 @@ from physgen.constraints.fit import Fit
 from physgen.constraints.mass.balance import MassBalance
 from physgen.constraints.mass.capped_simplex import project_capped_simplex
 from physgen.constraints.mass.source import Source, production, read_source
-from physgen.errors import InvalidArgument
+from physgen.errors import InvalidArgument, NoSolution
 from physgen.grid import CLOSED, Grid
 from physgen.ops.frame_mass import mass
 
@@ -141,13 +141,13 @@ class MassConservation(Constraint):
         dtype of ``fields`` changes a mass by at most half its eps, relatively (6e-8 in float32). Detached.
 
         Raises:
-            InvalidArgument: as `residual`; an expected mass that no field in [0, maximum] has; a sample that is
-                negative everywhere, of which no mass is known.
+            InvalidArgument: as `residual`; an expected mass that no field in [0, maximum] has.
+            NoSolution: a sample that is negative everywhere, of which no mass is known.
         """
         _, _, grid = self._mass(fields, grid)
         exact = fields.double()
         if "initial_mass" in self.fitted and bool((exact < 0).flatten(1).all(1).any()):
-            raise InvalidArgument("fields", "a sample that is negative everywhere", "amounts >= 0, or initial_mass=")
+            raise NoSolution("fields", "a sample is negative everywhere", "amounts >= 0, or initial_mass=")
         clipped = mass(exact.clamp(0, self.maximum))[0] * grid.cell_area
         balance = self._balance(fields, grid)
         expected, capacity = balance.at(*balance.fit(clipped, self._lossy)), balance.capacity

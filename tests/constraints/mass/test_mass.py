@@ -12,8 +12,9 @@ from torch import Tensor
 
 from physgen.constraints import MassConservation
 from physgen.constraints.mass.balance import MassBalance
-from physgen.errors import InvalidArgument
+from physgen.errors import InvalidArgument, NoSolution
 from physgen.grid import Grid
+from physgen.guidance import Projection
 from physgen.observables import ColourMap
 
 GRID = Grid(spacing=(2.0, 0.5), dt=0.1)
@@ -386,3 +387,15 @@ def test_refuses(monkeypatch: pytest.MonkeyPatch, call: Callable[[], object], me
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(InvalidArgument, match=re.escape(message)):
         call()
+
+
+def test_a_sample_that_is_negative_everywhere_costs_no_other() -> None:
+    fields = torch.rand(2, 1, 3, 4, 4, dtype=torch.float64, generator=torch.manual_seed(0))
+    fields[1] -= 2
+    law = MassConservation()
+    with pytest.raises(NoSolution, match="negative everywhere"):
+        law.project(fields, GRID)
+    projected = Projection(law).projection(fields, GRID).fields
+    torch.testing.assert_close(projected[:1], law.project(fields[:1], GRID))
+    assert bool(projected[1].isnan().all())
+    assert mass(MassConservation(initial_mass=3.0).project(fields, GRID)).allclose(torch.tensor(3.0).double())

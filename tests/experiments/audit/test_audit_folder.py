@@ -209,7 +209,7 @@ def test_tiff_clips_and_given_levels(tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").write_text("file_name,caption,level\na.tif,a heart,tissue\n", encoding="utf-8")
     assert audit(tmp_path, tmp_path / "out") == 0
     assert load(tmp_path / "out" / "thresholds.json")["thresholds"]["mass"].keys() == {"all", "tissue"}
-    assert records(tmp_path / "out")[0]["units"] == {"length": "µm", "time": "s"}
+    assert records(tmp_path / "out")[0]["units"] == {"length": "µm", "time": "s", "mass": "a.u. µm²"}
 
 
 @pytest.mark.parametrize(
