@@ -51,7 +51,6 @@ MORE = [
     (case("phase order, cell", lambda: PhaseOrder(cell=1, durations={"prophase": 1.0}), shown=True), GRID),
     (case("permanence, periodic", lambda: Permanence(0.5, divides=True, merges=True)), PERIODIC),
     (case("transport, general", lambda: Transport("general"), flowing=True), GRID),
-    (case("transport, curved", lambda: Transport(form="curved", gain=True), flowing=True), GRID),
     (case("transport, steady", lambda: Transport(form="steady", background=True), flowing=True), PERIODIC),
     (case("transport, rightward", lambda: Transport(form="steady", direction="right"), flowing=True), PERIODIC),
     (case("equality", lambda: Equality(lambda x: x.mean((3, 4)) - 0.5)), GRID),
