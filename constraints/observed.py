@@ -15,6 +15,7 @@ from physgen.arguments import floating, function
 from physgen.constraints.base import Constraint, values_of
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
+from physgen.tensors import single
 
 #: from fields ``[B, S, T, *space]`` to what an instrument shows of them ``[B, ...]``, differentiable
 Reading = Callable[[Tensor], Tensor]
@@ -71,7 +72,7 @@ class Observed(Constraint):
     ) -> None:
         if not isinstance(values, Tensor) or not values.is_floating_point() or not values.ndim:
             raise InvalidArgument("values", values, "floating point [S, T, H, W] or [B, S, T, H, W]")
-        values = _single(values.detach())
+        values = single(values.detach())
         self.values = values if values.ndim > 4 else values[None]
         self.reading = None if reading is None else function("reading", reading, "a function of fields, or None")
         self.mask = self._read_mask(mask)
@@ -121,7 +122,7 @@ class Observed(Constraint):
         """
         if not len(floating("fields", fields, "[B, ...]")):
             raise InvalidArgument("fields", fields, "one sample or more")
-        fields = _single(fields)
+        fields = single(fields)
         read = fields if self.reading is None else self.reading(fields)
         if read.shape[1:] != self.values.shape[1:] or len(self.values) not in (1, len(read)):
             got = f"{list(read.shape)}" + ("" if self.reading is None else " as `reading` gives them")
@@ -157,7 +158,7 @@ class Observed(Constraint):
         if self.reading is not None:
             return super().project(fields, grid)
         size = self._norm(fields)
-        mask, moved = self.mask.to(fields.device), _single(fields).clone()
+        mask, moved = self.mask.to(fields.device), single(fields).clone()
         ratio = torch.zeros_like(size) if self.hard else (self.noise_floor / size).clamp(max=1)
         seen = self.values.to(moved)[:, mask]
         moved[:, mask] = seen + ratio.to(moved)[:, None] * (moved[:, mask] - seen)
@@ -170,8 +171,3 @@ class Observed(Constraint):
     @torch.no_grad()
     def _norm(self, fields: Tensor) -> Float[Tensor, "B"]:
         return self.residual(fields).norm(dim=1)
-
-
-def _single(values: Tensor) -> Tensor:
-    """In float32, or finer where they are."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -25,6 +25,15 @@ def of_samples(values: Shaped[Tensor, "B"], x: Float[Tensor, "B *shape"]) -> Ten
     return values.view(-1, *[1] * (x.ndim - 1))
 
 
+def single(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """The same in float32, or finer where it is finer: what sums and differences of half precision would lose.
+
+    >>> single(torch.ones(1, dtype=torch.bfloat16)).dtype, single(torch.ones(1, dtype=torch.float64)).dtype
+    (torch.float32, torch.float64)
+    """
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def rms(x: Tensor) -> float:
     """Root mean square over all elements, NaN for none.
 

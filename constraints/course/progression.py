@@ -14,6 +14,7 @@ from physgen.constraints.course.isotonic import nearest_rising
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.measure.degenerate import degenerate
+from physgen.tensors import single
 
 OF = ("amount", "area", "pixels")
 DIRECTIONS = {"grows": 1.0, "shrinks": -1.0}
@@ -128,7 +129,7 @@ class Progression(Constraint):
         }
 
     def _series(self, fields: Tensor) -> Float[Tensor, "B S T N"]:
-        flat = fields.to(torch.promote_types(fields.dtype, torch.float32)).flatten(3)
+        flat = single(fields).flatten(3)
         if self.of == "pixels":
             return flat
         if self.of == "amount":

@@ -17,6 +17,7 @@ from physgen.constraints.fit import ENOUGH, Fit
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.measure.degenerate import degenerate
+from physgen.tensors import single
 
 #: part of the fields' size that the scale of the residual is at least
 FLOOR = 1e-3
@@ -172,7 +173,7 @@ class Static(Constraint):
         grid = check_fields(fields, grid)
         if len(grid.spacing) != 2:
             raise InvalidArgument("fields", fields, "[B, S, T, H, W]")
-        return fields.to(torch.promote_types(fields.dtype, torch.float32)), grid
+        return single(fields), grid
 
     def _axes(self, fields: Tensor) -> tuple[Axis, Axis]:
         return Axis.of(fields.shape[3], self.waves), Axis.of(fields.shape[4], self.waves)

@@ -14,6 +14,7 @@ from physgen.constraints.base import Constraint, check_fields, values_of
 from physgen.constraints.mass.source import Source, production, read_source
 from physgen.errors import InvalidArgument
 from physgen.grid import CLOSED, Grid
+from physgen.tensors import single
 
 #: rate of change that the scale of the residual is at least this part of, if the field changed once in the video
 FLOOR = 1e-3
@@ -84,7 +85,7 @@ class Continuity(Constraint):
         grid = check_fields(fields, grid)
         if grid.boundary not in CLOSED:
             raise InvalidArgument("boundary", grid.boundary, ", ".join(CLOSED))
-        fields = fields.to(torch.promote_types(fields.dtype, torch.float32))
+        fields = single(fields)
         rate = self._rate(fields, grid)
         changed, predicted = fields.diff(dim=2) / grid.dt, (rate[:, :, 1:] + rate[:, :, :-1]) / 2
         return (changed - predicted) / (self.scale or self._scale(fields, changed, predicted, grid))

@@ -16,6 +16,7 @@ from physgen.constraints.objects.euler import euler_number, shown_part, smooth
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.measure.degenerate import degenerate
+from physgen.tensors import single
 
 #: an object is this part of the largest one of its frame, or more
 SMALLEST = 0.1
@@ -112,8 +113,7 @@ class Count(Constraint):
         if len(grid.spacing) != 2:
             raise InvalidArgument("fields", fields, "[B, S, T, H, W]")
         wraps = grid.boundary == "periodic"
-        single = fields.to(torch.promote_types(fields.dtype, torch.float32))
-        return smooth(single.flatten(0, 1), self.smoothing, wraps), wraps
+        return smooth(single(fields).flatten(0, 1), self.smoothing, wraps), wraps
 
 
 def _objects(part: Any, wraps: bool) -> int:

@@ -15,6 +15,7 @@ from physgen.constraints.objects.spots import Objects, find_objects
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.measure.degenerate import degenerate
+from physgen.tensors import single
 
 #: how far things may move in one frame, and how far from an edge they may come and go, in radii
 REACH, BORDER = 2.0, 2.0
@@ -171,4 +172,4 @@ class Permanence(Constraint):
 
 
 def _movies(fields: Float[Tensor, "B S T H W"]) -> Float[Tensor, "N T H W"]:
-    return fields.to(torch.promote_types(fields.dtype, torch.float32)).flatten(0, 1)
+    return single(fields).flatten(0, 1)

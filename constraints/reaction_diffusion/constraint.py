@@ -24,6 +24,7 @@ from physgen.equations.reaction_system import ReactionSystem, Value
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.stencil import SECOND_DERIVATIVE, check_wall
+from physgen.tensors import single
 
 
 class ReactionDiffusion(Constraint):
@@ -236,7 +237,7 @@ class ReactionDiffusion(Constraint):
         if min(fields.shape[3:]) < width:
             allowed = f"at least {width} cells along every axis of space, for order {self.equation.order}"
             raise InvalidArgument("fields", tuple(fields.shape), allowed)
-        return fields.to(torch.promote_types(fields.dtype, torch.float32)), grid
+        return single(fields), grid
 
     def _constants(self, fields: Tensor, grid: Grid) -> list[Values]:
         """Diffusivities and parameters of each sample."""

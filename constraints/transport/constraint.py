@@ -24,7 +24,7 @@ from physgen.constraints.transport.steady import DIRECTIONS, Steady, nearest_ste
 from physgen.errors import InvalidArgument, NoSolution
 from physgen.grid import Grid
 from physgen.measure.degenerate import noise_level
-from physgen.tensors import of_samples
+from physgen.tensors import of_samples, single
 
 VELOCITIES = ("stream", "general")
 FORMS = ("frames", "steady", "curved")
@@ -264,7 +264,7 @@ class Transport(Constraint):
             raise InvalidArgument("fields", fields, "[B, S, T, H, W], at least four cells along y and x")
         if self.form == "steady" and grid.boundary != "periodic":
             raise InvalidArgument("boundary", grid.boundary, "periodic, for form='steady'; form='frames' takes any")
-        return fields.to(torch.promote_types(fields.dtype, torch.float32)), grid
+        return single(fields), grid
 
     def _motion(self, fields: Tensor, grid: Grid) -> Motion:
         h = _unit(grid)

@@ -20,6 +20,7 @@ from physgen.ops.backend import resolve_backend
 from physgen.ops.generated import kernel_module, kernel_source
 from physgen.ops.launch import in_threads, scaled
 from physgen.stencil import WALLS, check_wall, laplacian
+from physgen.tensors import single
 
 #: rows of a frame that one numba job marches through time, and values in them, so that they stay in the cache
 ROWS, CACHED = 32, 2**15
@@ -113,7 +114,7 @@ def reaction_diffusion_loss(
     only_reference = len(grid.spacing) == 3 or coefficients.requires_grad
     chosen = resolve_backend(backend, u.device, ("reference", *(() if only_reference else ("numba", "triton"))))
     if chosen == "reference":
-        exact = u.to(torch.promote_types(u.dtype, torch.float32))
+        exact = single(u)
         residual = crank_nicolson_residual(exact, system, diffusivity, parameters, grid, wall=wall)
         return (residual.square().flatten(2).sum(2) * squared_weight.to(exact)).sum(1) / 2
     flat = u if len(grid.spacing) == 2 else u.unsqueeze(-2)
