@@ -69,6 +69,16 @@ def examine(
     return {name: _worst([part[name] for part in parts]) for name in wanted if parts and all(name in p for p in parts)}
 
 
+def shows(video: Float[Tensor, "T 3 H W"], prompt: str) -> bool:
+    """Whether anything of what a caption of the embedded world asks for is there; of other prompts nobody can say no.
+
+    >>> grey = torch.full((25, 3, 64, 64), 0.5)
+    >>> shows(grey, "a plate of bacteria"), shows(grey, "two drops of green dye diffusing slowly in water")
+    (True, False)
+    """
+    return all(clip.seen for clip in clips_of(as_filed(video), subject)) if (subject := subject_of(prompt)) else True
+
+
 def _grey(video: Tensor) -> bool:
     return bool((video[:, :1] - video[:, 1:]).abs().max() < 1e-6)
 

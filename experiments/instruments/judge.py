@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from jaxtyping import Float
+from torch import Tensor
+
 from physgen.arguments import finite
 from physgen.errors import InvalidArgument
-from physgen.experiments.instruments.examine import Reading, examine
+from physgen.experiments.instruments.examine import Reading, examine, shows
+from physgen.experiments.instruments.registry import CONTENT
 from physgen.experiments.instruments.rules import instruments_for
 from physgen.experiments.microworldbench.judges.base import Judge, Reply, Unanswered
 from physgen.experiments.microworldbench.judges.question import Question
@@ -19,12 +24,26 @@ from physgen.video import read_video
 KEPT = 4
 
 
+@dataclass(frozen=True)
+class Examined:
+    """Readings of a video, and whether it shows anything."""
+
+    readings: Mapping[str, Reading]
+    seen: bool = True
+
+    @classmethod
+    def of(cls, video: Float[Tensor, "T 3 H W"], prompt: str) -> Examined:
+        """By every instrument that applies, see `examine`."""
+        return cls(examine(video, prompt), shows(video, prompt))
+
+
 class InstrumentJudge(Judge):
     """Answers the criteria that instruments can measure, from every frame of the video, and abstains on the rest.
 
     A criterion that names its instrument (``m1`` … in the rubric) is answered by it: a fault is there where p < alpha,
-    and a merit is met where it is not. Of other criteria see `instruments_for`. What is not answered is ``None``, which
-    is unscored. Beside the answers stand ``ranks``, percentiles among videos without a fault (`Reading.rank`).
+    and a merit is met where it is not. A video that shows nothing meets no merit of its content. Of other criteria see
+    `instruments_for`. What is not answered is ``None``, which is unscored. Beside the answers stand ``ranks``,
+    percentiles among videos without a fault (`Reading.rank`).
 
     Args:
         alpha: share of videos without a fault that each criterion may fail.
@@ -41,35 +60,41 @@ class InstrumentJudge(Judge):
         if question.video is None:
             raise Unanswered("no video to measure")
         try:
-            readings = self._examine(question.video, question.task.task)
+            found = self._examine(question.video, question.task.task)
         except (OSError, ValueError) as error:
             raise Unanswered(str(error)) from error
-        answers = [self.answer(criterion, readings) for criterion in question.criteria]
+        readings = found.readings
+        answers = [self.answer(criterion, found) for criterion in question.criteria]
         reasons = [_reason(c, a, readings) for c, a in zip(question.criteria, answers, strict=True)]
         ranks = [readings[c.measure].rank if c.measure in readings else None for c in question.criteria]
         return Reply("", {"scores": answers, "ranks": ranks, "reasoning": "; ".join(reasons)})
 
-    def answer(self, criterion: Criterion, readings: Mapping[str, Reading]) -> int | None:
+    def answer(self, criterion: Criterion, examined: Examined) -> int | None:
         """1 or 0, or ``None`` where no instrument can tell.
 
         >>> flickers = Criterion(1, "It flickers", -1, 1.0, "flicker")
-        >>> InstrumentJudge().answer(flickers, {"flicker": Reading(0.3, 0.005, 200)})
+        >>> InstrumentJudge().answer(flickers, Examined({"flicker": Reading(0.3, 0.005, 200)}))
         1
-        >>> InstrumentJudge().answer(flickers, {}) is None
+        >>> InstrumentJudge().answer(flickers, Examined({})) is None
         True
+        >>> InstrumentJudge().answer(Criterion(1, "Mass is conserved", 1, 1.0, "mass"), Examined({}, seen=False))
+        0
         """
+        readings = examined.readings
         if criterion.measure:
+            if not examined.seen and criterion.sign > 0 and criterion.measure in CONTENT:
+                return 0
             found = readings.get(criterion.measure)
             return None if found is None else int((found.p_value < self.alpha) == (criterion.sign < 0))
         faults = [readings[name].p_value < self.alpha for name in instruments_for(criterion) if name in readings]
         return int(criterion.sign < 0) if any(faults) else None
 
 
-def _examine(path: Path, prompt: str) -> dict[str, Reading]:
+def _examine(path: Path, prompt: str) -> Examined:
     video = read_video(path)
     if len(video.frames) < 2:
         raise InvalidArgument("video", str(path), "at least 2 frames")
-    return examine(video.frames, prompt)
+    return Examined.of(video.frames, prompt)
 
 
 def _reason(criterion: Criterion, answer: int | None, readings: Mapping[str, Reading]) -> str:

@@ -13,8 +13,7 @@ from tqdm import tqdm
 from physgen.experiments.draw.prompts import Prompt
 from physgen.experiments.draw.references import RECONSTRUCTION, SIMULATOR, reconstruct, simulate
 from physgen.experiments.instruments.blood.arms import ARMS, draw_arms
-from physgen.experiments.instruments.examine import examine
-from physgen.experiments.instruments.judge import InstrumentJudge
+from physgen.experiments.instruments.judge import Examined, InstrumentJudge
 from physgen.experiments.instruments.scores.arms import prompt_of
 from physgen.experiments.measure.recognition import features, recognised
 from physgen.experiments.microworldbench.tasks.data import DIMENSIONS, Rubric, Task
@@ -55,9 +54,10 @@ def run_blood(
 def measure(judge: InstrumentJudge, classifier: Judge, prompt: Prompt, rubric: Rubric, path: Path) -> Record:
     """What one file shows: ``answers`` and ``ranks`` by instrument, ``readings`` of all, ``judge`` by attribute."""
     frames = read_video(path).frames
-    readings = examine(frames, prompt.caption)
+    examined = Examined.of(frames, prompt.caption)
+    readings = examined.readings
     criteria = [criterion for dimension in DIMENSIONS for criterion in rubric.criteria[dimension]]
-    answers = {criterion.measure: judge.answer(criterion, readings) for criterion in criteria}
+    answers = {criterion.measure: judge.answer(criterion, examined) for criterion in criteria}
     seen = recognised(classifier, [prompt], features(classifier, frames.transpose(0, 1)[None]))
     return {
         "answers": answers,

@@ -10,6 +10,7 @@ import torch
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.dispatch import main
 from physgen.experiments.instruments.judge import InstrumentJudge
+from physgen.experiments.instruments.registry import CONTENT, PICTURE
 from physgen.experiments.instruments.rules import instruments_for
 from physgen.experiments.microworldbench import read_results, read_rubrics, read_tasks
 from physgen.experiments.microworldbench.judges.question import Question
@@ -70,6 +71,33 @@ def test_criteria_without_an_instrument_are_settled_by_a_fault_only(tmp_path: Pa
         question = Question(task, "visual", criteria, "corrected", video=wound(tmp_path / f"{fault}.mp4", fault))
         given.append(answers({"parsed_result": judge(question).parsed}, 3))
     assert given == [(None, None, None), (1, 0, None)]
+
+
+def test_a_video_that_shows_nothing_meets_no_merit_and_has_no_fault_of_its_content(tmp_path: Path) -> None:
+    tasks, rubrics = (read(file) for read, file in zip((read_tasks, read_rubrics), named_tasks("micro"), strict=True))
+    folder = tmp_path / "videos" / "Nothing"
+    folder.mkdir(parents=True)
+    write_mp4(folder / f"{tasks[0].index}.mp4", Video(torch.ones(25, 3, 64, 64)), 8)
+    judge = InstrumentJudge()
+    given = {}
+    for dimension in DIMENSIONS:
+        criteria = rubrics[0].criteria[dimension]
+        question = Question(tasks[0], dimension, criteria, "corrected", video=folder / f"{tasks[0].index}.mp4")
+        parsed = judge(question).parsed
+        given |= dict(
+            zip(((c.measure, c.sign) for c in criteria), answers({"parsed_result": parsed}, len(criteria)), strict=True)
+        )
+    content = {key: answer for key, answer in given.items() if key[0] in CONTENT}
+    assert set(content.values()) == {0, None}
+    assert all(answer == 0 for (_, sign), answer in content.items() if sign > 0)
+    assert all(answer is None for (_, sign), answer in content.items() if sign < 0)
+    assert all(answer is not None for key, answer in given.items() if key[0] in PICTURE)
+
+    options = ["tasks=micro", "rubrics=micro", "judge=instruments", f"videos=[{folder}]", f"out={tmp_path / 'out'}"]
+    assert main(["benchmark", "score", *options]) == 0
+    model = json.loads((tmp_path / "out/metrics.json").read_text())["models"]["Nothing"]
+    assert model["valid_tasks"] == 1
+    assert model["per_task"][0]["scientific"] == 0
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0, float("nan")])
