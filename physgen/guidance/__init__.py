@@ -3,7 +3,7 @@
 from physgen.guidance.afterwards import Afterwards
 from physgen.guidance.assimilation import Assimilation
 from physgen.guidance.augmented_lagrangian import AugmentedLagrangian
-from physgen.guidance.base import Correction, Guidance, Step, Update
+from physgen.guidance.base import Guidance
 from physgen.guidance.best_of_n import BestOfN
 from physgen.guidance.composition import Composition
 from physgen.guidance.conditional_mean import ConditionalMean
@@ -17,6 +17,7 @@ from physgen.guidance.pruned_best_of_n import PrunedBestOfN
 from physgen.guidance.replacement import Replacement
 from physgen.guidance.rewards import OfVideo
 from physgen.guidance.solve.certificate import Certificate
+from physgen.guidance.step import Correction, Step, Update
 from physgen.guidance.tfg import TFG
 from physgen.guidance.x0_gradient import X0Gradient
 

@@ -13,12 +13,14 @@ from physgen.arguments import instance
 from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
-from physgen.guidance.base import Correction, Guidance, Predict, Step, Update
+from physgen.guidance.base import Guidance
 from physgen.guidance.log import ParticlesLog, SearchLog
 from physgen.guidance.problem import Decode, Problem
 from physgen.guidance.rewards import OfVideo, Reward
-from physgen.guidance.solve.certificate import ProjectedFields
 from physgen.guidance.solve.feasible import UNBOUNDED
+from physgen.guidance.solve.forward_difference import Predict
+from physgen.guidance.solve.projected_fields import ProjectedFields
+from physgen.guidance.step import Correction, Step, Update
 
 
 class Around(Guidance):

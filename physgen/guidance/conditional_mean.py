@@ -10,12 +10,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physgen.constraints.names import Laws
-from physgen.guidance.base import Step, Update
 from physgen.guidance.differentiated import Differentiated
 from physgen.guidance.pigdm import BLIND, effort
 from physgen.guidance.solve.least_norm import least_norm
 from physgen.guidance.solve.linearisation import Linearisation
 from physgen.guidance.solve.newton import limited, uncertainty
+from physgen.guidance.step import Step, Update
 from physgen.tensors import of_samples
 
 Map = Callable[[Tensor], Tensor]

@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.guidance.base import Step, Update
 from physgen.guidance.differentiated import Differentiated
 from physgen.guidance.solve.newton import Norms, limited, uncertainty
+from physgen.guidance.step import Step, Update
 from physgen.tensors import of_samples
 
 

@@ -8,12 +8,12 @@ import torch
 
 from physgen.arguments import finite
 from physgen.constraints.names import Laws
-from physgen.guidance.base import Step, Update
 from physgen.guidance.differentiated import Differentiated
 from physgen.guidance.problem import Problem
 from physgen.guidance.solve.least_norm import least_norm
 from physgen.guidance.solve.linearisation import Linearisation
 from physgen.guidance.solve.newton import uncertainty
+from physgen.guidance.step import Step, Update
 
 #: 1 - sigma below which x_t says nothing about x0, so that its covariance is that of the prior, taken as 1
 BLIND = 1e-3

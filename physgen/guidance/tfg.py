@@ -9,10 +9,10 @@ from torch import Tensor
 
 from physgen.arguments import finite, whole
 from physgen.constraints.names import Laws
-from physgen.guidance.base import Step, Update
 from physgen.guidance.differentiated import Differentiated
 from physgen.guidance.dps import through_network
 from physgen.guidance.solve.newton import Norms, limited, uncertainty
+from physgen.guidance.step import Step, Update
 
 
 class TFG(Differentiated):
