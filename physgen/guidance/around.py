@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
-import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
@@ -17,8 +16,7 @@ from physgen.guidance.base import Guidance
 from physgen.guidance.log import ParticlesLog, SearchLog
 from physgen.guidance.problem import Decode, Problem
 from physgen.guidance.rewards import OfVideo, Reward
-from physgen.guidance.solve.feasible import UNBOUNDED
-from physgen.guidance.solve.forward_difference import Predict
+from physgen.guidance.solve.gauss_newton import UNBOUNDED
 from physgen.guidance.solve.projected_fields import ProjectedFields
 from physgen.guidance.step import Correction, Step, Update
 
@@ -107,31 +105,9 @@ class Around(Guidance):
             return self.inside.projection(fields, grid, bounds)
         return super().projection(fields, grid, bounds)
 
-    def correction(
-        self,
-        x0_hat: Float[Tensor, "B *shape"],
-        *,
-        x_t: Float[Tensor, "B *shape"],
-        sigma: float | Float[Tensor, ""],
-        decode: Decode | None = None,
-        grid: Grid | None = None,
-        position: tuple[int, int] | None = None,
-        predict: Predict | None = None,
-        known: Float[Tensor, "#B *shape"] | None = None,
-        precision: torch.dtype | None = None,
-    ) -> Correction:
+    def correction(self, x0_hat: Float[Tensor, "B *shape"], **where: Any) -> Correction:
         correct = self.inside.correction if self.inside else super().correction
-        return correct(
-            x0_hat,
-            x_t=x_t,
-            sigma=sigma,
-            decode=decode,
-            grid=grid,
-            position=position,
-            predict=predict,
-            known=known,
-            precision=precision,
-        )
+        return correct(x0_hat, **where)
 
     def update(self, step: Step) -> Update:
         return Update(step.x0, {})

@@ -20,7 +20,7 @@ from physgen.errors import InvalidArgument, NoSolution
 from physgen.grid import Grid
 from physgen.guidance.dps import DPS
 from physgen.guidance.problem import Decode, Problem
-from physgen.guidance.solve.feasible import UNBOUNDED
+from physgen.guidance.solve.gauss_newton import UNBOUNDED
 from physgen.guidance.solve.projected_fields import ProjectedFields
 from physgen.tensors import finite_samples
 

@@ -21,8 +21,8 @@ from physgen.grid import Grid
 from physgen.guidance.problem import Decode, Problem
 from physgen.guidance.running_fit import RunningFit
 from physgen.guidance.solve.contradiction import require_consistent
-from physgen.guidance.solve.feasible import UNBOUNDED
 from physgen.guidance.solve.forward_difference import Predict
+from physgen.guidance.solve.gauss_newton import UNBOUNDED
 from physgen.guidance.solve.network_product import network_product
 from physgen.guidance.solve.projected_fields import ProjectedFields, project_samples
 from physgen.guidance.step import Correction, Step, Update

@@ -10,11 +10,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physgen.constraints.names import Laws
-from physgen.guidance.differentiated import Differentiated
-from physgen.guidance.pigdm import BLIND, effort
-from physgen.guidance.solve.least_norm import least_norm
+from physgen.guidance.differentiated import BLIND, Differentiated
 from physgen.guidance.solve.linearisation import Linearisation
 from physgen.guidance.solve.newton import limited, uncertainty
+from physgen.guidance.solve.shortest_move import shortest_move
 from physgen.guidance.step import Step, Update
 from physgen.tensors import of_samples
 
@@ -111,18 +110,12 @@ class ConditionalMean(Differentiated):
 
     def update(self, step: Step) -> Update:
         at = Linearisation(step.problem, step.x0, step.fields)
-        active = ~at.inequality | (at.residual > 0)
-
-        def shortest(b: Tensor) -> Tensor:
-            found = least_norm(lambda v: active * at.jvp(v), lambda w: at.vjp(active * w), b, **effort(step.problem))
-            return at.vjp(active * found.values)
-
-        move = -shortest(active * at.residual)
+        move = -shortest_move(step.problem, at, at.active * at.residual)
         if 1 - step.sigma >= BLIND:
             scale = step.sigma**2 / (1 - step.sigma)
             move = conditional_move(
                 move,
-                lambda v: shortest(active * at.jvp(v)),
+                lambda v: shortest_move(step.problem, at, at.active * at.jvp(v)),
                 lambda v: scale * step.network_vjp(v.nan_to_num()),
                 self.steps,
             )

@@ -9,6 +9,8 @@ from physgen.errors import InvalidArgument
 from physgen.guidance.base import Guidance
 
 JACOBIANS = ("backward", "forward")
+#: 1 - sigma below which x_t says nothing about x0, so that its covariance is that of the prior, taken as 1
+BLIND = 1e-3
 
 
 class Differentiated(Guidance):

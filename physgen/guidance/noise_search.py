@@ -18,9 +18,8 @@ from physgen.guidance.around import Around
 from physgen.guidance.base import Guidance
 from physgen.guidance.few_steps import FewSteps, VelocityAt
 from physgen.guidance.log import SearchLog
-from physgen.guidance.particles import total_of
 from physgen.guidance.problem import Decode
-from physgen.guidance.rewards import OfVideo, Rewards, name_rewards, read_rewards
+from physgen.guidance.rewards import OfVideo, Rewards, name_rewards, read_rewards, total_of
 from physgen.tensors import finite_samples, of_samples
 
 #: what a reward must be that the search climbs

@@ -18,7 +18,7 @@ from physgen.guidance.base import Guidance
 from physgen.guidance.log import ParticlesLog, Resampling
 from physgen.guidance.population import POTENTIALS, Offspring, Population
 from physgen.guidance.problem import Decode
-from physgen.guidance.rewards import Rewards, evaluate, name_rewards
+from physgen.guidance.rewards import Rewards, evaluate, name_rewards, total_of
 from physgen.tensors import of_samples
 
 
@@ -213,11 +213,6 @@ class Particles(Around):
         with torch.no_grad():
             fields, shown = self.seen(x, decode, grid, video)
         return evaluate(self.rewards, fields, grid, video=shown)
-
-
-def total_of(rewards: dict[str, Float64[Tensor, "B"]]) -> Float64[Tensor, "B"]:
-    """The sum of rewards by name."""
-    return torch.stack(list(rewards.values())).sum(0)
 
 
 def _fractions(resample: Any) -> tuple[float, ...]:

@@ -136,6 +136,11 @@ def read_rewards(
     }
 
 
+def total_of(rewards: dict[str, Float64[Tensor, "B"]]) -> Float64[Tensor, "B"]:
+    """The sum of rewards by name."""
+    return torch.stack(list(rewards.values())).sum(0)
+
+
 def _of_function(name: str, reward: Any, fields: Tensor) -> Tensor:
     values = reward(fields)
     allowed = f"a tensor of {len(fields)} numbers, one of each sample, as {name}"

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from physgen.errors import Contradiction
 from physgen.guidance.problem import Problem
-from physgen.guidance.solve.feasible import UNBOUNDED, feasible
+from physgen.guidance.solve.feasible import feasible
+from physgen.guidance.solve.gauss_newton import UNBOUNDED
 from physgen.tensors import finite_samples, rms
 
 
