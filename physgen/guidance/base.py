@@ -47,8 +47,8 @@ class Guidance(ABC):
         constraints: by name.
         derivatives: through the decoder that `update` takes: 0, 1, or 2 (products with the Jacobian both ways).
         through_network: whether it multiplies with the network's Jacobian.
-        jacobian: how, see `Differentiated`.
-        products: with that Jacobian in one correction, see `Differentiated`.
+        jacobian: how, see `ThroughNetwork`.
+        products: with that Jacobian in one correction, see `ThroughNetwork`.
         imposes: whether it has constraints: all but `Replacement`.
         recurrence: how often each noise level is visited; more than once only in `sample_flow`.
         particles: how many neighbours in a batch compete; more than one only in `Particles`.

@@ -1,4 +1,4 @@
-"""What guidances share that need the network's Jacobian."""
+"""What guidances through the network share: which way they multiply with its Jacobian."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ JACOBIANS = ("backward", "forward")
 BLIND = 1e-3
 
 
-class Differentiated(Guidance):
+class ThroughNetwork(Guidance):
     """A guidance that multiplies with the network's Jacobian, d x0_hat / d x_t.
 
     - ``backward``: by reverse mode, exactly; the memory of the network's graph, and of two evaluations the time;

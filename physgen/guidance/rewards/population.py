@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from physgen.errors import InvalidArgument
-from physgen.guidance.resampling import copies, normalised, resampled
+from physgen.guidance.rewards.resampling import copies, normalised, resampled
 
 POTENTIALS = ("difference", "max")
 

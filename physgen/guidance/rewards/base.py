@@ -1,4 +1,4 @@
-"""What a guidance is that leaves each single sample to another one inside it, or to nobody."""
+"""What guidances by rewards share: they leave each single sample to a guidance inside them, or to nobody."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from physgen.grid import Grid
 from physgen.guidance.base import Guidance
 from physgen.guidance.log import ParticlesLog, SearchLog
 from physgen.guidance.problem import Decode, Problem
-from physgen.guidance.rewards import OfVideo, Reward
+from physgen.guidance.rewards.reward import OfVideo, Reward
 from physgen.guidance.solve.gauss_newton import UNBOUNDED
 from physgen.guidance.solve.projected_fields import ProjectedFields
 from physgen.guidance.step import Correction, Step, Update
 
 
-class Around(Guidance):
+class RewardGuidance(Guidance):
     """Corrects nothing by itself: every sample is corrected, and projected at the end, by the guidance inside.
 
     Args:
@@ -41,9 +41,9 @@ class Around(Guidance):
     >>> from physgen.constraints import Equality
     >>> from physgen.guidance import Projection
     >>> x = torch.ones(1, 2)
-    >>> Around({}, Projection(Equality(lambda x: x.sum(1) - 1.0))).correct(x, x_t=x, sigma=0.5).tolist()
+    >>> RewardGuidance({}, Projection(Equality(lambda x: x.sum(1) - 1.0))).correct(x, x_t=x, sigma=0.5).tolist()
     [[0.5, 0.5]]
-    >>> Around({}, None).active(0, 1)
+    >>> RewardGuidance({}, None).active(0, 1)
     False
     """
 

@@ -10,11 +10,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physgen.constraints.names import Laws
-from physgen.guidance.differentiated import BLIND, Differentiated
 from physgen.guidance.solve.linearisation import Linearisation
 from physgen.guidance.solve.newton import limited, uncertainty
 from physgen.guidance.solve.shortest_move import shortest_move
 from physgen.guidance.step import Step, Update
+from physgen.guidance.through_network.base import BLIND, ThroughNetwork
 from physgen.tensors import of_samples
 
 Map = Callable[[Tensor], Tensor]
@@ -62,7 +62,7 @@ def conditional_move(
     return move
 
 
-class ConditionalMean(Differentiated):
+class ConditionalMean(ThroughNetwork):
     """PiGDM with the covariance that the network itself states: no variance of the data is assumed.
 
     x0* = x0_hat + C J^T (J C J^T)^-1 (-h),  C = Cov[x_0 | x_t] = sigma^2 / (1 - sigma) d x0_hat / d x_t

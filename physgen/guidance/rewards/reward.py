@@ -1,4 +1,4 @@
-"""Rewards of finished or half-finished videos: laws, and functions of the fields."""
+"""Rewards of finished or half-finished videos: laws, and functions of the fields or of the video itself."""
 
 from __future__ import annotations
 

@@ -8,14 +8,14 @@ import torch
 
 from physgen.arguments import finite
 from physgen.constraints.names import Laws
-from physgen.guidance.differentiated import BLIND, Differentiated
 from physgen.guidance.solve.linearisation import Linearisation
 from physgen.guidance.solve.newton import uncertainty
 from physgen.guidance.solve.shortest_move import shortest_move
 from physgen.guidance.step import Step, Update
+from physgen.guidance.through_network.base import BLIND, ThroughNetwork
 
 
-class PiGDM(Differentiated):
+class PiGDM(ThroughNetwork):
     """Pseudo-inverse guidance: the posterior score of the constraints, for Gaussian p(x0 | x_t), through the network.
 
     g = (d x0_hat / d x_t)^T J^T (r^2 J J^T + e^2)^-1 (-h),  r^2 = sigma^2 / (sigma^2 + (1 - sigma)^2)
