@@ -12,7 +12,8 @@ from physgen.arguments import floating
 from physgen.grid import Grid
 from physgen.guidance import Guidance, TerminalRecord
 from physgen.guidance.base import read_guidance
-from physgen.guidance.solve.certificate import ProjectedFields, certify
+from physgen.guidance.solve.certificate import certify
+from physgen.guidance.solve.projected_fields import ProjectedFields
 from physgen.observables import Observable, observe
 from physgen.tensors import keep_finite, rms
 

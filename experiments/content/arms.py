@@ -17,7 +17,7 @@ from physgen.arguments import whole
 from physgen.drawn import ANOTHER, GUIDED, Request, draw
 from physgen.experiments.draw.prompts import Prompt
 from physgen.guidance import NoiseSearch, OfVideo, Particles, PrunedBestOfN
-from physgen.guidance.population import Population
+from physgen.guidance.rewards.population import Population
 from physgen.sampling.diffusers import guide
 from physgen.worlds import World
 

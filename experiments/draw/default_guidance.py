@@ -10,7 +10,7 @@ from physgen.errors import InvalidArgument
 from physgen.experiments.cli.config import choice, choices, one_of
 from physgen.experiments.cli.target import build, find_class
 from physgen.guidance import Guidance, NoiseSearch, OfVideo, Particles
-from physgen.guidance.rewards import Reward
+from physgen.guidance.rewards.reward import Reward
 
 #: which guidances rewards are for
 FOLLOWING = "particles and pruned choose, noise_search follows derivatives"

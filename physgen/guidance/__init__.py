@@ -1,23 +1,24 @@
 """Algorithms that turn constraints into a corrected estimate of the clean sample."""
 
 from physgen.guidance.afterwards import Afterwards
-from physgen.guidance.assimilation import Assimilation
 from physgen.guidance.augmented_lagrangian import AugmentedLagrangian
-from physgen.guidance.base import Correction, Guidance, Step, Update
-from physgen.guidance.best_of_n import BestOfN
+from physgen.guidance.base import Guidance
 from physgen.guidance.composition import Composition
-from physgen.guidance.conditional_mean import ConditionalMean
-from physgen.guidance.dps import DPS
 from physgen.guidance.log import GuidanceLog, ParticlesLog, Resampling, SearchLog, StepRecord, TerminalRecord
-from physgen.guidance.noise_search import NoiseSearch
-from physgen.guidance.particles import Particles
-from physgen.guidance.pigdm import PiGDM
 from physgen.guidance.projection import Projection
-from physgen.guidance.pruned_best_of_n import PrunedBestOfN
 from physgen.guidance.replacement import Replacement
-from physgen.guidance.rewards import OfVideo
+from physgen.guidance.rewards.best_of_n import BestOfN
+from physgen.guidance.rewards.noise_search import NoiseSearch
+from physgen.guidance.rewards.particles import Particles
+from physgen.guidance.rewards.pruned_best_of_n import PrunedBestOfN
+from physgen.guidance.rewards.reward import OfVideo
 from physgen.guidance.solve.certificate import Certificate
-from physgen.guidance.tfg import TFG
+from physgen.guidance.step import Correction, Step, Update
+from physgen.guidance.through_network.assimilation import Assimilation
+from physgen.guidance.through_network.conditional_mean import ConditionalMean
+from physgen.guidance.through_network.dps import DPS
+from physgen.guidance.through_network.pigdm import PiGDM
+from physgen.guidance.through_network.tfg import TFG
 from physgen.guidance.x0_gradient import X0Gradient
 
 __all__ = [

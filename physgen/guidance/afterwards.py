@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from physgen.constraints.names import Laws
-from physgen.guidance.base import Guidance, Step, Update
+from physgen.guidance.base import Guidance
+from physgen.guidance.step import Step, Update
 
 
 class Afterwards(Guidance):

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from physgen.arguments import finite
 from physgen.constraints.names import Laws
-from physgen.guidance.base import Guidance, Step, Update
+from physgen.guidance.base import Guidance
 from physgen.guidance.solve.linearisation import Linearisation
 from physgen.guidance.solve.newton import limited, uncertainty
+from physgen.guidance.step import Step, Update
 from physgen.tensors import of_samples
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -17,78 +16,17 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from physgen.arguments import finite, floating, instance, interval, whole
 from physgen.constraints import Constraint
 from physgen.constraints.names import Laws, name_laws
-from physgen.errors import Contradiction, InvalidArgument, ModelFailure, NoSolution
+from physgen.errors import InvalidArgument, ModelFailure, NoSolution
 from physgen.grid import Grid
 from physgen.guidance.problem import Decode, Problem
 from physgen.guidance.running_fit import RunningFit
-from physgen.guidance.solve.certificate import ProjectedFields
 from physgen.guidance.solve.contradiction import require_consistent
-from physgen.guidance.solve.feasible import UNBOUNDED, feasible
-from physgen.guidance.solve.forward_difference import difference, forward_difference
+from physgen.guidance.solve.forward_difference import Predict
+from physgen.guidance.solve.gauss_newton import UNBOUNDED
+from physgen.guidance.solve.network_product import network_product
+from physgen.guidance.solve.projected_fields import ProjectedFields, project_samples
+from physgen.guidance.step import Correction, Step, Update
 from physgen.tensors import finite_samples, keep_finite, rms
-
-#: from noisy samples to estimates of the clean ones, at one noise level
-Predict = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class Update:
-    """What an update rule found.
-
-    Attributes:
-        x0: the corrected sample ``[B, ...]``, NaN where there is none.
-        residuals: RMS residual of the fields before the correction, of each constraint (NaN where no sample could be
-            measured).
-        cosines: between the directions in which pairs of constraints descend, -1 where they pull against each other;
-            means over the samples that violate both. Empty where the rule does not compute them.
-        dropped: samples that the rule itself left as they were, one by one where several act.
-    """
-
-    x0: Tensor
-    residuals: dict[str, float]
-    cosines: dict[str, float] = field(default_factory=dict)
-    dropped: int = 0
-
-
-@dataclass(frozen=True)
-class Correction:
-    """A corrected clean sample and what was measured on the way.
-
-    Attributes:
-        x0: of the shape and dtype of `x0_hat`.
-        residuals, cosines: see `Update`.
-        norm: RMS of ``x0 - x0_hat``.
-        dropped: samples whose correction was NaN or infinite and which were left as they were.
-    """
-
-    x0: Tensor
-    residuals: dict[str, float]
-    norm: float
-    dropped: int
-    cosines: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Step:
-    """Where an update takes place.
-
-    Attributes:
-        x0: the estimate of the clean sample ``[B, ...]``, a leaf that requires gradients.
-        fields: what the constraints see of it, decoded once, with its graph to `x0`; the graph serves one update.
-        x_t: the noisy sample.
-        sigma: its noise level in [0, 1].
-        problem: the constraints, their fitted constants held.
-        network_vjp: w -> (d x0_hat / d x_t)^T w ``[B, ...]``, of guidances that are `through_network`.
-        position: number of the step and of all steps, where the sampler says so.
-    """
-
-    x0: Tensor
-    fields: Tensor = field(repr=False)
-    x_t: Tensor
-    sigma: float
-    problem: Problem
-    network_vjp: Callable[[Tensor], Tensor] = field(repr=False)
-    position: tuple[int, int] | None = None
 
 
 class Guidance(ABC):
@@ -109,8 +47,8 @@ class Guidance(ABC):
         constraints: by name.
         derivatives: through the decoder that `update` takes: 0, 1, or 2 (products with the Jacobian both ways).
         through_network: whether it multiplies with the network's Jacobian.
-        jacobian: how, see `Differentiated`.
-        products: with that Jacobian in one correction, see `Differentiated`.
+        jacobian: how, see `ThroughNetwork`.
+        products: with that Jacobian in one correction, see `ThroughNetwork`.
         imposes: whether it has constraints: all but `Replacement`.
         recurrence: how often each noise level is visited; more than once only in `sample_flow`.
         particles: how many neighbours in a batch compete; more than one only in `Particles`.
@@ -240,24 +178,7 @@ class Guidance(ABC):
         """
         sigma = finite("sigma", sigma, "one noise level in [0, 1] for the whole batch", lambda level: 0 <= level <= 1)
         x0_hat = floating("x0_hat", x0_hat, "samples [B, ...]")
-        if x0_hat.ndim < 1 or not isinstance(x_t, Tensor) or x_t.shape != x0_hat.shape:
-            raise InvalidArgument("x_t", x_t, f"the noisy samples [B, ...] of x0_hat, {list(x0_hat.shape)}")
-        if not bool(finite_samples(x0_hat.detach()).any()):
-            raise ModelFailure("x0_hat is NaN or infinite in every sample: the model's prediction is not finite")
-        if self.needs_graph and not (x0_hat.requires_grad and x_t.requires_grad):
-            raise InvalidArgument("x0_hat", "no graph", "x0_hat computed from x_t, both with requires_grad")
-        if self.through_network and not self.needs_graph and predict is None:
-            raise InvalidArgument("predict", None, 'a function of x_t that gives x0_hat, for jacobian="forward"')
-
-        def network_vjp(w: Tensor) -> Tensor:
-            if predict is not None and not self.needs_graph:
-                with torch.no_grad():
-                    step = difference(sigma, precision or x0_hat.dtype)
-                    return forward_difference(predict, x_t.detach(), x0_hat, w, step)
-            (product,) = torch.autograd.grad(x0_hat, x_t, w.to(x0_hat.dtype), retain_graph=True, allow_unused=True)
-            if product is None:
-                raise InvalidArgument("x0_hat", "the graph of something else", "x0_hat computed from x_t")
-            return product.to(w.dtype)
+        self._require_usable(x0_hat, x_t, predict)
 
         def settled(z: Tensor) -> Tensor:
             z = self.settled(z, position)
@@ -277,12 +198,27 @@ class Guidance(ABC):
                     self._consistent = True
                 z, fields = self.decoded(problem, x0)
                 problem = self._fit.hold(problem, fields.detach())
-                step = Step(z, fields, x_t.detach().to(x0.dtype), sigma, problem, network_vjp, position)
-                update = self.update(step)
+                again = None if self.needs_graph else predict
+                network_vjp = partial(
+                    network_product, x0_hat=x0_hat, x_t=x_t, sigma=sigma, predict=again, precision=precision
+                )
+                noisy = x_t.detach().to(x0.dtype)
+                update = self.update(Step(z, fields, noisy, sigma, problem, network_vjp, position))
             x0_star, dropped = keep_finite(update.x0.detach(), x0)
             x0_star = settled(x0_star)
         norm = rms((x0_star - x0).nan_to_num())
         return Correction(x0_star.to(x0_hat.dtype), update.residuals, norm, update.dropped + dropped, update.cosines)
+
+    def _require_usable(self, x0_hat: Tensor, x_t: Tensor, predict: Predict | None) -> None:
+        """Refuse an estimate that is not of `x_t`, or without the derivative that `update` takes."""
+        if x0_hat.ndim < 1 or not isinstance(x_t, Tensor) or x_t.shape != x0_hat.shape:
+            raise InvalidArgument("x_t", x_t, f"the noisy samples [B, ...] of x0_hat, {list(x0_hat.shape)}")
+        if not bool(finite_samples(x0_hat.detach()).any()):
+            raise ModelFailure("x0_hat is NaN or infinite in every sample: the model's prediction is not finite")
+        if self.needs_graph and not (x0_hat.requires_grad and x_t.requires_grad):
+            raise InvalidArgument("x0_hat", "no graph", "x0_hat computed from x_t, both with requires_grad")
+        if self.through_network and not self.needs_graph and predict is None:
+            raise InvalidArgument("predict", None, 'a function of x_t that gives x0_hat, for jacobian="forward"')
 
     def decoded(self, problem: Problem, x0: Float[Tensor, "B *shape"]) -> tuple[Tensor, Tensor]:
         """The sample as a leaf, and the fields that the constraints see of it, with the graph that `update` needs."""
@@ -335,26 +271,7 @@ class Guidance(ABC):
         """
         bounds = interval("bounds", bounds)
         laws = {name: law.within(bounds) for name, law in self.final.items()}
-        problem = Problem(laws, grid=grid)
-        samples = torch.eye(len(fields), dtype=torch.bool)
-        problems, refused = [problem.keep_samples(one) for one in samples], []
-        finite = finite_samples(fields).cpu()
-        parts = samples[finite] if problem.held else finite[None] if bool(finite.any()) else ()
-        with torch.inference_mode(False), torch.autocast(fields.device.type, enabled=False):
-            projected = fields.clone()
-            for part in parts:
-                usable = fields[part]
-                held = problem.keep_samples(part).hold(usable)
-                if problem.held:
-                    problems[int(part.nonzero())] = held
-                try:
-                    projected[part] = feasible(held, usable, bounds=bounds)
-                except Contradiction as error:
-                    refused.append(error)
-                    projected[part] = math.nan
-        return ProjectedFields(
-            projected, tuple(problems), refused[0] if refused and len(refused) == len(parts) else None
-        )
+        return project_samples(Problem(laws, grid=grid), fields, bounds)
 
     def citation(self) -> str:
         """BibTeX of the works to cite; empty where there are none."""

@@ -11,8 +11,9 @@ from torch import Tensor
 from physgen.arguments import instance
 from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
-from physgen.guidance.base import Guidance, Step, Update
+from physgen.guidance.base import Guidance
 from physgen.guidance.replacement import Replacement
+from physgen.guidance.step import Step, Update
 from physgen.tensors import finite_samples, keep_finite
 
 

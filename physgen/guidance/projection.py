@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from physgen.constraints.names import Laws
-from physgen.guidance.base import Guidance, Step, Update
+from physgen.guidance.base import Guidance
 from physgen.guidance.solve.feasible import feasible
 from physgen.guidance.solve.newton import newton_steps, uncertainty
+from physgen.guidance.step import Step, Update
 from physgen.tensors import finite_samples
 
 

@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physgen.errors import InvalidArgument
-from physgen.guidance.base import Guidance, Step, Update
+from physgen.guidance.base import Guidance
+from physgen.guidance.step import Step, Update
 
 
 class Replacement(Guidance):

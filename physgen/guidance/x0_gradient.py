@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from physgen.guidance.base import Guidance, Step, Update
+from physgen.guidance.base import Guidance
 from physgen.guidance.solve.newton import newton_steps, uncertainty
+from physgen.guidance.step import Step, Update
 
 
 class X0Gradient(Guidance):

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from physgen.errors import InvalidArgument
+from physgen.sampling.calls import split_latents, with_output
 from physgen.sampling.ordinary import make_ordinary, ordinary
 from physgen.sampling.swap import replaced
 
@@ -79,22 +80,18 @@ class Recorder:
         def recorded(*args: Any, **kwargs: Any) -> Any:
             if self.repeating or not self.wanted():
                 return forward(*args, **kwargs)
-            args, kwargs = ordinary(args), ordinary(kwargs)
-            latents = args[0] if args else kwargs.pop("sample" if "sample" in kwargs else "hidden_states")
+            latents, rest, named = split_latents(ordinary(args), ordinary(kwargs))
             with torch.inference_mode(False), torch.set_grad_enabled(self.graph):
                 latents = latents.detach().clone().requires_grad_(self.graph)
-                result = forward(latents, *args[1:], **kwargs)
+                result = forward(latents, *rest, **named)
             output = result[0]
 
             def again(other: Tensor, part: float) -> Tensor:
-                rest, named = _at(part, args[1:], kwargs)
-                return model(other, *rest, **named)[0]
+                timed, timed_by_name = _at(part, rest, named)
+                return model(other, *timed, **timed_by_name)[0]
 
             self.calls.append(Call(latents, output, again))
-            if isinstance(result, tuple):
-                return (output.detach(), *result[1:])
-            result.sample = output.detach()
-            return result
+            return with_output(result, output.detach())
 
         return recorded
 

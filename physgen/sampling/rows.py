@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 
+from physgen.sampling.calls import split_latents, with_output
 from physgen.sampling.swap import replaced
 
 Forward = Callable[..., Any]
@@ -61,8 +62,7 @@ class LivingRows:
 
         @functools.wraps(forward)
         def living(*args: Any, **kwargs: Any) -> Any:
-            latents = args[0] if args else kwargs["hidden_states" if "hidden_states" in kwargs else "sample"]
-            rows = len(latents)
+            rows = len(split_latents(args, kwargs)[0])
             if self.rows is None or rows % self.batch:
                 self.evaluations += rows
                 return forward(*args, **kwargs)
@@ -83,11 +83,7 @@ class LivingRows:
             self.evaluations += len(called)
             result = forward(*map(part, args), **{name: part(value, name) for name, value in kwargs.items()})
             output = result[0]
-            full = output[given_back.to(output.device)]
-            if isinstance(result, tuple):
-                return (full, *result[1:])
-            result.sample = full
-            return result
+            return with_output(result, output[given_back.to(output.device)])
 
         return living
 

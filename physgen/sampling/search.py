@@ -15,6 +15,7 @@ from physgen.guidance import NoiseSearch
 from physgen.sampling.decoding.decoder import Decoder
 from physgen.sampling.network import Recorder
 from physgen.sampling.predictions import FLOW, first_step
+from physgen.tensors import of_samples
 
 
 def require_searchable(pipe: Any, scheduler: Any, models: list[Any], fixes_first_frame: bool) -> None:
@@ -76,5 +77,5 @@ class Search:
                 moved = self.inner.move(pipeline, sample.to(dtype), output.to(dtype), found.noise.to(dtype))
             self.guidance.log.evaluations += branches * len(sample)
             return found.noise, moved.to(output.dtype)
-        where = found.moved.to(sample.device).view(-1, *[1] * (sample.ndim - 1))
-        return found.noise, torch.where(where, found.velocity.to(output.dtype), output)
+        moves = of_samples(found.moved.to(sample.device), sample)
+        return found.noise, torch.where(moves, found.velocity.to(output.dtype), output)

@@ -19,6 +19,7 @@ from physgen.errors import InvalidArgument, ModelFailure
 from physgen.grid import Grid
 from physgen.guidance import Guidance, GuidanceLog, StepRecord, TerminalRecord
 from physgen.projected import project_video, terminal_record
+from physgen.sampling.calls import split_latents
 from physgen.sampling.competition import Competition
 from physgen.sampling.decoding.decoder import Decoder
 from physgen.sampling.network import Recorder
@@ -64,8 +65,7 @@ class Session:
         """Inside, what a pipeline gives its network as the first latent frame is kept, whatever the scheduler has."""
 
         def keep(_: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
-            latents = arguments[0] if arguments else named["hidden_states"]
-            self.first = latents[:, :, :1].detach()
+            self.first = split_latents(arguments, named)[0][:, :, :1].detach()
 
         hooks = [model.register_forward_pre_hook(keep, with_kwargs=True) for model in models]
         try:

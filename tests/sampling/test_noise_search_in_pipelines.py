@@ -14,7 +14,7 @@ from physgen.constraints import Equality, Observed
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.guidance import DPS, Afterwards, NoiseSearch, OfVideo
-from physgen.guidance.few_steps import FewSteps
+from physgen.guidance.rewards.few_steps import FewSteps
 from physgen.observables import ColourMap
 from physgen.sampling import guide
 from sampling.test_layouts import kandinsky, stable_diffusion

@@ -29,7 +29,7 @@ from physgen.guidance import (
     Projection,
     X0Gradient,
 )
-from physgen.guidance.conditional_mean import conditional_move
+from physgen.guidance.through_network.conditional_mean import conditional_move
 from physgen.sampling.flow import sample_flow
 
 #: of the levels where settings are tuned: most steps at low noise, where the components part; better for all arms on

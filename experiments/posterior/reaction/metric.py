@@ -10,9 +10,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physgen.constraints.names import Laws
-from physgen.guidance.base import Guidance, Step, Update
+from physgen.guidance.base import Guidance
 from physgen.guidance.solve.least_norm import least_norm
 from physgen.guidance.solve.linearisation import Linearisation
+from physgen.guidance.step import Step, Update
 
 #: most products with J and J^T of one solve, and its relative tolerance
 PRODUCTS, TOLERANCE = 40, 1e-3

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -12,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physgen.constraints.fit import Fit, unexplained
-from physgen.errors import Contradiction
 from physgen.guidance.problem import Problem
+from physgen.guidance.solve.projected_fields import ProjectedFields
 from physgen.measure.degenerate import degenerate
 from physgen.tensors import finite_samples, rms
 
@@ -25,32 +24,6 @@ ROUNDINGS = 4
 LOOSEST = 0.05
 #: what a fit says of each sample
 LISTS = ("condition", "identifiable", "explained", "measured", "reason")
-
-
-@dataclass(frozen=True)
-class ProjectedFields:
-    """Projected `fields` ``[B, ...]`` and the problem of each sample alone, fitted constants held at what they were.
-
-    Fields are NaN where there are none; `contradiction` says why no sample has any, where equalities cannot hold
-    together.
-    """
-
-    fields: Float[Tensor, "B *shape"]
-    problems: tuple[Problem, ...]
-    contradiction: Contradiction | None = None
-
-    def residuals(
-        self, fields: Float[Tensor, "B *shape"], measure: Callable[[Problem, Tensor], dict[str, Tensor]]
-    ) -> dict[str, Tensor]:
-        """Values of every constraint, flat, over the samples that are finite."""
-        pairs = zip(self.problems, fields.split(1), strict=True)
-        found = [measure(problem, sample) for problem, sample in pairs if finite_samples(sample)]
-        names = self.problems[0].constraints
-        return {name: torch.cat([x[name].flatten() for x in found] or [fields.new_empty(0)]) for name in names}
-
-    def violations(self, fields: Float[Tensor, "B *shape"]) -> dict[str, float]:
-        """RMS residual of every constraint, with the constants of the projection (NaN for no finite sample)."""
-        return {name: rms(part) for name, part in self.residuals(fields, Problem.violated).items()}
 
 
 @dataclass(frozen=True)

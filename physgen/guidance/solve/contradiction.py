@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,10 +13,9 @@ from torch import Tensor
 from physgen.constraints import PhaseOrder, ReactionDiffusion
 from physgen.errors import Contradiction
 from physgen.guidance.problem import Problem
-from physgen.guidance.solve.gauss_newton import Nearest, nearest
+from physgen.guidance.solve.gauss_newton import UNBOUNDED, Nearest, nearest
 from physgen.tensors import finite_samples
 
-UNBOUNDED = (-math.inf, math.inf)
 #: residual below which equalities that are not met exactly do not contradict each other
 APART = 1e-5
 #: constraints whose second derivatives cost as much as sampling

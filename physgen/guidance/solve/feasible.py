@@ -12,8 +12,8 @@ from physgen.constraints import Constraint
 from physgen.errors import NoSolution
 from physgen.grid import Grid
 from physgen.guidance.problem import Problem
-from physgen.guidance.solve.contradiction import UNBOUNDED, contradiction, hopeless, require_consistent
-from physgen.guidance.solve.gauss_newton import nearest
+from physgen.guidance.solve.contradiction import contradiction, hopeless, require_consistent
+from physgen.guidance.solve.gauss_newton import UNBOUNDED, nearest
 from physgen.tensors import finite_samples
 
 #: times that closed forms are applied in turn, before Gauss-Newton steps are taken

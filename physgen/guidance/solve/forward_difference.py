@@ -10,6 +10,8 @@ from torch import Tensor
 
 from physgen.tensors import of_samples
 
+#: from noisy samples to estimates of the clean ones, at one noise level
+Predict = Callable[[Tensor], Tensor]
 #: RMS of the step, in units of the noise; and in half precision, whose rounding does not shrink with the noise: the
 #: root of that of bfloat16 is 0.09
 STEP, HALF_STEP = 0.01, 0.1
@@ -27,7 +29,7 @@ def difference(sigma: float, precision: torch.dtype) -> float:
 
 
 def forward_difference(
-    predict: Callable[[Tensor], Tensor],
+    predict: Predict,
     x_t: Float[Tensor, "B *shape"],
     x0_hat: Float[Tensor, "B *shape"],
     w: Float[Tensor, "B *shape"],

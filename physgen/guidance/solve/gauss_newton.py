@@ -14,6 +14,7 @@ from physgen.guidance.solve.least_norm import least_norm
 from physgen.guidance.solve.linearisation import Linearisation
 from physgen.tensors import of_samples
 
+UNBOUNDED = (-math.inf, math.inf)
 #: Newton steps on the multipliers of a linearised problem, halvings of one of them, and of a step on the samples
 SETS, SHORTEST, HALVINGS = 40, 20, 4
 #: what rounding does to the value of the dual, in units of eps
@@ -40,7 +41,7 @@ def nearest(
     steps: int = 20,
     products: int = 200,
     tolerance: float | None = None,
-    bounds: tuple[float, float] = (-math.inf, math.inf),
+    bounds: tuple[float, float] = UNBOUNDED,
 ) -> Nearest:
     """Nearest sample: argmin ||x - x0|| subject to h(x) = 0, g(x) <= 0, low <= x <= high, to first order of curvature.
 

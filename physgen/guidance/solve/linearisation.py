@@ -59,6 +59,11 @@ class Linearisation:
         self._transposed: tuple[Tensor, Tensor] | None = None
 
     @property
+    def active(self) -> Bool[Tensor, "B M"]:
+        """Which entries ask for a move: those of equalities, and of inequalities that are violated."""
+        return ~self.inequality | (self.residual > 0)
+
+    @property
     def violation(self) -> Float[Tensor, "B M"]:
         """|h| of equalities, max(h, 0) of inequalities."""
         return torch.where(self.inequality, self.residual.clamp(min=0), self.residual.abs())

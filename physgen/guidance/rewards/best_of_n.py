@@ -11,9 +11,8 @@ from torch import Tensor
 from physgen.arguments import whole
 from physgen.constraints.names import Laws, name_laws
 from physgen.grid import Grid
-from physgen.guidance.particles import total_of
 from physgen.guidance.problem import Decode, Problem
-from physgen.guidance.rewards import Rewards, evaluate, name_rewards
+from physgen.guidance.rewards.reward import Rewards, evaluate, name_rewards, total_of
 
 #: rejection by a verifier
 SOURCE = """@misc{ma2025inference,

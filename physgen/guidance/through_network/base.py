@@ -1,4 +1,4 @@
-"""What guidances share that need the network's Jacobian."""
+"""What guidances through the network share: which way they multiply with its Jacobian."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from physgen.errors import InvalidArgument
 from physgen.guidance.base import Guidance
 
 JACOBIANS = ("backward", "forward")
+#: 1 - sigma below which x_t says nothing about x0, so that its covariance is that of the prior, taken as 1
+BLIND = 1e-3
 
 
-class Differentiated(Guidance):
+class ThroughNetwork(Guidance):
     """A guidance that multiplies with the network's Jacobian, d x0_hat / d x_t.
 
     - ``backward``: by reverse mode, exactly; the memory of the network's graph, and of two evaluations the time;

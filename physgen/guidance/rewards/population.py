@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from physgen.errors import InvalidArgument
-from physgen.guidance.resampling import copies, normalised, resampled
+from physgen.guidance.rewards.resampling import copies, normalised, resampled
 
 POTENTIALS = ("difference", "max")
 
@@ -75,9 +75,8 @@ class Population:
         log_g = self.most if potential == "max" else reward - self.applied
         weights = normalised(log_g.view(self.groups, -1))
         chosen = resampled(weights, uniform, left)
-        ancestors = (chosen + self._first).flatten()
-        applied = torch.where(log_g.isfinite(), self.applied + log_g, self.applied)
-        self.applied, self.most, self.founders = (x[ancestors] for x in (applied, self.most, self.founders))
+        self.applied = torch.where(log_g.isfinite(), self.applied + log_g, self.applied)
+        ancestors = self._replaced_by(chosen)
         return Offspring(ancestors, copies(chosen).flatten(), weights)
 
     def keep(self, reward: Float64[Tensor, "B"], left: int) -> Offspring:
@@ -89,9 +88,14 @@ class Population:
         order = reward.view(self.groups, -1).argsort(dim=1, descending=True, stable=True)
         chosen = order[:, :left].sort(1).values
         weights = torch.zeros(self.groups, self.alive, dtype=torch.float64).scatter_(1, chosen, 1.0 / left)
+        ancestors = self._replaced_by(chosen)
+        return Offspring(ancestors, torch.zeros(len(ancestors), dtype=torch.bool), weights)
+
+    def _replaced_by(self, chosen: Int64[Tensor, "G left"]) -> Int64[Tensor, "B"]:
+        """The batch is now the samples that were chosen, by their place in their group; their rows in it before."""
         ancestors = (chosen + self._first).flatten()
         self.applied, self.most, self.founders = (x[ancestors] for x in (self.applied, self.most, self.founders))
-        return Offspring(ancestors, torch.zeros(len(ancestors), dtype=torch.bool), weights)
+        return ancestors
 
     def weights(self, reward: Float64[Tensor, "B"]) -> Float64[Tensor, "G n"]:
         """Of the finished samples, of sum 1 in a group."""

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from physgen.arguments import finite, whole
 from physgen.constraints.names import Laws
-from physgen.guidance.base import Step, Update
-from physgen.guidance.differentiated import Differentiated
-from physgen.guidance.dps import through_network
 from physgen.guidance.solve.newton import Norms, limited, uncertainty
+from physgen.guidance.step import Step, Update
+from physgen.guidance.through_network.base import ThroughNetwork
+from physgen.guidance.through_network.dps import pull_through_network
 
 
-class TFG(Differentiated):
+class TFG(ThroughNetwork):
     """Training-free guidance, which has DPS, LGD, FreeDoM, MPGD and UGD as special cases.
 
     variance guidance:  x0 <- x0 + the step of `DPS`, through the network
@@ -68,7 +68,7 @@ class TFG(Differentiated):
     def update(self, step: Step) -> Update:
         norms = Norms(step.problem, step.x0, step.fields)
         x0, r = step.x0.detach(), uncertainty(step.sigma)
-        x = x0 + limited(through_network(norms.step(), step), r)
+        x = x0 + limited(pull_through_network(norms.step(), step), r)
         for _ in range(self.steps):
             draws = [self.smoothing * r * self._noise(x) for _ in range(self.draws)]
             moves = [Norms(step.problem, x + xi).step() for draw in draws for xi in (draw, -draw)]

@@ -6,13 +6,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.guidance.base import Step, Update
-from physgen.guidance.differentiated import Differentiated
 from physgen.guidance.solve.newton import Norms, limited, uncertainty
+from physgen.guidance.step import Step, Update
+from physgen.guidance.through_network.base import ThroughNetwork
 from physgen.tensors import of_samples
 
 
-def through_network(move: Float[Tensor, "B *shape"], step: Step) -> Float[Tensor, "B *shape"]:
+def pull_through_network(move: Float[Tensor, "B *shape"], step: Step) -> Float[Tensor, "B *shape"]:
     """(d x0_hat / d x_t)^T move, as long as it takes to have the effect of `move` to first order.
 
     Where it would point backwards, or the network has no derivative (sigma = 1), it is the move itself.
@@ -23,7 +23,7 @@ def through_network(move: Float[Tensor, "B *shape"], step: Step) -> Float[Tensor
     return torch.where(of_samples(along > 0, move), of_samples(gain, move) * through, move)
 
 
-class DPS(Differentiated):
+class DPS(ThroughNetwork):
     """Gradients of the residual norms with respect to x_t, through the network.
 
     x0* = x0_hat - zeta (d x0_hat / d x_t)^T g,  g = d rho / d x0_hat
@@ -44,7 +44,7 @@ class DPS(Differentiated):
 
     def update(self, step: Step) -> Update:
         norms = Norms(step.problem, step.x0, step.fields)
-        move = through_network(norms.step(), step)
+        move = pull_through_network(norms.step(), step)
         return Update(step.x0 + limited(move, uncertainty(step.sigma)), norms.rms, norms.cosines)
 
     def citation(self) -> str:

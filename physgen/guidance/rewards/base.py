@@ -1,11 +1,10 @@
-"""What a guidance is that leaves each single sample to another one inside it, or to nobody."""
+"""What guidances by rewards share: they leave each single sample to a guidance inside them, or to nobody."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
-import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
@@ -13,15 +12,16 @@ from physgen.arguments import instance
 from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
-from physgen.guidance.base import Correction, Guidance, Predict, Step, Update
+from physgen.guidance.base import Guidance
 from physgen.guidance.log import ParticlesLog, SearchLog
 from physgen.guidance.problem import Decode, Problem
-from physgen.guidance.rewards import OfVideo, Reward
-from physgen.guidance.solve.certificate import ProjectedFields
-from physgen.guidance.solve.feasible import UNBOUNDED
+from physgen.guidance.rewards.reward import OfVideo, Reward
+from physgen.guidance.solve.gauss_newton import UNBOUNDED
+from physgen.guidance.solve.projected_fields import ProjectedFields
+from physgen.guidance.step import Correction, Step, Update
 
 
-class Around(Guidance):
+class RewardGuidance(Guidance):
     """Corrects nothing by itself: every sample is corrected, and projected at the end, by the guidance inside.
 
     Args:
@@ -41,9 +41,9 @@ class Around(Guidance):
     >>> from physgen.constraints import Equality
     >>> from physgen.guidance import Projection
     >>> x = torch.ones(1, 2)
-    >>> Around({}, Projection(Equality(lambda x: x.sum(1) - 1.0))).correct(x, x_t=x, sigma=0.5).tolist()
+    >>> RewardGuidance({}, Projection(Equality(lambda x: x.sum(1) - 1.0))).correct(x, x_t=x, sigma=0.5).tolist()
     [[0.5, 0.5]]
-    >>> Around({}, None).active(0, 1)
+    >>> RewardGuidance({}, None).active(0, 1)
     False
     """
 
@@ -105,31 +105,9 @@ class Around(Guidance):
             return self.inside.projection(fields, grid, bounds)
         return super().projection(fields, grid, bounds)
 
-    def correction(
-        self,
-        x0_hat: Float[Tensor, "B *shape"],
-        *,
-        x_t: Float[Tensor, "B *shape"],
-        sigma: float | Float[Tensor, ""],
-        decode: Decode | None = None,
-        grid: Grid | None = None,
-        position: tuple[int, int] | None = None,
-        predict: Predict | None = None,
-        known: Float[Tensor, "#B *shape"] | None = None,
-        precision: torch.dtype | None = None,
-    ) -> Correction:
+    def correction(self, x0_hat: Float[Tensor, "B *shape"], **where: Any) -> Correction:
         correct = self.inside.correction if self.inside else super().correction
-        return correct(
-            x0_hat,
-            x_t=x_t,
-            sigma=sigma,
-            decode=decode,
-            grid=grid,
-            position=position,
-            predict=predict,
-            known=known,
-            precision=precision,
-        )
+        return correct(x0_hat, **where)
 
     def update(self, step: Step) -> Update:
         return Update(step.x0, {})

@@ -12,10 +12,9 @@ from physgen.constraints import Equality, Observed
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.guidance import DPS, Composition, NoiseSearch, OfVideo, Particles, Projection
-from physgen.guidance.few_steps import FewSteps
-from physgen.guidance.noise_search import turned
-from physgen.guidance.particles import total_of
-from physgen.guidance.rewards import evaluate
+from physgen.guidance.rewards.few_steps import FewSteps
+from physgen.guidance.rewards.noise_search import turned
+from physgen.guidance.rewards.reward import evaluate, total_of
 from physgen.sampling import guided_denoiser
 from physgen.sampling.flow import sample_flow, sample_flow_heun
 

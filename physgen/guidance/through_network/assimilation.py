@@ -18,10 +18,10 @@ from physgen.dynamics.spectral import laplacian_modes, transform
 from physgen.ensemble import local_spread
 from physgen.errors import InvalidArgument, NoSolution
 from physgen.grid import Grid
-from physgen.guidance.dps import DPS
 from physgen.guidance.problem import Decode, Problem
-from physgen.guidance.solve.certificate import ProjectedFields
-from physgen.guidance.solve.feasible import UNBOUNDED
+from physgen.guidance.solve.gauss_newton import UNBOUNDED
+from physgen.guidance.solve.projected_fields import ProjectedFields
+from physgen.guidance.through_network.dps import DPS
 from physgen.tensors import finite_samples
 
 Law = TypeVar("Law", bound=Constraint)
@@ -53,7 +53,7 @@ class Assimilation(DPS):
             further off what was observed than noise explains counts as that far off everywhere.
         weight: w, less than 1 because a sample's errors are alike from one pixel to the next.
         renoise: see `Guidance`. Much new noise lets a sample that started wrong change its mind.
-        jacobian: see `Differentiated`.
+        jacobian: see `ThroughNetwork`.
         knobs: see `Guidance`.
 
     Raises:

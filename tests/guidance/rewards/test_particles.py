@@ -11,8 +11,8 @@ from physgen.constraints import Constraint, Equality
 from physgen.errors import InvalidArgument, NoSolution
 from physgen.grid import Grid
 from physgen.guidance import AugmentedLagrangian, Composition, Particles, PiGDM, Projection, X0Gradient
-from physgen.guidance.resampling import normalised, resampled
-from physgen.guidance.rewards import evaluate
+from physgen.guidance.rewards.resampling import normalised, resampled
+from physgen.guidance.rewards.reward import evaluate
 from physgen.sampling import guided_denoiser
 from physgen.sampling.flow import sample_flow, sample_flow_heun
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from physgen.constraints import Equality
 from physgen.errors import InvalidArgument
 from physgen.guidance import BestOfN, OfVideo, PrunedBestOfN
-from physgen.guidance.rewards import evaluate
+from physgen.guidance.rewards.reward import evaluate
 from physgen.sampling.flow import sample_flow
 
 LEVELS = torch.linspace(1, 0, 31, dtype=torch.float64)

@@ -14,13 +14,12 @@ from physgen.arguments import finite, floating, whole
 from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
-from physgen.guidance.around import Around
 from physgen.guidance.base import Guidance
-from physgen.guidance.few_steps import FewSteps, VelocityAt
 from physgen.guidance.log import SearchLog
-from physgen.guidance.particles import total_of
 from physgen.guidance.problem import Decode
-from physgen.guidance.rewards import OfVideo, Rewards, name_rewards, read_rewards
+from physgen.guidance.rewards.base import RewardGuidance
+from physgen.guidance.rewards.few_steps import FewSteps, VelocityAt
+from physgen.guidance.rewards.reward import OfVideo, Rewards, name_rewards, read_rewards, total_of
 from physgen.tensors import finite_samples, of_samples
 
 #: what a reward must be that the search climbs
@@ -69,7 +68,7 @@ class _Point:
         )
 
 
-class NoiseSearch(Around):
+class NoiseSearch(RewardGuidance):
     """Gradient steps on the direction of the starting noise, through a few steps of the flow; then the whole run.
 
     z <- cos(angle) z + sin(angle) |z| t,   t the unit vector along the part of d r(x0(z)) / dz that is normal to z

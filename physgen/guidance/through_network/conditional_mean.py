@@ -10,12 +10,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physgen.constraints.names import Laws
-from physgen.guidance.base import Step, Update
-from physgen.guidance.differentiated import Differentiated
-from physgen.guidance.pigdm import BLIND, effort
-from physgen.guidance.solve.least_norm import least_norm
 from physgen.guidance.solve.linearisation import Linearisation
 from physgen.guidance.solve.newton import limited, uncertainty
+from physgen.guidance.solve.shortest_move import shortest_move
+from physgen.guidance.step import Step, Update
+from physgen.guidance.through_network.base import BLIND, ThroughNetwork
 from physgen.tensors import of_samples
 
 Map = Callable[[Tensor], Tensor]
@@ -63,7 +62,7 @@ def conditional_move(
     return move
 
 
-class ConditionalMean(Differentiated):
+class ConditionalMean(ThroughNetwork):
     """PiGDM with the covariance that the network itself states: no variance of the data is assumed.
 
     x0* = x0_hat + C J^T (J C J^T)^-1 (-h),  C = Cov[x_0 | x_t] = sigma^2 / (1 - sigma) d x0_hat / d x_t
@@ -111,18 +110,12 @@ class ConditionalMean(Differentiated):
 
     def update(self, step: Step) -> Update:
         at = Linearisation(step.problem, step.x0, step.fields)
-        active = ~at.inequality | (at.residual > 0)
-
-        def shortest(b: Tensor) -> Tensor:
-            found = least_norm(lambda v: active * at.jvp(v), lambda w: at.vjp(active * w), b, **effort(step.problem))
-            return at.vjp(active * found.values)
-
-        move = -shortest(active * at.residual)
+        move = -shortest_move(step.problem, at, at.active * at.residual)
         if 1 - step.sigma >= BLIND:
             scale = step.sigma**2 / (1 - step.sigma)
             move = conditional_move(
                 move,
-                lambda v: shortest(active * at.jvp(v)),
+                lambda v: shortest_move(step.problem, at, at.active * at.jvp(v)),
                 lambda v: scale * step.network_vjp(v.nan_to_num()),
                 self.steps,
             )

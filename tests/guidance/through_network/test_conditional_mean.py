@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from physgen.constraints import Equality, Inequality
-from physgen.guidance.conditional_mean import ConditionalMean
+from physgen.guidance.through_network.conditional_mean import ConditionalMean
 
 N = 12
 

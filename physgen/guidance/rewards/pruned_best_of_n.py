@@ -10,10 +10,10 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from physgen.guidance.base import Guidance
-from physgen.guidance.best_of_n import SOURCE
-from physgen.guidance.particles import Particles
-from physgen.guidance.population import Offspring, Population
-from physgen.guidance.rewards import Rewards
+from physgen.guidance.rewards.best_of_n import SOURCE
+from physgen.guidance.rewards.particles import Particles
+from physgen.guidance.rewards.population import Offspring, Population
+from physgen.guidance.rewards.reward import Rewards
 
 #: fewer and fewer that are left
 HALVING = """@misc{jamieson2015nonstochastic,

@@ -1,4 +1,4 @@
-"""Rewards of finished or half-finished videos: laws, and functions of the fields."""
+"""Rewards of finished or half-finished videos: laws, and functions of the fields or of the video itself."""
 
 from __future__ import annotations
 
@@ -134,6 +134,11 @@ def read_rewards(
     return {
         name: found[name].double().cpu().nan_to_num(-torch.inf, posinf=1e100, neginf=-torch.inf) for name in rewards
     }
+
+
+def total_of(rewards: dict[str, Float64[Tensor, "B"]]) -> Float64[Tensor, "B"]:
+    """The sum of rewards by name."""
+    return torch.stack(list(rewards.values())).sum(0)
 
 
 def _of_function(name: str, reward: Any, fields: Tensor) -> Tensor:

@@ -13,16 +13,16 @@ from torch import Tensor
 from physgen.arguments import finite, instance, whole
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
-from physgen.guidance.around import Around
 from physgen.guidance.base import Guidance
 from physgen.guidance.log import ParticlesLog, Resampling
-from physgen.guidance.population import POTENTIALS, Offspring, Population
 from physgen.guidance.problem import Decode
-from physgen.guidance.rewards import Rewards, evaluate, name_rewards
+from physgen.guidance.rewards.base import RewardGuidance
+from physgen.guidance.rewards.population import POTENTIALS, Offspring, Population
+from physgen.guidance.rewards.reward import Rewards, evaluate, name_rewards, total_of
 from physgen.tensors import of_samples
 
 
-class Particles(Around):
+class Particles(RewardGuidance):
     """Sequential Monte Carlo on the flow: no derivative of the network, of the decoder or of a law is taken.
 
     weights at a level:  w_i ~ G_i,  G = exp((r(x0*) - r before) / temperature)   ("difference")
@@ -213,11 +213,6 @@ class Particles(Around):
         with torch.no_grad():
             fields, shown = self.seen(x, decode, grid, video)
         return evaluate(self.rewards, fields, grid, video=shown)
-
-
-def total_of(rewards: dict[str, Float64[Tensor, "B"]]) -> Float64[Tensor, "B"]:
-    """The sum of rewards by name."""
-    return torch.stack(list(rewards.values())).sum(0)
 
 
 def _fractions(resample: Any) -> tuple[float, ...]:

@@ -8,33 +8,20 @@ import torch
 
 from physgen.arguments import finite
 from physgen.constraints.names import Laws
-from physgen.guidance.base import Step, Update
-from physgen.guidance.differentiated import Differentiated
-from physgen.guidance.problem import Problem
-from physgen.guidance.solve.least_norm import least_norm
 from physgen.guidance.solve.linearisation import Linearisation
 from physgen.guidance.solve.newton import uncertainty
-
-#: 1 - sigma below which x_t says nothing about x0, so that its covariance is that of the prior, taken as 1
-BLIND = 1e-3
-
-
-def effort(problem: Problem) -> dict[str, Any]:
-    """How far `least_norm` goes: to rounding on samples; through a decoder, where a product is dear, a few steps.
-
-    >>> effort(Problem({}))
-    {'steps': 200, 'tolerance': 1e-10}
-    """
-    return {"steps": 200, "tolerance": 1e-10} if problem.decode is None else {"steps": 4, "tolerance": 1e-2}
+from physgen.guidance.solve.shortest_move import shortest_move
+from physgen.guidance.step import Step, Update
+from physgen.guidance.through_network.base import BLIND, ThroughNetwork
 
 
-class PiGDM(Differentiated):
+class PiGDM(ThroughNetwork):
     """Pseudo-inverse guidance: the posterior score of the constraints, for Gaussian p(x0 | x_t), through the network.
 
     g = (d x0_hat / d x_t)^T J^T (r^2 J J^T + e^2)^-1 (-h),  r^2 = sigma^2 / (sigma^2 + (1 - sigma)^2)
     x0* = x0_hat + sigma^2 / (1 - sigma) g,  that is  v* = v - sigma / (1 - sigma) g
 
-    with J of h at x0_hat, without a Jacobian (`least_norm`). Exact for linear constraints and a prior of independent
+    with J of h at x0_hat, without a Jacobian (`shortest_move`). Exact for linear constraints and a prior of independent
     values of unit variance. At sigma = 1, where d x0_hat / d x_t vanishes, x0* is the projection J^T (J J^T)^-1 (-h).
     Where the constrained directions vary far more than that it overshoots and may diverge: see `ConditionalMean`.
     The finished video is projected (`terminal`, on by default). An inequality counts where it is violated.
@@ -67,16 +54,8 @@ class PiGDM(Differentiated):
     def update(self, step: Step) -> Update:
         at = Linearisation(step.problem, step.x0, step.fields)
         wanted = torch.where(at.inequality, at.residual.clamp(min=0), at.residual)
-        active = ~at.inequality | (at.residual > 0)
         r = uncertainty(step.sigma)
-        found = least_norm(
-            lambda v: active * at.jvp(v),
-            lambda w: at.vjp(active * w),
-            -wanted,
-            **effort(step.problem),
-            damping=(self.noise / r) ** 2,
-        )
-        move = at.vjp(active * found.values)
+        move = shortest_move(step.problem, at, -wanted, (self.noise / r) ** 2)
         if 1 - step.sigma >= BLIND:
             gain = step.sigma**2 / (1 - step.sigma) / r**2
             move = gain * step.network_vjp(move)

@@ -1,0 +1,1 @@
+"""Guidances that multiply with the Jacobian of the network."""
