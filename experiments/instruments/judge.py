@@ -43,7 +43,7 @@ class InstrumentJudge(Judge):
     A criterion that names its instrument (``m1`` … in the rubric) is answered by it: a fault is there where p < alpha,
     and a merit is met where it is not. A video that shows nothing meets no merit of its content. Of other criteria see
     `instruments_for`. What is not answered is ``None``, which is unscored. Beside the answers stand ``ranks``,
-    percentiles among videos without a fault (`Reading.rank`).
+    percentiles among videos without a fault (`Reading.rank`), and whether anything is ``seen``.
 
     Args:
         alpha: share of videos without a fault that each criterion may fail.
@@ -67,7 +67,7 @@ class InstrumentJudge(Judge):
         answers = [self.answer(criterion, found) for criterion in question.criteria]
         reasons = [_reason(c, a, readings) for c, a in zip(question.criteria, answers, strict=True)]
         ranks = [readings[c.measure].rank if c.measure in readings else None for c in question.criteria]
-        return Reply("", {"scores": answers, "ranks": ranks, "reasoning": "; ".join(reasons)})
+        return Reply("", {"scores": answers, "ranks": ranks, "seen": found.seen, "reasoning": "; ".join(reasons)})
 
     def answer(self, criterion: Criterion, examined: Examined) -> int | None:
         """1 or 0, or ``None`` where no instrument can tell.

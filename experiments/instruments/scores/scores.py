@@ -66,6 +66,7 @@ class Scored:
 
     ``ranks``: of each criterion's readings the percentile among videos without a fault.
     ``free``: of each task and seed the score by criteria that no arm imposes.
+    ``empty``: of each video whether it shows nothing.
     """
 
     cards: list[Scorecard]
@@ -73,6 +74,7 @@ class Scored:
     ranks: dict[str, list[float]]
     free: dict[int, list[float]]
     asked: int
+    empty: list[bool]
 
     def per_task(self, name: str) -> dict[int, float]:
         """Score of each task, mean over the seeds."""
@@ -99,7 +101,7 @@ def score_arms(
         for arm in ARMS
     }
     coins = [score(_judged(tasks, rubrics, None, RandomJudge(s)), rubrics, tasks, "corrected") for s in range(seeds)]
-    return found | {COIN: Scored(coins, {}, {}, {}, sum(card.criteria for card in coins))}
+    return found | {COIN: Scored(coins, {}, {}, {}, sum(card.criteria for card in coins), [])}
 
 
 def _scored(tasks: Sequence[Task], rubrics: Sequence[Rubric], folders: Sequence[Path], judge: Judge) -> Scored:
@@ -107,11 +109,13 @@ def _scored(tasks: Sequence[Task], rubrics: Sequence[Rubric], folders: Sequence[
     family = {task.index: subject.family for task in tasks if (subject := subject_of(task.task))}
     cards, met, ranks, asked = [], dict[str, list[int]](), dict[str, list[float]](), 0
     free: dict[int, list[float]] = {}
+    empty: list[bool] = []
     for folder in folders:
         results = _judged(tasks, rubrics, folder, judge)
         cards.append(score(results, rubrics, tasks, "corrected"))
         for item in results:
             answered: list[tuple[Criterion, int]] = []
+            empty.append(not parsed(item[f"{DIMENSIONS[0]}_eval"]).get("seen", True))
             for dimension in DIMENSIONS:
                 criteria = by_index[item["index"]].criteria[dimension]
                 evaluation = item[f"{dimension}_eval"]
@@ -125,7 +129,7 @@ def _scored(tasks: Sequence[Task], rubrics: Sequence[Rubric], folders: Sequence[
                         ranks.setdefault(criterion.measure, []).append(rank)
             if (points := free_points(answered, family[item["index"]])) is not None:
                 free.setdefault(item["index"], []).append(points)
-    return Scored(cards, met, ranks, free, asked)
+    return Scored(cards, met, ranks, free, asked, empty)
 
 
 def free_points(answered: Sequence[tuple[Criterion, int]], family: str) -> float | None:
@@ -143,8 +147,12 @@ def free_points(answered: Sequence[tuple[Criterion, int]], family: str) -> float
 
 def ranks_of(evaluation: Mapping[str, Any] | None, count: int) -> list[float | None]:
     """Percentile of each criterion's reading, ``None`` where there is none."""
-    found = (evaluation or {}).get("parsed_result", {}).get("ranks") or [None] * count
-    return list(found)
+    return list(parsed(evaluation).get("ranks") or [None] * count)
+
+
+def parsed(evaluation: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """What a judge's reply holds, nothing where there is none."""
+    return (evaluation or {}).get("parsed_result") or {}
 
 
 def _judged(
@@ -221,6 +229,7 @@ def record(found: Mapping[str, Scored]) -> dict[str, Any]:
             "per_task": s.per_task("average"),
             "free_per_task": s.per_task(FREE),
             "met": {name: {"share": float(np.mean(v)), "n": len(v)} for name, v in s.met.items()},
+            "empty": {"share": float(np.mean(s.empty)), "n": len(s.empty)} if s.empty else {},
             "rank": {name: float(np.mean(v)) for name, v in s.ranks.items()},
         }
         for arm, s in found.items()

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from physgen.experiments.assimilate.arms import BEST, BETWEEN, BOTH, FREE, INSIDE, LAW, MODEL
-from physgen.experiments.assimilate.table import less
-from physgen.experiments.measure.distances import mean_interval
+from physgen.experiments.assimilate.table import less, ratio
 from physgen.experiments.paper.results.assimilation import FAMILIES, OBSERVATIONS, SOURCE, errors
 from physgen.experiments.paper.results.numbers import Made, Number, written
 from physgen.experiments.paper.results.store import Store
@@ -76,10 +75,7 @@ def make(spec: FigureSpec, store: Store) -> Made:
     numbers |= {f"inside.{seen}": over(records, INSIDE, BOTH, (seen,)) for seen in OBSERVATIONS}
     numbers["against free"] = against_free(records)
     prompts = len(errors(records, FAMILIES[0], OBSERVATIONS[0], MODEL))
-    numbers |= {
-        "n": Number(prompts, (SOURCE,)),
-        "false alarms": Number(false_alarms(prompts), ("bootstrap of normal samples",)),
-    }
+    numbers["n"] = Number(prompts, (SOURCE,))
     return Made(numbers, columns=COLUMNS, rows=tuple(rows))
 
 
@@ -109,20 +105,7 @@ def against_free(records: Sequence[dict[str, Any]]) -> Number:
 
 def geometric(logarithms: Sequence[float]) -> Number:
     """Mean ratio and its interval, from the logarithms of ratios."""
-    found = mean_interval(np.array(logarithms))
-    ratio, low, high = np.exp([found.estimate, found.low, found.high]).tolist()
-    return Number(ratio, (SOURCE,), len(logarithms), low, high)
-
-
-def false_alarms(n: int, repetitions: int = 2000) -> float:
-    """Share of 95 % bootstrap intervals of the mean of ``n`` normal values that exclude the true mean.
-
-    >>> false_alarms(4) > 2 * false_alarms(64)
-    True
-    """
-    values = np.random.default_rng(0).standard_normal((repetitions, n))
-    found = [mean_interval(each) for each in values]
-    return float(np.mean([one.low > 0 or one.high < 0 for one in found]))
+    return Number.of(ratio(np.array(logarithms)), (SOURCE,), len(logarithms))
 
 
 def number(records: Sequence[dict[str, Any]], family: str, observation: str, arm: str) -> Number | None:

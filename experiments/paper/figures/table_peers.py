@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from physgen.experiments.assimilate.arms import AFTER, BEST, BETWEEN, BOTH, FORWARD, FREE, LAW, MODEL, PEERS
-from physgen.experiments.measure.distances import mean_interval
 from physgen.experiments.paper.results.assimilation import FAMILIES, SOURCE, errors
 from physgen.experiments.paper.results.numbers import Made, Number, written
 from physgen.experiments.paper.results.store import Store
@@ -44,7 +43,7 @@ def make(spec: FigureSpec, store: Store) -> Made:
         for family in FAMILIES:
             found = errors(records, family, SEEN, arm, "single")
             if len(found):
-                numbers[f"{family}.{arm}"] = Number.of(mean_interval(found), (SOURCE,), len(found))
+                numbers[f"{family}.{arm}"] = Number.range(found, (SOURCE,))
                 cells.append(numbers[f"{family}.{arm}"].text)
             else:
                 cells.append("–")

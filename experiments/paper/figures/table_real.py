@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from physgen.experiments.measure.distances import mean_interval
+from physgen.experiments.measure.student import student_interval
 from physgen.experiments.paper.results.numbers import Made, Number
 from physgen.experiments.paper.results.store import Store
 from physgen.experiments.paper.spec import FigureSpec
@@ -35,7 +35,7 @@ def make(spec: FigureSpec, store: Store) -> Made:
             cells = []
             for seen in SEEN:
                 values = errors(records, movie, seen, arm)
-                numbers[f"{movie}.{arm}.{seen}"] = Number.of(mean_interval(values), SOURCE, len(values))
+                numbers[f"{movie}.{arm}.{seen}"] = Number.range(values, SOURCE)
                 cells.append(numbers[f"{movie}.{arm}.{seen}"].text)
             known = [[one["wide90"] for one in mine if one["observation"] == seen and "wide90" in one] for seen in SEEN]
             wide = [float(np.mean(one)) for one in known if one]
@@ -55,7 +55,7 @@ def counted(records: Sequence[Record]) -> dict[str, Number]:
     for movie in dict.fromkeys(one["movie"] for one in records):
         for seen in SEEN:
             found = {arm: errors(records, movie, seen, arm) for arm in ARMS}
-            change = mean_interval(found["model"] - found["interpolation"])
+            change = student_interval(found["model"] - found["interpolation"])
             counts["cases"] += 1
             counts["better"] += change.high < 0
             counts["worse"] += change.low > 0

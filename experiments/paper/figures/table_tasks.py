@@ -5,7 +5,6 @@ from __future__ import annotations
 from physgen.drawn import AFTERWARDS, GUIDED, UNGUIDED
 from physgen.experiments.content.arms import CANDIDATES
 from physgen.experiments.content.arms import PRUNED as PRUNED_ARMS
-from physgen.experiments.draw.references import SIMULATOR
 from physgen.experiments.instruments.scores.arms import ARMS, BEST, CHOSEN, MORE, PARTICLES, PRUNED, PRUNING, THEN
 from physgen.experiments.paper.results.numbers import Made, Number, written
 from physgen.experiments.paper.results.scores import MARKS, MODEL, SOURCE, Scores
@@ -28,7 +27,7 @@ SHOWN = (
     (PRUNED + THEN, AFTERWARDS),
     (PARTICLES + THEN, BEST + THEN),
 )
-COLUMNS = ("arm", "evaluations", "Average", "Not imposed", "counts right", "empty")
+COLUMNS = ("arm", "evaluations", "Average", "Not imposed", "counts right", "empty", "faint")
 
 
 def make(spec: FigureSpec, store: Store) -> Made:
@@ -38,7 +37,6 @@ def make(spec: FigureSpec, store: Store) -> Made:
     scored = {arm: data[arm]["per_task"].keys() for arm in ARMS}
     numbers = {
         "tasks": Number(scores.tasks, (SOURCE,)),
-        "unscored": Number(len(scored[SIMULATOR] - set.intersection(*map(set, scored.values()))), (SOURCE,)),
         "videos": Number(scores.videos, (SOURCE,)),
         "seeds": Number(scores.seeds, (SOURCE,)),
         "counted": Number(data[UNGUIDED]["met"]["count"]["n"], (SOURCE,)),
@@ -54,17 +52,18 @@ def make(spec: FigureSpec, store: Store) -> Made:
             numbers[f"{arm}.evaluations"] = Number(cost[arm], ("conf/world/micro.yaml",))
         points = (numbers[f"{arm}.{mark}"].text for mark in MARKS)
         count = written(numbers[f"{arm}.met.count"].value)
-        shown = data[arm]["met"]["presence"]
-        numbers[f"{arm}.empty"] = Number(round(1 - shown["share"], 3), (SOURCE,), shown["n"])
-        empty = numbers[f"{arm}.empty"].text
-        rows.append((LABELS.get(arm, arm), written(cost[arm]) if arm in cost else "–", *points, count, empty))
-    rows.append(("paired differences", "", "", "", "", ""))
+        faint = 1 - data[arm]["met"]["presence"]["share"]
+        for name, found in (("empty", data[arm]["empty"]["share"]), ("faint", faint)):
+            numbers[f"{arm}.{name}"] = Number(round(found, 3), (SOURCE,), scores.videos)
+        shown = (numbers[f"{arm}.{name}"].text for name in ("empty", "faint"))
+        rows.append((LABELS.get(arm, arm), written(cost[arm]) if arm in cost else "–", *points, count, *shown))
+    rows.append(("paired differences", "", "", "", "", "", ""))
     for first, second in SHOWN:
         name, both = f"{first} - {second}", len(scored[first] & scored[second])
         entry = data["differences"][name]
         numbers |= {f"{name}.{mark}": Number.read(entry[mark], SOURCE, both) for mark in MARKS}
         label = f"{LABELS.get(first, first)} − {LABELS.get(second, second)}"
-        rows.append((label, "", *(numbers[f"{name}.{mark}"].text for mark in MARKS), "", ""))
+        rows.append((label, "", *(numbers[f"{name}.{mark}"].text for mark in MARKS), "", "", ""))
     numbers |= best(numbers)
     return Made(numbers, columns=COLUMNS, rows=tuple(rows))
 

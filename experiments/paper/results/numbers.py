@@ -30,6 +30,15 @@ class Number:
         return cls(interval.estimate, tuple(source), n, interval.low, interval.high)
 
     @classmethod
+    def range(cls, values: np.ndarray, source: Iterable[str]) -> Number:
+        """A mean with the least and the largest of few values.
+
+        >>> Number.range(np.array([1.0, 2.0, 6.0]), ["real.json"]).text
+        '3 [1, 6]'
+        """
+        return cls(float(values.mean()), tuple(source), len(values), float(values.min()), float(values.max()))
+
+    @classmethod
     def read(cls, entry: Mapping[str, float], source: str, n: int | None = None, scale: float = 1.0) -> Number:
         """An interval as results write it, ``{"estimate": ..., "low": ..., "high": ...}``.
 
