@@ -56,8 +56,9 @@ def test_all_prompts_together() -> None:
     found, page_ = numbers("joined"), section(PAGE, "# Results: what information is worth")
     (printed,) = re.findall(r"then joined has ([^]]*\]) of", page_)
     assert agrees(printed, bounds(found["against free"]))
-    (share,) = re.findall(r"of normal values (\S+) of such intervals", page_)
-    assert agrees(share, [found["false alarms"].value])
+    counts = (found["beyond either"].value, found["cases"].value, found["beyond free"].value)
+    assert counts == (4, 20, 7)
+    assert all(words in page_ for words in ("four of these beyond", "in all 20 cases, in 7 of them beyond"))
 
 
 def test_law_on_the_way() -> None:
