@@ -12,6 +12,7 @@ from physgen.measure.cells import Labels, typical_radius
 from physgen.measure.degenerate import degenerate, noise_level
 from physgen.measure.nuclei import segment_nuclei
 from physgen.measure.recovery import Interval, Recovery, fit_recovery, normalise
+from physgen.measure.spots import Movie, Values
 from physgen.measure.traces import (
     BASELINE,
     bright_region,
@@ -20,7 +21,6 @@ from physgen.measure.traces import (
     find_bleached,
     trace_region,
 )
-from physgen.measure.spots import Movie, Values
 from physgen.measure.unusable import why_unusable
 
 #: change of a region that is one, in standard deviations of its noise
