@@ -24,7 +24,7 @@ from physgen.experiments.draw.references import RECONSTRUCTION, SIMULATOR, proje
 from physgen.experiments.draw.videos import collect, plan, produce
 from physgen.experiments.evaluate import EvaluateConfig
 from physgen.experiments.evaluate.quality import interleave, summary
-from physgen.experiments.measure.distances import Interval, mean_interval, plain
+from physgen.experiments.measure.intervals import Interval, mean_interval, plain
 from physgen.experiments.measure.laws import colour_map, law, read_fields
 from physgen.experiments.measure.recognition import distances, features, paired_distances, recognised
 from physgen.experiments.measure.tables import Table, publish

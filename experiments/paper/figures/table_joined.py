@@ -9,7 +9,7 @@ import numpy as np
 
 from physgen.experiments.assimilate.arms import BEST, BETWEEN, BOTH, FREE, INSIDE, LAW, MODEL
 from physgen.experiments.assimilate.table import less
-from physgen.experiments.measure.distances import mean_interval
+from physgen.experiments.measure.intervals import mean_interval
 from physgen.experiments.paper.results.assimilation import FAMILIES, OBSERVATIONS, SOURCE, errors
 from physgen.experiments.paper.results.numbers import Made, Number, written
 from physgen.experiments.paper.results.store import Store

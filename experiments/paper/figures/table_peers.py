@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from physgen.experiments.assimilate.arms import AFTER, BEST, BETWEEN, BOTH, FORWARD, FREE, LAW, MODEL, PEERS
-from physgen.experiments.measure.distances import mean_interval
+from physgen.experiments.measure.intervals import mean_interval
 from physgen.experiments.paper.results.assimilation import FAMILIES, SOURCE, errors
 from physgen.experiments.paper.results.numbers import Made, Number, written
 from physgen.experiments.paper.results.store import Store

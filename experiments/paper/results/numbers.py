@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from physgen.experiments.measure.distances import Interval, mean_interval
+from physgen.experiments.measure.intervals import Interval, mean_interval
 
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 

@@ -10,7 +10,7 @@ from statistics import mean
 
 import torch
 
-from physgen.experiments.measure.distances import Interval
+from physgen.experiments.measure.intervals import Interval
 from physgen.experiments.measure.tables import Table, publish
 from physgen.experiments.posterior.heat.arms import ARMS, PLAIN, SHIFT, Case
 from physgen.experiments.posterior.heat.distances import distances

@@ -13,7 +13,7 @@ import yaml
 
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.dispatch import main
-from physgen.experiments.measure.distances import Interval
+from physgen.experiments.measure.intervals import Interval
 from physgen.experiments.paper.fresh.compare import compared
 from physgen.experiments.paper.fresh.flat import flat
 from physgen.experiments.paper.fresh.run import make
