@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from physgen.experiments.draw.prompts import prompts
-from physgen.experiments.evaluate import EvaluateConfig
+from physgen.experiments.evaluate.job import EvaluateConfig
 from physgen.experiments.evaluate.yardstick.planted import ERRORS, NOTHING
 from physgen.experiments.evaluate.yardstick.pool import FEATURES, Pool, fill
 from physgen.experiments.evaluate.yardstick.power import LEVEL, METRICS, floor, p_values
