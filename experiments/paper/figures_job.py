@@ -60,7 +60,7 @@ def build(paper: Path, out: Path, only: list[str]) -> Path:
 
 def figure(spec: FigureSpec, store: Store, out: Path) -> dict[str, Any]:
     """Draw one, and return what ``results.json`` says of it."""
-    module = importlib.import_module(f"physgen.experiments.paper.figures.{spec.function}")
+    module = importlib.import_module(f"physgen.experiments.paper.figures.{spec.module}")
     with styled():
         made: Made = module.make(spec, store)
         if made.picture is not None:
@@ -69,7 +69,7 @@ def figure(spec: FigureSpec, store: Store, out: Path) -> dict[str, Any]:
     texts = {name: number["text"] for name, number in numbers.items()} | dict(made.words)
     return {
         "caption": filled(spec.name, spec.caption, texts),
-        "from": {key: value for key, value in asdict(spec).items() if key in ("function", "sweep", "seeds", "runs")},
+        "from": {key: value for key, value in asdict(spec).items() if key in ("module", "sweep", "seeds", "runs")},
         "numbers": numbers,
         "words": dict(made.words),
         "columns": list(made.columns),

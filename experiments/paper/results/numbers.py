@@ -54,7 +54,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Made:
-    """What a figure's function makes: a matplotlib figure or a table, the numbers in it, and words for its caption."""
+    """What a figure's module makes: a matplotlib figure or a table, the numbers in it, and words for its caption."""
 
     numbers: Mapping[str, Number] = field(default_factory=dict)
     words: Mapping[str, str] = field(default_factory=dict)

@@ -26,7 +26,7 @@ WRITER = "import pathlib, sys; out = pathlib.Path(sys.argv[1]); out.mkdir(); (ou
 
 
 def tables() -> list[str]:
-    return [name for name, spec in read_figures(PAPER / "figures.yaml")[1].items() if spec.function.startswith("table")]
+    return [name for name, spec in read_figures(PAPER / "figures.yaml")[1].items() if spec.module.startswith("table")]
 
 
 def test_every_table_of_the_paper_has_a_part_or_a_reason() -> None:
