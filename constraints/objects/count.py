@@ -12,7 +12,7 @@ from torch import Tensor
 
 from physgen.arguments import finite, whole
 from physgen.constraints.base import Constraint, check_fields
-from physgen.constraints.objects.euler import euler_number, shown_part, smooth
+from physgen.constraints.objects.euler_number import euler_number, shown_part, smooth
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.measure.degenerate import degenerate

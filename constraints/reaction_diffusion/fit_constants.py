@@ -15,7 +15,7 @@ from physgen.constraints.constants import Constants
 from physgen.constraints.least_squares import Estimate, why_unmeasured
 from physgen.constraints.reaction_diffusion.denoise import SIGNAL, beyond_chance, without_noise
 from physgen.constraints.reaction_diffusion.equation import Equation
-from physgen.constraints.reaction_diffusion.fit import fit_flow_map
+from physgen.constraints.reaction_diffusion.fit_flow_map import fit_flow_map
 from physgen.constraints.reaction_diffusion.fit_heat import fit_heat
 from physgen.constraints.reaction_diffusion.fit_linear import fit_differential, fit_integral
 from physgen.constraints.reaction_diffusion.fit_nearest import nearest_constants

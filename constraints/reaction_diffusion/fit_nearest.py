@@ -12,7 +12,7 @@ from torch import Tensor
 from physgen.constraints.bounded import bounded_least_squares
 from physgen.constraints.least_squares import Estimate, fitted, judged
 from physgen.constraints.reaction_diffusion.blocks import blocks_of
-from physgen.constraints.reaction_diffusion.fit import UNEXPLAINED
+from physgen.constraints.reaction_diffusion.fit_flow_map import UNEXPLAINED
 from physgen.constraints.reaction_diffusion.nearest_trajectory import (
     LENGTHS,
     Box,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from functools import lru_cache
 from typing import Any
 
 from torch import Tensor
@@ -21,7 +20,7 @@ from physgen.experiments.runs.records import origin, peak_memory_mb
 from physgen.guidance.problem import Problem
 from physgen.measure import degenerate
 from physgen.worlds import world_spec
-from physgen.worlds.micro.judge import Judge
+from physgen.worlds.micro.judge import packaged_judge
 
 
 def measure(options: AblateConfig, subject: Subject, drawn: Arm) -> dict[str, Any]:
@@ -55,7 +54,7 @@ def measure(options: AblateConfig, subject: Subject, drawn: Arm) -> dict[str, An
         "particles": drawn.log.particles.as_json() if drawn.log.particles else None,
         **({"search": drawn.log.search.as_json()} if drawn.log.search else {}),
         "quality": quality(subject, drawn.video, fields) if judged(options, subject) else {},
-        "features": features(judge(), drawn.video)[0].tolist() if judged(options, subject) else [],
+        "features": features(packaged_judge(), drawn.video)[0].tolist() if judged(options, subject) else [],
         **content(options, subject, drawn.video[0]),
     }
 
@@ -92,9 +91,9 @@ def as_imposed(subject: Subject, drawn: Arm) -> dict[str, Constraint]:
 def quality(subject: Subject, video: Tensor, fields: Tensor) -> dict[str, float]:
     """Family and attributes that the judge recognises, laws by estimators that no constraint uses, emptiness."""
     prompt = subject.prompt
-    seen = recognised(judge(), [prompt], features(judge(), video))
+    seen = recognised(packaged_judge(), [prompt], features(packaged_judge(), video))
     others = (
-        {name: values[0] for name, values in phase_order(judge(), video).items()}
+        {name: values[0] for name, values in phase_order(packaged_judge(), video).items()}
         if prompt.family == "mitosis"
         else law(prompt.family, prompt.attributes, video[0])
     )
@@ -102,9 +101,3 @@ def quality(subject: Subject, video: Tensor, fields: Tensor) -> dict[str, float]
     return {name: float(value) for name, value in found.items()} | {
         "empty": float(degenerate(fields, subject.observable.least)[0] in NOTHING)
     }
-
-
-@lru_cache(maxsize=1)
-def judge() -> Judge:
-    """The classifier of simulator videos."""
-    return Judge.load(None)

@@ -15,7 +15,8 @@ from physgen.experiments.evaluate.yardstick.pool import JUDGE, MOTION, RENDERING
 from physgen.experiments.finetune.measure import Array, MeasuredModel
 from physgen.experiments.finetune.paired import difference, intervals
 from physgen.experiments.measure.conditional import ConditionalDiscrepancy, bandwidth_within, same_class
-from physgen.experiments.measure.distances import Interval, bootstrap, squared_distances
+from physgen.experiments.measure.distances import squared_distances
+from physgen.experiments.measure.intervals import Interval, bootstrap
 from physgen.experiments.measure.recognition import DRAWS
 from physgen.experiments.runs.progress import Record
 

@@ -16,7 +16,7 @@ from physgen.experiments.align.options import ALIGNED, AlignConfig
 from physgen.experiments.align.pool import asked_in
 from physgen.experiments.align.table import tables
 from physgen.experiments.finetune.train import TrainingArm
-from physgen.experiments.measure.distances import plain
+from physgen.experiments.measure.intervals import plain
 from physgen.experiments.measure.tables import publish
 from physgen.experiments.runs.progress import Record, write_records
 from physgen.experiments.runs.records import origin, write_json_atomic

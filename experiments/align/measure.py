@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,7 @@ from physgen.experiments.instruments.clip import clips_of
 from physgen.experiments.runs.progress import Record, read_records, write_records
 from physgen.guidance.problem import Problem
 from physgen.worlds import WorldSpec
-from physgen.worlds.micro.judge import Judge
+from physgen.worlds.micro.judge import packaged_judge
 
 #: begins the names of what is measured of one law, and by one instrument
 VIOLATION, FAULT = "violation: ", "fault: "
@@ -72,7 +71,7 @@ def measure(
     }
     readings: dict[str, list[float]] = {}
     if judged(spec, prompt):
-        found = finetuned.measure("", "", 0, [prompt], video, judge())
+        found = finetuned.measure("", "", 0, [prompt], video, packaged_judge())
         values |= {name: float(one[0]) for name, one in found.values.items()}
         assert found.vectors is not None
         readings[JUDGE] = found.vectors[0].tolist()
@@ -97,9 +96,3 @@ def measure(
 def judged(spec: WorldSpec, prompt: Prompt) -> bool:
     """Whether the judge knows such videos."""
     return is_micro(spec) and bool(prompt.attributes)
-
-
-@cache
-def judge() -> Judge:
-    """The classifier of simulator videos, which selected none."""
-    return Judge.load()

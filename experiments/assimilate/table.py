@@ -23,8 +23,7 @@ from physgen.experiments.assimilate.arms import (
     TUNED,
     TUNED_BOTH,
 )
-from physgen.experiments.measure.distances import Interval, mean_interval
-from physgen.experiments.measure.student import student_interval
+from physgen.experiments.measure.intervals import Interval, mean_interval, student_interval
 from physgen.experiments.measure.tables import Cell, Table, publish
 from physgen.experiments.runs.progress import Record, write_records
 

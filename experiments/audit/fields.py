@@ -16,7 +16,7 @@ from torch import Tensor
 
 from physgen.constraints import Constraint, Continuity, Kinetics, MassConservation, ReactionDiffusion
 from physgen.errors import InvalidArgument
-from physgen.experiments.audit.instrument import background_counts, choose_observable, physical_scale, selection
+from physgen.experiments.audit.reading_options import background_counts, choose_observable, physical_scale, selection
 from physgen.experiments.cli.schema import AuditConfig
 from physgen.grid import Grid
 from physgen.measure import degenerate

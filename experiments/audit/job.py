@@ -21,9 +21,9 @@ from physgen.experiments.audit.cells import UNREAD, CellReading, check_cells, re
 from physgen.experiments.audit.curves import draw_curve, mass_curve, phase_ribbon
 from physgen.experiments.audit.fields import Fields, check_pace, read_fields, why_nothing
 from physgen.experiments.audit.folder import audit_folder
-from physgen.experiments.audit.instrument import check_options, selection
 from physgen.experiments.audit.moving.job import check_measure, measure_moving, write_moving
 from physgen.experiments.audit.moving.report import Moving
+from physgen.experiments.audit.reading_options import check_options, selection
 from physgen.experiments.audit.words import say
 from physgen.experiments.cli.schema import AuditConfig
 from physgen.experiments.cli.target import build

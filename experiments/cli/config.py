@@ -133,7 +133,7 @@ def typed(config: DictConfig, schema: type[Schema]) -> Schema:
 def meant(schema: Any, key: str) -> str:
     """In words, the values that a dotted key of a dataclass may have.
 
-    >>> from physgen.experiments.cli.schema import SampleConfig
+    >>> from physgen.experiments.sample.options import SampleConfig
     >>> [meant(SampleConfig, key) for key in ("samples", "steps", "observed.frames", "observed.frames[0]")]
     ['a whole number', 'a whole number, or null', 'a list of whole numbers, or null', 'a whole number']
     """

@@ -9,10 +9,9 @@ import numpy as np
 from physgen.experiments.content.asked import Asked
 from physgen.experiments.instruments.clip import Clip
 from physgen.experiments.instruments.devices import attributes
-from physgen.experiments.instruments.devices.attributes import recogniser
 from physgen.experiments.measure.laws import legal_order
 from physgen.simulators.mitosis import PHASES
-from physgen.worlds.micro.judge import head_of
+from physgen.worlds.micro.judge import head_of, packaged_judge
 
 
 def by_judge(name: str) -> Callable[[Clip, Asked], float]:
@@ -37,7 +36,7 @@ def value_by_judge(clip: Clip, name: str) -> str:
 
 def phases_by_judge(clip: Clip, asked: Asked) -> float:
     """Part of what the judge sees that is right: the first phase, the last one, each step from one to the next."""
-    row = recogniser().phases(clip.video[None].float())[0].numpy()
+    row = packaged_judge().phases(clip.video[None].float())[0].numpy()
     steps = np.diff(row)
     right = [row[0] == 0, row[-1] == len(PHASES) - 1, *((steps == 0) | (steps == 1))]
     found = float(np.mean(right))
@@ -55,6 +54,6 @@ def _margin(clip: Clip, name: str) -> float:
     assert clip.subject
     family = clip.subject.family
     head = name if name == "family" else head_of(family, clip.subject.kind, name)
-    if head not in recogniser().heads:
+    if head not in packaged_judge().heads:
         return float("inf")
     return -attributes.margin(clip, head, family if name == "family" else clip.subject.attributes[name])

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from physgen.experiments.content.asked import Asked
 from physgen.experiments.instruments.clip import Clip
-from physgen.experiments.instruments.devices.attributes import recogniser
-from physgen.worlds.micro.judge import head_of
+from physgen.worlds.micro.judge import head_of, packaged_judge
 
 Soft = Callable[[Float[Tensor, "B 3 T H W"], Asked], Float[Tensor, "B"]]
 
@@ -46,7 +45,7 @@ def likelihood(clip: Clip, asked: Asked) -> float:
 
 def _judged(video: Tensor, asked: Asked, names: Sequence[str]) -> list[tuple[Tensor, int]]:
     """Scores ``[B, K]`` of each head that the judge has, and the place of the value that is asked for."""
-    judge, subject = recogniser(), asked.subject
+    judge, subject = packaged_judge(), asked.subject
     assert subject
     scores = judge.scores(judge.encode(judge.frames(video.float())))
     found = []

@@ -12,7 +12,7 @@ from physgen.drawn import UNGUIDED
 from physgen.experiments.content.arms import CANDIDATES, LEVELS, PRUNED
 from physgen.experiments.content.power import power_table
 from physgen.experiments.content.questions import estimators, scorers
-from physgen.experiments.measure.distances import Array, mean_interval
+from physgen.experiments.measure.intervals import Array, mean_interval
 from physgen.experiments.measure.tables import Cell, Table, publish
 from physgen.experiments.runs.progress import Record
 from physgen.experiments.runs.records import origin, write_json_atomic

@@ -22,9 +22,9 @@ from physgen.experiments.draw.default_guidance import default_guidance
 from physgen.experiments.draw.prompts import Prompt, prompts
 from physgen.experiments.draw.references import RECONSTRUCTION, SIMULATOR, project
 from physgen.experiments.draw.videos import collect, plan, produce
-from physgen.experiments.evaluate import EvaluateConfig
+from physgen.experiments.evaluate.job import EvaluateConfig
 from physgen.experiments.evaluate.quality import interleave, summary
-from physgen.experiments.measure.distances import Interval, mean_interval, plain
+from physgen.experiments.measure.intervals import Interval, mean_interval, plain
 from physgen.experiments.measure.laws import colour_map, law, read_fields
 from physgen.experiments.measure.recognition import distances, features, paired_distances, recognised
 from physgen.experiments.measure.tables import Table, publish

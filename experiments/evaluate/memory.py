@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from physgen.experiments.measure.distances import mean_interval
+from physgen.experiments.measure.intervals import mean_interval
 from physgen.experiments.train.transformer import TextToLatents, shifted, velocity_loss
 from physgen.worlds import World
 from physgen.worlds.micro.text import MAX_WORDS

@@ -16,9 +16,10 @@ from tqdm import tqdm
 
 from physgen.experiments.draw.prompts import prompts
 from physgen.experiments.draw.videos import Arms, collect, plan, produce
-from physgen.experiments.evaluate import EvaluateConfig, goals, reports
+from physgen.experiments.evaluate import goals, reports
+from physgen.experiments.evaluate.job import EvaluateConfig
 from physgen.experiments.evaluate.memory import memorisation
-from physgen.experiments.measure.distances import Interval, mean_interval, plain
+from physgen.experiments.measure.intervals import Interval, mean_interval, plain
 from physgen.experiments.measure.laws import law
 from physgen.experiments.measure.recognition import distances, features, phase_order, recognised
 from physgen.experiments.measure.tables import Table, publish

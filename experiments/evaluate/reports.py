@@ -20,7 +20,7 @@ from physgen.experiments.instruments.clip import Array, Clip
 from physgen.experiments.instruments.registry import ATTRIBUTES, DOMAINS, statistics
 from physgen.experiments.instruments.subject import Subject
 from physgen.experiments.measure.conditional import ConditionalDiscrepancy, bandwidth_within, same_class
-from physgen.experiments.measure.distances import Interval, bootstrap, mean_interval
+from physgen.experiments.measure.intervals import Interval, bootstrap, mean_interval
 from physgen.experiments.measure.tables import Cell, Table
 from physgen.worlds.micro.judge import Judge
 

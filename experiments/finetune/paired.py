@@ -8,14 +8,8 @@ from typing import Any
 import numpy as np
 
 from physgen.experiments.finetune.measure import Array, MeasuredModel
-from physgen.experiments.measure.distances import (
-    Discrepancy,
-    Interval,
-    bootstrap,
-    mean_interval,
-    median_bandwidth,
-    plain,
-)
+from physgen.experiments.measure.distances import Discrepancy, median_bandwidth
+from physgen.experiments.measure.intervals import Interval, bootstrap, mean_interval, plain
 from physgen.experiments.measure.recognition import DRAWS
 from physgen.experiments.measure.tables import Table
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from physgen.errors import InvalidArgument
-from physgen.experiments.measure.distances import Array, Indices, squared_distances
+from physgen.experiments.measure.distances import squared_distances
+from physgen.experiments.measure.intervals import Array, Indices
 
 #: swaps that a p-value is taken from
 SWAPS = 199

@@ -1,4 +1,4 @@
-"""Distances between sets of feature vectors, and intervals for them.
+"""Distances between sets of feature vectors.
 
 Unbiased MMD^2 is the primary distance: its expectation does not depend on the number of samples. The Frechet distance
 is biased upwards by about (dimensions / samples), so it is measured on the leading principal components of the
@@ -7,37 +7,12 @@ reference (`principal_axes`) and never without a floor of the same size beside i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from physgen.errors import InvalidArgument
-
-Array = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate with a bootstrap interval."""
-
-    estimate: float
-    low: float
-    high: float
-
-
-def plain(found: Any) -> Any:
-    """The same with its intervals as dictionaries, at any depth, as JSON has them.
-
-    >>> plain({"mass": {"mean": Interval(0.5, 0.25, 1.0)}, "n": 8})
-    {'mass': {'mean': {'estimate': 0.5, 'low': 0.25, 'high': 1.0}}, 'n': 8}
-    """
-    if isinstance(found, Interval):
-        return asdict(found)
-    return {key: plain(value) for key, value in found.items()} if isinstance(found, Mapping) else found
+from physgen.experiments.measure.intervals import Array, Indices
 
 
 def matched_root(a: Array, b: Array) -> float:
@@ -141,40 +116,3 @@ class Discrepancy:
         """
         count = np.ones(len(self.terms)) if rows is None else np.bincount(rows, minlength=len(self.terms))
         return float(count @ self.terms @ count / (count.sum() ** 2 - np.square(count).sum()))
-
-
-def bootstrap(
-    statistic: Callable[[Indices], float], count: int, *, seed: int = 0, draws: int = 1000, level: float = 0.95
-) -> Interval:
-    """Percentile interval of ``statistic(rows)`` over resampled rows, centred on the estimate.
-
-    The percentiles are those of the resampled statistic minus its mean, added to the estimate from all rows: a
-    covariance of resampled vectors is too small, which would otherwise push a Frechet distance out of its own interval.
-    A paired comparison of two arms is a statistic that looks up both in the same rows.
-
-    Source: Efron and Tibshirani (1993), An Introduction to the Bootstrap.
-
-    >>> x = np.arange(100.0)
-    >>> interval = bootstrap(lambda rows: float(x[rows].mean()), 100)
-    >>> interval.low < 49.5 == interval.estimate < interval.high
-    True
-    """
-    rng = np.random.default_rng(seed)
-    estimate = statistic(np.arange(count))
-    resampled = np.array([statistic(rng.integers(count, size=count)) for _ in range(draws)])
-    spread = np.nanquantile(resampled - np.nanmean(resampled), [(1 - level) / 2, (1 + level) / 2])
-    return Interval(estimate, float(estimate + spread[0]), float(estimate + spread[1]))
-
-
-def mean_interval(values: Array, *, seed: int = 0, draws: int = 1000, level: float = 0.95) -> Interval:
-    """Mean with its bootstrap percentile interval, of the values that are finite; NaN when none is.
-
-    >>> mean_interval(np.array([1.0, 1.0, np.nan])).high
-    1.0
-    """
-    finite = values[np.isfinite(values)]
-    if not len(finite):
-        return Interval(np.nan, np.nan, np.nan)
-    means = finite[np.random.default_rng(seed).integers(len(finite), size=(draws, len(finite)))].mean(1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(finite.mean()), float(low), float(high))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy.stats import permutation_test
 
 from physgen.errors import InvalidArgument
-from physgen.experiments.measure.distances import Array, Interval, mean_interval
+from physgen.experiments.measure.intervals import Interval, interval_of_runs
 
 #: permutations of signs; up to 16 pairs all of them
 SIGNS = 2**16
@@ -156,10 +156,10 @@ def _difference(metric: str, group: dict[str, str], arm: str, mine: Samples, the
         arm,
         len(delta),
         unpaired,
-        _interval(x),
+        interval_of_runs(x),
         float(np.median(x)) if len(x) else np.nan,
-        _interval(y),
-        _interval(delta),
+        interval_of_runs(y),
+        interval_of_runs(delta),
         p,
         p,
         _share(both, mine[1]),
@@ -169,11 +169,6 @@ def _difference(metric: str, group: dict[str, str], arm: str, mine: Samples, the
 
 def _share(seeds: npt.NDArray[Any], degenerate: Mapping[int, bool]) -> float:
     return float(np.mean([degenerate.get(seed, np.nan) for seed in seeds])) if len(seeds) else np.nan
-
-
-def _interval(values: Array) -> Interval:
-    """Mean with its interval; one value has no spread."""
-    return mean_interval(values) if len(values) != 1 else Interval(float(values[0]), np.nan, np.nan)
 
 
 def corrected(found: Sequence[Difference]) -> list[Difference]:

@@ -11,14 +11,8 @@ import torch
 from torch import Tensor
 
 from physgen.experiments.draw.prompts import Prompt
-from physgen.experiments.measure.distances import (
-    Discrepancy,
-    Interval,
-    bootstrap,
-    frechet,
-    median_bandwidth,
-    principal_axes,
-)
+from physgen.experiments.measure.distances import Discrepancy, frechet, median_bandwidth, principal_axes
+from physgen.experiments.measure.intervals import Interval, bootstrap
 from physgen.experiments.measure.laws import legal_order
 from physgen.simulators.mitosis import PHASES
 from physgen.worlds.micro.judge import Judge, head_of

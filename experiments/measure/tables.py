@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from physgen.experiments.measure.distances import Interval
+from physgen.experiments.measure.intervals import Interval
 
 Cell = str | float | Interval
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from physgen.experiments.measure.distances import Interval, bootstrap
+from physgen.experiments.measure.intervals import Interval, bootstrap
 from physgen.experiments.measure.tables import Cell, Table, publish
 from physgen.experiments.runs.progress import Record, write_records
 

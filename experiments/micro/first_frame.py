@@ -11,7 +11,7 @@ from torch import Tensor
 
 from physgen.constraints import Observed
 from physgen.drawn import GUIDED, UNGUIDED, Arm, draw
-from physgen.experiments.measure.distances import mean_interval
+from physgen.experiments.measure.intervals import mean_interval
 from physgen.experiments.measure.tables import Cell, Table
 from physgen.experiments.micro.arms import request_of
 from physgen.experiments.micro.cases import Case, cases, simulated

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from physgen.drawn import AFTERWARDS, UNGUIDED
-from physgen.experiments.measure.distances import mean_interval
+from physgen.experiments.measure.intervals import mean_interval
 from physgen.experiments.measure.recognition import distances, paired_distances
 from physgen.experiments.measure.tables import Cell, Table, publish
 from physgen.experiments.micro.arms import ARMS

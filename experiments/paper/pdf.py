@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from physgen.errors import InvalidArgument
-from physgen.experiments.paper.job import build
+from physgen.experiments.paper.figures_job import build
 
 
 def compile_pdf(paper: Path) -> Path:

@@ -1,4 +1,4 @@
-"""``figures.yaml``: which figure is made by which function of which runs."""
+"""``figures.yaml``: which figure is made by which module of which runs."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ class FigureSpec:
 
     Attributes:
         name: of its file.
-        function: module of this package whose ``make`` draws it.
+        module: of `physgen.experiments.paper.figures` whose ``make`` draws it.
         caption: Typst markup; ``{key}`` stands for a number or words of the figure.
         sweep: that its runs belong to.
         seeds: 0 to this, in every arm.
         runs: what was set in its runs, values by key.
-        options: what else the function wants.
+        options: what else the module wants.
     """
 
     name: str
-    function: str
+    module: str
     caption: str
     sweep: str = ""
     seeds: int = 0
@@ -54,7 +54,7 @@ class FigureSpec:
 def read_figures(path: Path) -> tuple[str, dict[str, FigureSpec]]:
     """Version of all runs, and the figures by name.
 
-    Raises: InvalidArgument for a file that is none, an unknown key or function; FileNotFoundError.
+    Raises: InvalidArgument for a file that is none, an unknown key or module; FileNotFoundError.
     """
     data = yaml.safe_load(path.read_text(encoding="utf-8"))
     try:
@@ -63,17 +63,17 @@ def read_figures(path: Path) -> tuple[str, dict[str, FigureSpec]]:
     except (KeyError, TypeError, AttributeError) as error:
         raise InvalidArgument("figures", str(path), f"version, defaults and figures ({error})") from error
     for spec in specs.values():
-        if spec.function not in functions():
-            raise one_of(f"function of {spec.name}", spec.function, functions())
+        if spec.module not in modules():
+            raise one_of(f"module of {spec.name}", spec.module, modules())
     return version, specs
 
 
 @cache
-def functions() -> list[str]:
+def modules() -> list[str]:
     """Modules that make a figure.
 
-    >>> "figure_families" in functions()
+    >>> "figure_families" in modules()
     True
     """
-    names = (module.name for module in pkgutil.iter_modules(physgen.experiments.paper.figures.__path__))
+    names = (one.name for one in pkgutil.iter_modules(physgen.experiments.paper.figures.__path__))
     return [name for name in names if name.startswith(("figure_", "table_"))]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from physgen.experiments.measure.distances import Array, Interval
+from physgen.experiments.measure.intervals import Array, Interval
 from physgen.experiments.plot.points import Point
 from physgen.experiments.plot.style import value_name
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from physgen.experiments.measure.distances import Interval
+from physgen.experiments.measure.intervals import Interval
 from physgen.experiments.plot.axis import Axis, scale
 from physgen.experiments.plot.columns import label
 from physgen.experiments.plot.points import Point

@@ -12,7 +12,7 @@ import numpy as np
 
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.config import one_of
-from physgen.experiments.measure.distances import Array, Interval, mean_interval
+from physgen.experiments.measure.intervals import Array, Interval, interval_of_runs
 
 #: columns of the tidy table that name a run and are no setting
 ABOUT = ("run", "version", "git_sha", "world_label", "metric", "value")
@@ -31,21 +31,12 @@ class Point:
     def across(self) -> Interval:
         """Mean of ``x``; without an interval where it is the same in every run."""
         assert not isinstance(self.x, str)
-        return interval(self.x) if np.ptp(self.x) else Interval(float(self.x[0]), np.nan, np.nan)
+        return interval_of_runs(self.x) if np.ptp(self.x) else Interval(float(self.x[0]), np.nan, np.nan)
 
     @property
     def up(self) -> Interval:
         """Mean of ``y`` with its 95 % bootstrap interval, without one for a single run."""
-        return interval(self.y)
-
-
-def interval(values: Array) -> Interval:
-    """Mean with its 95 % bootstrap interval; one value has no spread.
-
-    >>> interval(np.array([2.0]))
-    Interval(estimate=2.0, low=nan, high=nan)
-    """
-    return mean_interval(values) if len(values) > 1 else Interval(float(values[0]), np.nan, np.nan)
+        return interval_of_runs(self.y)
 
 
 def points(

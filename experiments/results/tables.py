@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from physgen.experiments.measure.distances import Interval
+from physgen.experiments.measure.intervals import Interval
 from physgen.experiments.measure.paired import Difference
 from physgen.experiments.measure.tables import Cell, Table, text
 from physgen.experiments.results.options import ResultsConfig

@@ -13,7 +13,6 @@ from physgen.arguments import whole
 from physgen.drawn import GUIDED, UNGUIDED, Request, draw
 from physgen.ensemble import INFLATION, INFLATION_JOINED
 from physgen.errors import InvalidArgument
-from physgen.experiments.cli.schema import SampleConfig
 from physgen.experiments.content.asked import asked_of
 from physgen.experiments.content.rewards import describe, names_of, readings_of, rewards_of
 from physgen.experiments.draw.measured import (
@@ -39,6 +38,7 @@ from physgen.experiments.runs.records import (
 )
 from physgen.experiments.runs.resume import check_folder, resume
 from physgen.experiments.sample.ensemble import describe_ensemble, write_ensemble
+from physgen.experiments.sample.options import SampleConfig
 from physgen.experiments.sample.page import make_page
 from physgen.experiments.sample.plan import plan_memory
 from physgen.guidance import Assimilation

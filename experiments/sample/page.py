@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from physgen.experiments.cli.schema import SampleConfig
 from physgen.experiments.draw.measured import Measured, verdict
 from physgen.experiments.pages.charts import Chart, Series
 from physgen.experiments.pages.numbers import number, percent
 from physgen.experiments.pages.report import Film, Page, Table
+from physgen.experiments.sample.options import SampleConfig
 from physgen.observables import Observable
 from physgen.video import Video
 

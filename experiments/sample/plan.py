@@ -8,7 +8,7 @@ from rich.table import Table
 
 from physgen.arguments import finite
 from physgen.errors import InvalidArgument
-from physgen.experiments.cli.schema import SampleConfig
+from physgen.experiments.sample.options import SampleConfig
 from physgen.guidance import Guidance
 from physgen.observables import Observable
 from physgen.worlds.memory.architecture import TRANSFORMERS, configurations

@@ -26,12 +26,12 @@ from physgen.experiments.runs.records import write_json_atomic
 from physgen.experiments.train import latents
 from physgen.experiments.train.autoencoder import decode
 from physgen.experiments.train.data import Shard, Videos, plan, simulate_all
+from physgen.experiments.train.displaced import displaced
 from physgen.experiments.train.distributed import launch
 from physgen.experiments.train.loop import Draw, Schedule, fit
 from physgen.simulators import GRAMMARS
 from physgen.simulators.mitosis import GRID as MITOSIS_GRID
 from physgen.simulators.mitosis import PHASES
-from physgen.video.displaced import displaced
 from physgen.worlds.micro.judge import PARAMETERS, STILL, Judge, head_of, sampled
 
 SKIP = -100

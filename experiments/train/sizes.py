@@ -12,8 +12,9 @@ from pathlib import Path
 
 from physgen.experiments.cli.config import configure, typed
 from physgen.experiments.runs.resume import resume
-from physgen.experiments.train import TrainConfig, latents
+from physgen.experiments.train import latents
 from physgen.experiments.train.data import plan, simulate_all
+from physgen.experiments.train.job import TrainConfig
 from physgen.experiments.train.transformer import train_transformer
 from physgen.worlds import load_world, world_spec
 from physgen.worlds.micro.export import export

@@ -8,12 +8,12 @@ from physgen.measure.flow import Flow, measure_flow
 from physgen.measure.kymograph import Streak, draw_kymograph, measure_streaks
 from physgen.measure.lineage import Lineage, measure_cells
 from physgen.measure.linking import Links, link_spots
-from physgen.measure.motion import front_advance, mean_squared_width
 from physgen.measure.piv import Field, correlate_windows
 from physgen.measure.recovery import Exchange, Recovery, fit_exchange, fit_recovery
-from physgen.measure.regions import change_from_baseline, find_bleached, trace_region
+from physgen.measure.regions import Regions, measure_regions
 from physgen.measure.spots import Spots, find_spots
-from physgen.measure.traces import Regions, measure_regions
+from physgen.measure.spread import front_advance, mean_squared_width
+from physgen.measure.traces import change_from_baseline, find_bleached, trace_region
 from physgen.measure.tracks import Tracks, measure_tracks
 
 __all__ = [

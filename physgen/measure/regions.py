@@ -1,126 +1,134 @@
-"""Regions of a movie over time: brightness above the background, change against the baseline, where light bleached."""
+"""What the regions of a movie do: recover where light bleached them, or change."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+import torch
 
+from physgen.measure.cells import Labels, typical_radius
+from physgen.measure.degenerate import degenerate, noise_level
+from physgen.measure.nuclei import segment_nuclei
+from physgen.measure.recovery import Interval, Recovery, fit_recovery, normalise
 from physgen.measure.spots import Movie, Values
+from physgen.measure.traces import (
+    BASELINE,
+    bright_region,
+    change_from_baseline,
+    find_background,
+    find_bleached,
+    trace_region,
+)
+from physgen.measure.unusable import why_unusable
 
-Mask = npt.NDArray[np.bool_]
-
-#: quantile of a trace that is its baseline, and of a picture that is its background
-BASELINE, DARK = 0.2, 0.1
-#: px over which a loss is smoothed before it is looked at, and the part of the largest loss that a region has
-BLUR, PART = 1.5, 0.5
-#: loss that bleaching is, in standard deviations of its noise, and as a part of the brightness there
-CLEAR, LOSS = 8.0, 0.1
-#: distance of bright and dark pixels, in standard deviations of either, that tells them apart: noise has 2.6
-APART = 3.5
-#: loss against that between other frames, where things move
-RARE = 1.5
-#: frames before that are compared, and the fewest pixels of a region
-BEFORE, FEWEST = 5, 9
+#: change of a region that is one, in standard deviations of its noise
+CHANGE = 5.0
+#: part of the largest brightness of a region below which its baseline is rounding
+ROUNDING = 1e-6
+#: part of what is bright that a bleached region may be for the rest to tell the loss of the whole
+MINOR = 0.5
+DRAWS = 1000
 
 
 @dataclass(frozen=True)
-class Bleached:
-    """Where and when light bleached: the first frame that shows it, and the region ``[H, W]``."""
+class Regions:
+    """Regions and their traces.
 
-    frame: int
-    region: Mask
-
-
-def trace_region(movie: Movie, region: Mask, background: Mask | None = None) -> Values:
-    """Mean brightness ``[T]`` of a region ``[H, W]``, that of a background region taken off frame by frame.
-
-    Raises: ValueError for an empty region.
-
-    >>> movie = np.full((3, 4, 4), 2.0)
-    >>> movie[:, 0] = [[5.0], [6.0], [7.0]]
-    >>> trace_region(movie, np.arange(4)[:, None] < np.ones(4), np.arange(4)[:, None] > np.full(4, 2))
-    array([3., 4., 5.])
+    Attributes:
+        labels: ``[H, W]``, number of the region of each pixel, from 1; a bleached region is 1.
+        traces: ``[N, T]``, brightness, the background taken off where there is one.
+        changes: ``[N, T]``, (F - F0) / F0; of a bleached region the brightness as a part of that before.
+        bleached: first frame that is bleached; None where none is.
+        recovery: after it.
+        peak: median over regions of the largest change, with its 95 % interval; None after bleaching.
+        reason: why nothing is measured; None where it is.
     """
-    if not region.any() or (background is not None and not background.any()):
-        raise ValueError("region: empty; allowed: at least one pixel")
-    below = movie[:, background].mean(1) if background is not None else 0.0
-    return movie[:, region].mean(1) - below
+
+    labels: Labels
+    traces: Values
+    changes: Values
+    bleached: int | None
+    recovery: Recovery | None
+    peak: Interval | None
+    reason: str | None
 
 
-def change_from_baseline(trace: Values, baseline: slice | None = None) -> Values:
-    """(F - F0) / F0 of a trace ``[T]``; F0 is its mean over ``baseline``, else its 0.2 quantile.
+def measure_regions(movie: Movie, times: Sequence[float] | None = None) -> Regions:
+    """Find the regions of a movie ``[T, H, W]`` and what they do over time.
 
-    >>> change_from_baseline(np.array([2.0, 2.0, 3.0, 2.0]))
-    array([0. , 0. , 0.5, 0. ])
+    Where a part of the picture suddenly loses light, that is the region, and its recovery is fitted, the loss of all
+    that is bright taken out. Else the regions are the bright objects of the mean frame, and their change is measured.
+
+    Args:
+        movie: ``[T, H, W]``, brightness.
+        times: ``[T]``, s; frames where none are given.
+
+    >>> t, disc = np.arange(30.0), np.hypot(*(np.mgrid[:40, :40] - 20.0)) < 8
+    >>> light = np.where(t < 5, 1.0, 0.3 + 0.5 * (1 - np.exp(-(t - 5) / 6)))
+    >>> movie = 100 * np.where(disc, light[:, None, None], 1.0) + np.random.default_rng(0).normal(size=(30, 40, 40))
+    >>> found = measure_regions(movie)
+    >>> found.bleached, round(found.recovery.half_time[0])
+    (5, 4)
     """
-    first = float(np.quantile(trace, BASELINE)) if baseline is None else float(trace[baseline].mean())
-    return trace / first - 1 if first > 0 else np.full(len(trace), np.nan)
+    movie = np.ascontiguousarray(movie, dtype=np.float64)
+    stamps = np.arange(len(movie), dtype=float) if times is None else np.asarray(times, dtype=float)
+    if reason := why_unusable(movie):
+        return _nothing(movie, reason)
+    if degenerate(torch.from_numpy(movie)[None, None])[0] == "frozen":
+        return _nothing(movie, "still: nothing changes by more than noise")
+    noise = float(noise_level(torch.from_numpy(movie)[None])[0])
+    bleached = find_bleached(movie)
+    bright = bright_region(movie, slice(0, bleached.frame if bleached else len(movie)))
+    background = None if bright.all() else find_background(movie)
+    if bleached is not None:
+        at, region = bleached.frame, bleached.region
+        trace = trace_region(movie, region, background)
+        minor = (region & bright).sum() < MINOR * bright.sum()
+        whole = trace_region(movie, bright | region, background) if minor else np.ones(len(movie))
+        if not trace[:at].mean() > _least(noise, trace, region.sum()):
+            return _nothing(movie, "the region that goes dark is no brighter than the background before")
+        if minor and not (whole > _least(noise, whole, (bright | region).sum())).all():
+            return _nothing(movie, "all light goes out at once: nothing is left to compare a region with")
+        part = normalise(trace, whole, at)
+        recovery = fit_recovery(stamps[at:], part[at:], before=1.0)
+        return Regions(region.astype(np.int64), trace[None], part[None], at, recovery, None, recovery.reason)
+    labels = (
+        segment_nuclei(movie.mean(0), typical_radius(movie)) if not bright.all() else np.zeros(bright.shape, np.int64)
+    )
+    if not labels.max():
+        return _nothing(movie, "no regions are seen, and none that is bleached")
+    traces = np.stack([trace_region(movie, labels == k, background) for k in range(1, labels.max() + 1)])
+    return _changes(movie, noise, labels, traces)
 
 
-def find_background(movie: Movie) -> Mask:
-    """The darkest tenth of the mean frame, ``[H, W]``.
-
-    >>> find_background(np.arange(100.0).reshape(1, 10, 10)).sum()
-    np.int64(10)
-    """
-    mean = movie.mean(0)
-    return mean <= np.quantile(mean, DARK)
-
-
-def find_bleached(movie: Movie) -> Bleached | None:
-    """Where a movie ``[T, H, W]`` suddenly loses light in one place, and stays darker there; None where it does not.
-
-    The loss is against the mean of up to five frames before, less that of the whole frame; the region is the connected
-    part that lost more than half of the most; it is smoothed over 1.5 px first.
-
-    >>> movie = np.full((8, 32, 32), 5.0) + 0.1 * np.random.default_rng(0).standard_normal((8, 32, 32))
-    >>> movie[3:, 10:20, 12:22] -= 3.0
-    >>> found = find_bleached(movie)
-    >>> found.frame, int(found.region.sum())
-    (3, 96)
-    """
-    from scipy.ndimage import binary_fill_holes, gaussian_filter
-    from skimage.measure import label
-
-    smooth = np.stack([gaussian_filter(frame, BLUR) for frame in movie])
-    most = np.zeros(len(movie))
-    for t in range(1, len(movie)):
-        loss = smooth[max(0, t - BEFORE) : t].mean(0) - smooth[t]
-        most[t] = np.quantile(loss - np.median(loss), 0.999)
-    at = int(most.argmax())
-    largest, others = float(most[at]), np.delete(most, slice(at, at + BEFORE))
-    if not at or largest < RARE * others.max():
-        return None
-    before, after = smooth[max(0, at - BEFORE) : at].mean(0), smooth[at]
-    loss = before - after - np.median(before - after)
-    spread = 1.4826 * float(np.median(np.abs(loss - np.median(loss))))
-    parts = label(loss > PART * largest)
-    if not parts.any():
-        return None
-    region: Mask = binary_fill_holes(parts == np.bincount(parts.ravel())[1:].argmax() + 1)
-    below = float(np.quantile(before, DARK)) if len(np.unique(before)) > 1 else 0.0
-    bright = float(before[region].mean()) - min(below, float(after[region].min()))
-    stays = float(smooth[at : at + 2, region].mean()) < float(before[region].mean()) - 0.5 * float(loss[region].mean())
-    clear = largest > CLEAR * spread and largest > LOSS * bright and int(region.sum()) >= FEWEST
-    return Bleached(at, region) if clear and stays else None
+def _changes(movie: Movie, noise: float, labels: Labels, traces: Values, seed: int = 0) -> Regions:
+    areas = np.bincount(labels.ravel())[1:]
+    first = np.array([np.quantile(trace, BASELINE) for trace in traces])
+    stands = first > [_least(noise, trace, area) for trace, area in zip(traces, areas, strict=True)]
+    if not stands.any():
+        return _nothing(movie, "no region stands out of the background at its baseline: there is no F0")
+    labels, traces = np.concatenate([[0], stands.cumsum() * stands])[labels], traces[stands]
+    changes = np.stack([change_from_baseline(trace) for trace in traces])
+    error = noise / np.sqrt(areas[stands]) / first[stands]
+    peaks = changes.max(1)
+    if not (peaks - changes.min(1) > CHANGE * error).any():
+        return Regions(labels, traces, changes, None, None, None, "still: no region changes by more than its noise")
+    rng = np.random.default_rng(seed)
+    chosen = rng.integers(len(peaks), size=(DRAWS, len(peaks)))
+    draws = np.median(peaks[chosen] + error[chosen] * rng.standard_normal(chosen.shape), axis=1)
+    middle, (low, high) = float(np.median(peaks)), np.quantile(draws, [0.025, 0.975])
+    return Regions(
+        labels, traces, changes, None, None, (middle, min(float(low), middle), max(float(high), middle)), None
+    )
 
 
-def bright_region(movie: Movie, frames: slice) -> Mask:
-    """What is bright in the mean of some frames, ``[H, W]``: above the threshold of Otsu; all of an even frame.
+def _least(noise: float, trace: Values, area: int | np.int64) -> float:
+    """Brightness of a region of so many pixels that is clear of the noise of one, and of rounding."""
+    return max(CHANGE * noise / float(np.sqrt(area)), ROUNDING * float(np.abs(trace).max()))
 
-    >>> movie = np.zeros((2, 8, 8))
-    >>> movie[:, 2:6, 2:6] = 1.0
-    >>> bright_region(movie, slice(0, 2)).sum()
-    np.int64(16)
-    """
-    from skimage.filters import threshold_otsu
 
-    mean = movie[frames].mean(0)
-    if mean.min() == mean.max():
-        return np.ones(mean.shape, dtype=bool)
-    bright: Mask = mean > threshold_otsu(mean)
-    low, high = float(mean[~bright].mean()), float(mean[bright].mean())
-    within = float(np.sqrt(np.where(bright, mean - high, mean - low).var()))
-    return bright if high - low > APART * within else np.ones(mean.shape, dtype=bool)
+def _nothing(movie: Movie, reason: str) -> Regions:
+    none = np.zeros((0, len(movie)))
+    return Regions(np.zeros(movie.shape[1:], np.int64), none, none, None, None, None, reason)

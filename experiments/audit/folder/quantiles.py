@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import quantile_test
 
-from physgen.experiments.measure.distances import mean_interval
+from physgen.experiments.measure.intervals import mean_interval
 
 QUANTILES = (0.5, 0.9, 0.95, 0.99)
 CONFIDENCE = 0.95

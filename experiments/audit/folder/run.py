@@ -17,7 +17,7 @@ from physgen.experiments.audit.folder.meter import Meter
 from physgen.experiments.audit.folder.parallel import in_parallel
 from physgen.experiments.audit.folder.results import write
 from physgen.experiments.audit.folder.store import read_records, source_of
-from physgen.experiments.audit.instrument import physical_scale
+from physgen.experiments.audit.reading_options import physical_scale
 from physgen.experiments.cli.schema import AuditConfig
 from physgen.experiments.runs.records import JsonlWriter, run_name
 from physgen.experiments.runs.resume import resume

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from physgen.experiments.draw.prompts import Prompt
 from physgen.experiments.evaluate.yardstick.readings import BACKGROUNDS
+from physgen.experiments.train.displaced import displaced
 from physgen.simulators import GRAMMARS, SIMULATORS, beads, blood, dye, growth, sheet
-from physgen.video.displaced import displaced
 
 #: planted error -> share of the videos that have it
 NOTHING = "nothing"

@@ -27,7 +27,8 @@ from physgen.experiments.measure.conditional import (
     same_class,
     swap_p_value,
 )
-from physgen.experiments.measure.distances import Indices, Interval, bootstrap, median_bandwidth
+from physgen.experiments.measure.distances import median_bandwidth
+from physgen.experiments.measure.intervals import Indices, Interval, bootstrap
 
 LEVEL = 0.05
 #: metric -> reading that it is taken from, and whether videos of the same prompt only are compared

@@ -12,11 +12,11 @@ import torch
 from tqdm import tqdm
 
 from physgen.experiments.draw.prompts import prompts
-from physgen.experiments.evaluate import EvaluateConfig
+from physgen.experiments.evaluate.job import EvaluateConfig
 from physgen.experiments.evaluate.yardstick.planted import ERRORS, NOTHING
 from physgen.experiments.evaluate.yardstick.pool import FEATURES, Pool, fill
 from physgen.experiments.evaluate.yardstick.power import LEVEL, METRICS, floor, p_values
-from physgen.experiments.measure.distances import Interval
+from physgen.experiments.measure.intervals import Interval
 from physgen.experiments.measure.tables import Cell, Table, publish
 from physgen.experiments.runs.records import origin, write_json_atomic
 from physgen.simulators import GRAMMARS

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from physgen.drawn import GUIDED, UNGUIDED
 from physgen.experiments.instruments.blood.arms import BEST, PROJECTED, THEN, TOLD
 from physgen.experiments.instruments.blood.run import ROWS, column
-from physgen.experiments.measure.distances import Interval, mean_interval
+from physgen.experiments.measure.intervals import Interval, mean_interval
 from physgen.experiments.measure.tables import Cell, Table
 from physgen.experiments.microworldbench.scoring.scorecard import normalised
 from physgen.experiments.microworldbench.tasks.data import DIMENSIONS, Criterion, Rubric

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cache
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from physgen.experiments.instruments.devices.forms import fibres_of
 from physgen.experiments.instruments.devices.objects import LIFE, offsets
 from physgen.experiments.measure.laws import growth_residual, heat_residual
 from physgen.simulators import beads, blood, dye, gray_scott, growth, mitosis, sheet, vesicles
-from physgen.worlds.micro.judge import Judge, head_of
+from physgen.worlds.micro.judge import head_of, packaged_judge
 
 DEGREES = {"horizontal": 0.0, "diagonal": 45.0, "vertical": 90.0}
 #: degrees from an axis to the border of the next one
@@ -172,17 +171,17 @@ def size(clip: Clip) -> float:
 
 
 def pattern(clip: Clip) -> float:
-    """Minus the margin by which the recogniser prefers the pattern that is asked for."""
+    """Minus the margin by which the judge prefers the pattern that is asked for."""
     assert clip.subject
     return margin(clip, head_of("gray_scott", "pattern", "pattern"), clip.subject.attributes["pattern"])
 
 
 def recognised(clip: Clip) -> float:
-    """Minus the smaller margin by which the recogniser prefers the family, and the kind, that are asked for."""
+    """Minus the smaller margin by which the judge prefers the family, and the kind, that are asked for."""
     assert clip.subject
     family, kind = clip.subject.family, clip.subject.kind
     asked = {"family": family, f"{family}.kind": kind}
-    return max(margin(clip, head, value) for head, value in asked.items() if head in recogniser().heads)
+    return max(margin(clip, head, value) for head, value in asked.items() if head in packaged_judge().heads)
 
 
 def brownian(clip: Clip) -> float:
@@ -206,25 +205,19 @@ def _both(clip: Clip) -> torch.Tensor:
     return torch.from_numpy(clip.fields).float()[None]
 
 
-@cache
-def recogniser() -> Judge:
-    """The classifier of simulator videos."""
-    return Judge.load()
-
-
 def margin(clip: Clip, head: str, asked: str) -> float:
-    """Score of the best other value of a head of the recogniser, minus that of the one asked for."""
-    logits, index = _logits(clip, head), recogniser().heads[head].index(asked)
+    """Score of the best other value of a head of the judge, minus that of the one asked for."""
+    logits, index = _logits(clip, head), packaged_judge().heads[head].index(asked)
     others = torch.cat([logits[:index], logits[index + 1 :]])
     return float(others.max() - logits[index])
 
 
 def preferred(clip: Clip, head: str) -> str:
-    """The value of a head that the recogniser scores highest."""
-    return recogniser().heads[head][int(_logits(clip, head).argmax())]
+    """The value of a head that the judge scores highest."""
+    return packaged_judge().heads[head][int(_logits(clip, head).argmax())]
 
 
 def _logits(clip: Clip, head: str) -> Float[Tensor, "K"]:
-    judge = recogniser()
+    judge = packaged_judge()
     with torch.no_grad():
         return judge.scores(judge.features(clip.video[None].float()))[head][0]

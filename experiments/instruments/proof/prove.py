@@ -16,9 +16,9 @@ from physgen.experiments.instruments.devices.medium import filed
 from physgen.experiments.instruments.examine import read
 from physgen.experiments.instruments.nulls import RECONSTRUCTION, SIMULATOR
 from physgen.experiments.instruments.proof.calibrate import floors_of
+from physgen.experiments.instruments.proof.catalogue import FAULTS
 from physgen.experiments.instruments.proof.faultless import simulated, through
-from physgen.experiments.instruments.proof.planted import VIOLATIONS
-from physgen.experiments.instruments.proof.violations import planted
+from physgen.experiments.instruments.proof.planted_fault import plant_fault
 from physgen.experiments.instruments.registry import ANY, DOMAINS, MICROSCOPY
 from physgen.experiments.measure.intervals import share
 from physgen.experiments.measure.tables import Table
@@ -56,10 +56,10 @@ def _rows(world: World, clip: Clip, seed: Sequence[int], faulty: bool) -> Iterab
     assert clip.subject
     domain = clip.subject.domain
     cases = [(NONE, 0, clip.video, DOMAINS[domain])]
-    for kind, violation in VIOLATIONS.items() if faulty else ():
-        if targets := violation.found_by(domain):
-            for level, strength in enumerate(violation.strengths, 1):
-                video = planted(clip, violation, strength, np.random.default_rng([*seed, level]))
+    for kind, fault in FAULTS.items() if faulty else ():
+        if targets := fault.found_by(domain):
+            for level, strength in enumerate(fault.strengths, 1):
+                video = plant_fault(clip, fault, strength, np.random.default_rng([*seed, level]))
                 cases.append((kind, level, video, targets))
     for kind, level, video, names in cases:
         for floor in floors_of(domain):
@@ -84,14 +84,14 @@ def summary(rows: Sequence[Row], alpha: float) -> dict[str, Any]:
                 for name, alarm in alarms.items():
                     good.setdefault(name, []).append(not alarm)
             else:
-                targets = VIOLATIONS[row["kind"]].found_by(row["domain"])
+                targets = FAULTS[row["kind"]].found_by(row["domain"])
                 for name in targets:
                     hits.setdefault((row["kind"], name, row["level"]), []).append(alarms.get(name, False))
-                if len(VIOLATIONS[row["kind"]].targets) > 1:
+                if len(FAULTS[row["kind"]].targets) > 1:
                     hits.setdefault((row["kind"], "any", row["level"]), []).append(any(alarms.values()))
         found["specificity"][floor] = {n: asdict(share(sum(v), len(v))) | {"n": len(v)} for n, v in good.items()}
         found["sensitivity"][floor] = [
-            {"kind": kind, "instrument": name, "strength": VIOLATIONS[kind].strengths[level - 1]}
+            {"kind": kind, "instrument": name, "strength": FAULTS[kind].strengths[level - 1]}
             | asdict(share(sum(v), len(v)))
             | {"n": len(v)}
             for (kind, name, level), v in hits.items()
@@ -104,10 +104,10 @@ def tables(found: dict[str, Any]) -> list[Table]:
     floors = (SIMULATOR, RECONSTRUCTION)
     sensitivity = []
     keys = {(e["kind"], e["instrument"]) for e in found["sensitivity"][SIMULATOR]}
-    for kind, violation in VIOLATIONS.items():
-        for name in (*violation.targets, "any"):
+    for kind, fault in FAULTS.items():
+        for name in (*fault.targets, "any"):
             if (kind, name) in keys:
-                row: list[Any] = [kind, name, ", ".join(f"{s:g}" for s in violation.strengths)]
+                row: list[Any] = [kind, name, ", ".join(f"{s:g}" for s in fault.strengths)]
                 for floor in floors:
                     entries = [e for e in found["sensitivity"][floor] if (e["kind"], e["instrument"]) == (kind, name)]
                     row += [" ".join(_short(e) for e in entries) or "-"]

@@ -14,7 +14,7 @@ from physgen.experiments.draw.references import RECONSTRUCTION, SIMULATOR
 from physgen.experiments.instruments.judge import InstrumentJudge
 from physgen.experiments.instruments.scores.arms import ARMS, BEST, MORE, PARTICLES, PRUNED, THEN
 from physgen.experiments.instruments.subject import subject_of
-from physgen.experiments.measure.distances import Interval, mean_interval
+from physgen.experiments.measure.intervals import Interval, mean_interval
 from physgen.experiments.measure.tables import Cell, Table
 from physgen.experiments.microworldbench.judges.base import Judge, RandomJudge
 from physgen.experiments.microworldbench.judges.judging import Panel

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from physgen.experiments.measure.distances import Interval
+from physgen.experiments.measure.intervals import Interval
 from physgen.experiments.measure.tables import Cell, Table
 from physgen.experiments.microworldbench.scoring.compare import difference, interval
 from physgen.experiments.microworldbench.scoring.published import PUBLISHED, SOURCE

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from physgen.experiments.measure.distances import Interval, mean_interval
+from physgen.experiments.measure.intervals import Interval, mean_interval
 from physgen.experiments.microworldbench.generation.plan import Item, Layout
 from physgen.experiments.microworldbench.protocol.apart import met, without_imposed
 from physgen.experiments.microworldbench.protocol.arms import records

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from physgen.experiments.draw.rules import Decision
-from physgen.experiments.measure.distances import Interval
-from physgen.experiments.measure.intervals import share
+from physgen.experiments.measure.intervals import Interval, share
 from physgen.experiments.microworldbench.readers.labels import LAWS, Reader
 
 #: the row of all laws together

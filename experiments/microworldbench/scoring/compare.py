@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from physgen.experiments.measure.distances import Interval, mean_interval
+from physgen.experiments.measure.intervals import Interval, mean_interval
 from physgen.experiments.microworldbench.scoring.scorecard import Scorecard
 
 

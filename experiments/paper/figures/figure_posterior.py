@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
-from physgen.experiments.measure.distances import Interval
+from physgen.experiments.measure.intervals import Interval
 from physgen.experiments.paper.results.numbers import Made, Number
 from physgen.experiments.paper.results.store import Store
 from physgen.experiments.paper.spec import FigureSpec

@@ -10,7 +10,7 @@ import numpy as np
 
 from physgen.drawn import UNGUIDED
 from physgen.errors import InvalidArgument
-from physgen.experiments.measure.distances import Array, bootstrap, mean_interval
+from physgen.experiments.measure.intervals import Array, bootstrap, mean_interval
 from physgen.experiments.paper.results.numbers import Made, Number, written
 from physgen.experiments.paper.results.store import Store
 from physgen.experiments.paper.spec import FigureSpec

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from physgen.experiments.measure.student import student_interval
+from physgen.experiments.measure.intervals import student_interval
 from physgen.experiments.paper.results.numbers import Made, Number
 from physgen.experiments.paper.results.store import Store
 from physgen.experiments.paper.spec import FigureSpec

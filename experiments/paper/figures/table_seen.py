@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statistics import mean
 
-from physgen.experiments.measure.distances import Interval
+from physgen.experiments.measure.intervals import Interval
 from physgen.experiments.paper.results.numbers import Made, Number
 from physgen.experiments.paper.results.store import Store
 from physgen.experiments.paper.spec import FigureSpec

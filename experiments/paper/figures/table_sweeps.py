@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from physgen.experiments.measure.distances import mean_interval
+from physgen.experiments.measure.intervals import mean_interval
 from physgen.experiments.paper.results.numbers import Made, Number, median_interval, written
 from physgen.experiments.paper.results.store import Store
 from physgen.experiments.paper.spec import FigureSpec

@@ -42,7 +42,7 @@ def rerun(paper: Path, only: Sequence[str]) -> int:
         version of the world, committed results that are not there.
     """
     version, figures = read_figures(paper / "figures.yaml")
-    tables = [name for name, spec in figures.items() if spec.function.startswith("table_")]
+    tables = [name for name, spec in figures.items() if spec.module.startswith("table_")]
     stated = read_fresh(paper / "fresh.yaml", tables)
     for name in only:
         if name not in stated.parts:

@@ -22,7 +22,7 @@ from physgen.experiments.results.job import write_tables
 from physgen.experiments.runs.records import git_sha, write_json_atomic
 from physgen.experiments.runs.tables import write_parquet
 
-#: functions of figures that show videos
+#: modules of figures that show videos
 SHOWING = ("figure_strip",)
 
 
@@ -44,7 +44,7 @@ def export(paper: Path, runs: Path, sweeps: Sequence[str], benchmarks: Sequence[
         print(f"{name}: {len(problems)} runs left out" + "".join(f"\n  {line}" for line in problems[:3]))
     mine = [spec for spec in specs.values() if spec.sweep in wanted]
     store = Store(out, version)
-    if shows := [spec for spec in mine if spec.function in SHOWING]:
+    if shows := [spec for spec in mine if spec.module in SHOWING]:
         export_videos(shows, store, runs)
 
 

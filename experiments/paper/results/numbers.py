@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from physgen.experiments.measure.distances import Interval, mean_interval
+from physgen.experiments.measure.intervals import Interval, mean_interval
 
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -63,7 +63,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Made:
-    """What a figure's function makes: a matplotlib figure or a table, the numbers in it, and words for its caption."""
+    """What a figure's module makes: a matplotlib figure or a table, the numbers in it, and words for its caption."""
 
     numbers: Mapping[str, Number] = field(default_factory=dict)
     words: Mapping[str, str] = field(default_factory=dict)

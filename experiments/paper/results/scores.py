@@ -13,7 +13,7 @@ from physgen.experiments.draw.references import RECONSTRUCTION, SIMULATOR
 from physgen.experiments.instruments.scores.arms import ARMS
 from physgen.experiments.instruments.scores.scores import FREE
 from physgen.experiments.instruments.subject import subject_of
-from physgen.experiments.measure.distances import mean_interval
+from physgen.experiments.measure.intervals import mean_interval
 from physgen.experiments.microworldbench.tasks.data import read_tasks
 from physgen.experiments.microworldbench.tasks.named import named_tasks
 from physgen.experiments.paper.results.numbers import Number

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from physgen.experiments.measure.distances import Discrepancy, Interval, bootstrap, mean_interval, median_bandwidth
+from physgen.experiments.measure.distances import Discrepancy, median_bandwidth
+from physgen.experiments.measure.intervals import Interval, bootstrap, mean_interval
 from physgen.experiments.measure.paired import compare
 from physgen.experiments.paper.results.numbers import Number, median_interval
 from physgen.experiments.paper.results.results import Array

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from physgen.constraints import Observed
 from physgen.ensemble import Ensemble
-from physgen.experiments.measure.distances import Interval
+from physgen.experiments.measure.intervals import Interval
 from physgen.experiments.measure.tables import Table, publish
 from physgen.experiments.posterior.heat.arms import SHIFT
 from physgen.experiments.posterior.heat.distances import sliced_wasserstein

@@ -10,7 +10,7 @@ from statistics import mean
 
 import torch
 
-from physgen.experiments.measure.distances import Interval
+from physgen.experiments.measure.intervals import Interval
 from physgen.experiments.measure.tables import Table, publish
 from physgen.experiments.posterior.heat.arms import ARMS, PLAIN, SHIFT, Case
 from physgen.experiments.posterior.heat.distances import distances
@@ -58,8 +58,12 @@ def measure(
 
 
 def run_heat(seeds: Sequence[int], n: int, steps: int, out: Path, plain: bool = False) -> None:
-    """Fill ``heat.json``, then write ``heat.md`` and ``heat.png`` and print the table; ``plain``: nothing is set."""
-    store, arms = out / "heat.json", list(PLAIN if plain else ARMS)
+    """Fill ``heat.json``, then write ``heat.md`` and ``heat.png`` and print the table.
+
+    ``plain``: nothing is set, and the files are called ``plain``.
+    """
+    problem = "plain" if plain else "heat"
+    store, arms = out / f"{problem}.json", list(PLAIN if plain else ARMS)
     records = read_records(store)
     done = {(record["arm"], record["seed"]) for record in records}
     prior = heat_mixture()
@@ -71,8 +75,8 @@ def run_heat(seeds: Sequence[int], n: int, steps: int, out: Path, plain: bool = 
         for name in missing:
             records.append(measure(name, prior, posterior, seed, n, steps, plain))
             write_records(store, records)
-    publish(out / "heat.md", [table(records, arms, seeds, n, steps)])
-    draw(records, arms, out / "heat.png")
+    publish(out / f"{problem}.md", [table(records, arms, seeds, n, steps)])
+    draw(records, arms, out / f"{problem}.png")
 
 
 def table(records: Sequence[Record], arms: Sequence[str], seeds: Sequence[int], n: int, steps: int) -> Table:

@@ -9,7 +9,7 @@ from statistics import mean
 
 import numpy as np
 
-from physgen.experiments.measure.distances import Interval, mean_interval
+from physgen.experiments.measure.intervals import Interval, mean_interval
 from physgen.experiments.measure.tables import Table, publish
 from physgen.experiments.posterior.reaction.arms import ARMS, OURS, PUBLISHED, UNGUIDED
 from physgen.experiments.posterior.reaction.data import TRUTHS, case

@@ -11,6 +11,7 @@ rendered are different questions.
 from __future__ import annotations
 
 import json
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -178,3 +179,9 @@ class Judge(nn.Module):
         judge = cls(**json.loads((folder / "judge.json").read_text(encoding="utf-8")))
         judge.load_state_dict({k: v.float() for k, v in load_file(folder / "judge.safetensors").items()})
         return judge.eval().requires_grad_(False)
+
+
+@cache
+def packaged_judge() -> Judge:
+    """The judge that comes with physgen, read once in a process; callers share it and must not change it."""
+    return Judge.load()

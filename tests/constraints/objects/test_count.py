@@ -10,7 +10,7 @@ from cells_of_blood import GRID, clips, with_a_cell
 from torch import Tensor
 
 from physgen.constraints import Count
-from physgen.constraints.objects.euler import euler_number
+from physgen.constraints.objects.euler_number import euler_number
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.simulators import growth

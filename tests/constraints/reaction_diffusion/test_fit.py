@@ -9,7 +9,7 @@ from torch import Tensor
 from physgen.constraints.constants import Constants
 from physgen.constraints.reaction_diffusion.constraint import ReactionDiffusion
 from physgen.constraints.reaction_diffusion.denoise import without_noise
-from physgen.constraints.reaction_diffusion.fit import fit_flow_map
+from physgen.constraints.reaction_diffusion.fit_flow_map import fit_flow_map
 from physgen.constraints.reaction_diffusion.fit_linear import fit_differential, fit_integral
 from physgen.dynamics.flow_map import FlowMap
 from physgen.dynamics.spectral import eigenbasis, transform

@@ -18,10 +18,10 @@ from torch import Tensor
 from physgen.constraints import MassConservation
 from physgen.drawn import AFTERWARDS, UNGUIDED
 from physgen.errors import InvalidArgument
-from physgen.experiments.align import AlignConfig, counted, draw_round
 from physgen.experiments.align.asked import training
 from physgen.experiments.align.cost import Cost
-from physgen.experiments.align.options import ALIGNED, ARMS, DATA, PREFERENCE, RANDOM, SELECTED
+from physgen.experiments.align.job import counted, draw_round
+from physgen.experiments.align.options import ALIGNED, ARMS, DATA, PREFERENCE, RANDOM, SELECTED, AlignConfig
 from physgen.experiments.align.pool import SamplePool
 from physgen.experiments.align.train import Data, Training, objective_of, train, without_lora
 from physgen.experiments.cli.dispatch import JOBS, main, read_options
@@ -333,7 +333,7 @@ def test_a_run_killed_at_every_stage_ends_at_the_same_weights(tmp_path: Path, mo
     assert main(whole_run(killed)) == 0
     check_figures(*(json.loads((killed / f"{name}.json").read_text()) for name in ("metrics", "records")))
     assert "fault: " not in (killed / "align.md").read_text()
-    monkeypatch.setattr("physgen.experiments.align.evaluate", lambda *_: None)
+    monkeypatch.setattr("physgen.experiments.align.job.evaluate", lambda *_: None)
     assert main(whole_run(whole)) == 0
     for file in ("round-1/aligned-0", "round-1/random-0", "round-2/aligned-0", "round-2/random-0"):
         found, expected = (load_file(folder / file / "lora.safetensors") for folder in (killed, whole))

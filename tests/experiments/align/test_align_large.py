@@ -13,10 +13,10 @@ from safetensors.torch import load_file
 from tiny_pipelines import save_lora, save_tiny_pipeline
 
 from physgen.drawn import UNGUIDED
-from physgen.experiments.align import AlignConfig, draw_round
 from physgen.experiments.align.asked import training
+from physgen.experiments.align.job import draw_round
 from physgen.experiments.align.measure import measure
-from physgen.experiments.align.options import ALIGNED
+from physgen.experiments.align.options import ALIGNED, AlignConfig
 from physgen.experiments.align.pool import cost_of, draw, videos_of
 from physgen.experiments.align.train import Training, train
 from physgen.experiments.cli.dispatch import JOBS, read_options

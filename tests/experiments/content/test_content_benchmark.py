@@ -12,13 +12,13 @@ from tiny_world import SIZES
 from physgen.drawn import GUIDED, UNGUIDED, Request, draw
 from physgen.experiments.cli.config import configure, typed
 from physgen.experiments.cli.dispatch import main
-from physgen.experiments.cli.schema import SampleConfig
 from physgen.experiments.content.arms import PRUNED, Scouted, best_of, prune, scout
 from physgen.experiments.content.power import detectable, discordant, needed
 from physgen.experiments.content.questions import QUESTIONS, estimators, scorers
 from physgen.experiments.content.table import tables
 from physgen.experiments.draw.prompts import prompts
 from physgen.experiments.runs.progress import Record
+from physgen.experiments.sample.options import SampleConfig
 from physgen.guidance import BestOfN, OfVideo, PrunedBestOfN
 from physgen.worlds.loading import load
 

@@ -13,7 +13,6 @@ from tiny_world import SIZES
 
 from physgen.experiments.cli.config import configure, typed
 from physgen.experiments.cli.dispatch import main
-from physgen.experiments.cli.schema import SampleConfig
 from physgen.experiments.content.arms import draw_search
 from physgen.experiments.content.asked import asked_of
 from physgen.experiments.content.estimators import REWARDS
@@ -22,6 +21,7 @@ from physgen.experiments.draw.observed import ObservedConfig
 from physgen.experiments.draw.physics import physics_of
 from physgen.experiments.draw.prompts import prompts
 from physgen.experiments.draw.references import simulate
+from physgen.experiments.sample.options import SampleConfig
 from physgen.guidance import DPS, Assimilation, Guidance, NoiseSearch, OfVideo, Particles
 from physgen.worlds import Request, world_spec
 from physgen.worlds.loading import load

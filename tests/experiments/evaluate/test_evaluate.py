@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from physgen.errors import InvalidArgument
-from physgen.experiments import evaluate
 from physgen.experiments.draw.prompts import prompts
+from physgen.experiments.evaluate import job
 from physgen.experiments.measure import laws
 from physgen.simulators import GRAMMARS, SIMULATORS, dye
 from physgen.worlds import WorldSpec, world_spec
@@ -48,14 +48,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-def config(suite: str, spec: WorldSpec, judge: str, out: Path, trained: str | None = None) -> evaluate.EvaluateConfig:
-    return evaluate.EvaluateConfig(suite, spec, 8, 0, 1, trained, judge, str(out))
+def config(suite: str, spec: WorldSpec, judge: str, out: Path, trained: str | None = None) -> job.EvaluateConfig:
+    return job.EvaluateConfig(suite, spec, 8, 0, 1, trained, judge, str(out))
 
 
 @pytest.mark.slow
 def test_quality_suite_resumes(spec: WorldSpec, judge: str, trained: str, tmp_path: Path):
     out = tmp_path / "quality"
-    evaluate.run(config("quality", spec, judge, out, trained))
+    job.run(config("quality", spec, judge, out, trained))
     first = json.loads((out / "quality.json").read_text())
     families = first["families"]
     assert set(families) == {*GRAMMARS, "all"}
@@ -85,17 +85,17 @@ def test_quality_suite_resumes(spec: WorldSpec, judge: str, trained: str, tmp_pa
     made = {file: file.stat().st_mtime_ns for file in (out / "videos").iterdir()}
     removed = sorted(made)[0]
     removed.unlink()
-    evaluate.run(config("quality", spec, judge, out, trained))
+    job.run(config("quality", spec, judge, out, trained))
     assert json.loads((out / "quality.json").read_text()) == first
     assert all(file.stat().st_mtime_ns == when for file, when in made.items() if file != removed)
     with pytest.raises(InvalidArgument, match="same options"):
-        evaluate.run(config("mass", spec, judge, out))
+        job.run(config("mass", spec, judge, out))
 
 
 @pytest.mark.slow
 def test_mass_suite(spec: WorldSpec, judge: str, tmp_path: Path):
     out = tmp_path / "mass"
-    evaluate.run(config("mass", spec, judge, out))
+    job.run(config("mass", spec, judge, out))
     found = json.loads((out / "mass.json").read_text())
     assert found["n"] == 16
     arms = found["arms"]
@@ -116,14 +116,14 @@ def test_mass_suite(spec: WorldSpec, judge: str, tmp_path: Path):
 )
 def test_bad_options(spec: WorldSpec, judge: str, tmp_path: Path, change: dict, message: str):
     with pytest.raises(InvalidArgument, match=message):
-        evaluate.run(replace(config("quality", spec, judge, tmp_path / "out"), **change))
+        job.run(replace(config("quality", spec, judge, tmp_path / "out"), **change))
     assert not (tmp_path / "out").exists()
 
 
 def test_foreign_folder_is_left_alone(spec: WorldSpec, judge: str, tmp_path: Path):
     (tmp_path / "precious.txt").write_text("x")
     with pytest.raises(InvalidArgument, match="out="):
-        evaluate.run(config("quality", spec, judge, tmp_path))
+        job.run(config("quality", spec, judge, tmp_path))
     assert [p.name for p in tmp_path.iterdir()] == ["precious.txt"]
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from physgen.experiments import evaluate
 from physgen.experiments.draw.prompts import Prompt, prompts
+from physgen.experiments.evaluate import job
 from physgen.experiments.evaluate.yardstick import planted, suite
 from physgen.experiments.evaluate.yardstick.planted import (
     BLURRED,
@@ -195,12 +195,12 @@ def test_a_killed_pool_resumes(judge: Judge, tmp_path: Path, monkeypatch: pytest
 def test_suite_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(suite, "REPETITIONS", 10)
     out = tmp_path / "yardstick"
-    config = evaluate.EvaluateConfig("yardstick", world_spec("micro"), 8, 0, 1, None, None, str(out))
-    evaluate.run(config)
+    config = job.EvaluateConfig("yardstick", world_spec("micro"), 8, 0, 1, None, None, str(out))
+    job.run(config)
     first = json.loads((out / "yardstick.json").read_text())
     assert {r["error"] for r in first["records"]} == set(ERRORS)
     jitter = [r for r in first["records"] if (r["error"], r["n"]) == (JITTERED, 16)]
     assert all(r["told"] == 10 for r in jitter if r["metric"] == "conditional MMD, rendering")
     (out / "yardstick.json").unlink()
-    evaluate.run(config)
+    job.run(config)
     assert json.loads((out / "yardstick.json").read_text()) == first

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from physgen.experiments.cli.config import configure, typed
 from physgen.experiments.cli.dispatch import main
-from physgen.experiments.finetune import FinetuneConfig, train
+from physgen.experiments.finetune import train
 from physgen.experiments.finetune.measure import MeasuredModel
+from physgen.experiments.finetune.options import FinetuneConfig
 from physgen.experiments.finetune.paired import summarise
 from physgen.experiments.finetune.train import Clips, TrainingArm, constraint_loss, flow_matching
 from physgen.experiments.train import latents

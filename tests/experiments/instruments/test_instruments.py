@@ -12,9 +12,9 @@ from physgen.experiments.instruments import DOMAINS, Subject, examine
 from physgen.experiments.instruments.clip import Clip
 from physgen.experiments.instruments.devices.medium import filed
 from physgen.experiments.instruments.nulls import SIMULATOR, p_value, read_nulls
+from physgen.experiments.instruments.proof.catalogue import FAULTS
 from physgen.experiments.instruments.proof.faultless import simulated
-from physgen.experiments.instruments.proof.planted import VIOLATIONS
-from physgen.experiments.instruments.proof.violations import planted
+from physgen.experiments.instruments.proof.planted_fault import plant_fault
 from physgen.experiments.instruments.registry import ANY, INSTRUMENTS, MICROSCOPY
 
 ALPHA = 0.01
@@ -86,17 +86,17 @@ FOUND = {
 @pytest.mark.parametrize("kind", FOUND)
 def test_planted_faults_are_found(kind: str) -> None:
     domain, level = FOUND[kind]
-    violation = VIOLATIONS[kind]
+    fault = FAULTS[kind]
     for subject, video in scene(domain):
-        faulty = planted(Clip(video, subject), violation, violation.strengths[level - 1], np.random.default_rng(0))
+        faulty = plant_fault(Clip(video, subject), fault, fault.strengths[level - 1], np.random.default_rng(0))
         readings = examine(filed(faulty.transpose(0, 1)), subject)
-        assert min(readings[name].p_value for name in violation.found_by(domain)) < ALPHA
+        assert min(readings[name].p_value for name in fault.found_by(domain)) < ALPHA
 
 
 def test_faults_of_no_strength_are_none() -> None:
     subject, video = scene("blood.flow")[0]
     for kind in ("mass leaks", "object appears", "flicker", "jump aside"):
-        clean = planted(Clip(video, subject), VIOLATIONS[kind], 0.0, np.random.default_rng(0))
+        clean = plant_fault(Clip(video, subject), FAULTS[kind], 0.0, np.random.default_rng(0))
         assert torch.allclose(clean, video, atol=1e-6), kind
 
 

@@ -14,7 +14,8 @@ from physgen.experiments.measure.conditional import (
     same_class,
     swap_p_value,
 )
-from physgen.experiments.measure.distances import Discrepancy, bootstrap, median_bandwidth
+from physgen.experiments.measure.distances import Discrepancy, median_bandwidth
+from physgen.experiments.measure.intervals import bootstrap
 
 CLASSES = ["one", "two", "three", "four"] * 10
 

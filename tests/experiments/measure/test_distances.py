@@ -4,14 +4,8 @@ import numpy as np
 import pytest
 
 from physgen.errors import InvalidArgument
-from physgen.experiments.measure.distances import (
-    Discrepancy,
-    bootstrap,
-    frechet,
-    mean_interval,
-    median_bandwidth,
-    principal_axes,
-)
+from physgen.experiments.measure.distances import Discrepancy, frechet, median_bandwidth, principal_axes
+from physgen.experiments.measure.intervals import bootstrap, mean_interval
 
 
 def standardised(rng: np.random.Generator, count: int, dimensions: int) -> np.ndarray:

@@ -145,7 +145,7 @@ def test_a_folder_of_movies_that_changed_is_not_gone_on_with(
     def begin(*_: Any) -> None:
         raise Begun
 
-    monkeypatch.setattr("physgen.experiments.finetune.cut_all", begin)
+    monkeypatch.setattr("physgen.experiments.finetune.job.cut_all", begin)
     rng = np.random.default_rng(0)
     np.save(tmp_path / "a.npy", rng.random((60, 100, 200)))
     (tmp_path / "a.txt").write_text("a colony of golden bacteria")

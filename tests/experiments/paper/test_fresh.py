@@ -13,7 +13,7 @@ import yaml
 
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.dispatch import main
-from physgen.experiments.measure.distances import Interval
+from physgen.experiments.measure.intervals import Interval
 from physgen.experiments.paper.fresh.compare import compared
 from physgen.experiments.paper.fresh.flat import flat
 from physgen.experiments.paper.fresh.run import make
@@ -26,7 +26,7 @@ WRITER = "import pathlib, sys; out = pathlib.Path(sys.argv[1]); out.mkdir(); (ou
 
 
 def tables() -> list[str]:
-    return [name for name, spec in read_figures(PAPER / "figures.yaml")[1].items() if spec.function.startswith("table")]
+    return [name for name, spec in read_figures(PAPER / "figures.yaml")[1].items() if spec.module.startswith("table")]
 
 
 def test_every_table_of_the_paper_has_a_part_or_a_reason() -> None:

@@ -114,7 +114,7 @@ def test_a_manuscript_that_asks_for_an_unknown_number_is_refused(paper: Path, tm
         typeset(copy)
 
 
-def test_unknown_functions_and_keys_are_refused(tmp_path: Path) -> None:
+def test_unknown_modules_and_keys_are_refused(tmp_path: Path) -> None:
     text = (PAPER / "figures.yaml").read_text(encoding="utf-8")
     for old, new, word in (
         ("figure_families", "figure_familes", "figure_families"),

@@ -26,7 +26,7 @@ def store() -> Store:
 
 def numbers(store: Store, name: str) -> dict[str, Number]:
     """Those of a figure or table."""
-    module = importlib.import_module(f"physgen.experiments.paper.figures.{SPECS[name].function}")
+    module = importlib.import_module(f"physgen.experiments.paper.figures.{SPECS[name].module}")
     return dict(module.make(SPECS[name], store).numbers)
 
 

@@ -68,7 +68,7 @@ def documented(name: str) -> Any:
 def numbers(name: str) -> dict[str, Number]:
     """Those of a figure or table of the paper."""
     version, specs = read_figures(ROOT / "paper" / "figures.yaml")
-    made = import_module(f"physgen.experiments.paper.figures.{specs[name].function}").make(
+    made = import_module(f"physgen.experiments.paper.figures.{specs[name].module}").make(
         specs[name], Store(ROOT / "paper" / "results", version)
     )
     return dict(made.numbers)

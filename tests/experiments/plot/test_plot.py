@@ -15,7 +15,7 @@ from matplotlib.image import imread
 
 import physgen
 from physgen.experiments.cli.dispatch import main
-from physgen.experiments.measure.distances import mean_interval
+from physgen.experiments.measure.intervals import mean_interval
 from physgen.experiments.plot.figure import draw
 from physgen.experiments.plot.points import Point, points
 from physgen.experiments.plot.style import LOOKS, styled

@@ -238,7 +238,7 @@ def test_command_writes_results_and_resumes(tmp_path: Path, capsys: pytest.Captu
 def test_classes_as_they_are_come_near_the_posterior_on_evenly_spaced_levels(tmp_path: Path) -> None:
     out = tmp_path / "run"
     assert main([*options(out, steps=40), "problem=plain"]) == 0
-    records = {record["arm"]: record for record in json.loads((out / "heat.json").read_text())}
+    records = {record["arm"]: record for record in json.loads((out / "plain.json").read_text())}
     assert list(records) == list(PLAIN)
     assert all(record["nfe"] <= 40 for record in records.values())
     for name in ("DPS", "TFG", "conditional mean"):

@@ -20,9 +20,10 @@ from torch import nn
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.config import configure, typed
 from physgen.experiments.cli.dispatch import main
-from physgen.experiments.train import TrainConfig, sizes
+from physgen.experiments.train import sizes
 from physgen.experiments.train.data import Videos, plan, simulate_all
 from physgen.experiments.train.distributed import launch
+from physgen.experiments.train.job import TrainConfig
 from physgen.experiments.train.latents import latents_path
 from physgen.experiments.train.loop import Schedule, fit
 from physgen.experiments.train.transformer import train_transformer, velocity_loss

@@ -13,7 +13,7 @@ from physgen.drawn import ANOTHER, draw
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.config import configure, typed
 from physgen.experiments.cli.dispatch import main
-from physgen.experiments.cli.schema import SampleConfig
+from physgen.experiments.sample.options import SampleConfig
 from physgen.guidance import BestOfN, Particles, X0Gradient
 from physgen.worlds import Request, World
 from physgen.worlds.loading import load

@@ -1,43 +1,15 @@
-"""Faults planted in simulator videos: kinds, strengths, and the instruments that are to find them."""
+"""Faults of the content: what amounts, objects and their motion do."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
-import torch
 from scipy.ndimage import gaussian_filter
-from torch import Tensor
 
 from physgen.experiments.instruments.clip import Array, Clip
+from physgen.experiments.instruments.devices.attributes import DEGREES
 from physgen.experiments.instruments.devices.objects import value_at
-from physgen.experiments.instruments.registry import DOMAINS
-from physgen.simulators import GRAMMARS
+from physgen.experiments.instruments.proof.planted_fault import Plant
 from physgen.simulators.base import pixel_axes, sigmoid
-
-#: pixels ``[3, T, H, W]`` in float64 with the fault
-Plant = Callable[[Clip, float, np.random.Generator], Array]
-
-
-@dataclass(frozen=True)
-class Violation:
-    """A fault in four strengths, weak to strong, and the instruments that should find it, where a domain has them."""
-
-    plant: Plant
-    strengths: tuple[float, float, float, float]
-    targets: tuple[str, ...]
-    families: tuple[str, ...] = tuple(GRAMMARS)
-
-    def found_by(self, domain: str) -> tuple[str, ...]:
-        """Instruments of a domain that should find it."""
-        in_family = domain.split(".")[0] in self.families
-        return tuple(name for name in self.targets if in_family and name in DOMAINS[domain])
-
-
-def planted(clip: Clip, violation: Violation, strength: float, rng: np.random.Generator) -> Tensor:
-    """The clip's video with a fault, in [0, 1]."""
-    return torch.from_numpy(violation.plant(clip, strength, rng).clip(0, 1)).float()
 
 
 def amount(sign: float) -> Plant:
@@ -48,20 +20,6 @@ def amount(sign: float) -> Plant:
         return shown(clip, clip.field * (gain - 1.0))
 
     return plant
-
-
-def shown(clip: Clip, added: Array) -> Array:
-    """The video with something added to the species that objects are read from, ``[T, H, W]``."""
-    colour = np.array(clip.observable.colours[clip.species])
-    return np.asarray(clip.pixels + colour[:, None, None, None] * added[None])
-
-
-def resampled(clip: Clip, times: Array) -> Array:
-    """Frames at other times, linear between those that there are."""
-    last = clip.pixels.shape[1] - 1
-    low = np.clip(np.floor(times), 0, last - 1).astype(int)
-    part = np.clip(times - low, 0, 1)[:, None, None]
-    return np.asarray(clip.pixels[:, low] * (1 - part) + clip.pixels[:, low + 1] * part)
 
 
 def slower(clip: Clip, s: float, rng: np.random.Generator) -> Array:
@@ -146,6 +104,44 @@ def unequal(clip: Clip, s: float, rng: np.random.Generator) -> Array:
     side = sigmoid((y - centre[0]) * axes[0, 1] + (x - centre[1]) * axes[1, 1])
     later = (np.arange(len(clip.field)) >= 2 * len(clip.field) // 3)[:, None, None]
     return shown(clip, -s * later * clip.field * side[None])
+
+
+def drifting(clip: Clip, s: float, rng: np.random.Generator) -> Array:
+    """Everything moves so many pixels across the vessel in the course of the video."""
+    assert clip.subject
+    axis = 2 if clip.subject.attributes["direction"] in ("left", "right") else 3
+    steps = np.rint(np.linspace(0, s, clip.pixels.shape[1])).astype(int)
+    moved = [np.roll(clip.pixels[:, t : t + 1], step, axis) for t, step in enumerate(steps)]
+    return np.concatenate(moved, axis=1)
+
+
+def carried(clip: Clip, s: float, rng: np.random.Generator) -> Array:
+    """Everything goes along x by so many pixels a frame, and comes in again on the other side."""
+    steps = np.rint(s * np.arange(clip.pixels.shape[1])).astype(int)
+    return np.concatenate([np.roll(clip.pixels[:, t : t + 1], step, 3) for t, step in enumerate(steps)], axis=1)
+
+
+def across(clip: Clip, s: float, rng: np.random.Generator) -> Array:
+    """Every other frame is moved by so many pixels across the fibres that are asked for."""
+    assert clip.subject
+    angle = np.deg2rad(DEGREES[clip.subject.attributes["orientation"]])
+    step = (round(s * np.cos(angle)), round(s * np.sin(angle)))
+    moved = [np.roll(clip.pixels[:, t : t + 1], step if t % 2 else 0, (2, 3)) for t in range(clip.pixels.shape[1])]
+    return np.concatenate(moved, axis=1)
+
+
+def shown(clip: Clip, added: Array) -> Array:
+    """The video with something added to the species that objects are read from, ``[T, H, W]``."""
+    colour = np.array(clip.observable.colours[clip.species])
+    return np.asarray(clip.pixels + colour[:, None, None, None] * added[None])
+
+
+def resampled(clip: Clip, times: Array) -> Array:
+    """Frames at other times, linear between those that there are."""
+    last = clip.pixels.shape[1] - 1
+    low = np.clip(np.floor(times), 0, last - 1).astype(int)
+    part = np.clip(times - low, 0, 1)[:, None, None]
+    return np.asarray(clip.pixels[:, low] * (1 - part) + clip.pixels[:, low + 1] * part)
 
 
 def _brightest(clip: Clip) -> tuple[int, Array]:

@@ -2,7 +2,7 @@
 
 import torch
 
-from physgen.video.displaced import displaced
+from physgen.experiments.train.displaced import displaced
 
 
 def spot(dy: float = 0.0, dx: float = 0.0) -> torch.Tensor:
