@@ -167,8 +167,11 @@ def require_memory(path: Path, config: AuditConfig, extent: Extent, pixel: int) 
     ratio = need / available
     every, block, part = math.ceil(ratio), math.ceil(math.sqrt(ratio)), 1 / math.sqrt(ratio)
     rows, columns = int(part * extent.height), int(part * extent.width)
+    wanted = Selection(**selection(config))
+    y, x = wanted.places.corner
+    crop = f"crop=[{y},{y + wanted.block * rows},{x},{x + wanted.block * columns}]"
     ways = {
-        f"crop=[0,{rows},0,{columns}]": min(rows, columns) > 0,
+        crop: min(rows, columns) > 0,
         f"every={config.every * every}": extent.frames > every,
         f"scale={config.scale / block:.4g}": min(extent.height, extent.width) >= block,
     }

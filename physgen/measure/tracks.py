@@ -11,6 +11,7 @@ from physgen.measure.diffusion import STEPS, Diffusion, Frames, Values, measure_
 from physgen.measure.linking import Links, link_spots
 from physgen.measure.spots import Movie, find_spots
 from physgen.measure.unusable import repeats, why_unusable
+from physgen.places import file_pixels, frames_read
 
 #: aliased: nearest distances are this part of those by chance, or steps this part of the distance between spots
 CHANCE, HALF = 0.5, 0.5
@@ -78,10 +79,11 @@ def why_unfollowed(links: Links, used: list[npt.NDArray[np.int64]]) -> str | Non
         return "nothing to track"
     spacing = spots.spacing()
     if links.scrambled > CHANCE or links.step * np.sqrt(2) > HALF * spacing:
-        return f"aliased: spots go as far from frame to frame as half of their distance to others, {spacing:.3g} px"
+        away = file_pixels(spacing)
+        return f"aliased: spots go as far from frame to frame as half of their distance to others, {away:.3g} px"
     steps = sum(len(track) for track in used)
     if len(used) < FEWEST and steps < FEWEST * PIECE:
-        return f"{len(used)} track{'s' * (len(used) != 1)} of {STEPS + 1} frames or more: {FEWEST} are needed"
+        return f"{len(used)} track{'s' * (len(used) != 1)} of {frames_read(STEPS + 1)} or more: {FEWEST} are needed"
     return None
 
 

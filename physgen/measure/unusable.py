@@ -7,6 +7,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from physgen.places import file_frame, frames_read, pixels_read
+
 Movie = npt.NDArray[np.float64]
 
 #: brightness whose square, and the square of that, is a number
@@ -32,11 +34,11 @@ def why_unusable(movie: Movie, fewest: int = 3) -> str | None:
     '2 frames, at least 3 are needed'
     """
     if len(movie) < fewest:
-        return f"{len(movie)} frame{'s' * (len(movie) != 1)}, at least {fewest} are needed"
+        return f"{frames_read(len(movie))}, at least {fewest} are needed"
     if reason := why_unreadable(movie):
         return reason
     if (frame := find_jump(movie)) is not None:
-        return f"the camera jumps between frames {frame} and {frame + 1}"
+        return f"the camera jumps between frames {file_frame(frame)} and {file_frame(frame + 1)}"
     return None
 
 
@@ -48,7 +50,7 @@ def why_unreadable(movie: Movie) -> str | None:
     """
     height, width = movie.shape[1:]
     if min(height, width) < SMALLEST:
-        return f"frames of {height} x {width} px, at least {SMALLEST} x {SMALLEST} are needed"
+        return f"frames of {pixels_read(height, width)}, at least {SMALLEST} x {SMALLEST} are needed"
     if not np.isfinite(movie).all():
         return "some pixels are NaN or infinite"
     if (size := float(np.abs(movie).max())) > LARGEST:

@@ -193,3 +193,40 @@ def test_frames_and_pixels_that_are_left_out_change_no_unit(given: list[str], tm
         found = measured(out)["flow"]
         speeds.append((found["speed_median_px"], found["speed_median_um_s"] or 4.0))
     np.testing.assert_allclose(speeds, [(2.0, 4.0)] * 3, rtol=0.05)
+
+
+def drifting_jump() -> np.ndarray:
+    """A texture, still but for one shift by 24 px after frame 12 of 24."""
+    frame = np.kron(np.random.default_rng(0).random((40, 40)), np.ones((4, 4)))
+    return np.stack([1000 + 5000 * np.roll(frame, 0 if t < 13 else 24, axis=1) for t in range(24)])
+
+
+def test_reasons_name_frames_and_pixels_of_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    jumping, tiny = write_movie(tmp_path / "a.tif", drifting_jump()), write_movie(tmp_path / "b.tif", walkers())
+    assert main(["audit", str(jumping), "measure=[tracks,flow,cells]", "every=2", "scale=0.5"]) == 0
+    assert capsys.readouterr().out.count("the camera jumps between frames 12 and 14") == 3
+    law = ["constraint=transport", "constraint.transport.form=frames"]
+    assert main(["audit", str(jumping), *law, "every=2", "scale=0.25"]) == 0
+    assert "the picture jumps between frames 12 and 14" in capsys.readouterr().out
+    assert main(["audit", str(tiny), "measure=[tracks,faults]", "every=8", "scale=0.125"]) == 0
+    printed = capsys.readouterr().out
+    assert "tracks: not measured: 2 frames (every=8), at least 3 are needed" in printed
+    assert "faults: not measured: 2 frames (every=8), at least" in printed
+    assert main(["audit", str(tiny), "measure=cells", "scale=0.125"]) == 0
+    assert "frames of 12 x 12 px (scale=1/8), at least 16 x 16" in capsys.readouterr().out
+    assert main(["audit", str(tiny), "every=20"]) == 2
+    assert "every=20" in capsys.readouterr().err
+
+
+def test_distances_in_reasons_are_pixels_of_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    places = rng.uniform(0, 192, (16, 60, 2))
+    line = np.arange(192)[:, None]
+    across, along = (np.exp(-((line - places[:, None, :, k]) ** 2) / 24) for k in (0, 1))
+    movie = 500 + 1000 * (across @ along.transpose(0, 2, 1)) + 20 * rng.standard_normal((16, 192, 192))
+    file, found = write_movie(tmp_path / "a.tif", movie), []
+    for part in ([], ["scale=0.5"]):
+        assert main(["audit", str(file), "measure=tracks", *part]) == 0
+        printed = capsys.readouterr().out
+        found.append(float(printed.split("half of their distance to others, ")[1].split(" px")[0]))
+    assert found[1] == pytest.approx(found[0], rel=0.1)
