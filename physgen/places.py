@@ -39,7 +39,8 @@ class Places:
         return np.array(self.corner) + self.block * (np.asarray(points, dtype=np.float64) + 0.5) - 0.5
 
 
-_current: ContextVar[Places] = ContextVar("places", default=Places())
+WHOLE = Places()
+_current: ContextVar[Places] = ContextVar("places", default=WHOLE)
 
 
 @contextmanager
