@@ -19,7 +19,7 @@ from physgen.constraints.mass.conservation import NEGATIVE
 from physgen.errors import InvalidArgument, PhysgenError
 from physgen.experiments.audit.cells import UNREAD, CellReading, check_cells, read_cells, write_crops
 from physgen.experiments.audit.curves import draw_curve, mass_curve, phase_ribbon
-from physgen.experiments.audit.fields import Fields, check_pace, read_fields, why_nothing
+from physgen.experiments.audit.fields import Fields, check_pace, read_fields, why_doubtful, why_nothing
 from physgen.experiments.audit.folder import audit_folder
 from physgen.experiments.audit.instrument import check_options, selection
 from physgen.experiments.audit.moving.job import check_measure, measure_moving, write_moving
@@ -110,8 +110,11 @@ def measure_file(
         raise InvalidArgument(f"{path}: {error.name}", error.got, allowed) from error
     nothing = why_nothing(read, constraints)
     with named_as_in_file(read.part.places):
+        doubt = why_doubtful(read, constraints)
         found = {
-            name: measure(read.values, law, read.grid, tolerance=config.tolerance, nothing=nothing[name])
+            name: measure(
+                read.values, law, read.grid, tolerance=config.tolerance, nothing=nothing[name], doubt=doubt[name]
+            )
             for name, law in constraints.items()
         }
         return MeasuredFile(

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from physgen.measure.diffusion import STEPS, Diffusion, Frames, Values, measure_diffusion
 from physgen.measure.linking import Links, link_spots
 from physgen.measure.spots import Movie, find_spots
-from physgen.measure.unusable import repeats, why_unusable
+from physgen.measure.unusable import why_repeated, why_unusable
 from physgen.places import file_pixels, frames_read
 
 #: aliased: nearest distances are this part of those by chance, or steps this part of the distance between spots
@@ -58,9 +58,8 @@ def measure_tracks(movie: Movie, spacing: tuple[float, float] = (1.0, 1.0), dt: 
     'nothing to track'
     """
     movie = np.ascontiguousarray(movie, dtype=np.float64)
-    same = repeats(movie)
-    twice = f"{same.sum()} frames are the one before again: what moved meanwhile is not seen" if same.any() else None
-    if reason := why_unusable(movie) or (None if same.all() else twice):
+    twice = why_repeated(movie)
+    if reason := why_unusable(movie) or (f"{twice}: what moved meanwhile is not seen" if twice else None):
         return Tracks(None, [], None, np.zeros((max(len(movie) - 1, 0), 2)), reason)
     links = link_spots(find_spots(movie))
     used = links.tracks(STEPS + 1)
