@@ -102,8 +102,11 @@ def measure(
     *,
     tolerance: float,
     nothing: str | None = None,
+    doubt: str | None = None,
 ) -> Measurement:
     """Residual of one constraint on fields ``[1, S, T, H, W]``, see `audit`; ``nothing``: why they are degenerate.
+
+    ``doubt``: why constants mean nothing though the fields show something, such as frames that are shown twice.
 
     >>> from physgen.constraints import MassConservation
     >>> fading = torch.tensor([0.6, 0.4]).view(1, 1, 2, 1, 1).expand(1, 1, 2, 4, 4)
@@ -118,6 +121,8 @@ def measure(
     why = nothing or unexplained(fit)
     if nothing and fit.values:
         fit = replace(fit, measured=[False], reason=[f"the video is {nothing}"])
+    elif doubt and fit.values and not any(fit.reason):
+        fit = replace(fit, measured=[False], reason=[doubt])
     tolerance = max(tolerance, constraint.true_within or 0.0)
     if constraint.tolerates and constraint.true_within is None:
         held = largest <= tolerance

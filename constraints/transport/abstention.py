@@ -11,6 +11,7 @@ from torch import Tensor
 from physgen.constraints.fit import ENOUGH
 from physgen.constraints.transport.reading import Reading
 from physgen.measure.degenerate import degenerate, noise_level
+from physgen.places import file_frame, frames_read
 
 #: frames that a motion can be told from a change by
 FEWEST = 3
@@ -40,13 +41,13 @@ def why_unmeasured(fields: Float[Tensor, "S T H W"], reading: Reading) -> str | 
     Source: sampling theorem, Shannon (1949), Proc. IRE 37:10.
     """
     if fields.shape[1] < FEWEST:
-        return f"fewer than {FEWEST} frames"
+        return f"fewer than {frames_read(FEWEST)}"
     if degenerate(fields[None])[0] or math.isnan(reading.explained):
         return "nothing moves by more than noise"
     if is_saturated(fields):
         return "values are cut off: what moves is saturated"
     if (pair := _jump(reading)) is not None:
-        return f"the picture jumps between frames {pair} and {pair + 1}"
+        return f"the picture jumps between frames {file_frame(pair)} and {file_frame(pair + 1)}"
     if is_aliased(fields, reading.speed):
         return "it moves by half of the spacing of its texture or more in a frame interval: aliased"
     if reading.explained < ENOUGH:

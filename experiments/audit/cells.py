@@ -18,6 +18,7 @@ from physgen.constraints.mitosis.constraint import LEAPED
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.measure import Cell, find_cells
+from physgen.places import Places, file_frame, file_point
 from physgen.video import Video
 
 #: share of its frames that a cell may touch the edge of the movie in
@@ -37,9 +38,11 @@ class CellReading:
     reading: dict[str, Any]
     words: str
 
-    def as_json(self) -> dict[str, Any]:
-        """All but the pixels, as ``metrics.json`` has it."""
+    def as_json(self, places: Places) -> dict[str, Any]:
+        """All but the pixels, as ``metrics.json`` has it: ``start`` and ``centres`` are those of the file."""
         cell = {name: value for name, value in asdict(self.cell).items() if name != "crop"}
+        cell["start"] = places.frame(self.cell.start)
+        cell["centres"] = places.points(np.array(self.cell.centres)).tolist()
         return {
             "cell": self.number,
             "law": self.law,
@@ -107,8 +110,9 @@ def write_crops(folder: Path, readings: list[CellReading]) -> None:
 
 
 def _in_words(index: int, cell: Cell, order: str, reading: dict[str, Any]) -> str:
-    row, column = (round(position) for position in cell.centres[0])
-    place = f"cell {index}, frames {cell.start} to {cell.start + len(cell.crop) - 1}, from row {row}, column {column}"
+    row, column = file_point(*cell.centres[0])
+    first, last = file_frame(cell.start), file_frame(cell.start + len(cell.crop) - 1)
+    place = f"cell {index}, frames {first} to {last}, from row {row:.0f}, column {column:.0f}"
     if order == "edge":
         return f"{place}: not measured: at the edge of the movie"
     if order == "no division":

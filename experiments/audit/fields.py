@@ -9,17 +9,28 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
 import psutil
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.constraints import Constraint, Continuity, Kinetics, MassConservation, ReactionDiffusion
+from physgen.constraints import (
+    Constraint,
+    Continuity,
+    Kinetics,
+    MassConservation,
+    Periodic,
+    ReactionDiffusion,
+    Transport,
+)
 from physgen.errors import InvalidArgument
 from physgen.experiments.audit.reading_options import background_counts, choose_observable, physical_scale, selection
 from physgen.experiments.cli.schema import AuditConfig
 from physgen.grid import Grid
 from physgen.measure import degenerate
+from physgen.measure.ceiling import Ceiling, Clipped
+from physgen.measure.unusable import why_late, why_repeated
 from physgen.observables import Observable
 from physgen.video import Extent, Selection, Video, measure_extent, stream_video
 
@@ -35,16 +46,10 @@ SHOWN = 9
 SEEN, CUT = 0.0005, 0.02
 #: laws that are wrong where light is cut off
 OF_AMOUNTS = (MassConservation, ReactionDiffusion, Continuity, Kinetics)
+#: laws whose constants are rates
+OF_RATES = (MassConservation, ReactionDiffusion, Kinetics, Transport)
 #: share of the brightness that a background must have before it is worth a word
 FLOOR = 0.01
-
-
-@dataclass(frozen=True)
-class Clipped:
-    """Share of the pixels that have the largest count there can be, and of the brightness above background there."""
-
-    pixels: float = 0.0
-    amount: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class Fields:
         counts: the file's counts in a unit of the fields.
         dye: whether the world's colour map read them.
         part: which pixels and frames of the file they are.
-        clipped: what is at the largest count.
+        clipped: what of the file's own pixels is at the largest count, where light is cut off there.
     """
 
     values: Float[Tensor, "1 S T H W"]
@@ -101,7 +106,14 @@ def read_fields(
     part = Selection(**selection(config))
     extent = measure_extent(path, **selection(config))
     require_memory(path, config, extent, bytes_held(laws, species=1))
-    parts = stream_video(path, **selection(config))
+    ceiling: list[Ceiling] = []
+
+    def watch(counts: npt.NDArray[Any], video: Video) -> None:
+        if not ceiling:
+            ceiling.append(Ceiling(video.scale, 0.0 if video.bits is None else 1.0))
+        ceiling[0].add(counts)
+
+    parts = stream_video(path, watch=watch, **selection(config))
     first = next(parts)
     prompt = prompt or first.prompt
     dye = reads_dye(prompt)
@@ -109,15 +121,15 @@ def read_fields(
     require_memory(path, config, extent, bytes_held(laws, len(observable.species)))
     shown: list[Tensor] = []
     unit = first.scale if dye and first.bits is None else 1.0
-    values, clipped = _observe(chain([first], parts), observable, extent, shown, unit)
+    values = _observe(chain([first], parts), observable, extent, shown, unit)
+    clipped = ceiling[0].clipped(first.background or 0.0)
     grid, units, notes = physical_scale(first, config, prompt if dye else None)
     units["mass"] = f"{observable.unit if dye else 'counts'} {units['length']}²"
     notes = [*first.notes, *notes]
     if unit != 1.0:
         notes.append("the colour map reads the floats as they are stored")
     if clipped.pixels > SEEN:
-        share = f"{100 * clipped.pixels:.2g} % of the pixels have the largest count there can be, {first.scale:.6g}"
-        notes.append(f"{share}: light may be cut off, {100 * clipped.amount:.0f} % of all brightness is there")
+        notes.append(_in_words(clipped, first))
     if not dye and background_counts(first, config) == 0:
         notes += _floor(first, float(values.mean()) * counts)
     video = replace(first, frames=torch.cat(shown))
@@ -140,6 +152,19 @@ def why_nothing(fields: Fields, laws: Mapping[str, Constraint]) -> dict[str, str
     why = degenerate(fields.values, fields.observable.least)[0]
     cut = "saturated" if fields.clipped.amount > CUT else None
     return {name: why or (cut if isinstance(law, OF_AMOUNTS) else None) for name, law in laws.items()}
+
+
+def why_doubtful(fields: Fields, laws: Mapping[str, Constraint]) -> dict[str, str | None]:
+    """Why constants of each law mean nothing: frames that were put in make rates too small, any repeated one a period.
+
+    A camera that shows a frame in the place of one that it dropped leaves rates alone, within their errors.
+    """
+    movie = fields.values[0].sum(0).numpy()
+    late, repeated = why_late(movie), why_repeated(movie)
+    rated = {name: isinstance(law, OF_RATES) and bool(set(law.fitted) - {"initial_mass"}) for name, law in laws.items()}
+    return {
+        name: repeated if isinstance(law, Periodic) else late if rated[name] else None for name, law in laws.items()
+    }
 
 
 def bytes_held(laws: Collection[Constraint], species: int) -> int:
@@ -167,8 +192,11 @@ def require_memory(path: Path, config: AuditConfig, extent: Extent, pixel: int) 
     ratio = need / available
     every, block, part = math.ceil(ratio), math.ceil(math.sqrt(ratio)), 1 / math.sqrt(ratio)
     rows, columns = int(part * extent.height), int(part * extent.width)
+    wanted = Selection(**selection(config))
+    y, x = wanted.places.corner
+    crop = f"crop=[{y},{y + wanted.block * rows},{x},{x + wanted.block * columns}]"
     ways = {
-        f"crop=[0,{rows},0,{columns}]": min(rows, columns) > 0,
+        crop: min(rows, columns) > 0,
         f"every={config.every * every}": extent.frames > every,
         f"scale={config.scale / block:.4g}": min(extent.height, extent.width) >= block,
     }
@@ -183,24 +211,28 @@ def require_memory(path: Path, config: AuditConfig, extent: Extent, pixel: int) 
 
 def _observe(
     parts: Iterator[Video], observable: Observable, extent: Extent, shown: list[Tensor], unit: float
-) -> tuple[Tensor, Clipped]:
-    """Fields of all frames in ``unit``, and what of them is cut off; a few frames themselves are put into ``shown``."""
+) -> Tensor:
+    """Fields of all frames in ``unit``; a few frames themselves are put into ``shown``."""
     size = (1, len(observable.species), extent.frames, extent.height, extent.width)
     values = torch.empty(size, dtype=torch.float64)
     wanted = {round(i * (extent.frames - 1) / (SHOWN - 1)) for i in range(SHOWN)}
-    count, full, amount, total = 0, 0.0, 0.0, 0.0
+    count = 0
     for count, part in enumerate(parts, 1):
         if count > extent.frames:
             raise InvalidArgument("frames", f"more than {extent.frames}", "as many as the file states")
         if count - 1 in wanted:
             shown.append(part.frames)
         values[:, :, count - 1 : count] = observable(unit * part.frames.transpose(0, 1)[None].double())
-        if part.bits is not None and part.bits > 1:
-            at_most = (part.frames >= 1).any(1)
-            above = part.frames.double().mean(1) - (part.background or 0.0) / part.scale
-            full += float(at_most.double().mean())
-            amount, total = amount + float(above[at_most].sum()), total + float(above.sum())
-    return values[:, :, :count], Clipped(full / max(count, 1), amount / max(amount, total, 1e-300))
+    return values[:, :, :count]
+
+
+def _in_words(clipped: Clipped, video: Video) -> str:
+    share = f"{100 * clipped.pixels:.2g} % of the pixels of the file have the largest count"
+    if video.bits is not None and clipped.count >= video.scale:
+        share += f" there can be, {clipped.count:.6g}"
+    else:
+        share += f", {clipped.count:.6g}, and far fewer one just below"
+    return f"{share}: light may be cut off, {100 * clipped.amount:.0f} % of all brightness is there"
 
 
 def _floor(video: Video, mean: float) -> list[str]:

@@ -19,7 +19,7 @@ from physgen.constraints.mass.conservation import NEGATIVE
 from physgen.errors import InvalidArgument, PhysgenError
 from physgen.experiments.audit.cells import UNREAD, CellReading, check_cells, read_cells, write_crops
 from physgen.experiments.audit.curves import draw_curve, mass_curve, phase_ribbon
-from physgen.experiments.audit.fields import Fields, check_pace, read_fields, why_nothing
+from physgen.experiments.audit.fields import Fields, check_pace, read_fields, why_doubtful, why_nothing
 from physgen.experiments.audit.folder import audit_folder
 from physgen.experiments.audit.moving.job import check_measure, measure_moving, write_moving
 from physgen.experiments.audit.moving.report import Moving
@@ -34,6 +34,7 @@ from physgen.experiments.pages.report import Film, Page, Table, write_report
 from physgen.experiments.pages.ribbon import Ribbon
 from physgen.experiments.runs.records import git_sha, write_json_atomic
 from physgen.experiments.runs.resume import check_folder, resume
+from physgen.places import named_as_in_file
 from physgen.video import is_video_folder, stream_video
 
 
@@ -104,22 +105,27 @@ def measure_file(
         check_video(read.values)
     except InvalidArgument as error:
         guessed = read.video.notes if error.name == "frames" else ()
-        allowed = "; ".join([str(error.allowed), *guessed])
+        few = (f"those that every={config.every} reads",) if error.name == "frames" and config.every > 1 else ()
+        allowed = "; ".join([str(error.allowed), *few, *guessed])
         raise InvalidArgument(f"{path}: {error.name}", error.got, allowed) from error
     nothing = why_nothing(read, constraints)
-    found = {
-        name: measure(read.values, law, read.grid, tolerance=config.tolerance, nothing=nothing[name])
-        for name, law in constraints.items()
-    }
-    return MeasuredFile(
-        path,
-        read,
-        found,
-        {name: say(name, law, found[name], read.units) for name, law in constraints.items()},
-        fields_mass(read.values, read.observable.species, read.grid, scale=read.counts, times=_times(read, config)),
-        read_cells(read.values, constraints, read.grid) if config.cells else [],
-        measure_moving(read, kinds, _times(read, config)),
-    )
+    with named_as_in_file(read.part.places):
+        doubt = why_doubtful(read, constraints)
+        found = {
+            name: measure(
+                read.values, law, read.grid, tolerance=config.tolerance, nothing=nothing[name], doubt=doubt[name]
+            )
+            for name, law in constraints.items()
+        }
+        return MeasuredFile(
+            path,
+            read,
+            found,
+            {name: say(name, law, found[name], read.units) for name, law in constraints.items()},
+            fields_mass(read.values, read.observable.species, read.grid, scale=read.counts, times=_times(read, config)),
+            read_cells(read.values, constraints, read.grid) if config.cells else [],
+            measure_moving(read, kinds, _times(read, config)),
+        )
 
 
 def _reads_dye(path: Path, config: AuditConfig, prompt: str | None) -> bool:
@@ -221,7 +227,7 @@ def write(out: Path, config: AuditConfig, measured: list[MeasuredFile], laws: di
                         name: {"verdict": m.words[name], **report.as_json()} for name, report in m.constraints.items()
                     },
                     "mass": m.mass,
-                    "cells": [cell.as_json() for cell in m.cells],
+                    "cells": [cell.as_json(m.read.part.places) for cell in m.cells],
                     "measures": {one.kind: one.numbers for one in m.moving},
                 }
                 for m in measured

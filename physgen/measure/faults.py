@@ -17,6 +17,7 @@ from physgen.measure.nuclei import segment_nuclei
 from physgen.measure.order import compare_frames, jumps, shorter_orders
 from physgen.measure.spots import Movie, Spots, Values, find_spots
 from physgen.measure.unusable import find_jump, repeats, why_unreadable
+from physgen.places import frames_read
 
 FAULTS = ("order", "gap", "repeat", "light", "fade", "arrival", "camera")
 #: frames that a test needs
@@ -86,7 +87,7 @@ def find_faults(movie: Movie) -> list[Sign]:
     unreadable = why_unreadable(movie)
     nothing = degenerate(torch.from_numpy(movie)[None, None])[0] if len(movie) > 1 and not unreadable else None
     reasons = {
-        fault: f"{len(movie)} frame{'s' * (len(movie) != 1)}, at least {FEWEST[fault]} are needed"
+        fault: f"{frames_read(len(movie))}, at least {FEWEST[fault]} are needed"
         if len(movie) < FEWEST[fault]
         else unreadable or (f"the movie is {nothing}" if nothing else None)
         for fault in FAULTS

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from physgen.measure.piv import Field, Movie, Values, correlate_windows, interpolate, warp
-from physgen.measure.unusable import why_unusable
+from physgen.measure.unusable import why_late, why_unusable
 
 Interval = tuple[float, float, float]
 
@@ -88,6 +88,8 @@ def measure_flow(movie: Movie, spacing: tuple[float, float] = (1.0, 1.0), dt: fl
         return _nothing("nothing is shown")
     if (movie == movie[0]).all():
         return _nothing("still: all frames are the same")
+    if reason := why_late(movie):
+        return _nothing(reason)
     moving = moving_part(movie)
     chosen = np.unique(np.linspace(0, len(movie) - 2, _pairs(movie)).round().astype(int))
     for parts in (PARTS, 1):  # one part, of all pairs, where a few pairs tell nothing

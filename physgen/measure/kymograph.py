@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from physgen.measure.piv import Field, Movie, Values
+from physgen.places import frames_read
 
 Interval = tuple[float, float, float]
 
@@ -81,7 +82,7 @@ def measure_streaks(kymograph: Values, spacing: float = 1.0, dt: float = 1.0, se
     """
     frames, points = kymograph.shape
     if frames < 3 or points < 8:
-        return Streak(None, None, f"{frames} frames and {points} points, at least 3 and 8 are needed")
+        return Streak(None, None, f"{frames_read(frames)} and {points} points, at least 3 and 8 are needed")
     seen = kymograph - kymograph.mean(0)
     seen -= seen.mean(1, keepdims=True)
     if seen.std() <= 1e-9 * np.abs(kymograph).max():

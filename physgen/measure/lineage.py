@@ -14,6 +14,7 @@ from physgen.measure.linking import Numbers, assign, cheapest, close_gaps, join,
 from physgen.measure.nuclei import segment_nuclei
 from physgen.measure.spots import Movie, Values
 from physgen.measure.unusable import why_unusable
+from physgen.places import frames_read
 
 #: how far a cell goes between two frames, and its daughters are from where it was, in radii of a cell
 REACH, APART = 1.5, 2.5
@@ -114,7 +115,7 @@ def measure_cells(movie: Movie) -> Lineage:
     frame, index, track = frame[kept], index[kept], track[kept]
     y, x, area, brightness = y[kept], x[kept], area[kept], brightness[kept]
     if not len(frame):
-        return _nothing(movie, "no cells are followed for three frames")
+        return _nothing(movie, f"no cells are followed for {frames_read(SEEN)}")
     cell, mother = divide_tracks(frame, np.column_stack([y, x]), area, track, radius)
     numbered = np.zeros_like(labels)
     for t in range(len(movie)):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from physgen.measure.spots import Values
+from physgen.places import frames_read
 
 Interval = tuple[float, float, float]
 Shape = Callable[[Values, float], Values]
@@ -76,7 +77,7 @@ def fit_recovery(times: Values, trace: Values, before: float | None = None, seed
     ('reaction', 6.9, 0.75)
     """
     if len(trace) < 6:
-        return _no_recovery(f"{len(trace)} frames after bleaching, at least 6 are needed")
+        return _no_recovery(f"{frames_read(len(trace))} after bleaching, at least 6 are needed")
     if not np.isfinite(trace).all():
         return _no_recovery("the brightness is not a number in every frame")
     fits = {name: _fit(times, trace[None], shape) for name, shape in SHAPES.items()}
@@ -130,7 +131,7 @@ def fit_exchange(times: Values, first: Values, second: Values, seed: int = 0) ->
     (0.06, 0.02)
     """
     if len(times) < 6:
-        return Exchange(None, None, None, f"{len(times)} frames, at least 6 are needed")
+        return Exchange(None, None, None, f"{frames_read(len(times))}, at least 6 are needed")
     if not (np.isfinite(first).all() and np.isfinite(second).all()):
         return Exchange(None, None, None, "the amounts are not numbers in every frame")
     both = np.concatenate([first, second])[None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from physgen.measure.traces import (
     find_bleached,
     trace_region,
 )
-from physgen.measure.unusable import why_unusable
+from physgen.measure.unusable import why_late, why_unusable
 
 #: change of a region that is one, in standard deviations of its noise
 CHANGE = 5.0
@@ -93,6 +93,8 @@ def measure_regions(movie: Movie, times: Sequence[float] | None = None) -> Regio
             return _nothing(movie, "all light goes out at once: nothing is left to compare a region with")
         part = normalise(trace, whole, at)
         recovery = fit_recovery(stamps[at:], part[at:], before=1.0)
+        if late := why_late(movie):
+            recovery = replace(recovery, half_time=None, mobile=None, fitted=None, reason=recovery.reason or late)
         return Regions(region.astype(np.int64), trace[None], part[None], at, recovery, None, recovery.reason)
     labels = (
         segment_nuclei(movie.mean(0), typical_radius(movie)) if not bright.all() else np.zeros(bright.shape, np.int64)

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from physgen.measure.diffusion import STEPS, Diffusion, Frames, Values, measure_diffusion
 from physgen.measure.linking import Links, link_spots
 from physgen.measure.spots import Movie, find_spots
-from physgen.measure.unusable import repeats, why_unusable
+from physgen.measure.unusable import why_repeated, why_unusable
+from physgen.places import file_pixels, frames_read
 
 #: aliased: nearest distances are this part of those by chance, or steps this part of the distance between spots
 CHANCE, HALF = 0.5, 0.5
@@ -57,9 +58,8 @@ def measure_tracks(movie: Movie, spacing: tuple[float, float] = (1.0, 1.0), dt: 
     'nothing to track'
     """
     movie = np.ascontiguousarray(movie, dtype=np.float64)
-    same = repeats(movie)
-    twice = f"{same.sum()} frames are the one before again: what moved meanwhile is not seen" if same.any() else None
-    if reason := why_unusable(movie) or (None if same.all() else twice):
+    twice = why_repeated(movie)
+    if reason := why_unusable(movie) or (f"{twice}: what moved meanwhile is not seen" if twice else None):
         return Tracks(None, [], None, np.zeros((max(len(movie) - 1, 0), 2)), reason)
     links = link_spots(find_spots(movie))
     used = links.tracks(STEPS + 1)
@@ -78,10 +78,11 @@ def why_unfollowed(links: Links, used: list[npt.NDArray[np.int64]]) -> str | Non
         return "nothing to track"
     spacing = spots.spacing()
     if links.scrambled > CHANCE or links.step * np.sqrt(2) > HALF * spacing:
-        return f"aliased: spots go as far from frame to frame as half of their distance to others, {spacing:.3g} px"
+        away = file_pixels(spacing)
+        return f"aliased: spots go as far from frame to frame as half of their distance to others, {away:.3g} px"
     steps = sum(len(track) for track in used)
     if len(used) < FEWEST and steps < FEWEST * PIECE:
-        return f"{len(used)} track{'s' * (len(used) != 1)} of {STEPS + 1} frames or more: {FEWEST} are needed"
+        return f"{len(used)} track{'s' * (len(used) != 1)} of {frames_read(STEPS + 1)} or more: {FEWEST} are needed"
     return None
 
 

@@ -7,6 +7,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from physgen.places import file_frame, frames_read, pixels_read
+
 Movie = npt.NDArray[np.float64]
 
 #: brightness whose square, and the square of that, is a number
@@ -21,6 +23,8 @@ SIDE, KEPT = 256, (1.0, 8.0)
 JUMP, DEVIATIONS = 3.0, 8.0
 #: gain of the correlation of two frames, as a part of what it lacks, that a shift needs to be one of the whole frame
 GAIN = 0.25
+#: px over which frames are smoothed before it is asked how much they change
+BLUR = 2.0
 #: correlation after the shift, as a part of that of other frames
 ALIKE = 0.8
 
@@ -32,11 +36,11 @@ def why_unusable(movie: Movie, fewest: int = 3) -> str | None:
     '2 frames, at least 3 are needed'
     """
     if len(movie) < fewest:
-        return f"{len(movie)} frame{'s' * (len(movie) != 1)}, at least {fewest} are needed"
+        return f"{frames_read(len(movie))}, at least {fewest} are needed"
     if reason := why_unreadable(movie):
         return reason
     if (frame := find_jump(movie)) is not None:
-        return f"the camera jumps between frames {frame} and {frame + 1}"
+        return f"the camera jumps between frames {file_frame(frame)} and {file_frame(frame + 1)}"
     return None
 
 
@@ -48,7 +52,7 @@ def why_unreadable(movie: Movie) -> str | None:
     """
     height, width = movie.shape[1:]
     if min(height, width) < SMALLEST:
-        return f"frames of {height} x {width} px, at least {SMALLEST} x {SMALLEST} are needed"
+        return f"frames of {pixels_read(height, width)}, at least {SMALLEST} x {SMALLEST} are needed"
     if not np.isfinite(movie).all():
         return "some pixels are NaN or infinite"
     if (size := float(np.abs(movie).max())) > LARGEST:
@@ -66,6 +70,51 @@ def repeats(movie: Movie) -> npt.NDArray[np.bool_]:
     """
     same: npt.NDArray[np.bool_] = (movie[1:] == movie[:-1]).all((1, 2))
     return same
+
+
+def why_repeated(movie: Movie) -> str | None:
+    """That frames are shown twice, and where first; None where none is, or all are.
+
+    >>> why_repeated(np.array([[[1.0]], [[2.0]], [[2.0]]]))
+    '1 frame is the one before again, first after frame 1'
+    """
+    same = repeats(movie)
+    if not same.any() or same.all():
+        return None
+    count, first = int(same.sum()), file_frame(int(same.argmax()))
+    return f"{count} frame{'s are' if count > 1 else ' is'} the one before again, first after frame {first}"
+
+
+def why_late(movie: Movie) -> str | None:
+    """That frames were put in between, so that all after them is late and rates are too small; None where none were.
+
+    d_k = < (I_t+k - I_t)² > of smoothed frames,  put in: d_1 after repeated frames is nearer to d_1 beside than to d_2
+
+    A frame that is shown in the place of the next one, as a camera does that drops it, makes no later one late: after
+    it as much changes as otherwise over two frames. Beside is before or after it, whichever is less.
+
+    >>> movie = np.arange(12.0)[:, None, None] * np.ones((1, 4, 4))
+    >>> late, dropped = movie[[0, 1, 2, 3, 4, 5, 5, 6, 7, 8, 9]], movie[[0, 1, 2, 3, 4, 5, 5, 7, 8, 9, 10]]
+    >>> why_late(late)
+    '1 frame is the one before again, first after frame 5, and nothing is left out after it: all that follows is late'
+    >>> why_late(dropped)
+    """
+    from scipy.ndimage import gaussian_filter
+
+    reason = why_repeated(movie)
+    if reason is None:
+        return None
+    shown = np.flatnonzero(np.append(True, ~repeats(movie)))
+    frames, again = np.stack([gaussian_filter(movie[t], BLUR) for t in shown]), np.diff(shown) > 1
+    once = ((frames[1:] - frames[:-1]) ** 2).mean((1, 2))
+    twice = ((frames[2:] - frames[:-2]) ** 2).mean((1, 2))
+    excess, found = 0.0, False
+    for t in np.flatnonzero(again):
+        one = [once[k] for k in (t - 1, t + 1) if 0 <= k < len(once) and not again[k]]
+        two = [twice[k] for k in (t - 2, t + 1) if 0 <= k < len(twice) and not again[k : k + 2].any()]
+        if one and two:
+            excess, found = excess + float(once[t] - (min(one) + min(two)) / 2), True
+    return f"{reason}, and nothing is left out after it: all that follows is late" if found and excess < 0 else None
 
 
 def saturated(movie: Movie) -> float:

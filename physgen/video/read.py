@@ -68,8 +68,12 @@ def read_video(path: str | Path, **selection: Any) -> Video:
     return replace(parts[0], frames=frames)
 
 
-def stream_video(path: str | Path, **selection: Any) -> Iterator[Video]:
+def stream_video(
+    path: str | Path, *, watch: Callable[[Array, Video], None] | None = None, **selection: Any
+) -> Iterator[Video]:
     """Frames of a video in order, ``[1, 3, H, W]`` each, with what the file says, in the memory of one.
+
+    ``watch`` is called with the counts ``[C, H, W]`` of each frame before ``scale`` averages them.
 
     Raises: as `read_video`; a file that is cut raises after its last readable frame.
 
@@ -99,7 +103,10 @@ def stream_video(path: str | Path, **selection: Any) -> Iterator[Video]:
             notes=(*facts.notes, *guessed, *depth),
         )
         for plane in recording.read(wanted.every):
-            counts = _cut(to_counts(plane[channels], recording), wanted)
+            counts = _cropped(to_counts(plane[channels], recording), wanted)
+            if watch is not None:
+                watch(counts, blank)
+            counts = _averaged(counts, wanted.block)
             frame = torch.from_numpy((counts / scale if scale != 1.0 else counts).astype(np.float32))
             yield replace(blank, frames=frame[None].expand(-1, 3, -1, -1))
 
@@ -159,12 +166,16 @@ def _extent(recording: Recording, wanted: Selection) -> Extent:
     return Extent(-(-recording.frames // wanted.every), height // wanted.block, width // wanted.block)
 
 
-def _cut(counts: Array, wanted: Selection) -> Array:
-    """The part that is wanted, a block of pixels averaged to one."""
-    if wanted.crop is not None:
-        y0, y1, x0, x1 = wanted.crop
-        counts = counts[:, y0:y1, x0:x1]
-    if (n := wanted.block) == 1:
+def _cropped(counts: Array, wanted: Selection) -> Array:
+    if wanted.crop is None:
+        return counts
+    y0, y1, x0, x1 = wanted.crop
+    return counts[:, y0:y1, x0:x1]
+
+
+def _averaged(counts: Array, n: int) -> Array:
+    """Blocks of n x n pixels averaged to one."""
+    if n == 1:
         return counts
     channels, height, width = counts.shape[0], counts.shape[1] // n, counts.shape[2] // n
     return counts[:, : height * n, : width * n].reshape(channels, height, n, width, n).mean((2, 4))
@@ -187,5 +198,6 @@ def _background(recording: Recording, channels: list[int], wanted: Selection) ->
     step = max(1, recording.frames // GLANCE) if recording.seekable else 1
     few = GLANCE if recording.seekable else 1 + GLANCE * SMALL // (SMALL + math.prod(recording.shape))
     glance = islice(recording.read(step), few)
-    counts = [_cut(to_counts(plane[channels], recording), wanted).mean(0).ravel() for plane in glance]
+    cropped = (_cropped(to_counts(plane[channels], recording), wanted) for plane in glance)
+    counts = [_averaged(one, wanted.block).mean(0).ravel() for one in cropped]
     return estimate_background(np.concatenate(counts)) if counts else None

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from physgen.errors import InvalidArgument
+from physgen.places import Places
 
 Array = npt.NDArray[Any]
 
@@ -102,6 +103,12 @@ class Selection:
     def block(self) -> int:
         """Pixels along each side that become one."""
         return round(1 / self.scale)
+
+    @property
+    def places(self) -> Places:
+        """Where what is read is in the file."""
+        y0, _, x0, _ = self.crop or (0, 0, 0, 0)
+        return Places(self.every, self.block, (y0, x0))
 
 
 def choose(name: str, wanted: int | str | None, names: Sequence[str]) -> int:

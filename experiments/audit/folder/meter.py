@@ -8,9 +8,10 @@ import torch
 
 from physgen.audit import check_video, measure
 from physgen.constraints import Constraint
-from physgen.experiments.audit.fields import check_pace, read_fields, why_nothing
+from physgen.experiments.audit.fields import check_pace, read_fields, why_doubtful, why_nothing
 from physgen.experiments.cli.schema import AuditConfig
 from physgen.experiments.cli.target import build
+from physgen.places import named_as_in_file
 from physgen.video.captioned import Clip
 from physgen.worlds.levels import level_of
 
@@ -45,7 +46,10 @@ class Meter:
         for name, constraint in self.constraints.items():
             try:
                 check_pace(clip.path, read, self.config, {name: constraint})
-                report = measure(fields, constraint, grid, tolerance=self.config.tolerance, nothing=nothing[name])
+                with named_as_in_file(read.part.places):
+                    doubt = why_doubtful(read, {name: constraint})[name]
+                    tolerance, why = self.config.tolerance, nothing[name]
+                    report = measure(fields, constraint, grid, tolerance=tolerance, nothing=why, doubt=doubt)
                 found["constraints"][name] = report.as_json()
             except Exception as error:  # another constraint may well be measured on this clip
                 failures.append(f"{name}: {reason(error)}")

@@ -50,8 +50,7 @@ class Scale:
 
     def places(self, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Points (y, x) among the pixels that were read as pixels of the file, ``[N, 2]``."""
-        y0, _, x0, _ = self.part.crop or (0, 0, 0, 0)
-        return np.array([y0, x0]) + self.part.block * (points + 0.5) - 0.5
+        return self.part.places.points(points)
 
     @property
     def physical(self) -> bool:

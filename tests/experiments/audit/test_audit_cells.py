@@ -33,3 +33,22 @@ def test_cells_need_a_law_that_reads_them(tmp_path: Path, capsys: pytest.Capture
     tifffile.imwrite(file, np.zeros((5, 16, 16), np.uint16))
     assert main(["audit", str(file), "constraint=mass", "cells=auto"]) == 2
     assert "cells='auto'" in capsys.readouterr().err
+
+
+def test_cells_are_named_by_frames_and_pixels_of_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cell = simulate(1, rng=np.random.default_rng(3)).fields[0, 0]
+    movie = np.pad(np.repeat(cell, 2, axis=0), ((0, 0), (40, 0), (30, 0)))
+    movie = movie + 0.02 * np.random.default_rng(0).standard_normal(movie.shape)
+    file = tmp_path / "one.tif"
+    tifffile.imwrite(file, (60_000 * np.clip(movie / 1.2, 0, 1)).astype(np.uint16))
+    words, found = [], []
+    height, width = movie.shape[1:]
+    for part in ([], ["every=2", f"crop=[30,{height},20,{width}]"]):
+        out = tmp_path / f"out{len(words)}"
+        assert main(["audit", str(file), "constraint=phase_order", "cells=auto", *part, f"out={out}"]) == 0
+        words.append(capsys.readouterr().out.split("cell 1, ")[1].split(":")[0])
+        found.append(json.loads((out / "metrics.json").read_text())["files"][0]["cells"][0])
+    numbers = np.array([[int(word) for word in line.replace(",", "").split() if word.isdigit()] for line in words])
+    assert np.abs(numbers[1] - numbers[0]).max() <= 4
+    assert np.abs(np.array(found[1]["centres"][0]) - found[0]["centres"][0]).max() < 2
+    assert abs(found[1]["start"] - found[0]["start"]) <= 2

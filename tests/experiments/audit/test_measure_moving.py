@@ -12,6 +12,7 @@ import pytest
 import tifffile
 
 from physgen.experiments.cli.dispatch import main
+from physgen.measure import measure_flow, measure_regions
 
 
 def write_movie(path: Path, movie: np.ndarray, scaled: bool = True) -> Path:
@@ -193,3 +194,114 @@ def test_frames_and_pixels_that_are_left_out_change_no_unit(given: list[str], tm
         found = measured(out)["flow"]
         speeds.append((found["speed_median_px"], found["speed_median_um_s"] or 4.0))
     np.testing.assert_allclose(speeds, [(2.0, 4.0)] * 3, rtol=0.05)
+
+
+def drifting_jump() -> np.ndarray:
+    """A texture, still but for one shift by 24 px after frame 12 of 24."""
+    frame = np.kron(np.random.default_rng(0).random((40, 40)), np.ones((4, 4)))
+    return np.stack([1000 + 5000 * np.roll(frame, 0 if t < 13 else 24, axis=1) for t in range(24)])
+
+
+def test_reasons_name_frames_and_pixels_of_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    jumping, tiny = write_movie(tmp_path / "a.tif", drifting_jump()), write_movie(tmp_path / "b.tif", walkers())
+    assert main(["audit", str(jumping), "measure=[tracks,flow,cells]", "every=2", "scale=0.5"]) == 0
+    assert capsys.readouterr().out.count("the camera jumps between frames 12 and 14") == 3
+    law = ["constraint=transport", "constraint.transport.form=frames"]
+    assert main(["audit", str(jumping), *law, "every=2", "scale=0.25"]) == 0
+    assert "the picture jumps between frames 12 and 14" in capsys.readouterr().out
+    assert main(["audit", str(tiny), "measure=[tracks,faults]", "every=8", "scale=0.125"]) == 0
+    printed = capsys.readouterr().out
+    assert "tracks: not measured: 2 frames (every=8), at least 3 are needed" in printed
+    assert "faults: not measured: 2 frames (every=8), at least" in printed
+    assert main(["audit", str(tiny), "measure=cells", "scale=0.125"]) == 0
+    assert "frames of 12 x 12 px (scale=1/8), at least 16 x 16" in capsys.readouterr().out
+    assert main(["audit", str(tiny), "every=20"]) == 2
+    assert "every=20" in capsys.readouterr().err
+
+
+def test_distances_in_reasons_are_pixels_of_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    places = rng.uniform(0, 192, (16, 60, 2))
+    line = np.arange(192)[:, None]
+    across, along = (np.exp(-((line - places[:, None, :, k]) ** 2) / 24) for k in (0, 1))
+    movie = 500 + 1000 * (across @ along.transpose(0, 2, 1)) + 20 * rng.standard_normal((16, 192, 192))
+    file, found = write_movie(tmp_path / "a.tif", movie), []
+    for part in ([], ["scale=0.5"]):
+        assert main(["audit", str(file), "measure=tracks", *part]) == 0
+        printed = capsys.readouterr().out
+        found.append(float(printed.split("half of their distance to others, ")[1].split(" px")[0]))
+    assert found[1] == pytest.approx(found[0], rel=0.1)
+
+
+def twice(movie: np.ndarray, dropped: bool) -> np.ndarray:
+    """Frames 5, 9, 14 and 18 shown again: in the place of the next one, or before it."""
+    again = np.isin(np.arange(len(movie)), [5, 9, 14, 18])
+    shown = np.repeat(np.arange(len(movie)), 1 + again)
+    if dropped:
+        shown = np.arange(len(movie))
+        shown[[6, 10, 15, 19]] -= 1
+    return movie[shown[: len(movie)]]
+
+
+@pytest.mark.parametrize("dropped", [True, False])
+def test_rates_are_not_measured_where_frames_were_put_in(
+    dropped: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    y, x = np.mgrid[:48, :48] - 23.5
+    rng = np.random.default_rng(0)
+    width = 20 + 2 * np.arange(24.0).reshape(-1, 1, 1)
+    spot = 10000 * 20 / width * np.exp(-(x**2 + y**2) / 2 / width)
+    spread = twice(500 + spot + 100 * rng.standard_normal(spot.shape), dropped)
+    fading = twice(np.exp(-0.02 * np.arange(24.0)).reshape(-1, 1, 1) * (500 + spot[:1]), dropped)
+    file = write_movie(tmp_path / "spread.tif", spread, scaled=False)
+    law = ["constraint=diffusion", "background=500"]
+    assert main(["audit", str(file), *law]) == 0
+    printed = capsys.readouterr().out
+    late = "4 frames are the one before again, first after frame 5, and nothing is left out after it"
+    assert (f"diffusion: not measured: {late}" in printed) == (not dropped)
+    if dropped:
+        value = float(printed.split("D_c = ")[1].split()[0])
+        assert value == pytest.approx(1.0, abs=0.05)
+    fading += rng.standard_normal((1, 48, 48))
+    file = write_movie(tmp_path / "fading.tif", fading, scaled=False)
+    assert main(["audit", str(file), "constraint.mass.bleaching=exponential"]) == 0
+    assert (late in capsys.readouterr().out) == (not dropped)
+
+
+@pytest.mark.parametrize("dropped", [True, False])
+def test_flow_and_recovery_are_not_measured_where_frames_were_put_in(dropped: bool) -> None:
+    from scipy.ndimage import gaussian_filter, shift
+
+    rng = np.random.default_rng(0)
+    texture = gaussian_filter(rng.normal(size=(64, 160)), 2)
+    moving = np.stack([shift(texture / texture.std(), (0, 1.5 * t), order=3)[:, 60:124] for t in range(24)])
+    flow = measure_flow(twice(moving + 0.05 * rng.standard_normal(moving.shape), dropped))
+    disc = np.hypot(*(np.mgrid[:48, :48] - 23.5)) < 8
+    lost = np.where(np.arange(24) < 4, 0, 3 * 0.5 ** ((np.arange(24) - 4) / 4))
+    light = 5 - lost.reshape(-1, 1, 1) * disc
+    found = measure_regions(twice(light + 0.05 * rng.standard_normal(light.shape), dropped))
+    for reason in (flow.reason, found.reason):
+        assert (reason is None) == dropped
+    if dropped:
+        assert flow.speed is not None
+        assert found.recovery is not None
+        assert found.recovery.half_time is not None
+        assert flow.speed[1] < 1.5 < flow.speed[2]
+        assert found.recovery.half_time[1] < 4 < found.recovery.half_time[2]
+
+
+def test_a_period_is_not_measured_where_frames_are_shown_twice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    y, x = np.mgrid[:48, :48] - 23.5
+    beat = 1 + 0.5 * np.sin(2 * np.pi * np.arange(24) / 6.3).reshape(-1, 1, 1)
+    movie = (
+        500 + 1000 * beat * np.exp(-(x**2 + y**2) / 100) + 5 * np.random.default_rng(0).standard_normal((24, 48, 48))
+    )
+    again = movie.copy()
+    again[9] = again[8]
+    for given, said in ((movie, False), (again, True)):
+        file = write_movie(tmp_path / "beat.tif", given, scaled=False)
+        assert main(["audit", str(file), "constraint=periodic"]) == 0
+        printed = capsys.readouterr().out
+        assert ("periodic: not measured: 1 frame is the one before again, first after frame 8" in printed) == said

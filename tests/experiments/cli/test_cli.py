@@ -523,8 +523,27 @@ def test_light_that_is_cut_off_is_said_and_gives_no_constant(
         tifffile.imwrite(tmp_path / f"{name}.tif", counts, photometric="minisblack")
         assert main(["audit", str(tmp_path / f"{name}.tif"), "constraint=diffusion", "background=auto"]) == 0
         printed = capsys.readouterr().out
-        assert ("of the pixels have the largest count there can be, 255" in printed) == (name == "cut")
+        assert ("of the pixels of the file have the largest count there can be, 255" in printed) == (name == "cut")
         assert ("diffusion: not measured: the video is saturated" in printed) == (name == "cut")
+
+
+def test_light_is_counted_as_cut_off_before_pixels_are_averaged_and_at_any_count(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    y, x = np.mgrid[:32, :32] - 15.5
+    width = 20 + 2 * np.arange(8.0).reshape(-1, 1, 1)
+    spot = 20 / width * np.exp(-(x**2 + y**2) / 2 / width) + np.random.default_rng(0).normal(0.1, 0.005, (8, 32, 32))
+    for gain, count in ((6000, 4095), (4000, 2500), (2000, None)):
+        counts = (gain * spot).clip(0, count or 65535).round().astype(np.uint16)
+        tifffile.imwrite(tmp_path / "a.tif", counts, photometric="minisblack")
+        for part in ([], ["scale=0.5"]):
+            arguments = ["audit", str(tmp_path / "a.tif"), "constraint=diffusion", "background=auto", *part]
+            assert main(arguments) == 0
+            printed = capsys.readouterr().out
+            assert ("diffusion: not measured: the video is saturated" in printed) == (count is not None)
+            assert ("of the pixels of the file have the largest count" in printed) == (count is not None)
+            if count is not None:
+                assert f"{count}, and far fewer" in printed or f"there can be, {count}" in printed
 
 
 def test_a_file_that_cannot_be_measured_costs_the_others_nothing(
