@@ -14,7 +14,7 @@ from torch import Tensor
 from physgen.errors import InvalidArgument
 from physgen.experiments.instruments.clip import Clip, clips_of
 from physgen.experiments.instruments.devices.medium import as_filed
-from physgen.experiments.instruments.nulls import Null, p_value, read_nulls
+from physgen.experiments.instruments.nulls import FOLDER, Null, p_value, read_nulls
 from physgen.experiments.instruments.registry import ANY, DOMAINS, MICROSCOPY, statistics
 from physgen.experiments.instruments.subject import Subject, subject_of
 
@@ -96,10 +96,20 @@ def read(clip: Clip, domain: str, names: Iterable[str]) -> dict[str, Reading]:
 
 @cache
 def _nulls(domain: str, name: str) -> list[Null]:
+    """Null distributions of an instrument.
+
+    Raises: InvalidArgument for one that is in the registry and was not calibrated.
+    """
     families = [floors for key, floors in read_nulls().items() if key != MICROSCOPY]
-    if domain == ANY:
-        return [np.sort(np.concatenate([floor[name] for floors in families for floor in floors.values()]))]
-    return [floor[name] for floor in read_nulls()[domain].values()]
+    try:
+        if domain == ANY:
+            return [np.sort(np.concatenate([floor[name] for floors in families for floor in floors.values()]))]
+        return [floor[name] for floor in read_nulls()[domain].values()]
+    except KeyError as error:
+        allowed = (
+            f"one with nulls of {domain} videos: `physgen instruments calibrate out={FOLDER}` adds what is missing"
+        )
+        raise InvalidArgument("instrument", name, allowed) from error
 
 
 def _worst(readings: list[Reading]) -> Reading:

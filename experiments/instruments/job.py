@@ -10,6 +10,7 @@ import torch
 
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.config import one_of
+from physgen.experiments.instruments.nulls import holds_nulls
 from physgen.experiments.measure.tables import publish
 from physgen.experiments.microworldbench.tasks.data import read_rubrics, read_tasks
 from physgen.experiments.microworldbench.tasks.named import named_tasks
@@ -54,14 +55,15 @@ def run(config: InstrumentsConfig) -> None:
         raise InvalidArgument("alpha", config.alpha, "a number between 0 and 1")
     settings = {key: value for key, value in asdict(config).items() if key not in ("out", "alpha", "seeds")}
     out = Path(config.out or Path("runs") / run_name("instruments", settings))
-    resume(out, settings)
+    if word != "calibrate" or not holds_nulls(out):
+        resume(out, settings)
     torch.set_num_threads(1)
     actions[word](config, out)
     print(out)
 
 
 def run_calibrate(config: InstrumentsConfig, out: Path) -> None:
-    """Null distributions into ``out``."""
+    """Null distributions into ``out``; those that are there stay, as in ``experiments/instruments/nulls``."""
     from physgen.experiments.instruments.proof.calibrate import calibrate
 
     calibrate(load(config.world, "cpu"), config.n, config.seed, out)

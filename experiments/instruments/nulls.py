@@ -33,6 +33,16 @@ def read_nulls(folder: Path = FOLDER) -> Mapping[str, Mapping[str, Mapping[str, 
     return found
 
 
+def holds_nulls(folder: Path) -> bool:
+    """Whether a folder has nulls and nothing else, like the packaged one: no run began it, and missing ones are added.
+
+    >>> holds_nulls(FOLDER), holds_nulls(FOLDER.parent)
+    (True, False)
+    """
+    names = [path.suffix for path in folder.iterdir()] if folder.is_dir() else []
+    return ".npz" in names and set(names) <= {".npz", ".partial"}
+
+
 def p_value(statistic: float, null: Null) -> float:
     """Probability that a video of the null distribution reads as much or more.
 

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from physgen.errors import InvalidArgument
 from physgen.experiments.cli.dispatch import main
 from physgen.experiments.instruments import job
+from physgen.experiments.instruments.examine import _nulls
 from physgen.experiments.instruments.nulls import FOLDER, read_nulls
-from physgen.experiments.instruments.proof.calibrate import calibrate
 from physgen.experiments.instruments.proof.prove import prove, summary, tables
+from physgen.experiments.instruments.registry import ANY
 from physgen.experiments.instruments.scores.arms import ARMS, write_arms
 from physgen.experiments.instruments.scores.scores import record, score_arms
 from physgen.experiments.instruments.scores.scores import tables as score_tables
@@ -39,20 +41,28 @@ def test_bad_options_are_refused(arguments: list[str], said: str, capsys: pytest
     assert said in capsys.readouterr().err
 
 
-def test_calibration_adds_what_is_missing_and_keeps_the_rest(world: World, tmp_path: Path) -> None:
+def test_calibration_adds_what_is_missing_and_keeps_the_rest(tmp_path: Path) -> None:
     for path in FOLDER.glob("*.npz"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     with np.load(tmp_path / "dye.frap.npz") as arrays:
         kept = {key: arrays[key] for key in arrays.files if not key.endswith("/mass")}
     np.savez(tmp_path / "dye.frap.npz", **kept)
     before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    calibrate(world, 3, 0, tmp_path)
+    assert main(["instruments", "calibrate", "n=3", f"out={tmp_path}"]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == before.keys()
     assert [n for n, t in before.items() if (tmp_path / n).stat().st_mtime_ns != t] == ["dye.frap.npz"]
     with np.load(tmp_path / "dye.frap.npz") as arrays:
         assert set(arrays.files) - kept.keys() == {"simulator/mass", "reconstruction/mass"}
         assert len(arrays["simulator/mass"]) == 3
         assert arrays["simulator/mass"].min() >= read_nulls()["dye.frap"]["simulator"]["mass"].min()
         assert all(np.array_equal(arrays[key], value) for key, value in kept.items())
+
+
+def test_an_instrument_without_nulls_is_one_clear_error() -> None:
+    with pytest.raises(InvalidArgument, match=r"instrument='shear'.*dye\.drop.*instruments calibrate out="):
+        _nulls("dye.drop", "shear")
+    with pytest.raises(InvalidArgument, match="any videos"):
+        _nulls(ANY, "shear")
 
 
 @pytest.mark.slow
