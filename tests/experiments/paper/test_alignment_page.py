@@ -1,0 +1,46 @@
+"""The tables of ``docs/results/alignment.md`` are what the committed file says."""
+
+from __future__ import annotations
+
+import pytest
+from typed_tables import agrees, documented, interval, numbers, section, tables
+
+from physgen.experiments.paper.figures.table_aligned import MODELS, ROWS
+
+PAGE = "results/alignment"
+LABELS = {label: key for key, label in ROWS.items()}
+COLUMNS = {f"`{name}`" if name != "best of N" else name: name for name in MODELS}
+
+
+def test_what_was_accepted() -> None:
+    (rows,) = tables(section(PAGE, "## What was accepted"))
+    samples = documented("micro/alignment")["samples"]
+    assert len(rows) == 5
+    for row in rows:
+        name = row[""].strip("`")
+        arm, round_ = ("aligned", 1) if name == "base" else (name, 2)
+        found = {one["seed"]: one for one in samples if one["arm"] == arm and one["round"] == round_}
+        assert agrees(row["of 64, by training seed"], [one["accepted"] for _, one in sorted(found.items())])
+        assert agrees(row["degenerate"], [one["degenerate"] for _, one in sorted(found.items())])
+
+
+@pytest.mark.parametrize(("heading", "arm"), [("## As drawn", "unguided"), ("## Projected afterwards", "afterwards")])
+def test_figures(heading: str, arm: str) -> None:
+    data, compared = documented("micro/alignment"), 0
+    (rows,) = tables(section(PAGE, heading))
+    for row in rows:
+        key = LABELS[row[""]]
+        for column, cell in list(row.items())[1:]:
+            if column in ("base", "simulator"):
+                known = data["models"][arm].get(column, {}).get(key)
+                assert cell == "" if known is None else agrees(cell, [known["estimate"]]), (row[""], column)
+            else:
+                known = data["differences"][arm][f"{COLUMNS[column]} - base"][key]
+                assert agrees(cell, interval(known)), (row[""], column)
+                compared += 1
+    assert compared == len(rows) * len(MODELS)
+
+
+def test_words() -> None:
+    found = numbers("aligned")
+    assert found["seeds"].value == 3
