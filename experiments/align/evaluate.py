@@ -44,7 +44,7 @@ def evaluate(
     settings = {
         "select": config.select,
         "laws": list(config.constraint),
-        "seeds": config.seeds,
+        "training_seeds": config.seeds,
         "rounds": config.rounds,
     }
     write_json_atomic(out / "metrics.json", {**about, **settings, "cost": cost, "samples": counts, **plain(result)})

@@ -39,7 +39,7 @@ def make(spec: FigureSpec, store: Store) -> Made:
     """A row a figure: its mean in the base world and the simulator, and the paired difference of every model to base."""
     data = store.documented("micro/alignment")
     prompts = data["prompts"]
-    numbers = {"n": Number(prompts, (SOURCE,)), "seeds": Number(len(data["seeds"]), (SOURCE,))} | costs(data)
+    numbers = {"n": Number(prompts, (SOURCE,)), "seeds": Number(len(data["training_seeds"]), (SOURCE,))} | costs(data)
     for arm in (UNGUIDED, AFTERWARDS):
         for key in ROWS:
             for model, found in data["models"][arm].items():
@@ -48,6 +48,7 @@ def make(spec: FigureSpec, store: Store) -> Made:
             for pair, found in data["differences"][arm].items():
                 if key in found:
                     numbers[f"{arm}.{pair}.{key}"] = Number.read(found[key], SOURCE, prompts)
+    numbers |= {f"power.{name}": Number(value, ("figures.yaml",)) for name, value in spec.options["power"].items()}
     numbers |= {f"accepted.{name}": number for name, number in accepted(data).items()}
     rows = [
         (

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from typed_tables import agrees, documented, interval, numbers, section, tables
 
 from physgen.experiments.paper.figures.table_aligned import MODELS, ROWS
+from physgen.experiments.paper.results.numbers import Number
 
 PAGE = "results/alignment"
 LABELS = {label: key for key, label in ROWS.items()}
@@ -42,5 +45,19 @@ def test_figures(heading: str, arm: str) -> None:
 
 
 def test_words() -> None:
-    found = numbers("aligned")
-    assert found["seeds"].value == 3
+    found, text = numbers("aligned"), section(PAGE, "# Results: a world that learns from its own samples")
+    assert agrees(*said(text, r"fault \((\S+ \[[^]]+\]) of them", found["unguided.aligned - best of N.faults"]))
+    assert agrees(*said(text, r"violation (\S+ \[[^]]+\])", found["unguided.aligned - random.violation: transport"]))
+    assert agrees(*said(text, r"faults (\S+ \[[^]]+\])\)", found["unguided.aligned - random.faults"]))
+    assert "best of ten" in text
+    assert found["draws"].value == 10
+    assert found["making"].value == 17280
+    assert found["making, videos"].value == 288
+    assert agrees(*said(text, r"untouched world (\S+) of", found["accepted.base"]))
+
+
+def said(text: str, pattern: str, number: Number) -> tuple[str, list[float]]:
+    """The cell that a sentence prints, and what it should be."""
+    (cell,) = re.findall(pattern, text)
+    bounds = [] if "[" not in cell or number.low is None or number.high is None else [number.low, number.high]
+    return cell, [number.value, *bounds]

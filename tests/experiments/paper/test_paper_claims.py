@@ -270,3 +270,14 @@ def test_what_choosing_one_content_is_worth(store: Store) -> None:
     assert (found["growth.count.count_by_judge.count.best of 4 - unguided"].high or 0) < 0
     assert found["gray_scott.pattern.pattern.pattern_by_judge.unguided"].value == 1
     assert max(found[f"{question}.captions"].value for question in ("beads.count", "blood.direction")) <= 12
+
+
+def test_learning_from_own_samples_does_not_pay(store: Store) -> None:
+    found = numbers(store, "aligned")
+    assert found["accepted.aligned"].value < found["accepted.base"].value
+    assert all(holds(found[f"unguided.aligned - {other}.faults"], 0) for other in ("base", "random", "selected"))
+    assert (found["unguided.aligned - best of N.faults"].low or 0) > 0
+    assert (found["unguided.best of N - base.faults"].high or 0) < 0
+    assert (found["afterwards.aligned - base.conditional MMD², judge"].low or 0) > 0
+    assert (found["afterwards.aligned - base.diversity"].high or 0) < 0
+    assert found["seeds"].value == 3
