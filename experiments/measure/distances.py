@@ -1,8 +1,9 @@
 """Distances between sets of feature vectors, and intervals for them.
 
-Unbiased MMD^2 is the primary distance: its expectation does not depend on the number of samples. The Frechet distance
-is biased upwards by about (dimensions / samples), so it is measured on the leading principal components of the
-reference (`principal_axes`) and never without a floor of the same size beside it.
+Unbiased MMD^2 is the primary distance: of prompts drawn at random its expectation does not depend on their number.
+Prompts that go round the combinations of attributes make it a little low, see `Discrepancy`. The Frechet distance is
+biased upwards by about (dimensions / samples), so it is measured on the leading principal components of the reference
+(`principal_axes`) and never without a floor of the same size beside it.
 """
 
 from __future__ import annotations
@@ -110,6 +111,11 @@ class Discrepancy:
     ``k(a, b) = exp(-|a - b|^2 / (2 bandwidth^2))``. Pairs ``i = j`` are left out of every term: members that share a
     prompt are not independent, and only so is the expectation 0 where samples of each prompt have the same law.
 
+    Prompts that go round k combinations of attributes, equally often each, are not drawn at random. With d_p the
+    difference of the mean embeddings of both sets at combination p, the expectation is then too low by the variance of
+    d_p over the combinations, divided by n - 1. That is 0 where nothing differs. Two arms whose d_p vary alike have it
+    in common, so their difference does not have it, to first order.
+
     Source: Gretton et al. (2012), JMLR 13:723, lemma 6.
 
     >>> x = np.random.default_rng(0).normal(size=(200, 3))
@@ -152,6 +158,10 @@ def bootstrap(
     covariance of resampled vectors is too small, which would otherwise push a Frechet distance out of its own interval.
     A paired comparison of two arms is a statistic that looks up both in the same rows.
 
+    Where nothing differs, `Discrepancy` is a degenerate U-statistic, whose variance resampling makes too large: its
+    intervals are about 1.5 times too wide there (1.5 for 64 prompts and 1.6 for 32, normal features in 8 dimensions)
+    and hold 0 too often. They are 1.2 times too wide where one feature is shifted by half a standard deviation.
+
     Source: Efron and Tibshirani (1993), An Introduction to the Bootstrap.
 
     >>> x = np.arange(100.0)
@@ -168,6 +178,10 @@ def bootstrap(
 
 def mean_interval(values: Array, *, seed: int = 0, draws: int = 1000, level: float = 0.95) -> Interval:
     """Mean with its bootstrap percentile interval, of the values that are finite; NaN when none is.
+
+    Of few values the interval is too narrow: one of 95 % held the mean of normal values in 0.885 of cases for n = 8,
+    0.926 for 16 and 0.945 for 64 (2,000 cases each). Where all values are equal it has no width, and excludes no other
+    mean: where 64 of 64 are right, Wilson's interval is [0.94, 1].
 
     >>> mean_interval(np.array([1.0, 1.0, np.nan])).high
     1.0
