@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -33,8 +33,21 @@ class Reading:
 
     @property
     def rank(self) -> float:
-        """Percentile among videos without a fault, 100 (1 - p): those that read less, 0 to 100."""
+        """Percentile among videos without a fault, 100 (1 - p): those that read less, 0 to 100.
+
+        A video without a fault is below 50 as a mean: p is the larger of those of two nulls, and ties count into p.
+        """
         return 100.0 * (1.0 - self.p_value)
+
+
+def percentile_title(own: Sequence[float]) -> str:
+    """Title of a table of mean percentiles, with what the simulator's own videos have.
+
+    >>> percentile_title([0.0, 40.0])
+    "Mean percentile among videos without a fault (the simulator's own: 20; above 99: failed)"
+    """
+    mean = f"{np.mean(own):.0f}" if len(own) else "none"
+    return f"Mean percentile among videos without a fault (the simulator's own: {mean}; above 99: failed)"
 
 
 def examine(

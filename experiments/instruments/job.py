@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -19,6 +19,9 @@ from physgen.experiments.runs.resume import resume
 from physgen.worlds import WorldSpec
 from physgen.worlds.loading import load
 
+#: seed of the simulators where none is asked for, and that of proofs: on the videos of the nulls nothing is proved
+SEED, SEED_OF_PROOF = 0, 12345
+
 
 @dataclass
 class InstrumentsConfig:
@@ -27,7 +30,7 @@ class InstrumentsConfig:
     action: list[str]
     world: WorldSpec
     n: int
-    seed: int
+    seed: int | None
     seeds: int
     alpha: float
     out: str | None
@@ -48,6 +51,7 @@ def run(config: InstrumentsConfig) -> None:
     word, *files = config.action or [""]
     if word not in actions or bool(files) != (word == "microscopy"):
         raise one_of("action", " ".join(config.action), [*actions, "microscopy FILE ..."])
+    config = replace(config, seed=seed_of(config))
     for name, least in {"n": 1, "seed": 0, "seeds": 1}.items():
         if getattr(config, name) < least:
             raise InvalidArgument(name, getattr(config, name), f"at least {least}")
@@ -62,18 +66,25 @@ def run(config: InstrumentsConfig) -> None:
     print(out)
 
 
+def seed_of(config: InstrumentsConfig) -> int:
+    """The seed that is asked for, or else that of the action."""
+    if config.seed is not None:
+        return config.seed
+    return SEED_OF_PROOF if config.action[0] == "prove" else SEED
+
+
 def run_calibrate(config: InstrumentsConfig, out: Path) -> None:
     """Null distributions into ``out``; those that are there stay, as in ``experiments/instruments/nulls``."""
     from physgen.experiments.instruments.proof.calibrate import calibrate
 
-    calibrate(load(config.world, "cpu"), config.n, config.seed, out)
+    calibrate(load(config.world, "cpu"), config.n, seed_of(config), out)
 
 
 def run_prove(config: InstrumentsConfig, out: Path) -> None:
     """``prove.json`` and ``prove.md``."""
     from physgen.experiments.instruments.proof.prove import prove, summary, tables
 
-    found = summary(prove(load(config.world, "cpu"), config.n, config.seed, out / "rows"), config.alpha)
+    found = summary(prove(load(config.world, "cpu"), config.n, seed_of(config), out / "rows"), config.alpha)
     write_json_atomic(out / "prove.json", found)
     publish(out / "prove.md", tables(found))
 
@@ -110,7 +121,7 @@ def run_blood(config: InstrumentsConfig, out: Path) -> None:
     blood = {index for index, subject in subjects.items() if subject and subject.family == "blood"}
     tasks = [task for task in read_tasks(tasks_file) if task.index in blood]
     rubrics = [rubric for rubric in read_rubrics(rubrics_file) if rubric.index in blood]
-    seeds = range(config.seed, config.seed + config.seeds)
+    seeds = range(seed_of(config), seed_of(config) + config.seeds)
     records = run.run_blood(load(config.world, "cpu"), tasks, rubrics, seeds, config.alpha, out)
     write_json_atomic(out / "blood.json", {"records": records, **table.summary(records, rubrics[0])})
     publish(out / "blood.md", table.tables(records, rubrics[0]))

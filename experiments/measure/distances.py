@@ -1,8 +1,9 @@
 """Distances between sets of feature vectors.
 
-Unbiased MMD^2 is the primary distance: its expectation does not depend on the number of samples. The Frechet distance
-is biased upwards by about (dimensions / samples), so it is measured on the leading principal components of the
-reference (`principal_axes`) and never without a floor of the same size beside it.
+Unbiased MMD^2 is the primary distance: of prompts drawn at random its expectation does not depend on their number.
+Prompts that go round the combinations of attributes make it a little low, see `Discrepancy`. The Frechet distance is
+biased upwards by about (dimensions / samples), so it is measured on the leading principal components of the reference
+(`principal_axes`) and never without a floor of the same size beside it.
 """
 
 from __future__ import annotations
@@ -84,6 +85,11 @@ class Discrepancy:
 
     ``k(a, b) = exp(-|a - b|^2 / (2 bandwidth^2))``. Pairs ``i = j`` are left out of every term: members that share a
     prompt are not independent, and only so is the expectation 0 where samples of each prompt have the same law.
+
+    Prompts that go round k combinations of attributes, equally often each, are not drawn at random. With d_p the
+    difference of the mean embeddings of both sets at combination p, the expectation is then too low by the variance of
+    d_p over the combinations, divided by n - 1. That is 0 where nothing differs. Two arms whose d_p vary alike have it
+    in common, so their difference does not have it, to first order.
 
     Source: Gretton et al. (2012), JMLR 13:723, lemma 6.
 

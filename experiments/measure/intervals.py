@@ -43,6 +43,10 @@ def bootstrap(
     covariance of resampled vectors is too small, which would otherwise push a Frechet distance out of its own interval.
     A paired comparison of two arms is a statistic that looks up both in the same rows.
 
+    Where nothing differs, `Discrepancy` is a degenerate U-statistic, whose variance resampling makes too large: its
+    intervals are about 1.5 times too wide there (1.5 for 64 prompts and 1.6 for 32, normal features in 8 dimensions)
+    and hold 0 too often. They are 1.2 times too wide where one feature is shifted by half a standard deviation.
+
     Source: Efron and Tibshirani (1993), An Introduction to the Bootstrap.
 
     >>> x = np.arange(100.0)
@@ -59,6 +63,10 @@ def bootstrap(
 
 def mean_interval(values: Array, *, seed: int = 0, draws: int = 1000, level: float = 0.95) -> Interval:
     """Mean with its bootstrap percentile interval, of the values that are finite; NaN when none is.
+
+    Of few values the interval is too narrow: one of 95 % held the mean of normal values in 0.885 of cases for n = 8,
+    0.926 for 16 and 0.945 for 64 (2,000 cases each). Where all values are equal it has no width, and excludes no other
+    mean: where 64 of 64 are right, Wilson's interval is [0.94, 1].
 
     >>> mean_interval(np.array([1.0, 1.0, np.nan])).high
     1.0

@@ -24,9 +24,10 @@ DEGENERATE = ("degenerate/any", "quality/empty")
 class Difference:
     """One metric of one arm in one group, and what it differs from the baseline's by.
 
-    ``n`` seeds that both have, ``unpaired`` those that only one of them has and that are in no figure here; ``p`` from
-    flipping the signs of the differences, ``p_holm`` corrected for all comparisons of the metric; ``degenerate`` the
-    share of the arm's videos, of those n, that show nothing or do not move, NaN where that was not recorded.
+    ``n`` seeds with a finite value in both, ``unpaired`` all others, which are in no mean here; ``p`` from flipping the
+    signs of the differences, ``p_holm`` corrected for all comparisons of the metric; ``degenerate`` the share of the
+    arm's videos that show nothing or do not move, of the seeds that both have, finite or not (a video that shows
+    nothing often has no value); NaN where that was not recorded.
     """
 
     metric: str
@@ -142,14 +143,14 @@ def _difference(metric: str, group: dict[str, str], arm: str, mine: Samples, the
     both = np.array(sorted(mine[0].keys() & theirs[0].keys()))
     x, y = (np.array([values[seed] for seed in both], float) for values, _ in (mine, theirs))
     finite = np.isfinite(x - y)
-    both, x, y = both[finite], x[finite], y[finite]
+    x, y = x[finite], y[finite]
     delta, p = x - y, 1.0
     if len(delta) > 1 and np.any(delta):
         test = permutation_test(
             (delta,), np.mean, permutation_type="samples", n_resamples=SIGNS, vectorized=True, rng=0
         )
         p = float(test.pvalue)
-    unpaired = tuple(sorted(mine[0].keys() ^ theirs[0].keys()))
+    unpaired = tuple(sorted({*(mine[0].keys() ^ theirs[0].keys()), *both[~finite].tolist()}))
     return Difference(
         metric,
         group,

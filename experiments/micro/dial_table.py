@@ -22,7 +22,10 @@ DRAWS = 2000
 
 @dataclass(frozen=True)
 class Line:
-    """Readings of a sampler against the simulator's mean reading at the same setting, all settings and seeds."""
+    """Readings of a sampler against the simulator's mean reading at the same setting, all settings and seeds.
+
+    A simulator's reading is against the mean of its other seeds: against a mean that it is part of, the slope is 1.
+    """
 
     slope: Interval
     r2: float
@@ -50,13 +53,17 @@ def truths(records: Sequence[Record]) -> dict[float, float]:
 def line(truth: Array, reading: Array) -> Line:
     """Least-squares line through readings, its R^2, and the RMS error relative to the truth; NaN are left out.
 
+    Fewer than two readings have no line.
+
     >>> truth = np.linspace(1.0, 2.0, 16)
     >>> found = line(truth, 0.5 * truth + 0.1)
     >>> round(found.slope.estimate, 6), round(found.r2, 6), round(found.error, 2)
     (0.5, 1.0, 0.43)
     """
-    seen = np.isfinite(reading)
+    seen = np.isfinite(truth + reading)
     truth, reading = truth[seen], reading[seen]
+    if len(truth) < 2:
+        return Line(Interval(np.nan, np.nan, np.nan), np.nan, np.nan, len(truth))
 
     def slope(rows: npt.NDArray[np.int64]) -> float:
         return float(np.polyfit(truth[rows], reading[rows], 1)[0])
@@ -73,9 +80,21 @@ def lines(records: Sequence[Record]) -> dict[str, Line]:
     found = {}
     for arm in dict.fromkeys(one["arm"] for one in records):
         rows = [one for one in records if one["arm"] == arm]
-        x, y = (np.array([f(one) for one in rows]) for f in (lambda r: truth[r["setting"]], lambda r: r["reading"]))
-        found[arm] = line(x, y)
+        x = others(rows) if arm == SIMULATOR else [truth[one["setting"]] for one in rows]
+        found[arm] = line(np.array(x), np.array([one["reading"] for one in rows]))
     return found
+
+
+def others(rows: Sequence[Record]) -> list[float]:
+    """Of each reading the mean of those at the same setting with other seeds; NaN where there are none.
+
+    >>> others([{"setting": 1.0, "seed": seed, "reading": reading} for seed, reading in enumerate([2.0, 4.0, 6.0])])
+    [5.0, 4.0, 3.0]
+    """
+    beside = [
+        [r["reading"] for r in rows if r["setting"] == one["setting"] and r["seed"] != one["seed"]] for one in rows
+    ]
+    return [float(np.nanmean(found)) if np.isfinite(found).any() else np.nan for found in beside]
 
 
 def table(name: str, records: Sequence[Record]) -> Table:

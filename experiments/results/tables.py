@@ -33,7 +33,7 @@ def printed(found: Sequence[Difference], config: ResultsConfig, samples: str) ->
         )
         unpaired = sorted({seed for one in arms for seed in one.unpaired})
         if unpaired:
-            title += f"\nnot in both arms, left out: seed {', '.join(map(str, unpaired))}"
+            title += f"\nno finite value in both arms, left out: seed {', '.join(map(str, unpaired))}"
         elif all(one.n == base.n for one in arms):
             title += f", n = {base.n}"
             columns, *rows = ([first, *others] for first, _, *others in [columns, *rows])
@@ -51,7 +51,7 @@ def short(cell: Cell) -> str:
 
 
 def written(found: Sequence[Difference], config: ResultsConfig, samples: str) -> Table:
-    """A row an arm and group, with the share of degenerate samples; seeds that are not in both are named."""
+    """A row an arm and group, with the share of degenerate samples; seeds without a finite value in both are named."""
     rows: list[list[Cell]] = []
     for one in found:
         figures: list[Cell] = [one.mean, one.median, one.baseline.estimate, one.difference, one.p_holm, one.degenerate]

@@ -48,10 +48,11 @@ def write_ensemble(arm: Arm, like: Video, out: Path, inflation: float) -> dict[s
 def describe_ensemble(found: dict[str, Any]) -> list[str]:
     """The same in words."""
     files = "mean.tif, spread.tif (their standard deviation), band50_*.tif and band90_*.tif"
-    factor = found["inflation"]
-    widths = "the mean -+ 0.67 and 1.64 spreads"
-    widened = f", {factor:g} times wider since samples agree more than they are right, a factor that was found in micro"
-    notes = [f"{found['samples']} samples, each in samples/: {files} ({widths}{widened if factor != 1 else ''})"]
+    inflation, count = found["inflation"], found["samples"]
+    widths = f"the mean -+ 0.67 and 1.64 spreads, {inflation * (1 + 1 / count) ** 0.5:.3g} times wider since the mean"
+    widths += f" of {count} samples is off as well"
+    agree = " and samples agree more than they are right, by a factor that was found in micro"
+    notes = [f"{count} samples, each in samples/: {files} ({widths}{agree if inflation != 1 else ''})"]
     for law, constants in found["constants"].items():
         for name, one in constants.items():
             low, high = one["band90"]

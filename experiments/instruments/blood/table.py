@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from physgen.drawn import GUIDED, UNGUIDED
+from physgen.experiments.draw.references import SIMULATOR
 from physgen.experiments.instruments.blood.arms import BEST, PROJECTED, THEN, TOLD
 from physgen.experiments.instruments.blood.run import ROWS, column
+from physgen.experiments.instruments.examine import percentile_title
 from physgen.experiments.measure.intervals import Interval, mean_interval
 from physgen.experiments.measure.tables import Cell, Table
 from physgen.experiments.microworldbench.scoring.scorecard import normalised
@@ -108,7 +110,9 @@ def tables(records: Sequence[Record], rubric: Rubric) -> list[Table]:
             [[arm, *(share(records, rubric, arm, name) for name in names)] for arm in ROWS],
         ),
         Table(
-            "Mean percentile among videos without a fault (50: as they read; above 99: failed)",
+            percentile_title(
+                [r for one in records if one["arm"] == SIMULATOR for r in one["ranks"].values() if r is not None]
+            ),
             ["", *ranked],
             [
                 [

@@ -11,6 +11,7 @@ import numpy as np
 
 from physgen.drawn import AFTERWARDS, GUIDED, UNGUIDED
 from physgen.experiments.draw.references import RECONSTRUCTION, SIMULATOR
+from physgen.experiments.instruments.examine import percentile_title
 from physgen.experiments.instruments.judge import InstrumentJudge
 from physgen.experiments.instruments.scores.arms import ARMS, BEST, MORE, PARTICLES, PRUNED, THEN
 from physgen.experiments.instruments.subject import subject_of
@@ -200,7 +201,7 @@ def tables(found: Mapping[str, Scored], tasks: Sequence[Task]) -> list[Table]:
             ],
         ),
         Table(
-            "Mean percentile among videos without a fault (50: as they read; above 99: failed)",
+            percentile_title([float(np.mean(values)) for values in found[SIMULATOR].ranks.values()]),
             ["instrument", *ARMS],
             [[name, *(float(np.mean(found[arm].ranks.get(name, [np.nan]))) for arm in ARMS)] for name in names],
         ),

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.ensemble import INFLATION, INFLATION_JOINED, Ensemble, local_spread
+from physgen.ensemble import INFLATION, INFLATION_JOINED, Ensemble, widened_spread
 from physgen.experiments.assimilate.arms import (
     BOTH,
     FREE,
@@ -108,7 +108,7 @@ def _inflation(arm: str) -> float:
 def _bands(fields: Float[Tensor, "M S T H W"], truth: Float[Tensor, "T H W"], top: float, arm: str) -> dict[str, Any]:
     """Mean and widened spread of the shown field, and the zone that the truth is in: 0 within 50 %, 1 within 90 %."""
     ensemble = Ensemble(fields)
-    spread = _inflation(arm) * local_spread(fields)[SPECIES] / top
+    spread = widened_spread(fields, _inflation(arm))[SPECIES] / top
     zone = torch.zeros_like(truth)
     for level in LEVELS:
         low, high = (end[SPECIES] for end in ensemble.wide_band(level, _inflation(arm)))

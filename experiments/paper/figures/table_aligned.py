@@ -36,7 +36,7 @@ MODELS = {
 
 
 def make(spec: FigureSpec, store: Store) -> Made:
-    """A row a figure: its mean in the base world and the simulator, and the paired difference of every model to base."""
+    """A row a model: means of the base world and of the simulator, and paired differences of all others to base."""
     data = store.documented("micro/alignment")
     prompts = data["prompts"]
     numbers = {"n": Number(prompts, (SOURCE,)), "seeds": Number(len(data["training_seeds"]), (SOURCE,))} | costs(data)
@@ -51,16 +51,21 @@ def make(spec: FigureSpec, store: Store) -> Made:
     numbers |= {f"power.{name}": Number(value, ("figures.yaml",)) for name, value in spec.options["power"].items()}
     numbers |= {f"accepted.{name}": number for name, number in accepted(data).items()}
     rows = [
-        (
-            label,
-            numbers[f"{UNGUIDED}.{BASE}.{key}"].text,
-            *(numbers[f"{UNGUIDED}.{model} - {BASE}.{key}"].text for model in MODELS),
-            truth.text if (truth := numbers.get(f"{UNGUIDED}.{TRUTH}.{key}")) else "",
-        )
-        for key, label in ROWS.items()
+        ("base", *(three(numbers[f"{UNGUIDED}.{BASE}.{key}"]) for key in ROWS)),
+        *(
+            (f"{label} − base", *(three(numbers[f"{UNGUIDED}.{model} - {BASE}.{key}"]) for key in ROWS))
+            for model, label in MODELS.items()
+        ),
+        ("simulator", *(three(numbers[f"{UNGUIDED}.{TRUTH}.{key}"]) for key in ROWS)),
     ]
-    columns = ("as drawn", "base", *(f"{label} − base" for label in MODELS.values()), "simulator")
+    columns = ("as drawn", *ROWS.values())
     return Made(numbers, columns=columns, rows=tuple(rows))
+
+
+def three(number: Number) -> str:
+    """With three decimal places, which all figures here need and most of their intervals carry."""
+    values = [f"{value:.3f}" for value in (number.value, number.low, number.high) if value is not None]
+    return f"{values[0]} [{', '.join(values[1:])}]".replace("-", "−")
 
 
 def accepted(data: Mapping[str, Any]) -> dict[str, Number]:

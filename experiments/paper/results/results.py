@@ -83,13 +83,15 @@ class Sweep:
     def arm(self, where: Mapping[str, str], seeds: Sequence[int]) -> Arm:
         """The runs with these settings, one for each seed.
 
-        Raises: InvalidArgument naming the run that is missing, or the seeds that the sweep does not have.
+        Raises: InvalidArgument naming the run that is missing, the seeds that the sweep does not have, or the settings
+            in which two runs of one seed differ.
         """
-        by_seed = {
-            int(set_["seed"]): run
-            for run, set_ in self.planned.items()
-            if all(set_.get(key, "") == value for key, value in where.items())
-        }
+        by_seed: dict[int, str] = {}
+        for run, set_ in self.planned.items():
+            if all(set_.get(key, "") == value for key, value in where.items()):
+                other = by_seed.setdefault(int(set_["seed"]), run)
+                if other != run and int(set_["seed"]) in seeds:
+                    raise self._two_runs(where, other, run)
         absent = [seed for seed in seeds if seed not in by_seed]
         if absent:
             has = f"seeds that {self.name} has: {', '.join(map(str, sorted(by_seed))) or 'none'}"
@@ -99,6 +101,14 @@ class Sweep:
                 what = f"{by_seed[seed]} ({settings(self.planned[by_seed[seed]])})"
                 raise InvalidArgument("run", what, f"a run in {self.name}.parquet (this one is missing)")
         return Arm(where, tuple(by_seed[seed] for seed in seeds))
+
+    def _two_runs(self, where: Mapping[str, str], *runs: str) -> InvalidArgument:
+        """Which settings tell two runs of one seed apart."""
+        one, other = (self.planned[run] for run in runs)
+        apart = sorted(key for key in {**one, **other} if one.get(key, "") != other.get(key, ""))
+        said = " and ".join(f"{key} ({one.get(key, '')!r} and {other.get(key, '')!r})" for key in apart) or "no setting"
+        what = f"one run a seed: {' and '.join(runs)}, both of seed={one['seed']}, differ in {said}"
+        return InvalidArgument("runs", settings(where), what)
 
     def column(self, arm: Arm, metric: str) -> Array:
         """One number of each run of an arm; NaN where a run has none."""

@@ -41,6 +41,14 @@ def test_bad_options_are_refused(arguments: list[str], said: str, capsys: pytest
     assert said in capsys.readouterr().err
 
 
+def test_proofs_are_not_of_the_videos_that_were_calibrated_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds = {}
+    for word in ("calibrate", "prove"):
+        monkeypatch.setattr(job, f"run_{word}", lambda config, out, word=word: seeds.update({word: config.seed}))
+        assert main(["instruments", word, f"out={tmp_path / word}"]) == 0
+    assert seeds == {"calibrate": 0, "prove": 12345}
+
+
 def test_calibration_adds_what_is_missing_and_keeps_the_rest(tmp_path: Path) -> None:
     for path in FOLDER.glob("*.npz"):
         (tmp_path / path.name).write_bytes(path.read_bytes())

@@ -128,7 +128,7 @@ def test_simulators_read_what_was_set(name: str) -> None:
         fields = d.truth(turn.case.prompt, turn.setting, np.random.default_rng(turn.seed))
         grid = world_spec("micro").grid(turn.case.prompt.caption)
         reading = d.read(fields, grid, turn.case.prompt)
-        records.append({"arm": SIMULATOR, "setting": turn.setting, "reading": reading})
+        records.append({"arm": SIMULATOR, "setting": turn.setting, "seed": turn.seed, "reading": reading})
         if name == "front speed":
             assert 0.6 * turn.setting < reading < turn.setting
         else:
@@ -136,6 +136,17 @@ def test_simulators_read_what_was_set(name: str) -> None:
     found = lines(records)[SIMULATOR]
     assert found.r2 > 0.99
     assert found.count == 2 * dial.VALUES
+
+
+def test_a_simulator_is_read_against_its_other_seeds() -> None:
+    """Against the mean of all, itself among them, its slope is 1 however far its seeds are apart."""
+    records = [
+        {"arm": SIMULATOR, "setting": setting, "seed": seed, "reading": (1.0 + seed) * setting}
+        for setting in (1.0, 2.0, 3.0, 4.0)
+        for seed in (0, 1)
+    ]
+    assert lines(records)[SIMULATOR].slope.estimate < 0.9
+    assert np.isnan(lines(records[::2])[SIMULATOR].slope.estimate)
 
 
 def test_finished_records_are_only_tabled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -64,6 +64,12 @@ def test_a_seed_that_one_arm_lacks_is_named(sweep: Callable[..., Sweep]) -> None
         found.arm({"guidance": "projection"}, range(SEEDS))
 
 
+def test_an_arm_that_settings_leave_open_is_refused(sweep: Callable[..., Sweep]) -> None:
+    """Without the guidance two runs have each seed; the last of them stood for both."""
+    with pytest.raises(InvalidArgument, match=r"both of seed=0, differ in guidance \('none' and 'projection'\)"):
+        sweep(rows()).arm({}, range(SEEDS))
+
+
 def test_two_runs_of_one_id_that_differ_are_refused(sweep: Callable[..., Sweep]) -> None:
     again = rows()[4] | {"value": 9.0}
     assert sweep([*rows(), rows()[4]]).finished

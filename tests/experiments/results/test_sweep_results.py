@@ -110,7 +110,22 @@ def test_one_pair_has_no_interval_and_what_is_not_finite_no_part() -> None:
     ]
     (found,) = compare(rows, "m", axis="guidance", baseline="none")
     assert (found.n, found.mean.estimate, found.baseline.estimate, found.difference.estimate) == (1, 3.0, 1.0, 2.0)
+    assert found.unpaired == (0,)
     assert np.isnan([found.difference.low, found.mean.high]).all()
+
+
+def test_seeds_without_a_value_are_named_and_stay_in_the_share_of_degenerate_samples() -> None:
+    """Ten seeds, of which the arm shows nothing and so has no value in four."""
+    rows = []
+    for seed in range(10):
+        for arm in ("none", "projection"):
+            empty = arm == "projection" and seed < 4
+            about = {"run": f"{arm}-{seed}", "seed": seed, "guidance": arm}
+            rows.append({**about, "metric": "m", "value": None if empty else 1.0})
+            rows.append({**about, "metric": "degenerate/any", "value": empty})
+    (found,) = compare(rows, "m", axis="guidance", baseline="none")
+    assert (found.n, found.unpaired) == (6, (0, 1, 2, 3))
+    assert (found.degenerate, found.baseline_degenerate) == (0.4, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +192,7 @@ def test_what_is_printed_fits_80_columns_and_cuts_nothing(tmp_path: Path, capsys
     out = capsys.readouterr().out
     lines = out.partition("violation/mass, law=mass")[2].splitlines()
     assert max(map(len, lines[:6])) <= 80
-    assert lines[1] == "not in both arms, left out: seed 0, 1, 2, 3, 4, 5, 6"
+    assert lines[1] == "no finite value in both arms, left out: seed 0, 1, 2, 3, 4, 5, 6"
     assert [line.split()[:2] for line in lines[3:6]] == [["none", "12"], ["projection", "12"], ["dps", "5"]]
     assert "…" not in out
     assert out.count("left out: run-dps-") == 5
