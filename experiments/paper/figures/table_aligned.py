@@ -35,6 +35,10 @@ MODELS = {
 }
 
 
+#: figures of the table; attributes are recognised in all models alike
+SHOWN = {key: label for key, label in ROWS.items() if key != "attributes"}
+
+
 def make(spec: FigureSpec, store: Store) -> Made:
     """A row a model: means of the base world and of the simulator, and paired differences of all others to base."""
     data = store.documented("micro/alignment")
@@ -51,14 +55,14 @@ def make(spec: FigureSpec, store: Store) -> Made:
     numbers |= {f"power.{name}": Number(value, ("figures.yaml",)) for name, value in spec.options["power"].items()}
     numbers |= {f"accepted.{name}": number for name, number in accepted(data).items()}
     rows = [
-        ("base", *(three(numbers[f"{UNGUIDED}.{BASE}.{key}"]) for key in ROWS)),
+        ("base", *(three(numbers[f"{UNGUIDED}.{BASE}.{key}"]) for key in SHOWN)),
         *(
-            (f"{label} − base", *(three(numbers[f"{UNGUIDED}.{model} - {BASE}.{key}"]) for key in ROWS))
+            (f"{label} − base", *(three(numbers[f"{UNGUIDED}.{model} - {BASE}.{key}"]) for key in SHOWN))
             for model, label in MODELS.items()
         ),
-        ("simulator", *(three(numbers[f"{UNGUIDED}.{TRUTH}.{key}"]) for key in ROWS)),
+        ("simulator", *(three(numbers[f"{UNGUIDED}.{TRUTH}.{key}"]) for key in SHOWN)),
     ]
-    columns = ("as drawn", *ROWS.values())
+    columns = ("as drawn", *SHOWN.values())
     return Made(numbers, columns=columns, rows=tuple(rows))
 
 

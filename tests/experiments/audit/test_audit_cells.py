@@ -41,7 +41,8 @@ def test_cells_are_named_by_frames_and_pixels_of_the_file(tmp_path: Path, capsys
     movie = movie + 0.02 * np.random.default_rng(0).standard_normal(movie.shape)
     file = tmp_path / "one.tif"
     tifffile.imwrite(file, (60_000 * np.clip(movie / 1.2, 0, 1)).astype(np.uint16))
-    words, found = [], []
+    words: list[str] = []
+    found: list[float] = []
     height, width = movie.shape[1:]
     for part in ([], ["every=2", f"crop=[30,{height},20,{width}]"]):
         out = tmp_path / f"out{len(words)}"

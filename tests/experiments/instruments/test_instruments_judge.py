@@ -74,12 +74,12 @@ def test_criteria_without_an_instrument_are_settled_by_a_fault_only(tmp_path: Pa
 
 
 def test_a_video_that_shows_nothing_meets_no_merit_and_has_no_fault_of_its_content(tmp_path: Path) -> None:
-    tasks, rubrics = (read(file) for read, file in zip((read_tasks, read_rubrics), named_tasks("micro"), strict=True))
+    tasks, rubrics = read_tasks(named_tasks("micro")[0]), read_rubrics(named_tasks("micro")[1])
     folder = tmp_path / "videos" / "Nothing"
     folder.mkdir(parents=True)
     write_mp4(folder / f"{tasks[0].index}.mp4", Video(torch.ones(25, 3, 64, 64)), 8)
     judge = InstrumentJudge()
-    given = {}
+    given: dict[tuple[str, int], int | None] = {}
     for dimension in DIMENSIONS:
         criteria = rubrics[0].criteria[dimension]
         question = Question(tasks[0], dimension, criteria, "corrected", video=folder / f"{tasks[0].index}.mp4")
