@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def test_cells_are_named_by_frames_and_pixels_of_the_file(tmp_path: Path, capsys
     file = tmp_path / "one.tif"
     tifffile.imwrite(file, (60_000 * np.clip(movie / 1.2, 0, 1)).astype(np.uint16))
     words: list[str] = []
-    found: list[float] = []
+    found: list[Any] = []
     height, width = movie.shape[1:]
     for part in ([], ["every=2", f"crop=[30,{height},20,{width}]"]):
         out = tmp_path / f"out{len(words)}"
