@@ -79,6 +79,9 @@ def run_flow_das(
 
     x <- (1 - s') x0_hat + s' xi + zeta s d/dx log mean_j exp(-||residual(x0_j)||^2 / 2),  x0_j ~ N(x0_hat, spread^2)
 
+    The published step of the stochastic equation keeps a part of the noise. To draw all of it anew had less error here,
+    with the step's length found for either.
+
     Source: Chen et al., arXiv:2501.16642, algorithm 1.
     """
     x = noise

@@ -43,7 +43,9 @@ class Assimilation(DPS):
 
     where x0 is the guided sample, the background of a weather forecast, and spread what it is off by. The law alone
     does not know what the observation leaves open (where a colony is, that no frame shows); the model does, but its
-    motion obeys no law. Of noisy values counts what Wiener's filter leaves of their difference from the sample.
+    motion obeys no law. Of noisy values counts what Wiener's filter leaves of their difference from the sample. The
+    filter takes what was not seen for no difference: right for whole frames, nearly so for half of one, and too rough
+    for scattered points with noise (0.09 of error where 0.04 is possible, 5 % of the pixels seen).
 
     Args:
         constraints: one `Observed`, of the fields themselves (without a reading), and one `ReactionDiffusion`, whose
