@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from physgen.measure.piv import Field, Movie, Values, correlate_windows, interpolate, warp
+from physgen.measure.moved import DISAGREE, LENGTHS, MOST, USELESS, cannot_tell, texture_length
+from physgen.measure.piv import NOISE, Field, Movie, Values, correlate_windows, interpolate, warp
 from physgen.measure.unusable import why_late, why_unusable
 
 Interval = tuple[float, float, float]
 
 #: pixels of all pairs of frames that are used, at most, evenly spread, and parts that are measured by themselves
 PIXELS, PARTS = 2**26, 8
-#: frames from which what stands still is known, and taken off, and px over which noise is then smoothed
+#: frames from which what stands still can be known, and px over which noise is then smoothed
 STATIC, SMOOTH = 8, 1.0
 #: second peak of the correlation, as a part of the first, above which nothing is found again
 GUESS = 0.8
 #: part of the windows with something in them that must be found again
 FEWEST = 0.1
-#: px a frame, and part of the change explained, below which nothing moves
-STILL, USELESS = 0.1, 0.03
+#: px a frame below which nothing moves
+STILL = 0.1
 #: length of the mean velocity, as a part of the mean speed, below which there is no one direction
 TOGETHER = 0.2
 #: windows that overlap by half tell as much as a quarter of them
 REDUNDANT = 4
 DRAWS = 1000
+#: errors that divergence or vorticity must be
+ABOVE = 2.0
 #: px of a side of the parts of which an interval of what is explained is drawn
 TILE = 32
 
@@ -43,7 +46,8 @@ class Flow:
         speed_px: the same, px a frame.
         direction: degrees, of the mean velocity: 0 is to the right, 90 up, as a reader sees the picture; None where
             windows have no one direction. The ends of its interval may be beyond ±180.
-        divergence: root mean square of the divergence over that of the vorticity.
+        divergence: root mean square of the divergence over that of the vorticity; None where neither is
+            twice its error.
         explained: part of the change between frames that is gone when the first is moved along.
         reason: why nothing is measured; None where it is.
     """
@@ -63,7 +67,9 @@ class Flow:
 def measure_flow(movie: Movie, spacing: tuple[float, float] = (1.0, 1.0), dt: float = 1.0, seed: int = 0) -> Flow:
     """Velocities in a movie ``[T, H, W]`` of two frames or more, by correlated windows, see `correlate_windows`.
 
-    Of eight frames or more their mean is taken off, so that what stands still is not taken for flow. A long movie is
+    Eight frames or more are measured as they are and without their mean, lest what stands still be taken for flow;
+    the field that explains more of the change is used. The mean of what goes by less than four lengths of its texture
+    in the whole movie is not what stands still: where the fields disagree, that one is not used. A long movie is
     measured in up to eight parts, each from all of its pairs together; the field is the mean of the parts. Intervals
     are of windows and parts drawn anew.
 
@@ -90,22 +96,16 @@ def measure_flow(movie: Movie, spacing: tuple[float, float] = (1.0, 1.0), dt: fl
         return _nothing("still: all frames are the same")
     if reason := why_late(movie):
         return _nothing(reason)
-    moving = moving_part(movie)
     chosen = np.unique(np.linspace(0, len(movie) - 2, _pairs(movie)).round().astype(int))
-    for parts in (PARTS, 1):  # one part, of all pairs, where a few pairs tell nothing
-        groups = np.array_split(chosen, min(parts, len(chosen)))
-        fields = [correlate_windows(moving[pairs], moving[pairs + 1]) for pairs in groups]
-        times = [(int(pairs[0]), int(pairs[-1]) + 1) for pairs in groups]
-        field, valid = _mean(fields)
-        if not (reason := why_not_found(fields, field)):
-            break
-    if reason:
-        return _nothing(_stands(movie) or reason, field, times, fields)
     rng = np.random.default_rng(seed)
+    tries = [_try(seen, chosen, rng) for seen in _ways(movie)]
+    best = _choose(tries)
+    field, times, fields, explained = best.field, best.times, best.parts, best.explained
+    if best.reason or explained is None:
+        return _nothing(best.reason or "nothing is explained", field, times, fields)
     scale = np.array(spacing) / dt
-    explained = _explained(moving, chosen, field, rng)
     shifts = np.stack([interpolate(one, field.y, field.x) for one in fields])
-    draws = [_draw(shifts, valid, rng) for _ in range(DRAWS)]
+    draws = [_draw(shifts, best.valid, rng) for _ in range(DRAWS)]
     moved = field.displacement[field.valid]
     speed_px = _interval(_speed(moved), [_speed(one) for one in draws])
     if speed_px[0] < STILL and explained[0] < USELESS:
@@ -120,7 +120,7 @@ def measure_flow(movie: Movie, spacing: tuple[float, float] = (1.0, 1.0), dt: fl
         speed=_interval(_speed(moved * scale), [_speed(one * scale) for one in draws]),
         speed_px=speed_px,
         direction=_direction(moved * scale, [one * scale for one in draws]),
-        divergence=_divergence(field, spacing, rng),
+        divergence=_divergence(field, shifts, spacing, rng),
         explained=explained,
         reason=None,
     )
@@ -140,13 +140,71 @@ def moving_part(movie: Movie) -> Movie:
     return np.stack([gaussian_filter(frame - mean, SMOOTH) for frame in movie])
 
 
-def _stands(movie: Movie) -> str | None:
-    """Whether nothing is found again because nothing moves."""
+def _ways(movie: Movie) -> list[Movie]:
+    """Frames as they are and, where there are enough of them, without their mean."""
+    from scipy.ndimage import gaussian_filter
+
     if len(movie) < STATIC:
-        return None
-    field = correlate_windows(movie[:1], movie[1:2])
-    stands = field.valid.any() and _speed(field.displacement[field.valid]) < STILL
-    return "still: nothing moves by more than noise" if stands else None
+        return [movie]
+    return [np.stack([gaussian_filter(frame, SMOOTH) for frame in movie]), moving_part(movie)]
+
+
+@dataclass(frozen=True)
+class _Try:
+    """What is found in frames that were prepared in one way; ``length``, px, is that of what is seen there."""
+
+    field: Field
+    valid: npt.NDArray[np.bool_]
+    times: list[tuple[int, int]]
+    parts: list[Field]
+    explained: Interval | None
+    length: float
+    goes: float
+    reason: str | None
+
+
+def _try(seen: Movie, chosen: npt.NDArray[np.int64], rng: np.random.Generator) -> _Try:
+    for parts in (PARTS, 1):  # one part, of all pairs, where a few pairs tell nothing
+        groups = np.array_split(chosen, min(parts, len(chosen)))
+        fields = [correlate_windows(seen[pairs], seen[pairs + 1]) for pairs in groups]
+        times = [(int(pairs[0]), int(pairs[-1]) + 1) for pairs in groups]
+        field, valid = _mean(fields)
+        if not (reason := why_not_found(fields, field)):
+            break
+    explained = None if reason else _explained(seen, chosen, field, rng)
+    goes = 0.0 if reason else _speed(field.displacement[field.valid]) * len(seen)
+    return _Try(field, valid, times, fields, explained, texture_length(seen), goes, reason)
+
+
+def _choose(tries: list[_Try]) -> _Try:
+    """The way that explains most of the change; with a reason where none can be trusted."""
+    known = [one for one in tries if one.explained]
+    if not known:
+        return tries[-1]
+    best = max(known, key=_part_explained)
+    if _part_explained(best) < USELESS:
+        return known[0]
+    if len(tries) == 1 or best.goes >= LENGTHS * best.length or _agree(known):
+        return best
+    if best is tries[0] and (len(known) == 1 or _part_explained(best) >= MOST):
+        return best
+    return replace(
+        best,
+        reason=cannot_tell(best.goes, LENGTHS * best.length),
+    )
+
+
+def _part_explained(one: _Try) -> float:
+    return one.explained[0] if one.explained else 0.0
+
+
+def _agree(known: list[_Try]) -> bool:
+    if len(known) < 2:
+        return False
+    first, second = known
+    other = interpolate(second.field, first.field.y, first.field.x)
+    apart = _speed((first.field.displacement - other)[first.field.valid])
+    return apart <= DISAGREE * _speed(other[first.field.valid])
 
 
 def why_not_found(fields: list[Field], mean: Field) -> str | None:
@@ -207,12 +265,24 @@ def _direction(vectors: Values, draws: list[Values]) -> Interval | None:
     return _interval(angle, angle + (others - angle + 180) % 360 - 180)
 
 
-def _divergence(field: Field, spacing: tuple[float, float], rng: np.random.Generator) -> Interval | None:
+def _divergence(
+    field: Field, shifts: Values, spacing: tuple[float, float], rng: np.random.Generator
+) -> Interval | None:
+    """Ratio of root mean squares; ``shifts`` ``[P, N, M, 2]`` are of the parts of the movie, px."""
     if min(field.valid.shape) < 3:
         return None
     step = (field.y[1] - field.y[0]) * spacing[0], (field.x[1] - field.x[0]) * spacing[1]
     parts = divergence_and_vorticity(field.displacement * spacing, step)
     squares = np.stack([part[field.valid] ** 2 for part in parts])
+    if len(shifts) > 1:
+        each = np.stack([divergence_and_vorticity(one * spacing, step) for one in shifts])[..., field.valid]
+        error = np.sqrt(each.var(0, ddof=1).mean(-1) / len(shifts))
+    else:  # of one part: that of a central difference, of displacements whose error is known
+        error = NOISE * np.sqrt(
+            [0.5 * (spacing[i] / step[0]) ** 2 + 0.5 * (spacing[1 - i] / step[1]) ** 2 for i in (0, 1)]
+        )
+    if (np.sqrt(squares.mean(1)) < ABOVE * error).all():
+        return None
     chosen = rng.integers(squares.shape[1], size=(DRAWS, max(1, squares.shape[1] // REDUNDANT)))
     sums = np.vstack([squares.sum(1), squares[:, chosen].sum(2).T])
     ratios = np.sqrt(sums[:, 0] / np.maximum(sums[:, 1], 1e-300))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from physgen.measure.moved import DISAGREE, MOST, USELESS, cannot_tell, texture_length
 from physgen.measure.piv import Field, Movie, Values
 from physgen.places import frames_read
 
@@ -18,6 +19,9 @@ LAGS, PART = 8, 0.5
 STEP = 0.05
 #: other maximum, as a part of the highest, above which a speed is a guess; and the highest, in spreads of all
 SECOND, CLEAR = 0.85, 3.0
+#: lengths of what is seen that things go by, below which the mean is not what stands still; more than in pictures,
+#: which also have a length across the motion, that no mean makes shorter
+LENGTHS = 6.0
 #: parts of the time that an interval is drawn from, and draws
 BLOCKS, DRAWS = 10, 500
 #: steps along a line of the flow, px, their number at most, that of a line at least, and lines that are tried
@@ -63,7 +67,9 @@ def measure_streaks(kymograph: Values, spacing: float = 1.0, dt: float = 1.0, se
 
     v = argmax sum_{g=1..G} sum_t < k(t, s) k(t + g, s + v g) >_s
 
-    The mean over time of each point and of each frame is taken off before. A speed with a rival, as of regular things
+    The mean of each frame is taken off before. So is the mean over time of each point, which is what stands still,
+    where the speed then explains more of the change; not where things go by less than six lengths of what is seen. A
+    speed with a rival, as of regular things
     that go on by half of their distance or more, is a guess, and is not told. The interval is of parts of the time.
 
     Args:
@@ -83,10 +89,42 @@ def measure_streaks(kymograph: Values, spacing: float = 1.0, dt: float = 1.0, se
     frames, points = kymograph.shape
     if frames < 3 or points < 8:
         return Streak(None, None, f"{frames_read(frames)} and {points} points, at least 3 and 8 are needed")
-    seen = kymograph - kymograph.mean(0)
-    seen -= seen.mean(1, keepdims=True)
-    if seen.std() <= 1e-9 * np.abs(kymograph).max():
+    level = kymograph - kymograph.mean(1, keepdims=True)
+    moving = level - level.mean(0)
+    if moving.std() <= 1e-9 * np.abs(kymograph).max():
         return Streak(None, None, "still: nothing moves along the line")
+    tries = [_try(seen, seed) for seen in (level, moving)]
+    best = max(tries, key=lambda one: one.explained)
+    if best.speed is None or best.explained < USELESS:
+        return Streak(
+            None, None, "no one speed: nothing goes on along the line, or it is aliased (regular and too fast)"
+        )
+    others = [one.speed[0] for one in tries if one.speed]
+    agree = len(others) == 2 and abs(others[0] - others[1]) <= DISAGREE * abs(best.speed[0])
+    goes = frames * abs(best.speed[0])
+    if (
+        not agree
+        and goes < LENGTHS * best.length
+        and (best is tries[1] or (len(others) == 2 and best.explained < MOST))
+    ):
+        return Streak(None, None, cannot_tell(goes, LENGTHS * best.length))
+    scale = spacing / dt
+    low, middle, high = best.speed[1], best.speed[0], best.speed[2]
+    return Streak((middle * scale, low * scale, high * scale), best.speed, None)
+
+
+@dataclass(frozen=True)
+class _Try:
+    """The speed in a kymograph that was prepared in one way, the part of the change that it explains, and lengths."""
+
+    speed: Interval | None
+    explained: float
+    length: float
+
+
+def _try(seen: Values, seed: int) -> _Try:
+    frames, points = seen.shape
+    length = texture_length(seen)
     lags = min(LAGS, frames - 1)
     farthest = PART * points
     speeds = np.arange(-farthest, farthest + STEP / 2, STEP)
@@ -98,14 +136,21 @@ def measure_streaks(kymograph: Values, spacing: float = 1.0, dt: float = 1.0, se
     crest = np.flatnonzero((total[1:-1] > total[:-2]) & (total[1:-1] >= total[2:])) + 1
     rivals = total[crest][np.abs(speeds[crest] - speeds[best]) > max(0.5, 0.2 * abs(speeds[best]))]
     if total[best] < CLEAR * total.std() or (len(rivals) and rivals.max() > SECOND * total[best]):
-        return Streak(
-            None, None, "no one speed: nothing goes on along the line, or it is aliased (regular and too fast)"
-        )
+        return _Try(None, 0.0, length)
     draws = np.random.default_rng(seed).multinomial(blocks, np.full(blocks, 1 / blocks), DRAWS) @ scores
     low, high = np.quantile(speeds[draws.argmax(1)], [0.025, 0.975])
     found = (_refine(speeds, total, best), float(low - STEP / 2), float(high + STEP / 2))
-    scale = spacing / dt
-    return Streak((found[0] * scale, found[1] * scale, found[2] * scale), found, None)
+    return _Try(found, _explained(seen, found[0]), length)
+
+
+def _explained(seen: Values, speed: float) -> float:
+    """Part of the change from frame to frame that is gone when both are moved along."""
+    at = np.arange(seen.shape[1])
+    inside = (at >= abs(speed) / 2) & (at <= at[-1] - abs(speed) / 2)
+    before = np.stack([np.interp(at - speed / 2, at, row)[inside] for row in seen[:-1]])
+    after = np.stack([np.interp(at + speed / 2, at, row)[inside] for row in seen[1:]])
+    change = ((seen[1:, inside] - seen[:-1, inside]) ** 2).sum()
+    return float(1 - ((after - before) ** 2).sum() / max(change, 1e-300))
 
 
 def follow_flow(field: Field) -> Values | None:

@@ -67,6 +67,46 @@ def test_what_stands_still_is_no_flow() -> None:
     assert found.speed_px[0] == pytest.approx(2.0, rel=0.1)
 
 
+def drifting(speed: float, frames: int, seed: int = 0) -> Movie:
+    """A texture, and noise of a twentieth of it, that goes to the right at a speed, px a frame."""
+    frame = texture(seed, 96)
+    moved = [carried(frame, 0 * frame, speed * t + 0 * frame) for t in range(frames)]
+    return np.stack(moved) + 0.05 * np.random.default_rng(seed).standard_normal((frames, 96, 96))
+
+
+@pytest.mark.parametrize("frames", [7, 8])
+def test_slow_motion_is_as_slow_in_eight_frames_as_in_seven(frames: int) -> None:
+    """The mean of few frames of a texture that has hardly moved is that texture, not a background."""
+    found = measure_flow(drifting(0.3, frames))
+    assert found.speed_px is not None
+    assert found.speed_px[0] == pytest.approx(0.3, abs=0.02)
+    line = np.array([[48.0, 4.0], [48.0, 91.0]])
+    streak = measure_streaks(draw_kymograph(drifting(0.3, frames), line, width=9))
+    assert streak.speed_px is not None
+    assert streak.speed_px[0] == pytest.approx(0.3, abs=0.05)
+
+
+def test_slow_motion_before_a_strong_background_is_not_told() -> None:
+    movie = drifting(0.3, 8) + 2 * texture(9, 96)
+    assert "cannot be told from what stands still" in (measure_flow(movie).reason or "")
+    streak = measure_streaks(draw_kymograph(movie, np.array([[48.0, 4.0], [48.0, 91.0]])))
+    assert streak.speed is None
+
+
+def test_a_background_is_taken_off_a_kymograph() -> None:
+    movie = drifting(1.5, 30) + 3 * texture(9, 96)
+    found = measure_streaks(draw_kymograph(movie, np.array([[48.0, 4.0], [48.0, 91.0]])))
+    assert found.speed_px is not None
+    assert found.speed_px[0] == pytest.approx(1.5, abs=0.1)
+
+
+@pytest.mark.parametrize("frames", [2, 6])
+def test_a_translation_has_no_ratio_of_divergence_and_vorticity(frames: int) -> None:
+    found = measure_flow(drifting(2.0, frames))
+    assert found.reason is None
+    assert found.divergence is None
+
+
 def test_what_cannot_be_measured_says_why() -> None:
     frame = texture(5)
     noise = np.random.default_rng(0).standard_normal((10, 96, 96))

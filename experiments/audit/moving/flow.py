@@ -10,7 +10,7 @@ from physgen.experiments.audit.moving.report import Movie, Moving, Rows, Scale, 
 from physgen.experiments.pages.charts import Chart, Series
 from physgen.measure import Flow, Streak, draw_kymograph, measure_flow, measure_streaks
 from physgen.measure.kymograph import follow_flow
-from physgen.measure.piv import interpolate
+from physgen.measure.piv import Values, interpolate
 
 #: frames from which a kymograph tells a speed
 FEWEST = 8
@@ -32,7 +32,7 @@ def report_flow(movie: Movie, scale: Scale, times: list[float] | None) -> Moving
         drawn, streak = None, None
     else:
         drawn = draw_kymograph(movie, line)
-        streak = measure_streaks(drawn, float(np.sqrt(scale.spacing[0] * scale.spacing[1])), scale.dt)
+        streak = measure_streaks(drawn, spacing_along(line, scale.spacing), scale.dt)
         numbers = _numbers(found, streak, scale)
     words = f"not measured: {found.reason}" if found.reason else _words(found, streak, scale)
     numbers |= {"measured": found.reason is None, "reason": found.reason}
@@ -54,6 +54,16 @@ def report_flow(movie: Movie, scale: Scale, times: list[float] | None) -> Moving
         charts={"speed": _chart(found, scale)} if len(found.parts) > 1 else {},
         pictures=pictures,
     )
+
+
+def spacing_along(line: Values, spacing: tuple[float, float]) -> float:
+    """Length of a pixel's step along a line ``[K, 2]`` (y, x), px, in the unit of the spacing of pixels along y and x.
+
+    >>> spacing_along(np.array([[0.0, 0.0], [0.0, 9.0]]), (1.0, 0.25))
+    0.25
+    """
+    steps = np.diff(line, axis=0)
+    return float(np.hypot(*(steps * spacing).T).sum() / np.hypot(*steps.T).sum())
 
 
 def _numbers(found: Flow | None, streak: Streak | None, scale: Scale) -> dict[str, Any]:
@@ -124,11 +134,11 @@ def _pace(scale: Scale) -> float:
     return scale.part.block / scale.part.every
 
 
-def _speeds(found: Flow) -> list[float]:
-    """Median speed of each part, px a frame of those that were read."""
+def _speeds(found: Flow, factors: tuple[float, float] = (1.0, 1.0)) -> list[float]:
+    """Median speed of each part, in px a frame of those that were read times ``factors`` along y and x."""
     assert found.field is not None
     moved = [interpolate(one, found.field.y, found.field.x)[found.field.valid] for one in found.parts]
-    return [float(np.median(np.hypot(*one.T))) for one in moved]
+    return [float(np.median(np.hypot(*(one * factors).T))) for one in moved]
 
 
 def _arrows(found: Flow) -> list[Any]:
@@ -179,9 +189,8 @@ def _kymograph(axes: Any, drawn: Any, streak: Streak | None, scale: Scale) -> No
 
 
 def _chart(found: Flow, scale: Scale) -> Chart:
-    factor = float(np.sqrt(scale.spacing[0] * scale.spacing[1])) / scale.dt
     middle = [scale.dt * (start + stop) / 2 for start, stop in found.times]
     unit = f"{scale.length}/{scale.time}"
-    speeds = [factor * one for one in _speeds(found)]
+    speeds = [one / scale.dt for one in _speeds(found, scale.spacing)]
     line = Series("median of windows", middle, speeds, dots=True)
     return Chart("Speed", f"time ({scale.time})", f"speed ({unit})", [line], from_zero=True)

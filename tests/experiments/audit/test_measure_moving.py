@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from moving_movies import texture
 
+from physgen.experiments.audit.moving.flow import report_flow
+from physgen.experiments.audit.moving.report import Scale
 from physgen.experiments.cli.dispatch import main
 from physgen.measure import measure_flow, measure_regions
 
@@ -305,3 +308,11 @@ def test_a_period_is_not_measured_where_frames_are_shown_twice(
         assert main(["audit", str(file), "constraint=periodic"]) == 0
         printed = capsys.readouterr().out
         assert ("periodic: not measured: 1 frame is the one before again, first after frame 8" in printed) == said
+
+
+def test_kymograph_and_chart_of_speed_know_pixels_that_are_not_square() -> None:
+    frame = texture(0, 96)
+    movie = np.stack([np.roll(frame, 2 * t, axis=1) for t in range(9)])
+    report = report_flow(movie, Scale((1.0, 0.25), 0.5, {"length": "µm", "time": "s"}), None)
+    assert report.numbers["kymograph_um_s"] == pytest.approx(1.0, rel=0.03)
+    assert report.charts["speed"].series[0].y == pytest.approx([1.0] * 8, rel=0.03)
