@@ -41,7 +41,7 @@ class Guidance(ABC):
         every: every so many steps inside them are corrected, the last one always.
         steps: inner iterations.
         renoise: eta, the part of the noise of x0* that is drawn anew on the way to the next noise level. It narrows
-            what is drawn: of a Gaussian the variance ends at (1 + sqrt(1 - eta)) / 2 of its own, at any number of steps.
+            what is drawn: of a Gaussian the variance ends at (1 + sqrt(1 - eta)) / 2 of its own.
         terminal: whether the finished video is projected onto the constraints, see `project`.
 
     Attributes:
