@@ -8,6 +8,7 @@ from moving_movies import recovering
 
 from physgen.measure import change_from_baseline, find_bleached, fit_exchange, fit_recovery, measure_regions
 from physgen.measure import trace_region as trace
+from physgen.measure.recovery import normalise
 
 
 @pytest.mark.parametrize("immobile", [0.0, 0.3])
@@ -124,3 +125,60 @@ def test_a_recovery_that_is_faster_than_a_frame_has_no_half_time() -> None:
     assert found.reason is not None
     assert "less than the time between two frames" in found.reason
     assert fit_recovery(t, np.where(t == 3, np.nan, t)).reason == "the brightness is not a number in every frame"
+
+
+def bleached_cell(fade: float, pulse: float = 1.0) -> np.ndarray:
+    """A region of 8 px in a cell of 10, bleached in frame 6, to 70 % mobile; ``pulse`` brightens frame 5."""
+    t, r = np.arange(50.0), np.hypot(*(np.mgrid[:48, :48] - 23.5))
+    light = np.where(t < 6, 1.0, 0.2 + 0.56 * (1 - np.exp(-0.1 * (t - 6))))
+    light[5] = pulse
+    inside = np.where(r < 8, light[:, None, None], 1.0) / (1 + np.exp(r - 10))
+    noise = 3 * np.random.default_rng(0).standard_normal((50, 48, 48))
+    return 100 + 200 * inside * np.exp(-fade * t)[:, None, None] + noise
+
+
+def test_a_region_that_is_most_of_a_cell_is_not_measured_where_light_fades() -> None:
+    found = measure_regions(bleached_cell(0.01))
+    assert found.bleached == 6
+    assert found.recovery is None
+    assert "light fades" in (found.reason or "")
+    steady = measure_regions(bleached_cell(0.0)).recovery
+    assert steady is not None
+    assert steady.half_time is not None
+    assert steady.mobile is not None
+    assert steady.half_time[0] == pytest.approx(np.log(2) / 0.1, rel=0.03)
+    assert steady.mobile[0] == pytest.approx(0.7, abs=0.02)
+
+
+def test_light_of_the_bleaching_pulse_is_not_brightness_before() -> None:
+    recovery = measure_regions(bleached_cell(0.0, pulse=3.0)).recovery
+    assert recovery is not None
+    assert recovery.mobile is not None
+    assert recovery.mobile[0] == pytest.approx(0.7, abs=0.03)
+    np.testing.assert_allclose(normalise(np.array([4.0, 9.0, 1.0]), np.array([8.0, 9.0, 8.0]), 2), [1, 2, 0.25])
+
+
+def test_no_more_comes_back_than_was_bleached() -> None:
+    t = np.arange(60.0)
+    found = fit_recovery(t, 0.2 + 0.92 * (1 - np.exp(-0.1 * t)), before=1.0)
+    assert "the model does not hold" in (found.reason or "")
+    assert found.mobile is None
+    near = fit_recovery(t, 0.2 + 0.82 * (1 - np.exp(-0.1 * t)), before=1.0).mobile
+    assert near is not None
+    assert near[1] <= 1 < near[0]
+
+
+@pytest.mark.parametrize("peak", [0.0, 0.5])
+def test_a_common_fade_is_no_change_of_regions(peak: float) -> None:
+    t, rng = np.arange(60.0), np.random.default_rng(0)
+    y, x = np.mgrid[:64, :64]
+    cells = sum(np.hypot(y - r, x - c) < 6 for r in (16, 48) for c in (16, 48))
+    light = (1 + peak * np.exp(-0.5 * ((t - 30) / 4) ** 2)) * np.exp(-0.006 * t)
+    found = measure_regions(100 + 100 * light[:, None, None] * cells + 5 * rng.standard_normal((60, 64, 64)))
+    assert found.faded == pytest.approx(1 - np.exp(-0.006 * 59), abs=0.03)
+    if peak:
+        assert found.peak is not None
+        assert found.peak[0] == pytest.approx(peak, abs=0.05)
+    else:
+        assert found.peak is None
+        assert "all regions fade" in (found.reason or "")

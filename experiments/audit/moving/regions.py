@@ -55,9 +55,10 @@ def _words(found: Regions, scale: Scale) -> str:
     recovery = found.recovery
     if recovery is None or recovery.half_time is None:
         assert found.peak is not None
-        return (
+        text = (
             f"{found.labels.max()} regions, largest change (F - F0) / F0 {bracketed(found.peak)}, median of the regions"
         )
+        return text + (f", a common fade of {100 * found.faded:.0f} % taken off" if found.faded else "")
     mobile: Interval | None = recovery.mobile
     text = f"half-time {bracketed(recovery.half_time, scale.time)} ({recovery.model})"
     return text + (f", mobile fraction {bracketed(mobile)}" if mobile else "")
