@@ -9,6 +9,20 @@ import pytest
 from moving_movies import draw_beads
 
 from physgen.measure import find_spots, link_spots, measure_diffusion, measure_tracks
+from physgen.measure.linking import Links
+from physgen.measure.spots import Spots, Values
+
+
+def link_places(places: Values) -> Links:
+    """Links of spots that are seen at places ``[T, N, 2]``, px, with an error of 0.1 px."""
+    seen = (places + 0.1 * np.random.default_rng(99).standard_normal(places.shape)).reshape(-1, 2)
+    frame, one = np.repeat(np.arange(len(places)), places.shape[1]), np.ones(len(seen))
+    return link_spots(Spots(frame, seen[:, 0], seen[:, 1], 1.5 * one, 60 * one, 50 * one, 1.5, len(places)))
+
+
+def on_a_grid(count: int, apart: float) -> Values:
+    side = int(np.ceil(np.sqrt(count)))
+    return apart * np.stack(np.divmod(np.arange(count), side), -1).astype(float)
 
 
 @pytest.mark.parametrize("dark", [False, True])
@@ -71,6 +85,13 @@ def test_spots_at_the_edge_are_where_they_are() -> None:
     spots = find_spots(np.sum([np.exp(-((y - a) ** 2 + (x - b) ** 2) / (2 * 1.7**2)) for a, b in places], 0)[None])
     found = sorted(zip(spots.y, spots.x, strict=True))
     np.testing.assert_allclose(found, sorted(places), atol=0.05)
+
+
+def test_fast_beads_among_slow_ones_are_followed() -> None:
+    """9 of 30 beads with D = 2 px² a frame, the others with 0.005."""
+    scale = np.where(np.arange(30) < 9, 2.0, 0.1)[:, None]
+    walks = on_a_grid(30, 30.0) + (np.random.default_rng(3).normal(size=(30, 30, 2)) * scale).cumsum(0)
+    assert [len(track) for track in link_places(walks).tracks()] == [30] * 30
 
 
 def test_scale_is_that_of_the_options() -> None:
