@@ -11,6 +11,7 @@ from moving_movies import draw_beads
 from physgen.measure import find_spots, link_spots, measure_diffusion, measure_tracks
 from physgen.measure.linking import Links
 from physgen.measure.spots import Spots, Values
+from physgen.measure.tracks import why_no_diffusion, why_unfollowed
 
 
 def link_places(places: Values) -> Links:
@@ -178,6 +179,28 @@ def test_directed_motion_has_no_diffusion_coefficient() -> None:
     found = measure_tracks(np.array(frames) + rng.standard_normal((16, 96, 96)))
     assert found.reason is not None
     assert "directed" in found.reason
+
+
+@pytest.mark.parametrize(("step", "words"), [(1.5, ""), (3.0, "aliased: spots go 0.4")])
+def test_steps_that_are_a_large_part_of_the_distance_between_beads_are_aliased(step: float, words: str) -> None:
+    """60 beads whose median distance to the nearest is about 10 px: from 0.35 of it on D is too small."""
+    rng = np.random.default_rng(0)
+    links = link_places(160 * rng.random((60, 2)) + step * rng.normal(size=(8, 60, 2)).cumsum(0))
+    reason = why_unfollowed(links, links.tracks(5))
+    assert reason is None if not words else str(reason).startswith(words)
+
+
+@pytest.mark.parametrize(("memory", "words"), [(3.0, "confined motion, exponent 0.01"), (np.inf, "")])
+def test_confined_motion_has_no_diffusion_coefficient(memory: float, words: str) -> None:
+    """Beads that are drawn back to where they stay (Ornstein and Uhlenbeck), and beads that are not."""
+    rng, kept = np.random.default_rng(0), np.exp(-1 / memory)
+    walks = np.zeros((60, 40, 2))
+    for t in range(1, 60):
+        walks[t] = kept * walks[t - 1] + 0.7 * rng.normal(size=(40, 2))
+    found = measure_diffusion([np.arange(60)] * 40, list(walks.transpose(1, 0, 2)), dt=1.0)
+    assert found is not None
+    reason = why_no_diffusion(found)
+    assert reason is None if not words else str(reason).startswith(words)
 
 
 def test_two_beads_that_move_little_are_not_taken_for_aliased_ones() -> None:
