@@ -24,8 +24,8 @@ ALIKE, TOGETHER = 0.4, (0.4, 2.5)
 SEEN, DAUGHTERS = 3, 3
 #: how far the middle of daughters is from their mother's place, as a part of their distance: 1/2 where one has stayed
 ASIDE = 0.35
-#: frames within which two cells that had met part again
-MET = 12
+#: frames within which two cells that had met part again, and how far one goes to be in the other, in radii of a cell
+MET, INTO = 12, 1.0
 #: distance to the nearest object of the next frame, as a part of that in a mirrored one, from which nothing is followed
 CHANCE = 0.7
 #: contrast of objects to what is around, in standard deviations of the noise, that cells have
@@ -148,7 +148,7 @@ def divide_tracks(
     """
     rows, columns, costs = [], [], []
     begins = {int(name): np.flatnonzero(track == name) for name in np.unique(track)}
-    parted = part_again(frame, places, begins, APART * radius)
+    parted = part_again(frame, places, begins, radius)
     for name, objects in begins.items():
         first = objects[0]
         start = int(frame[first])
@@ -195,33 +195,33 @@ def divide_tracks(
     return cell, {number[daughter]: number[mother] for daughter, mother in sorted(origin.items())}
 
 
-def part_again(frame: Numbers, places: Values, objects: dict[int, Numbers], near: float) -> set[int]:
+def part_again(frame: Numbers, places: Values, objects: dict[int, Numbers], radius: float) -> set[int]:
     """Tracks that begin beside one into which another had gone: each meeting explains one parting.
 
     >>> frame, x = np.array([0, 1, 2, 3, 0, 2, 3]), np.array([0.0, 1, 2, 3, 2, 1, 0])
     >>> tracks = {0: np.arange(4), 1: np.array([4]), 2: np.array([5, 6])}
-    >>> part_again(frame, np.column_stack([x, 0 * x]), tracks, near=2.5)
+    >>> part_again(frame, np.column_stack([x, 0 * x]), tracks, radius=1.2)
     {2}
     """
     there = {name: dict(zip(frame[own].tolist(), own.tolist(), strict=True)) for name, own in objects.items()}
 
-    def beside(place: Values, first: int, second: int, other: int) -> bool:
-        """Whether ``other`` is seen in both frames, one just before and one after the change, and near in one."""
-        seen = [there[other][t] for t in (first, second) if t in there[other]]
-        return len(seen) == 2 and bool(np.hypot(*(places[seen] - place).T).min() < near)
+    def beside(place: Values, before: int, at: int, other: int, near: float) -> bool:
+        """Whether ``other`` is seen before and after the change, and near in frame ``at``."""
+        seen = {before, before + 1} <= there[other].keys()
+        return seen and bool(np.hypot(*(places[there[other][at]] - place)) < near)
 
     met: dict[int, list[int]] = {name: [] for name in objects}
     for own in objects.values():
         last = int(frame[own[-1]])
         for other in objects:
-            if beside(places[own[-1]], last, last + 1, other):
+            if beside(places[own[-1]], last, last + 1, other, INTO * radius):
                 met[other].append(last)
     parted = set()
     for name in sorted(objects, key=lambda name: frame[objects[name][0]]):
         start = int(frame[objects[name][0]])
         for other in objects:
             before = [t for t in met[other] if start - MET <= t + 1 < start]
-            if before and beside(places[objects[name][0]], start - 1, start, other):
+            if before and beside(places[objects[name][0]], start - 1, start - 1, other, APART * radius):
                 met[other].remove(before[-1])
                 parted.add(name)
                 break
