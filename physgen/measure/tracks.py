@@ -13,16 +13,17 @@ from physgen.measure.spots import Movie, find_spots
 from physgen.measure.unusable import why_repeated, why_unusable
 from physgen.places import file_pixels, frames_read
 
-#: aliased: nearest distances are this part of those by chance, or steps this part of the distance between spots
-CHANCE, HALF = 0.5, 0.5
+#: aliased: nearest distances are this part of those by chance, or steps this part of the distance between spots, from
+#: which on so many are linked to a wrong one that D is 5 % too small, and soon 20 %
+CHANCE, FAR = 0.5, 0.35
 #: tracks that are needed, and below which long ones are cut into pieces of so many frames
 FEWEST, FEW, PIECE = 5, 10, 25
 #: spots of a frame from which the drift of each frame is known
 DRIFTING = 10
 #: distance of spots that shift each other's fits, in standard deviations of a spot, and widths that two in one have
 CROWDED, BROADER = 2.5, 1.25
-#: exponent above which, with its whole interval, motion is directed
-DIRECTED = 1.5
+#: exponents below and above which, with their whole interval, motion is confined and directed
+CONFINED, DIRECTED = 0.5, 1.5
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,14 @@ def why_unfollowed(links: Links, used: list[npt.NDArray[np.int64]]) -> str | Non
     if len(spots) < spots.frames:
         return "nothing to track"
     spacing = spots.spacing()
-    if links.scrambled > CHANCE or links.step * np.sqrt(2) > HALF * spacing:
-        away = file_pixels(spacing)
+    away, part = file_pixels(spacing), links.step * np.sqrt(2) / spacing
+    if links.scrambled > CHANCE:
         return f"aliased: spots go as far from frame to frame as half of their distance to others, {away:.3g} px"
+    if part > FAR:
+        return (
+            f"aliased: spots go {part:.2f} of their distance to others, {away:.3g} px, from frame to frame: "
+            f"above {FAR} too many are taken for each other"
+        )
     steps = sum(len(track) for track in used)
     if len(used) < FEWEST and steps < FEWEST * PIECE:
         return f"{len(used)} track{'s' * (len(used) != 1)} of {frames_read(STEPS + 1)} or more: {FEWEST} are needed"
@@ -87,12 +93,13 @@ def why_unfollowed(links: Links, used: list[npt.NDArray[np.int64]]) -> str | Non
 
 
 def why_no_diffusion(diffusion: Diffusion) -> str | None:
-    """Why tracks have no diffusion coefficient: spots that stay, or that go on and on."""
+    """Why tracks have no diffusion coefficient: spots that stay, that come back, or that go on and on."""
     value, low, high = diffusion.exponent
     if diffusion.coefficient[1] <= 0:
         return "still: the spots move no more than the error of their places"
-    if low > DIRECTED:
-        return f"directed motion, exponent {value:.2f} [{low:.2f}, {high:.2f}]: it has no diffusion coefficient"
+    if low > DIRECTED or high < CONFINED:
+        kind = "directed" if low > DIRECTED else "confined"
+        return f"{kind} motion, exponent {value:.2f} [{low:.2f}, {high:.2f}]: it has no diffusion coefficient"
     return None
 
 

@@ -58,6 +58,24 @@ def test_two_cells_that_pass_do_not_divide() -> None:
     assert found.divisions == []
 
 
+def test_two_cells_that_meet_and_part_again_do_not_divide() -> None:
+    away = [max(4.0, abs(t - 11.5) * 3 - 6) / 2 for t in range(24)]
+    frames = [discs((32, 48 - half), (32, 48 + half)) for half in away]
+    found = measure_cells(np.stack(frames) + 0.03 * np.random.default_rng(0).standard_normal((24, 64, 96)))
+    assert min(found.count) == 1
+    assert (found.count[0], found.count[-1]) == (2, 2)
+    assert found.divisions == []
+
+
+def test_a_cell_that_was_met_and_left_divides_later() -> None:
+    frame = np.concatenate([np.arange(20), np.arange(3), np.arange(6, 20), np.arange(14, 20)])
+    x = np.concatenate([np.zeros(14), np.full(6, -4), [9, 7, 5], np.arange(14) + 5, np.full(6, 4)])
+    track = np.repeat([0, 1, 2, 3], [20, 3, 14, 6])
+    _, mothers = divide_tracks(frame, np.column_stack([0.0 * x, x]), np.ones(len(x)), track, radius=4.0)
+    assert len(mothers) == 2
+    assert len(set(mothers.values())) == 1
+
+
 def test_a_cell_that_is_missed_for_a_frame_is_the_same_one(movie: Movie) -> None:
     gap = movie.copy()
     gap[3, :24, :40] = 0.05 * np.random.default_rng(1).standard_normal((24, 40))

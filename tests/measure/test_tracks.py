@@ -9,6 +9,21 @@ import pytest
 from moving_movies import draw_beads
 
 from physgen.measure import find_spots, link_spots, measure_diffusion, measure_tracks
+from physgen.measure.linking import Links
+from physgen.measure.spots import Spots, Values
+from physgen.measure.tracks import why_no_diffusion, why_unfollowed
+
+
+def link_places(places: Values) -> Links:
+    """Links of spots that are seen at places ``[T, N, 2]``, px, with an error of 0.1 px."""
+    seen = (places + 0.1 * np.random.default_rng(99).standard_normal(places.shape)).reshape(-1, 2)
+    frame, one = np.repeat(np.arange(len(places)), places.shape[1]), np.ones(len(seen))
+    return link_spots(Spots(frame, seen[:, 0], seen[:, 1], 1.5 * one, 60 * one, 50 * one, 1.5, len(places)))
+
+
+def on_a_grid(count: int, apart: float) -> Values:
+    side = int(np.ceil(np.sqrt(count)))
+    return apart * np.stack(np.divmod(np.arange(count), side), -1).astype(float)
 
 
 @pytest.mark.parametrize("dark", [False, True])
@@ -71,6 +86,13 @@ def test_spots_at_the_edge_are_where_they_are() -> None:
     spots = find_spots(np.sum([np.exp(-((y - a) ** 2 + (x - b) ** 2) / (2 * 1.7**2)) for a, b in places], 0)[None])
     found = sorted(zip(spots.y, spots.x, strict=True))
     np.testing.assert_allclose(found, sorted(places), atol=0.05)
+
+
+def test_fast_beads_among_slow_ones_are_followed() -> None:
+    """9 of 30 beads with D = 2 px² a frame, the others with 0.005."""
+    scale = np.where(np.arange(30) < 9, 2.0, 0.1)[:, None]
+    walks = on_a_grid(30, 30.0) + (np.random.default_rng(3).normal(size=(30, 30, 2)) * scale).cumsum(0)
+    assert [len(track) for track in link_places(walks).tracks()] == [30] * 30
 
 
 def test_scale_is_that_of_the_options() -> None:
@@ -157,6 +179,28 @@ def test_directed_motion_has_no_diffusion_coefficient() -> None:
     found = measure_tracks(np.array(frames) + rng.standard_normal((16, 96, 96)))
     assert found.reason is not None
     assert "directed" in found.reason
+
+
+@pytest.mark.parametrize(("step", "words"), [(1.5, ""), (3.0, "aliased: spots go 0.4")])
+def test_steps_that_are_a_large_part_of_the_distance_between_beads_are_aliased(step: float, words: str) -> None:
+    """60 beads whose median distance to the nearest is about 10 px: from 0.35 of it on D is too small."""
+    rng = np.random.default_rng(0)
+    links = link_places(160 * rng.random((60, 2)) + step * rng.normal(size=(8, 60, 2)).cumsum(0))
+    reason = why_unfollowed(links, links.tracks(5))
+    assert reason is None if not words else str(reason).startswith(words)
+
+
+@pytest.mark.parametrize(("memory", "words"), [(3.0, "confined motion, exponent 0.01"), (np.inf, "")])
+def test_confined_motion_has_no_diffusion_coefficient(memory: float, words: str) -> None:
+    """Beads that are drawn back to where they stay (Ornstein and Uhlenbeck), and beads that are not."""
+    rng, kept = np.random.default_rng(0), np.exp(-1 / memory)
+    walks = np.zeros((60, 40, 2))
+    for t in range(1, 60):
+        walks[t] = kept * walks[t - 1] + 0.7 * rng.normal(size=(40, 2))
+    found = measure_diffusion([np.arange(60)] * 40, list(walks.transpose(1, 0, 2)), dt=1.0)
+    assert found is not None
+    reason = why_no_diffusion(found)
+    assert reason is None if not words else str(reason).startswith(words)
 
 
 def test_two_beads_that_move_little_are_not_taken_for_aliased_ones() -> None:
