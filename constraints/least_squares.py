@@ -233,8 +233,8 @@ def interval_of(one: Estimate, index: int) -> list[float]:
 def why_unmeasured(names: Sequence[str], one: Estimate) -> str | None:
     """Why the data do not carry the parameters of a fit; None where they do.
 
-    They do where none is at a bound, they can be told apart, nothing else is seen that they would be taken for, and they
-    explain at least `ENOUGH` of the motion, and more than chance does.
+    They do where none is at a bound, they can be told apart, nothing else is seen that they would be taken for, and
+    they explain at least `ENOUGH` of the motion, and more than chance does.
 
     >>> one = fitted(np.zeros(1), np.array([0.1, -0.1]), np.ones((2, 1)), np.zeros(1), np.full(1, 9.0))
     >>> why_unmeasured(["k"], one)
