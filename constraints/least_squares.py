@@ -40,6 +40,7 @@ class Estimate:
         chance: probability of explaining as much where the parameters do nothing, see `judged`.
         coarse: errors that steps of time make of the parameters, at most, as parts of their standard errors.
         interval: 95 % interval of each ``[P, 2]``, where it is not value +- t error.
+        doubt: what else the data show that the parameters would be taken for, None where nothing.
     """
 
     value: Float64[np.ndarray, "P"]
@@ -52,6 +53,7 @@ class Estimate:
     chance: float = 1.0
     coarse: float = 0.0
     interval: Float64[np.ndarray, "P 2"] | None = None
+    doubt: str | None = None
 
     @property
     def error(self) -> Float64[np.ndarray, "P"]:
@@ -231,8 +233,8 @@ def interval_of(one: Estimate, index: int) -> list[float]:
 def why_unmeasured(names: Sequence[str], one: Estimate) -> str | None:
     """Why the data do not carry the parameters of a fit; None where they do.
 
-    They do where none is at a bound, they can be told apart, and they explain at least `ENOUGH` of the motion, and more
-    than chance does.
+    They do where none is at a bound, they can be told apart, nothing else is seen that they would be taken for, and
+    they explain at least `ENOUGH` of the motion, and more than chance does.
 
     >>> one = fitted(np.zeros(1), np.array([0.1, -0.1]), np.ones((2, 1)), np.zeros(1), np.full(1, 9.0))
     >>> why_unmeasured(["k"], one)
@@ -245,6 +247,8 @@ def why_unmeasured(names: Sequence[str], one: Estimate) -> str | None:
                 return f"{name} is at its {word} value, {end:g}"
     if not one.identifiable:
         return f"the fields do not tell {', '.join(names)} apart from other values"
+    if one.doubt is not None:
+        return one.doubt
     if math.isnan(one.explained):
         return "nothing moves by more than noise"
     if one.explained < ENOUGH:

@@ -21,6 +21,8 @@ TRIED, PRECISION = 24, 1e-7
 SLOWEST, FASTEST = 1e-3, 10.0
 #: quantile of a normal distribution for 95 %, and times that the reach of an interval is doubled
 NORMAL, DOUBLINGS = 1.96, 12
+#: errors that a change of light must be beyond, and the part of D that it must be taken for
+BEYOND, SHIFT = 3.0, 0.03
 #: values that are looked at at once
 PART = 2**18
 
@@ -39,7 +41,7 @@ def fit_heat(
 
     ``modes`` are the eigenvalues lambda_k <= 0 of the Laplacian, 1/µm², ``bases`` its eigenvectors along each axis and
     a_k(t) the amplitudes of the video. The start of each mode is eliminated, so noise of the first
-    frame does not look like diffusion.
+    frame does not look like diffusion. Where the mode of lambda = 0, the light, does not stay, D is in ``doubt``.
 
     Source: variable projection, Golub and Pereyra (1973), SIAM J. Numer. Anal. 10:413.
 
@@ -69,10 +71,12 @@ def fit_heat(
             yield part, decay, decay * ((decay * seen[:, part]).sum(0) / np.square(decay).sum(0))
 
     span = dt * (len(seen) - 1)
-    moving = np.abs(rates[rates < -1e-9 * np.abs(rates).max()])
+    still = rates >= -1e-9 * np.abs(rates).max()
+    moving = np.abs(rates[~still])
     if not moving.size:
         raise InvalidArgument("fields", fields, "more than one cell, between which something diffuses")
-    tried = np.geomspace(SLOWEST / (moving.max() * span), FASTEST / (moving.min() * span), TRIED)
+    slowest = moving.min()
+    tried = np.geomspace(SLOWEST / (moving.max() * span), FASTEST / (slowest * span), TRIED)
     points = np.unique(np.clip([0.0, *tried], low, high))
     best = int(np.argmin([misfit(point) for point in points]))
     value = points[best]
@@ -81,17 +85,38 @@ def fit_heat(
         fine = {"xatol": PRECISION * ends[1]}
         between = scipy.optimize.minimize_scalar(misfit, bounds=ends, method="bounded", options=fine)
         value = min((value, between.x), key=misfit)
-    scores, square = np.zeros(len(rates)), 0.0
+    scores, square, weighed = np.zeros(len(rates)), 0.0, 0.0
     for part, decay, near in solutions(value):
         slope = times * rates[part] * near
         slope -= decay * ((decay * slope).sum(0) / np.square(decay).sum(0))
         scores[part] = (slope * (near - seen[:, part])).sum(0)
         square += float(np.square(slope).sum())
+        weighed += float((np.square(slope).sum(0) / np.maximum(np.abs(rates[part]), slowest)).sum())
     least = misfit(value)
     found = _estimate(value, least / (seen.size - 1), square, scores, low, high)
     noise = float(noise_level(fields[0]).square().sum()) * (seen.size - len(rates))
     found = judged(found, least, misfit(0.0), noise)
+    if still.any() and square > 0:
+        white = math.sqrt(least / max(seen.size - len(rates), 1))
+        least_shift = max(float(found.error[0]), SHIFT * value)
+        found = replace(found, doubt=_lost(seen[:, still][:, 0], times[:, 0], white, least_shift * square / weighed))
     return replace(found, interval=_profile(misfit, value, float(found.error[0]), low, high)[None])
+
+
+def _lost(light: np.ndarray, times: np.ndarray, noise: float, least: float) -> str | None:
+    """How the light of the frames changes, where its rate is more than ``least``, 1/s, and beyond its error."""
+    light = light * np.sign(light.sum())
+    if not light.min() > 0:
+        return None
+    (slope, start), logs = np.polyfit(times, np.log(light), 1), np.log(light)
+    left = np.square(logs - start - slope * times).sum() / max(len(times) - 2, 1)
+    error = max(math.sqrt(left), noise / light.mean()) / math.sqrt(np.square(times - times.mean()).sum())
+    if abs(slope) <= max(least, BEYOND * error):
+        return None
+    change = 100 * math.expm1(slope * (times[-1] - times[0]))
+    if change < 0:
+        return f"{-change:.2g} % of the light is lost: bleaching would be taken for diffusion"
+    return f"{change:.2g} % of light is added: diffusion adds none, and would seem too slow"
 
 
 def _estimate(value: float, variance: float, square: float, scores: np.ndarray, low: float, high: float) -> Estimate:

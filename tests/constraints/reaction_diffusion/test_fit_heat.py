@@ -1,0 +1,63 @@
+"""The diffusivity of a movie whose light does not stay."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from physgen.constraints import ReactionDiffusion
+from physgen.grid import Grid
+from physgen.simulators import dye
+
+LAW = ReactionDiffusion("diffusion", fitted=["D"], form="flow_map", order=4)
+TRUE, PINNED = 2.0, 2.008798631588843
+
+
+def spot(rate: float, boundary: str = "no-flux") -> tuple[Tensor, Grid]:
+    """A spot that spreads at D = 2 µm²/s while its light fades at a rate in 1/s, with noise of 1 %."""
+    squares = torch.square(torch.arange(48.0, dtype=torch.float64) - 23.5)
+    time = 0.5 * torch.arange(16.0, dtype=torch.float64).view(-1, 1, 1)
+    variance = 16 + 2 * TRUE * time
+    clean = 16 / variance * torch.exp(-(squares[:, None] + squares) / (2 * variance) - rate * time)
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return (clean + 0.01 * noise)[None, None], Grid((1.0, 1.0), 0.5, boundary)
+
+
+@pytest.mark.parametrize("boundary", ["no-flux", "periodic"])
+@pytest.mark.parametrize("rate", [0.01, 0.02, 0.1, -0.02])
+def test_light_that_does_not_stay_is_not_taken_for_diffusion(rate: float, boundary: str) -> None:
+    found = LAW.fit(*spot(rate, boundary))
+    assert found.measured == [False]
+    assert found.reason[0] is not None
+    change = 100 * abs(np.expm1(-rate * 7.5))
+    assert float(found.reason[0].split()[0]) == pytest.approx(change, abs=1.5)
+    assert ("of the light is lost: bleaching would be taken for diffusion" in found.reason[0]) == (rate > 0)
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5])
+def test_light_that_stays_leaves_the_diffusivity_as_it_was(level: float) -> None:
+    fields, grid = spot(0.0)
+    found = LAW.fit(fields + level, grid)
+    assert found.reason == [None]
+    assert found.values["D_c"][0] == pytest.approx(PINNED, rel=1e-7)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.1])
+def test_light_of_true_clips_stays(noise: float) -> None:
+    """Counts of 8 bits change the light of a clip by 0.1 %: no more than D is measured to."""
+    clips = dye.simulate(6, rng=np.random.default_rng(1))
+    fields = torch.from_numpy(clips.fields).double()
+    noisy = fields + noise * torch.randn(fields.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert LAW.fit((255 * noisy).round() / 255, clips.grid).reason == [None] * 6
+
+
+def test_a_wall_that_takes_light_up_is_no_bleaching() -> None:
+    assert LAW.fit(*spot(0.0, "dirichlet")).reason == [None]
+
+
+def test_the_residual_has_the_constants_that_it_had() -> None:
+    """What is doubted is a measurement: the law and its projection are held against its own best constant."""
+    fields, grid = spot(0.02)
+    best = LAW.fit(fields, grid).values["D_c"][0]
+    held = ReactionDiffusion("diffusion", {"c": best}, form="flow_map", order=4)
+    torch.testing.assert_close(LAW.residual(fields, grid), held.residual(fields, grid))
