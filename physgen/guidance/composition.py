@@ -32,7 +32,8 @@ class Composition(Guidance):
 
     Raises:
         InvalidArgument: fewer than two, two laws of one name, more than one `through_network`, or that one not the
-            first but for a `Replacement`; a `recurrence` or a `renoise` that differ.
+            first but for a `Replacement`; a `recurrence` or a `renoise` that differ; a guidance with a `projection` or
+            a `final` of its own, such as `Assimilation`.
 
     Source: the contract of this package.
 
@@ -52,6 +53,9 @@ class Composition(Guidance):
             if guidance.particles > 1 or guidance.searches:
                 name = type(guidance).__name__
                 raise InvalidArgument("guidances", name, f"{name}(..., inside=Composition(...))")
+            if _ends_by_itself(guidance):
+                name = type(guidance).__name__
+                raise InvalidArgument("guidances", name, f"{name} alone, which projects the end in its own way")
         others = [guidance for guidance in guidances if not isinstance(guidance, Replacement)]
         if any(guidance.through_network for guidance in others[1:]):
             raise InvalidArgument("guidances", "through_network", "only the first one through the network")
@@ -124,6 +128,12 @@ class Composition(Guidance):
 
     def citation(self) -> str:
         return "\n\n".join(dict.fromkeys(guidance.citation() for guidance in self.guidances))
+
+
+def _ends_by_itself(guidance: Guidance) -> bool:
+    own = type(guidance)
+    other_laws = own.final is not Guidance.final and not isinstance(guidance, Composition)
+    return other_laws or own.projection is not Guidance.projection
 
 
 def _joined(guidances: Sequence[Guidance]) -> dict[str, Constraint]:

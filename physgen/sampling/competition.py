@@ -54,10 +54,14 @@ def require_renewable(particles: Particles, scheduler: Any) -> None:
 
 @dataclass(frozen=True)
 class NewNoise:
-    """What copies lack after the step: the noise ``e`` of the batch before it, and which rows get another one."""
+    """What copies lack after the step: the noise ``e`` of the batch before it, and which rows get another one.
+
+    `part` is how many times its noise a sample has after the step, where a guidance inside adds noise of its own.
+    """
 
     e: Tensor
     fresh: Bool[Tensor, "B"]
+    part: float = 1.0
 
 
 @dataclass
@@ -67,6 +71,7 @@ class Competition:
     Attributes:
         decode: from latents to fields, one sample at a time, for the memory of one.
         first: the latent frame that the network saw in the place of the scheduler's first one, where there is one.
+        seats: of every row, the place of its generator in a list of them; None for its own.
     """
 
     particles: Particles
@@ -74,6 +79,24 @@ class Competition:
     grid: Grid | None
     living: LivingRows
     first: Tensor | None = None
+    seats: list[int] | None = None
+
+    def begin(self) -> None:
+        """A new run: all rows live, each at its own place."""
+        self.living.begin()
+        self.seats = None
+
+    def seat(self, arguments: dict[str, Any]) -> None:
+        """In a step's arguments, every row gets the generator of the sample that it holds."""
+        generators = arguments.get("generator")
+        if self.seats is not None and isinstance(generators, list) and len(generators) == len(self.seats):
+            arguments["generator"] = [generators[place] for place in self.seats]
+
+    def _move_seats(self, order: list[int]) -> None:
+        """The first row that holds a sample keeps its generator, the others have those that are left over."""
+        seats = list(range(len(order))) if self.seats is None else self.seats
+        left = iter([place for row, place in enumerate(seats) if row not in order])
+        self.seats = [next(left) if old in order[:row] else seats[old] for row, old in enumerate(order)]
 
     def resample(
         self, position: tuple[int, int], at: Prediction, scheduler: Any, arguments: dict[str, Any], generator: Any
@@ -90,6 +113,7 @@ class Competition:
         before = torch.arange(batch) if self.living.rows is None else self.living.rows
         self.living.keep(batch, groups, len(found.ancestors) // groups)
         order = self.living.whole(before[found.ancestors])
+        self._move_seats(order.tolist())
 
         def reordered(value: Any) -> Any:
             if isinstance(value, list):
@@ -114,7 +138,7 @@ class Competition:
             scheduler.model_outputs = [None] * len(scheduler.model_outputs)
             if hasattr(scheduler, "last_sample"):
                 scheduler.last_sample = None
-        return latents + (prediction(scheduler, timestep).b * change).to(latents.dtype)
+        return latents + (new.part * prediction(scheduler, timestep).b * change).to(latents.dtype)
 
     def delivered(self, latents: Tensor) -> Tensor:
         """The finished latents that come out."""

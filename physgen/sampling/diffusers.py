@@ -174,7 +174,10 @@ def guide(
             stack.enter_context(recorded(models, recorder))
         if isinstance(guidance, Particles):
             session.competition = Competition(guidance, decode, grid, LivingRows())
-            stack.enter_context(called_with(session.competition.living, networks(pipe)))
+            repeats = session.recorder
+            stack.enter_context(
+                called_with(session.competition.living, networks(pipe), lambda: bool(repeats and repeats.repeating))
+            )
         if isinstance(seen, DiffSynthPipeline):
             stack.enter_context(seen.routed(session))
         if projects and isinstance(seen, DiffSynthPipeline):

@@ -50,7 +50,7 @@ def sample_flow(
         guidance: what corrects x0_hat; a `terminal` one also projects the result, on samples (without ``decode``).
         decode: from samples to the fields that the constraints act on; the samples themselves when None.
         grid: of the fields.
-        renoise: eta in [0, 1], also without guidance; that of the guidance is used where it is larger.
+        renoise: eta in [0, 1], also without guidance; where the guidance corrects, its own if that is larger.
         generator: of xi.
         callback: called with step, x before the step and x0* after every step.
 
@@ -66,8 +66,7 @@ def sample_flow(
     [[1.0, -2.0]]
     """
     guidance = None if guidance is None else read_guidance(guidance)
-    eta = finite("renoise", renoise, "0 to 1", lambda eta: 0 <= eta <= 1)
-    eta = max(eta, guidance.renoise if guidance else 0.0)
+    renoise = finite("renoise", renoise, "0 to 1", lambda eta: 0 <= eta <= 1)
     if callback is not None:
         function("callback", callback, "a function of step, x and x0*")
     if generator is not None:
@@ -82,6 +81,7 @@ def sample_flow(
                 x, lambda z, k: _velocity(velocity, z, sigmas[k]), sigmas.tolist(), decode=decode, grid=grid
             ).noise
         visits = guided.recurrence if guided else 1
+        eta = max(renoise, guided.renoise if guided else 0.0)
         for visit in range(visits):
             if visit:
                 x = _noised(x, float(following), float(s), generator)

@@ -57,13 +57,22 @@ class LivingRows:
         """The batch, in which rows that do not live have what a living one has."""
         return living if self.mirrored is None else living[self.mirrored.to(living.device)]
 
-    def wrap(self, forward: Forward) -> Forward:
-        """`forward` of a transformer, called with the living rows of what has as many rows as its latents."""
+    def generators(self, generator: Any) -> Any:
+        """Those of the living rows, where there is a list of them."""
+        if not isinstance(generator, list) or self.rows is None:
+            return generator
+        return [generator[row] for row in self.rows.tolist()]
+
+    def wrap(self, forward: Forward, bypassed: Callable[[], bool] = lambda: False) -> Forward:
+        """`forward` of a transformer, called with the living rows of what has as many rows as its latents.
+
+        Calls are made as they are where `bypassed` says so: those that repeat a call of the living rows.
+        """
 
         @functools.wraps(forward)
         def living(*args: Any, **kwargs: Any) -> Any:
             rows = len(split_latents(args, kwargs)[0])
-            if self.rows is None or rows % self.batch:
+            if self.rows is None or rows % self.batch or bypassed():
                 self.evaluations += rows
                 return forward(*args, **kwargs)
             branches = range(0, rows, self.batch)
@@ -89,9 +98,11 @@ class LivingRows:
 
 
 @contextmanager
-def called_with(living: LivingRows, models: list[nn.Module]) -> Iterator[None]:
-    """The models are called with living rows inside."""
+def called_with(
+    living: LivingRows, models: list[nn.Module], bypassed: Callable[[], bool] = lambda: False
+) -> Iterator[None]:
+    """The models are called with living rows inside, but where they are `bypassed`."""
     with ExitStack() as stack:
         for model in models:
-            stack.enter_context(replaced(model, "forward", living.wrap(model.forward)))
+            stack.enter_context(replaced(model, "forward", living.wrap(model.forward, bypassed)))
         yield

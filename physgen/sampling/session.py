@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ from physgen.sampling.competition import Competition
 from physgen.sampling.decoding.decoder import Decoder
 from physgen.sampling.network import Recorder
 from physgen.sampling.predictions import Prediction, first_step, position, prediction
+from physgen.sampling.rows import LivingRows
 from physgen.sampling.search import Search
 from physgen.sampling.swap import renamed_subclass
 from physgen.tensors import finite_samples, keep_finite, rms
@@ -58,7 +59,7 @@ class Session:
         """A new schedule: the next step is the first of a run."""
         self.upcoming = None
         if self.competition:
-            self.competition.living.begin()
+            self.competition.begin()
 
     @contextmanager
     def watched(self, models: list[Any]) -> Iterator[None]:
@@ -102,14 +103,15 @@ class Session:
         meaningful = at.q != 0 and at.b > 0
         active = meaningful and self.guidance.active(number, total)
         terminal = self.decode is None and self.guidance.terminal and number == total - 1
+        eta = self.guidance.renoise if active else 0.0
         dtype = torch.promote_types(sample.dtype, torch.float32)
         mixed = sample.dtype != dtype and self.schedule is None  # multistep schedulers cannot mix dtypes
         if active or mixed or self.competition:
             x, predicted = sample.to(dtype), output.to(dtype)
             guided = predicted
             if active:
-                guided = self._corrected((number, total), schedule, at, x, predicted, call.arguments)
-            if mixed or self.competition or not torch.equal(guided, predicted):
+                guided = self._corrected((number, total), at, x, predicted)
+            if mixed or self.competition or eta or not torch.equal(guided, predicted):
                 call.arguments |= {"sample": x, "model_output": guided}
         generator, new = self.generator or call.arguments.get("generator"), None
         if self.competition and meaningful:
@@ -118,6 +120,12 @@ class Session:
             earlier = len(resamplings)
             new = self.competition.resample((number, total), at, scheduler, call.arguments, generator)
             self.log.records += resamplings[earlier:]
+        if self.competition:
+            self.competition.seat(call.arguments)
+            generator = self.generator or call.arguments.get("generator")
+        if eta:
+            call.arguments["model_output"] = self._renoised(eta, schedule, at, call.arguments, generator)
+            new = new and replace(new, part=(1 - eta) ** 0.5)
         if self.recorder is not None:
             self.recorder.calls.clear()
         result = base.step(*call.args, **call.kwargs)
@@ -157,11 +165,9 @@ class Session:
     def _corrected(
         self,
         position: tuple[int, int],
-        scheduler: Any,
         at: Prediction,
         sample: Tensor,
         output: Tensor,
-        arguments: dict[str, Any],
     ) -> Tensor:
         started = time.perf_counter()
         if self.competition:
@@ -209,17 +215,19 @@ class Session:
         )
         move = (correction.x0 - x0_hat).detach().nan_to_num(0, 0, 0)
         corrected = at.corrected(output, move)
-        if eta := self.guidance.renoise:
-            corrected = self._renoised(eta, scheduler, at, x_t.detach(), corrected, arguments.get("generator"))
         return self.competition.living.whole(corrected) if self.competition else corrected
 
-    def _renoised(self, eta: float, scheduler: Any, at: Prediction, x_t: Tensor, v: Tensor, generator: Any) -> Tensor:
+    def _renoised(
+        self, eta: float, scheduler: Any, at: Prediction, arguments: dict[str, Any], generator: Any
+    ) -> Tensor:
         """The velocity to x_s' = (1 - s') x0* + s' (sqrt(1 - eta) e* + sqrt(eta) xi)."""
+        living = self.competition.living if self.competition else LivingRows()
+        x_t, v = living.of(arguments["sample"] / at.scale), living.of(arguments["model_output"])
         sigma, following = at.sigma, float(scheduler.sigmas[scheduler.step_index + 1])
         x0, noise = x_t - sigma * v, x_t + (1 - sigma) * v
-        xi = randn_tensor(v.shape, generator=self.generator or generator, device=v.device, dtype=v.dtype)
+        xi = randn_tensor(v.shape, generator=living.generators(generator), device=v.device, dtype=v.dtype)
         target = (1 - following) * x0 + following * ((1 - eta) ** 0.5 * noise + eta**0.5 * xi)
-        return (target - x_t) / (following - sigma)
+        return living.whole((target - x_t) / (following - sigma))
 
     def _project_latents(self, latents: Tensor, dtype: torch.dtype) -> Tensor:
         with torch.autocast(latents.device.type, enabled=False):

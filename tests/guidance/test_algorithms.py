@@ -7,13 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from physgen.constraints import Equality, Inequality, PhaseOrder, ReactionDiffusion, ReactionSystem
+from physgen.constraints import Equality, Inequality, Observed, PhaseOrder, ReactionDiffusion, ReactionSystem
 from physgen.constraints.fit import Fit
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.guidance import (
     DPS,
     TFG,
+    Assimilation,
     AugmentedLagrangian,
     BestOfN,
     Composition,
@@ -187,6 +188,11 @@ def test_draws_that_are_not_finite_are_not_chosen() -> None:
     assert BestOfN([LINEAR], n=2).sample(lambda: next(stream)).isfinite().all()
 
 
+def assimilation() -> Assimilation:
+    observed = Observed(torch.zeros(1, 2, 4, 4), torch.ones(1, 2, 4, 4, dtype=torch.bool), 0.1)
+    return Assimilation({"observed": observed, "law": ReactionDiffusion("diffusion", {"c": 0.1}, form="flow_map")})
+
+
 def test_a_composition_is_one_after_the_other_inside_their_windows() -> None:
     other = Equality(lambda x: x[:, :1] - 0.3, "first")
     composed = Composition([X0Gradient([LINEAR], stop=0.5), Projection([other], start=0.5)])
@@ -209,6 +215,7 @@ def test_a_composition_is_one_after_the_other_inside_their_windows() -> None:
         (lambda: Composition([X0Gradient([LINEAR])]), "guidances"),
         (lambda: Composition([X0Gradient([LINEAR]), DPS([LINEAR])]), "through_network"),
         (lambda: Composition([X0Gradient([LINEAR]), X0Gradient([LINEAR], renoise=0.5)]), "renoise"),
+        (lambda: Composition([assimilation(), Projection([LINEAR], renoise=0.9)]), "Assimilation alone"),
         (lambda: AugmentedLagrangian([LINEAR], penalty=0.0), "penalty"),
         (lambda: PiGDM([LINEAR], noise=-1.0), "noise"),
         (lambda: TFG([LINEAR], recurrence=0), "recurrence"),

@@ -147,6 +147,21 @@ def test_bad_arguments(sigmas: Tensor, options: dict[str, Any], message: str) ->
         sample_flow(velocity, noise(), sigmas, **options)
 
 
+def test_a_guidance_draws_new_noise_at_the_steps_that_it_corrects() -> None:
+    """Outside its window the generator is not asked: three of ten steps are corrected, the last one without noise."""
+
+    def left_of(guidance: Guidance) -> Tensor:
+        generator = torch.Generator().manual_seed(0)
+        sample_flow(velocity, noise(1), levels(10), guidance=guidance, generator=generator)
+        return torch.randn(4, generator=generator)
+
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(2):
+        torch.randn(noise(1).shape, dtype=noise(1).dtype, generator=generator)
+    expected = torch.randn(4, generator=generator)
+    assert torch.equal(left_of(Projection([SUM], start=0.7, renoise=0.5, terminal=False)), expected)
+
+
 @pytest.mark.parametrize(("guidance", "name"), [(TFG([SUM]), "recurrence"), (PiGDM([SUM], renoise=0.1), "renoise")])
 def test_heun_draws_no_noise(guidance: Guidance, name: str) -> None:
     with pytest.raises(InvalidArgument, match=name):

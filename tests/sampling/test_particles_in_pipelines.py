@@ -1,6 +1,7 @@
 """Particles inside schedulers and pipelines: histories change places, copies get new noise, fewer rows are called."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,10 +11,10 @@ import torch
 from markers import slow_except
 from torch import Tensor, nn
 
-from physgen.constraints import MassConservation
+from physgen.constraints import Equality, MassConservation
 from physgen.errors import InvalidArgument
-from physgen.guidance import DPS, Particles, PiGDM, Projection, X0Gradient
-from physgen.sampling import guide
+from physgen.guidance import DPS, Particles, PiGDM, Projection, PrunedBestOfN, X0Gradient
+from physgen.sampling import guide, sample_flow
 from physgen.sampling.competition import Competition
 from physgen.sampling.predictions import prediction
 from physgen.sampling.rows import LivingRows
@@ -246,6 +247,103 @@ def test_a_guidance_through_the_network_acts_on_the_living(guidance: Any, jacobi
     assert log.dropped == 0
     assert len(log.steps) == 6
     assert (law.residual(latents, None)).abs().max() < 1e-4
+
+
+FIRST = Equality(lambda x: x[:, :1] - 1.0, "first")
+
+
+def gaussian(x: Tensor, s: Tensor) -> Tensor:
+    """The velocity to samples of a standard normal distribution."""
+    return (2 * s - 1) * x / (s**2 + (1 - s) ** 2)
+
+
+@pytest.mark.parametrize("prune", [None, (2, 1)])
+@pytest.mark.parametrize("renoise", [0.0, 0.9])
+def test_new_noise_of_a_guidance_inside_is_not_rewarded(renoise: float, prune: Any) -> None:
+    """The rewards are those of `sample_flow`, and the samples too where copies draw nothing themselves."""
+    noise = torch.randn(4, 1000, generator=torch.Generator().manual_seed(1))
+    runs = []
+    for sampler in ("sample_flow", "guide"):
+        seen: list[Tensor] = []
+
+        def energy(x: Tensor, seen: list[Tensor] = seen) -> Tensor:
+            seen.append(x.clone())
+            return -x[:, 1:].square().mean(1)
+
+        inside = Projection([FIRST], renoise=0.9, terminal=False)
+        particles = Particles(4, energy, resample=(0.3, 0.6), renoise=renoise, prune=prune, inside=inside)
+        scheduler = d.FlowMatchEulerDiscreteScheduler()
+        scheduler.set_timesteps(10)
+        generator = torch.Generator().manual_seed(2)
+        if sampler == "sample_flow":
+            x = sample_flow(gaussian, noise, scheduler.sigmas, guidance=particles, generator=generator)
+        else:
+            x = noise
+            pipe = SimpleNamespace(scheduler=scheduler, transformer=nn.Identity())
+            with guide(pipe, particles, generator=generator):
+                for s, t in zip(scheduler.sigmas, scheduler.timesteps, strict=False):
+                    x = scheduler.step(gaussian(x, s), t, x, return_dict=False)[0]
+        runs.append((seen, x))
+    (expected, theirs), (found, ours) = runs
+    torch.testing.assert_close(found[0], expected[0], rtol=1e-4, atol=1e-4)
+    for one, other in zip(found[1:], expected[1:], strict=True):
+        assert float(one.std()) == pytest.approx(float(other.std()), rel=0.1)
+    if not renoise:
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
+
+
+class TwoLinear(nn.Module):
+    """A velocity with a symmetric matrix, another one for each branch of classifier-free guidance."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        root = torch.randn(2, 6, 6, generator=torch.Generator().manual_seed(0)) / 3
+        self.weights = nn.Parameter(root @ root.mT)
+
+    def forward(self, hidden_states: Tensor, timestep: Tensor, encoder_hidden_states: Tensor) -> tuple[Tensor]:
+        both = hidden_states - hidden_states @ self.weights
+        return (both[encoder_hidden_states, torch.arange(len(hidden_states))],)
+
+
+@pytest.mark.parametrize("left", [1, 2])
+def test_a_forward_jacobian_is_that_of_the_living_rows(left: int) -> None:
+    """With both branches in one batch; where the Jacobian is symmetric both ways agree."""
+
+    def run(jacobian: str) -> Tensor:
+        network = TwoLinear()
+        pipe = SimpleNamespace(scheduler=d.FlowMatchEulerDiscreteScheduler(), transformer=network)
+        pipe.scheduler.set_timesteps(6)
+        inside = DPS([FIRST], jacobian=jacobian)
+        pruned = PrunedBestOfN(4, lambda x: x[:, 1], levels=(0.2,), left=(left,), select=False, inside=inside)
+        x = torch.randn(4, 6, generator=torch.Generator().manual_seed(1))
+        branches = torch.tensor([0, 1]).repeat_interleave(4)
+        with guide(pipe, pruned):
+            for t in pipe.scheduler.timesteps:
+                u, c = network(torch.cat([x, x]), t, encoder_hidden_states=branches)[0].chunk(2)
+                x = pipe.scheduler.step(u + 3.0 * (c - u), t, x, return_dict=False)[0]
+        return x
+
+    torch.testing.assert_close(run("forward"), run("backward"), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("scheduler", [d.DDPMScheduler, d.EulerAncestralDiscreteScheduler])
+def test_a_pruned_sample_is_what_its_generator_gives_alone(scheduler: Any) -> None:
+    def run(guidance: Particles | None) -> Tensor:
+        pipe = SimpleNamespace(scheduler=scheduler(), transformer=nn.Identity())
+        pipe.scheduler.set_timesteps(8)
+        generators = [torch.Generator().manual_seed(seed) for seed in range(4)]
+        x = torch.randn(4, 16, generator=torch.Generator().manual_seed(4))
+        with guide(pipe, guidance) if guidance else nullcontext():
+            for t in pipe.scheduler.timesteps:
+                x = pipe.scheduler.step(torch.tanh(x), t, x, generator=generators, return_dict=False)[0]
+        return x
+
+    last, third = torch.tensor([0.0, 1.0, 2.0, 3.0]), torch.tensor([1.0, 0.0])
+    given = iter([last, third, torch.zeros(1)])
+    pruned = PrunedBestOfN(4, lambda x: next(given), levels=(0.2, 0.5), left=(2, 1))
+    alone = run(None)
+    found = run(pruned)
+    torch.testing.assert_close(found, alone[pruned.log.founders])
 
 
 def test_records_of_two_calls_stand_in_the_order_of_the_calls() -> None:

@@ -31,8 +31,9 @@ class PrunedBestOfN(Particles):
     at each level:  keep the `left` samples of a group that have the largest sum of rewards r(x0_hat)
     at the end:     argmax r(x)
 
-    A sample is never copied and draws no new noise, so that each is what it would be alone, under any scheduler. The
-    one that comes out costs `cost` samples; no derivative is taken.
+    A sample is never copied and draws no new noise, so that each is what it would be alone; where the scheduler draws
+    noise, if it is given a list of generators, one for each. The one that comes out costs `cost` samples; no
+    derivative is taken.
 
     Args:
         n: samples that begin.
