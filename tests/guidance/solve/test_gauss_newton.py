@@ -119,6 +119,19 @@ def test_nearest_point_is_that_of_slsqp(seed: int) -> None:
     np.testing.assert_allclose(found.x[0].numpy(), best.x, atol=1e-5)
 
 
+@pytest.mark.parametrize("seed", [22, 34])
+def test_far_points_between_bounds(seed: int) -> None:
+    """Where few values are free, all that is left of a linear system may be rounding."""
+    generator = torch.Generator().manual_seed(seed)
+    A = torch.randn(2, 6, generator=generator).double()
+    level = A @ torch.rand(6, generator=generator).double()
+    G = torch.randn(3, 6, generator=generator).double()
+    most = G @ torch.full((6,), 0.5, dtype=torch.float64) + 0.1
+    laws = {"equal": Equality(lambda x: x @ A.T - level), "below": Inequality(lambda x: x @ G.T - most)}
+    found = nearest(Problem(laws), 2 * torch.randn(1, 6, generator=generator).double(), bounds=(0.0, 1.0))
+    assert float(found.violation) < 1e-8
+
+
 def test_a_curved_constraint_is_satisfied_near_by() -> None:
     x0 = random(4, 6) + 0.5
     found = nearest(Problem({"sphere": Equality(lambda x: x.square().sum(1) - 1)}), x0)
