@@ -38,8 +38,8 @@ class Fitted(Equality):
 def held(*found: Any, ancestors: list[int] | None = None) -> Any:
     """What is held after these fits, ``ancestors`` after the first; None where nothing is."""
     fit, problem = RunningFit(), Problem({"law": Fitted(*found)})
-    for index in range(len(found)):
-        fits = fit.hold(problem, torch.zeros(2, 1)).fits
+    for index, values in enumerate(found):
+        fits = fit.hold(problem, torch.zeros(2 if values is None else len(values), 1)).fits
         if ancestors and not index:
             fit.follow(ancestors)
     return fits["law"].values["k"] if fits else None
@@ -59,6 +59,14 @@ def test_what_is_not_finite_counts_for_nothing() -> None:
     assert held([1.0, 2.0], [math.nan, 4.0]) == [1.0, 3.0]
     assert held([math.nan, 2.0]) is None
     assert held([math.nan, 2.0], [1.0, 4.0]) == [1.0, 3.0]
+
+
+def test_samples_that_are_not_finite_are_left_out() -> None:
+    fit, problem = RunningFit(), Problem({"law": Fitted([3.0], [1.0, 2.0], [3.0])})
+    both, one = torch.zeros(2, 1), torch.tensor([[0.0], [math.nan]])
+    found = [fit.hold(problem, fields).fits["law"].values["k"] for fields in (one, both, one)]
+    assert found[0][0] == 3.0
+    assert found[1:] == [[2.0, 2.0], [2.5, 2.0]]
 
 
 def test_constants_of_each_species() -> None:

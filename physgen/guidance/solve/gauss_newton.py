@@ -51,7 +51,7 @@ def nearest(
     systems (J P J^T) dl = h + J (x - x_k), P the values between the bounds, are solved by `least_norm` for the active
     inequalities and all equalities. For linear constraints the first step is exact. A step that makes a sample worse is
     halved. Where it gets better slowly, far from x0, the steps go on by the shortest way from where it is, and end when
-    that does not help either. Memory is a few samples and the graph of h.
+    that does not help either, each sample by itself. Memory is a few samples and the graph of h.
 
     Args:
         problem: the constraints.
@@ -73,16 +73,18 @@ def nearest(
     if tolerance is None:
         tolerance = 1e-7 if x0.dtype == torch.float32 else 1e-10
     x = x0.clamp(*bounds)
-    inconsistent = torch.zeros(len(x0), dtype=torch.bool, device=x0.device)
+    inconsistent = ended = torch.zeros(len(x0), dtype=torch.bool, device=x0.device)
     at = Linearisation(problem, x)
     multipliers = torch.zeros_like(at.residual)
     wrong = at.violation
     anchor, moved = x0, torch.zeros_like(inconsistent)
     for _ in range(steps):
-        unsatisfied = wrong.amax(1) > tolerance
+        unsatisfied = (wrong.amax(1) > tolerance) & ~ended
         if not bool(unsatisfied.any()):
             break
-        goal, multipliers, inconsistent = _linear_step(at, anchor, multipliers, products, bounds)
+        goal, multipliers, contradicts = _linear_step(at, anchor, multipliers, products, bounds)
+        goal = torch.where(of_samples(unsatisfied, x0), goal, x)
+        inconsistent = torch.where(unsatisfied, contradicts, inconsistent)
         length, size = unsatisfied.to(x0.dtype), wrong.norm(dim=1)
         for _ in range(HALVINGS):
             at = Linearisation(problem, x + of_samples(length, x0) * (goal - x))
@@ -93,8 +95,7 @@ def nearest(
             length = torch.where(worse, length / 2, length)
         x, wrong = at.x.detach(), found
         slow = unsatisfied & (wrong.norm(dim=1) > ENOUGH * size)
-        if bool((slow & moved).any()) and not bool((unsatisfied & ~(slow & moved)).any()):
-            break
+        ended = ended | (slow & moved)
         anchor, moved = torch.where(of_samples(slow, x0), x, anchor), moved | slow
         multipliers = torch.where(slow[:, None], 0.0, multipliers)
     worst = wrong.amax(1)

@@ -11,6 +11,9 @@ from torch import Tensor
 
 from physgen.tensors import of_samples
 
+#: what rounding does to ||J^T r||, in units of eps ||J|| ||r||
+ROUNDING = 10
+
 
 @dataclass(frozen=True)
 class Multipliers:
@@ -36,8 +39,13 @@ def least_norm(
     """Multipliers l of the shortest x = J^T l that minimises ||J x - b||^2 + damping ||x||^2.
 
     Without damping it solves J J^T l = b where b is in the range of J, and is the best there is where not. Stops after
-    ``steps`` products with J and as many with J^T, or when for every sample ||b - J x|| <= tolerance ||b||, or
-    ||J^T (b - J x)|| <= tolerance ||J^T b||.
+    ``steps`` products with J and as many with J^T, or when for every sample ||r|| <= tolerance ||b||, r = b - J x, or
+    ||g|| <= tolerance ||J^T b||, g = J^T r - damping x, or g is nothing but rounding:
+
+    ||g||^2 <= (ROUNDING eps)^2 (||J||^2 + damping) (||r||^2 + damping ||x||^2)
+
+    with the largest ||J p|| / ||p|| of the directions p so far for ||J||. Beyond that the directions are noise, and
+    steps along them grow without bound.
 
     Source: CGLS, Hestenes and Stiefel (1952), J. Res. Natl. Bur. Stand. 49:409; Paige and Saunders (1982), ACM TOMS
         8:43.
@@ -52,12 +60,18 @@ def least_norm(
     x = torch.zeros_like(direction)
     square = first = _square(direction)
     size = _square(b)
+    largest, rounding = torch.zeros_like(size), (ROUNDING * torch.finfo(b.dtype).eps) ** 2
     active = (size > 0) & (square > 0)
     for _ in range(steps):
         if not bool(active.any()):
             break
         image = jvp(direction)
-        length = torch.where(active, square / (_square(image) + damping * _square(direction)), 0.0)
+        norm = _square(direction)
+        curvature = _square(image) + damping * norm
+        largest = torch.where(active, largest.maximum(curvature / norm), largest)
+        noise = rounding * largest * (_square(rest) + damping * _square(x))
+        active = active & (curvature != 0) & ~(square <= noise)
+        length = torch.where(active, square / curvature, 0.0)
         values = values + length * weights
         x = x + of_samples(length[:, 0], x) * direction
         rest = rest - length * image

@@ -18,8 +18,8 @@ from physgen.guidance.through_network.base import BLIND, ThroughNetwork
 from physgen.tensors import of_samples
 
 Map = Callable[[Tensor], Tensor]
-#: part of the squared shortfall at which conjugate gradients have nothing left to do
-DONE = 1e-20
+#: part of the shortfall at which conjugate gradients have nothing left but rounding, in units of eps
+ROUNDING = 10
 
 
 def conditional_move(
@@ -47,12 +47,13 @@ def conditional_move(
         return of_samples((a * b).flatten(1).sum(1), a)
 
     move, rest, direction = torch.zeros_like(shortfall), shortfall, shortfall
-    first = square = inner(rest, rest)
+    square = inner(rest, rest)
+    done = (ROUNDING * torch.finfo(shortfall.dtype).eps) ** 2 * square
     for _ in range(products):
         image = covariance(direction)
         seen = row_space(image)
         curvature = inner(direction, seen)
-        useful = (curvature > 0) & (square > DONE * first)
+        useful = (curvature > 0) & (square > done)
         length = torch.where(useful, square / torch.where(useful, curvature, 1.0), 0.0)
         move = move + length * image
         rest = rest - length * seen

@@ -22,9 +22,10 @@ class PiGDM(ThroughNetwork):
     x0* = x0_hat + sigma^2 / (1 - sigma) g,  that is  v* = v - sigma / (1 - sigma) g
 
     with J of h at x0_hat, without a Jacobian (`shortest_move`). Exact for linear constraints and a prior of independent
-    values of unit variance. At sigma = 1, where d x0_hat / d x_t vanishes, x0* is the projection J^T (J J^T)^-1 (-h).
-    Where the constrained directions vary far more than that it overshoots and may diverge: see `ConditionalMean`.
-    The finished video is projected (`terminal`, on by default). An inequality counts where it is violated.
+    values of unit variance. At sigma = 0, where nothing is uncertain, x0* is x0_hat; at sigma = 1, where
+    d x0_hat / d x_t vanishes, it is the projection J^T (J J^T)^-1 (-h). Where the constrained directions vary far more
+    than that it overshoots and may diverge: see `ConditionalMean`. The finished video is projected (`terminal`, on by
+    default). An inequality counts where it is violated.
 
     Args:
         constraints: see `Guidance`.
@@ -54,6 +55,8 @@ class PiGDM(ThroughNetwork):
     def update(self, step: Step) -> Update:
         at = Linearisation(step.problem, step.x0, step.fields)
         wanted = torch.where(at.inequality, at.residual.clamp(min=0), at.residual)
+        if not step.sigma:
+            return Update(step.x0, at.rms)
         r = uncertainty(step.sigma)
         move = shortest_move(step.problem, at, -wanted, (self.noise / r) ** 2)
         if 1 - step.sigma >= BLIND:

@@ -57,6 +57,31 @@ def test_multipliers_with_damping_are_the_dense_solution() -> None:
         assert not found.stuck.any()
 
 
+@pytest.mark.parametrize("damping", [1e-4, 1.0, 100.0])
+def test_damped_multipliers_in_float32_stay_at_the_solution(damping: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    J, b = torch.randn(40, 12, 40, generator=generator), torch.randn(40, 12, generator=generator)
+    found = least_norm(
+        lambda x: (J @ x[..., None])[..., 0],
+        lambda w: (w[:, None] @ J)[:, 0],
+        b,
+        steps=200,
+        tolerance=1e-10,
+        damping=damping,
+    )
+    dense = torch.linalg.solve(J.double() @ J.double().mT + damping * torch.eye(12, dtype=torch.float64), b.double())
+    torch.testing.assert_close(found.values.double(), dense, rtol=1e-3, atol=1e-4 / damping**0.5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_redundant_rows_that_contradict_each_other(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    J = torch.randn(12, 6, generator=generator, dtype=dtype) @ torch.randn(6, 40, generator=generator, dtype=dtype)
+    b = torch.randn(40, 12, generator=generator, dtype=dtype)
+    found = least_norm(lambda x: x @ J.T, lambda w: w @ J, b, steps=200, tolerance=1e-10)
+    torch.testing.assert_close(found.values @ J, b @ torch.linalg.pinv(J, rtol=1e-4).T, rtol=1e-3, atol=1e-4)
+
+
 def test_linear_constraints_take_one_step() -> None:
     W, b = random(4, 10) - 0.5, random(4, seed=1)
     x0 = random(3, 10, seed=2)
@@ -94,6 +119,19 @@ def test_nearest_point_is_that_of_slsqp(seed: int) -> None:
     np.testing.assert_allclose(found.x[0].numpy(), best.x, atol=1e-5)
 
 
+@pytest.mark.parametrize("seed", [22, 34])
+def test_far_points_between_bounds(seed: int) -> None:
+    """Where few values are free, all that is left of a linear system may be rounding."""
+    generator = torch.Generator().manual_seed(seed)
+    A = torch.randn(2, 6, generator=generator).double()
+    level = A @ torch.rand(6, generator=generator).double()
+    G = torch.randn(3, 6, generator=generator).double()
+    most = G @ torch.full((6,), 0.5, dtype=torch.float64) + 0.1
+    laws = {"equal": Equality(lambda x: x @ A.T - level), "below": Inequality(lambda x: x @ G.T - most)}
+    found = nearest(Problem(laws), 2 * torch.randn(1, 6, generator=generator).double(), bounds=(0.0, 1.0))
+    assert float(found.violation) < 1e-8
+
+
 def test_a_curved_constraint_is_satisfied_near_by() -> None:
     x0 = random(4, 6) + 0.5
     found = nearest(Problem({"sphere": Equality(lambda x: x.square().sum(1) - 1)}), x0)
@@ -120,6 +158,15 @@ def test_samples_do_not_know_of_each_other() -> None:
     for index in (0, 2):
         alone = nearest(Problem(laws), x0[index : index + 1])
         torch.testing.assert_close(together.x[index], alone.x[0], rtol=1e-8, atol=1e-9)
+
+
+def test_a_sample_without_a_solution_stops_by_itself() -> None:
+    """Of x^2 + 1 there is no root; the one of (x - 10)^3 takes many steps."""
+    law = Equality(lambda x: torch.where(x < 5, x.square() + 1, (x - 10) ** 3))
+    x0 = torch.tensor([[1.5], [12.0]], dtype=torch.float64)
+    together = nearest(Problem({"law": law}), x0)
+    for index in range(2):
+        torch.testing.assert_close(together.x[index], nearest(Problem({"law": law}), x0[index : index + 1]).x[0])
 
 
 def test_equalities_that_contradict_each_other_are_refused() -> None:

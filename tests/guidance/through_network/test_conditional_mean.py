@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from physgen.constraints import Equality, Inequality
-from physgen.guidance.through_network.conditional_mean import ConditionalMean
+from physgen.guidance.through_network.conditional_mean import ConditionalMean, conditional_move
 
 N = 12
 
@@ -75,3 +75,12 @@ def test_a_sample_that_is_not_finite_is_dropped_alone() -> None:
     alone = x_t.detach()[:1].requires_grad_()
     expected = ConditionalMean([LINEAR], steps=3).correct(estimate(alone, sigma), x_t=alone, sigma=sigma)
     torch.testing.assert_close(correction.x0[:1], expected)
+
+
+def test_more_products_than_constraints_in_float32() -> None:
+    row = random(1, N, seed=7).float()
+    P, C = (row.T @ row) / row.square().sum(), PRIOR.float()
+    exact = (row @ C / (row @ C @ row.T)).expand(64, N)
+    shortfall = (torch.linspace(0.5, 2.0, 64)[:, None] * row) / row.square().sum()
+    found = conditional_move(shortfall, lambda v: v @ P, lambda v: v @ C, 8)
+    torch.testing.assert_close(found, torch.linspace(0.5, 2.0, 64)[:, None] * exact, rtol=1e-3, atol=1e-4)
