@@ -39,6 +39,7 @@ _HOMES = {
     "measure": "measure",
     "observables": "observables",
     "ops": "ops",
+    "places": "places",
     "projected": "projected",
     "sampling": "sampling",
     "simulators": "simulators",

@@ -136,16 +136,6 @@ def test_tfg_without_smoothing_or_recurrence_is_dps_then_x0_gradient() -> None:
     assert (x0 != x0_hat).all()
 
 
-def test_draws_of_tfg_are_those_of_a_sample_alone() -> None:
-    law = Equality(lambda x: (x[:, :2] ** 3).sum(1, keepdim=True) - 1)
-    x = random(2, 4, seed=3)
-    both, alone = (
-        TFG([law], smoothing=0.5).correct(0.8 * x_t, x_t=x_t, sigma=0.5)
-        for x_t in (x.clone().requires_grad_(), x[1:].clone().requires_grad_())
-    )
-    torch.testing.assert_close(both[1:], alone)
-
-
 @pytest.mark.parametrize("noise", [0.0, 0.3])
 def test_pigdm_moves_nothing_where_nothing_is_uncertain(noise: float) -> None:
     x0_hat, x0 = correct(PiGDM([LINEAR], noise=noise), 0.0)

@@ -28,7 +28,7 @@ class TFG(ThroughNetwork):
     Args:
         constraints: see `Guidance`.
         recurrence: visits of each noise level.
-        draws: Monte-Carlo draws of the smoothing, each taken as xi and as -xi, the same for all samples of a batch.
+        draws: Monte-Carlo draws of the smoothing, each taken as xi and as -xi.
         smoothing: gamma.
         seed: of the draws.
         knobs: see `Guidance`.
@@ -76,7 +76,7 @@ class TFG(ThroughNetwork):
         return Update(x, norms.rms, norms.cosines)
 
     def _noise(self, x: Tensor) -> Tensor:
-        return torch.randn(x.shape[1:], generator=self._generator, dtype=x.dtype).to(x.device).expand_as(x)
+        return torch.randn(x.shape, generator=self._generator, dtype=x.dtype).to(x.device)
 
     def citation(self) -> str:
         return """@inproceedings{ye2024tfg,
