@@ -17,7 +17,7 @@ from physgen.constraints.fit import Fit
 from physgen.constraints.kinetics.compartments import Compartments
 from physgen.constraints.kinetics.fitted_constants import FittedConstants
 from physgen.constraints.kinetics.given import Given, read_boluses, read_flows, read_regions, read_values
-from physgen.constraints.least_squares import Estimate, joined
+from physgen.constraints.least_squares import joined
 from physgen.equations.reaction_system import ReactionSystem
 from physgen.errors import InvalidArgument
 from physgen.grid import CLOSED, Grid
@@ -41,9 +41,11 @@ class Kinetics(Constraint):
     of c (forward sensitivity equations), from the best of eight starts.
 
     scale[b, s] is the root mean square over time of c, or, where anything is fitted, of m, and at least 1/1000 of that
-    of the largest species; 1 where nothing is there. Scale and fitted values are detached: at its minimum the misfit
-    does not change with them to first order (envelope theorem), so for a given scale the gradient of the loss is exact.
-    Fixed values may be tensors that require grad: the gradient goes on, see `Compartments.trajectory`.
+    of the largest species; 1 where nothing is there. It is detached: for a given scale all derivatives are exact.
+    Fitted values follow the means, see `FittedConstants.trajectory`. At its minimum the misfit does not change with
+    them to first order (envelope theorem), so the gradient of the loss is that at fixed values; but the residual
+    changes, and a solver that meets other laws too has to know that the constants may move. Fixed values may be tensors
+    that require grad: the gradient goes on, see `Compartments.trajectory`.
 
     Args:
         system: the reactions; the name of a shipped system, or the arguments of a `ReactionSystem` as a mapping.
@@ -91,7 +93,7 @@ class Kinetics(Constraint):
         system = read_system(system)
         species = system.species
         flows = read_flows(exchange, species)
-        compartments = Compartments(system, [pair for pair, _ in flows], read_boluses(boluses, species))
+        self.compartments = Compartments(system, [pair for pair, _ in flows], read_boluses(boluses, species))
         exchanging = [name for name in species if any(name in pair for pair, _ in flows)]
         given = (
             *read_values("initial", initial, species, default=(0.0, math.inf)),
@@ -99,10 +101,10 @@ class Kinetics(Constraint):
             *(rate for _, rate in flows),
             *read_values("volumes", volumes, exchanging, default=1.0, lowest=SMALLEST),
         )
-        values: dict[str, Any] = dict(zip(compartments.names, given, strict=True))
+        values: dict[str, Any] = dict(zip(self.compartments.names, given, strict=True))
         for end in ("low", "high"):
             system.values({name: getattr(values[name], end, values[name]) for name in system.parameters})
-        self._constants = FittedConstants(compartments, given)
+        self._constants = FittedConstants(self.compartments, given)
         self._held: Float[Tensor, "B P"] | None = None
         self.regions = None if regions is None else read_regions(regions)
 
@@ -136,8 +138,11 @@ class Kinetics(Constraint):
         ([1.0, 1.0], [1.0, 0.6065])
         """
         means, times = self._means(fields, grid)
-        states = self._states(means.detach().cpu(), times)
-        solved = torch.stack([self._constants.compartments.trajectory(x, times).T for x in states])
+        if self.fitted:
+            solved = torch.stack([self._constants.trajectory(*sample) for sample in self._samples(means, times)])
+        else:
+            states = self._states(len(means))
+            solved = torch.stack([self.compartments.trajectory(x, times).T for x in states])
         return means, solved.expand_as(means).to(means)
 
     def fit(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Fit:
@@ -149,7 +154,7 @@ class Kinetics(Constraint):
         if not self.fitted:
             return Fit()
         means, times = self._means(fields, grid)
-        return joined(self.fitted, self._fits(means.detach().cpu(), times))
+        return joined(self.fitted, [self._constants.fit(*sample) for sample in self._samples(means.detach(), times)])
 
     def with_constants(self, constants: Fit | Mapping[str, Any]) -> Kinetics:
         """The law with its fitted values given, one of each sample.
@@ -186,7 +191,7 @@ class Kinetics(Constraint):
                 raise InvalidArgument("regions", tuple(self.regions.shape), f"[R, *space] on {tuple(fields.shape[3:])}")
             weights = self.regions.flatten(1).to(fields.device)
             means = torch.einsum("bstn,rn->bsrt", fields.flatten(3).double(), weights).flatten(1, 2)
-        species = self._constants.compartments.species
+        species = self.compartments.species
         if means.shape[1] != len(species):
             raise InvalidArgument("fields", f"{means.shape[1]} means", f"one of each species, {', '.join(species)}")
         return means, grid.dt * torch.arange(fields.shape[2], dtype=torch.float64)
@@ -198,17 +203,16 @@ class Kinetics(Constraint):
         scale = size.maximum(FLOOR * largest.amax(1, keepdim=True))
         return torch.where(scale > 0, scale, 1.0)
 
-    def _states(self, measured: Tensor, times: Tensor) -> list[Tensor]:
-        """The state of `Compartments`: of every sample where something is fitted, else the one of all."""
-        if not self._constants.names:
-            return [self._constants.state()]
-        if self._held is None:
-            return [self._constants.state(torch.from_numpy(fit.value)) for fit in self._fits(measured, times)]
-        if len(self._held) != len(measured):
-            raise InvalidArgument("constants", f"{len(self._held)} values", f"one of each sample, {len(measured)}")
-        return [self._constants.state(values) for values in self._held]
+    def _samples(self, means: Tensor, times: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """What `FittedConstants` takes, of each sample."""
+        means = means.cpu()
+        scales = self._scale(means.detach(), means.detach())
+        return [(sample, times, scale) for sample, scale in zip(means, scales, strict=True)]
 
-    def _fits(self, measured: Tensor, times: Tensor) -> list[Estimate]:
-        """Of every sample's means ``[B, S, T]``."""
-        scales = self._scale(measured, measured)
-        return [self._constants.fit(means, times, scale) for means, scale in zip(measured, scales, strict=True)]
+    def _states(self, samples: int) -> list[Tensor]:
+        """The state of `Compartments`: of every sample where values of each were given, else the one of all."""
+        if self._held is None:
+            return [self._constants.state()]
+        if len(self._held) != samples:
+            raise InvalidArgument("constants", f"{len(self._held)} values", f"one of each sample, {samples}")
+        return [self._constants.state(values) for values in self._held]
