@@ -88,7 +88,10 @@ class Compartments:
         times: Float[Tensor, "T"],
         tolerance: float = TOLERANCE,
     ) -> tuple[Float[Tensor, "T S"], Float[Tensor, "P T S"]]:
-        """Concentrations, and their derivatives along ``directions`` of x by the forward sensitivity equations."""
+        """Concentrations, and their derivatives along ``directions`` of x by the forward sensitivity equations.
+
+        Both have gradients in x, which go through the solver's steps.
+        """
         species = len(self.species)
         state = torch.cat([x[None, :species], directions[:, :species]])
         solved = self._solve(state, x, directions[:, species:], times, tolerance).transpose(0, 1)
@@ -145,7 +148,7 @@ class Compartments:
 
         options = {"rtol": tolerance[0], "atol": tolerance[1], "method": "dopri5", "options": {"max_num_steps": STEPS}}
         try:
-            if x.requires_grad and len(times) > LONG:
+            if x.requires_grad and directions is None and len(times) > LONG:
                 return odeint_adjoint(rate, state, times / span, adjoint_params=(constants,), **options)
             return odeint(rate, state, times / span, **options)
         except AssertionError as error:

@@ -18,7 +18,10 @@ from torch import Tensor
 from physgen.constraints.fit import Fit
 from physgen.constraints.kinetics.compartments import LONG, Compartments
 from physgen.constraints.kinetics.constraint import FLOOR, Kinetics
+from physgen.constraints.kinetics.fitted_constants import FittedConstants
+from physgen.constraints.kinetics.unknown import Unknown
 from physgen.equations.reaction_system import ReactionSystem
+from physgen.equations.systems import reaction_system
 from physgen.errors import InvalidArgument, NoSolution
 from physgen.grid import Grid
 
@@ -271,8 +274,8 @@ def test_constants_that_the_data_do_not_tell_apart_are_reported() -> None:
     assert math.isinf(even.errors["exchange_left_right"][0])
 
 
-def test_detached_fit_has_the_exact_gradient() -> None:
-    """Envelope theorem: finite differences see the fit move, the gradient does not, and they agree."""
+def test_loss_has_the_exact_gradient() -> None:
+    """And it is that of the law with its constants held (envelope theorem)."""
     fields = noisy(torch.exp(-0.7 * TIME[:9])[None], 0.1, 2).clone().requires_grad_()
     constraint = Kinetics(DECAY, {"k": (0.1, 10.0)}, {"c": 1.0})
     loss = constraint.loss(fields, GRID)
@@ -286,6 +289,54 @@ def test_detached_fit_has_the_exact_gradient() -> None:
     direction = torch.randn((9, 1, 1), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     slope = (misfit(fields + 1e-3 * direction) - misfit(fields - 1e-3 * direction)) / 2e-3
     assert float((gradient * direction).sum()) == pytest.approx(slope, rel=1e-3)
+    held = constraint.with_constants(constraint.fit(fields, GRID)).loss(fields, GRID)
+    torch.testing.assert_close(torch.autograd.grad(held.sum(), fields)[0], gradient, rtol=1e-4, atol=1e-7)
+
+
+ANY, RATE = Unknown(0.0, math.inf), Unknown(0.01, 10.0)
+FOLLOWED: dict[str, tuple[FittedConstants, Tensor]] = {
+    "decay": (
+        FittedConstants(Compartments(DECAY, boluses=[(0.6, "c", 2.0)]), [ANY, RATE]),
+        torch.where(TIME < 0.6, 1.0, 3.0) * torch.exp(-0.7 * TIME),
+    ),
+    "logistic": (FittedConstants(Compartments(LOGISTIC), [ANY, RATE, RATE]), logistic()),
+    "enzyme": (
+        FittedConstants(Compartments(reaction_system("michaelis_menten")), [ANY, 0.0, RATE, 0.5]),
+        torch.stack(michaelis_menten()),
+    ),
+    "exchange": (
+        FittedConstants(Compartments(INERT, [("left", "right")]), [0.0, ANY, RATE, 1.0, RATE]),
+        torch.stack(exchanging()),
+    ),
+    "at a bound": (FittedConstants(Compartments(DECAY), [ANY, Unknown(0.9, 10.0)]), torch.exp(-0.7 * TIME)),
+    "not told apart": (
+        FittedConstants(Compartments(ReactionSystem(["c"], ["k", "j"], ["-k*j*c"])), [ANY, RATE, RATE]),
+        torch.exp(-0.7 * TIME),
+    ),
+    "many frames": (
+        FittedConstants(Compartments(DECAY), [1.0, RATE]),
+        torch.exp(-torch.linspace(0, 2, LONG + 9, dtype=torch.float64)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", slow_except({"logistic", "at a bound"}, FOLLOWED))
+def test_fitted_constants_follow_the_means(name: str) -> None:
+    """Along a direction: derivatives of the trajectory, and trajectories fitted to means a little to either side."""
+    constants, exact = FOLLOWED[name]
+    exact = exact.reshape(-1, exact.shape[-1])
+    times = torch.linspace(0, float(TIME[-1]), exact.shape[1], dtype=torch.float64)
+    scale = exact.square().mean(1).sqrt()
+    generator = torch.Generator().manual_seed(3)
+    noise, direction = torch.randn(2, *exact.shape, generator=generator, dtype=torch.float64) * scale[:, None]
+    means = (exact + 0.05 * noise).requires_grad_()
+    fitted = constants.trajectory(means, times, scale)
+    rows = [torch.autograd.grad(one, means, retain_graph=True)[0] for one in fitted.flatten()]
+    found = torch.stack([(row * direction).sum() for row in rows]).view_as(fitted)
+    with torch.no_grad():
+        above, below = (constants.trajectory(means + step * direction, times, scale) for step in (1e-3, -1e-3))
+    torch.testing.assert_close(found, (above - below) / 2e-3, rtol=0, atol=1e-3)
+    assert found.abs().max() > 0.01
 
 
 def auroc(truth: Tensor, planted: Tensor) -> float:

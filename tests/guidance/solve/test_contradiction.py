@@ -7,7 +7,16 @@ import torch
 from markers import slow_except
 from torch import Tensor
 
-from physgen.constraints import Constraint, Equality, Inequality, MassConservation, Observed, ReactionDiffusion
+from physgen.constraints import (
+    Constraint,
+    Equality,
+    Inequality,
+    Kinetics,
+    MassConservation,
+    Observed,
+    ReactionDiffusion,
+    ReactionSystem,
+)
 from physgen.errors import Contradiction
 from physgen.grid import Grid
 from physgen.guidance import AugmentedLagrangian, Projection, X0Gradient
@@ -130,3 +139,40 @@ def test_a_fitted_amount_cannot_be_two(fields: Tensor) -> None:
     laws = {"mass": MassConservation(), "first": Equality(of_first), "last": Equality(of_last)}
     with pytest.raises(Contradiction, match="mass, first, last"):
         Projection(laws).project(fields.double(), GRID)
+
+
+ENDS = {"first": Equality(of_first), "last": Equality(of_last)}
+AMOUNT = MassConservation(initial_mass=0.3 * 6 * 6 * 2.0 * 2.0, bleaching="exponential")
+DECAY = ReactionSystem(["c"], {"k": (-10.0, 10.0)}, ["-k*c"])
+LOGISTIC = ReactionSystem(["c"], {"r": (-10.0, 10.0), "K": (0.0, 10.0)}, ["r*c*(1 - c/K)"])
+DECAYS, SHRINKS = Kinetics(DECAY, {"k": (0.01, 10.0)}), Kinetics(LOGISTIC, {"r": (-10.0, 10.0), "K": 1.0})
+#: part of the time from the first frame to the last
+PART = torch.linspace(0, 1, 4, dtype=torch.float64)
+FADING, SHRINKING = 0.3 * (0.2 / 0.3) ** PART, 1 / (1 + (1 / 0.3 - 1) * (4 * 0.3 / 0.7) ** PART)
+
+
+@pytest.mark.parametrize(
+    ("laws", "means"),
+    [
+        ({"kinetics": DECAYS, **ENDS}, FADING),
+        pytest.param({"kinetics": DECAYS, "amount": AMOUNT, "last": ENDS["last"]}, FADING, marks=pytest.mark.slow),
+        pytest.param({"kinetics": SHRINKS, **ENDS}, SHRINKING, marks=pytest.mark.slow),
+    ],
+    ids=["decay", "amount", "logistic"],
+)
+def test_fitted_rates_move_to_the_means_of_other_laws(
+    laws: dict[str, Constraint], means: Tensor, fields: Tensor
+) -> None:
+    """A uniform video with these means obeys all laws; the projection of any video has these means."""
+    uniform = means.view(-1, 1, 1).expand(1, 1, 4, 6, 6)
+    projected = Projection(laws).project(fields[:1].double(), GRID)
+    for video in (uniform, projected):
+        assert all(bool(law.satisfied(video, GRID, 1e-6).all()) for law in laws.values())
+    torch.testing.assert_close(projected.mean((0, 1, 3, 4)), means, rtol=0, atol=1e-6)
+
+
+def test_a_fitted_rate_stays_within_its_bounds(fields: Tensor) -> None:
+    """From 0.3 to 0.2 in 0.3 s, k is 1.35 per second, which is not allowed."""
+    laws = {"kinetics": Kinetics(DECAY, {"k": (2.0, 10.0)}), **ENDS}
+    with pytest.raises(Contradiction, match="kinetics, first, last"):
+        Projection(laws).project(fields[:1].double(), GRID)
