@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from typed_tables import agrees, documented, interval, numbers, section, tables
+from typed_tables import agrees, documented, interval, numbers, page, section, tables
 
 from physgen.experiments.paper.figures.table_aligned import MODELS, ROWS
 from physgen.experiments.paper.results.numbers import Number
@@ -50,6 +50,10 @@ def test_words() -> None:
     assert agrees(*said(text, r"violation (\S+ \[[^]]+\])", found["unguided.aligned - random.violation: transport"]))
     assert agrees(*said(text, r"faults (\S+ \[[^]]+\])\)", found["unguided.aligned - random.faults"]))
     assert "best of ten" in text
+    by_seed = documented("micro/alignment")["seeds"]["unguided"]["aligned - base"].values()
+    (faults, violations) = re.findall(r"base is (\S+, \S+ and \S+) in faults, and (\S+, \S+ and \S+) in", page(PAGE))[0]
+    assert agrees(faults, [one["faults"]["estimate"] for one in by_seed])
+    assert agrees(violations, [one["violation: transport"]["estimate"] for one in by_seed])
     assert found["draws"].value == 10
     assert found["making"].value == 17280
     assert found["making, videos"].value == 288
