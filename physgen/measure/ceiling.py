@@ -73,7 +73,7 @@ class Ceiling:
             here = top == largest
             self.at, self.there = self.at + int(here.sum()), self.there + float(mean[here].sum())
         self.pixels, self.total = self.pixels + top.size, self.total + float(mean.sum())
-        self.histogram += np.bincount(self._bins(np.nan_to_num(top)).ravel(), minlength=BINS)
+        self.histogram += np.bincount(self._bins(np.nan_to_num(top, posinf=0.0, neginf=0.0)).ravel(), minlength=BINS)
 
     def clipped(self, background: float) -> Clipped:
         """What is at the largest count, above a background in counts."""
@@ -83,12 +83,12 @@ class Ceiling:
         return Clipped(self.largest, self.at / self.pixels, max(amount, 0.0) / max(amount, total, 1e-300))
 
     def _piles(self) -> bool:
-        below = self.histogram.astype(float)
-        top = int(self._bins(np.array([self.largest]))[0])
-        below[top] = max(below[top] - self.at, 0.0)
         seen = np.flatnonzero(self.histogram)
         if self.largest <= 0 or len(seen) < 3:
             return False
+        below = self.histogram.astype(float)
+        top = int(self._bins(np.array([self.largest]))[0])
+        below[top] = max(below[top] - self.at, 0.0)
         width = max((top - int(seen[0])) / LEVELS, self.step * (BINS - 1) / self.scale, 1.0)
         edges = np.maximum(top - np.round(width * np.arange(NEAR + 1)).astype(int), 0)
         edges[0] = top + 1

@@ -44,6 +44,15 @@ def test_light_that_is_cut_off_is_seen(movie: np.ndarray, scale: float, count: f
     assert found.amount == pytest.approx(float(movie[movie == count].sum() / movie.sum()))
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_none_are_left_out(value: float) -> None:
+    movie = np.minimum(NOISY, 0.6)
+    movie[3, 4, 5] = value
+    assert look(movie, 1.0, step=0.0).count == pytest.approx(0.6)
+    assert look(np.full((2, 8, 8), value), 1.0, step=0.0) == Clipped()
+
+
 def test_floats_that_are_cut_off_are_seen() -> None:
     assert look(np.minimum(NOISY, 0.6), 1.0, step=0.0).count == pytest.approx(0.6)
 

@@ -92,6 +92,11 @@ class Scored:
         """Share of the criteria of its videos that were answered."""
         return sum(card.scored for card in self.cards) / self.asked
 
+    @property
+    def nothing(self) -> float:
+        """Share of its videos that show nothing; NaN where there is no video."""
+        return float(np.mean(self.empty)) if self.empty else float("nan")
+
 
 def score_arms(
     tasks: Sequence[Task], rubrics: Sequence[Rubric], videos: Path, seeds: int, alpha: float
@@ -178,10 +183,12 @@ def tables(found: Mapping[str, Scored], tasks: Sequence[Task]) -> list[Table]:
         average = scored.per_task("average")
         by_level = [np.array([v for i, v in average.items() if level[i] == name]) for name in LEVELS]
         columns = [mean_interval(np.array([*scored.per_task(name).values()])) for name in COLUMNS]
-        scores.append([arm, *columns, *map(mean_interval, by_level), scored.coverage, str(len(average))])
+        scores.append(
+            [arm, *columns, *map(mean_interval, by_level), scored.coverage, scored.nothing, str(len(average))]
+        )
     names = list(dict.fromkeys(name for scored in found.values() for name in scored.met))
     return [
-        Table("Micro task set, judged by instruments", ["", *COLUMNS, *LEVELS, "coverage", "tasks"], scores),
+        Table("Micro task set, judged by instruments", ["", *COLUMNS, *LEVELS, "coverage", "empty", "tasks"], scores),
         Table(
             "Paired differences over tasks",
             ["", *COLUMNS],
@@ -230,7 +237,7 @@ def record(found: Mapping[str, Scored]) -> dict[str, Any]:
             "per_task": s.per_task("average"),
             "free_per_task": s.per_task(FREE),
             "met": {name: {"share": float(np.mean(v)), "n": len(v)} for name, v in s.met.items()},
-            "empty": {"share": float(np.mean(s.empty)), "n": len(s.empty)} if s.empty else {},
+            "empty": {"share": s.nothing, "n": len(s.empty)} if s.empty else {},
             "rank": {name: float(np.mean(v)) for name, v in s.ranks.items()},
         }
         for arm, s in found.items()
