@@ -175,7 +175,8 @@ def check_fields(fields: Tensor, grid: Grid | None, frames: int = 2, finite: boo
     A caller whose own sums show NaN and Inf spares itself the pass over the values with ``finite=False``.
 
     Raises:
-        InvalidArgument: no grid, another rank than the grid's, too few frames, NaN or Inf.
+        InvalidArgument: no grid, another rank than the grid's, too few frames, NaN or Inf; inside `torch.autocast`,
+            whose half precision loses what laws measure.
 
     >>> import torch
     >>> check_fields(torch.zeros(1, 1, 5, 4), Grid(spacing=(1.0, 1.0), dt=1.0))
@@ -184,6 +185,11 @@ def check_fields(fields: Tensor, grid: Grid | None, frames: int = 2, finite: boo
     """
     grid = instance("grid", grid, Grid, "a Grid: spacing, dt and boundary")
     fields = floating("fields", fields, "[B, S, T, *space]")
+    device = fields.device.type
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+        raise InvalidArgument(
+            "autocast", "on", "laws outside torch.autocast, or inside torch.autocast(…, enabled=False)"
+        )
     space = ("X", "H, W", "Z, H, W")[len(grid.spacing) - 1]
     wrong_rank = fields.ndim != 3 + len(grid.spacing)
     if wrong_rank or fields.shape[2] < frames or 0 in fields.shape:

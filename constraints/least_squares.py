@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -90,25 +91,27 @@ def least_squares(
     """
     import scipy.optimize
 
-    seen: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
+    at = lru_cache(maxsize=2)(lambda key: model(np.frombuffer(key).copy()))
 
-    def at(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if p.tobytes() not in seen:
-            seen[p.tobytes()] = model(p)
-        return seen[p.tobytes()]
-
-    size = len(at(start)[0])
+    size = len(at(start.tobytes())[0])
 
     def residual(p: np.ndarray) -> np.ndarray:
         try:
-            return at(p)[0]
+            return at(p.tobytes())[0]
         except (InvalidArgument, NoSolution):
             return np.full(size, np.inf)
 
     found = scipy.optimize.least_squares(
-        residual, start, lambda p: at(p)[1], (low, high), xtol=precision, ftol=precision, gtol=1e-12, max_nfev=100
+        residual,
+        start,
+        lambda p: at(p.tobytes())[1],
+        (low, high),
+        xtol=precision,
+        ftol=precision,
+        gtol=1e-12,
+        max_nfev=100,
     )
-    return fitted(found.x, *at(found.x), low, high)
+    return fitted(found.x, *at(found.x.tobytes()), low, high)
 
 
 def fitted(

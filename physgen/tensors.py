@@ -6,6 +6,9 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
+#: values that `torch.quantile` takes
+MOST = 2**24
+
 
 def finite_samples(x: Float[Tensor, "B *shape"]) -> Bool[Tensor, "B"]:
     """Which samples of a batch hold neither NaN nor infinity.
@@ -32,6 +35,29 @@ def single(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     (torch.float32, torch.float64)
     """
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def soft_step(x: Float[Tensor, "*shape"], width: Float[Tensor, "*#shape"]) -> Float[Tensor, "*shape"]:
+    """sigmoid(x / width), between 0 and 1; where the width is 0 the hard step, 1 above 0.
+
+    >>> soft_step(torch.tensor([0.0, 0.0, 2.0]), torch.tensor([1.0, 0.0, 0.0])).tolist()
+    [0.5, 0.0, 1.0]
+    """
+    return torch.where(width > 0, torch.sigmoid(x / torch.where(width > 0, width, 1)), (x > 0).to(x))
+
+
+def quantile(x: Float[Tensor, "*shape"], part: float) -> Tensor:
+    """The value below which this part of all values lies, with a gradient.
+
+    `torch.quantile` takes at most 2^24 values; of more it is the value of the nearest rank.
+
+    >>> quantile(torch.arange(5.0), 0.25)
+    tensor(1.)
+    """
+    flat = x.flatten()
+    if len(flat) <= MOST:
+        return flat.quantile(part)
+    return flat.kthvalue(1 + round(part * (len(flat) - 1))).values
 
 
 def rms(x: Tensor) -> float:

@@ -157,7 +157,7 @@ class Periodic(Constraint):
         """Cycles per frame, of each sample."""
         if self.fitted:
             return [self._beat(x).frequency for x in flat]
-        given = self._held.get("period", torch.tensor([self.period or 0.0] * len(flat)))
+        given = self._held.get("period", torch.tensor([self.period or 0.0] * len(flat), dtype=torch.float64))
         if given.shape != flat.shape[:1]:
             raise InvalidArgument("period", list(given.shape), f"one of each sample, {len(flat)}")
         if float(given.min()) < 2 * grid.dt:

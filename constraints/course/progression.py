@@ -14,7 +14,7 @@ from physgen.constraints.course.isotonic import nearest_rising
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.measure.degenerate import degenerate
-from physgen.tensors import single
+from physgen.tensors import quantile, single, soft_step
 
 OF = ("amount", "area", "pixels")
 DIRECTIONS = {"grows": 1.0, "shrinks": -1.0}
@@ -22,8 +22,8 @@ DIRECTIONS = {"grows": 1.0, "shrinks": -1.0}
 FLOOR = 1e-3
 #: quantiles of a species between which the edge of an area lies half way, and the edge's part of their distance
 LEVELS, EDGE = (0.02, 0.98), 0.1
-#: series whose pools are looked at together
-CHUNK = 4096
+#: pairs of frames that are looked at together, of all series
+PAIRS = 2**22
 
 
 class Progression(Constraint):
@@ -134,15 +134,17 @@ class Progression(Constraint):
             return flat
         if self.of == "amount":
             return flat.mean(3, keepdim=True)
-        levels = torch.tensor(LEVELS, dtype=flat.dtype, device=flat.device)
-        found = [torch.stack([torch.quantile(x.flatten(), levels) for x in sample]) for sample in flat]
-        low, high = torch.stack(found)[..., None, None].unbind(2)
+        low, high = (
+            torch.stack([quantile(x, level) for x in flat.flatten(0, 1)]).view(*flat.shape[:2], 1, 1)
+            for level in LEVELS
+        )
         middle = (low + high) / 2 if self.threshold is None else self.threshold
-        width = EDGE * (high - low)
-        return torch.sigmoid((flat - middle) / torch.where(width > 0, width, 1)).mean(3, keepdim=True)
+        return soft_step(flat - middle, EDGE * (high - low)).mean(3, keepdim=True)
 
     def _rising(self, series: Float[Tensor, "B S T N"]) -> Float[Tensor, "B S T N"]:
         sign = DIRECTIONS[self.direction]
         rows = sign * series.movedim(2, -1)
-        near = torch.cat([nearest_rising(part) for part in rows.flatten(0, -2).split(CHUNK)])
+        near = torch.cat(
+            [nearest_rising(part) for part in rows.flatten(0, -2).split(max(1, PAIRS // rows.shape[-1] ** 2))]
+        )
         return sign * near.view_as(rows).movedim(-1, 2)

@@ -18,6 +18,8 @@ from physgen.errors import NoSolution
 
 #: relative error of a step; the absolute one is that of `FINEST` of the size of the state
 TOLERANCE, FINEST = 1e-7, 1e-2
+#: part of the duration by which a bolus and a frame are at the same time
+SAME = 1e-9
 #: steps that a trajectory may take, and frames above which gradients are those of the adjoint equation
 STEPS, LONG = 5_000, 128
 
@@ -112,7 +114,8 @@ class Compartments:
         """Rows of ``state`` (concentrations, then derivatives) at ``times``, from one bolus to the next."""
         pieces, start, end = [], 0.0, float(times[-1])
         absolute = tolerance * FINEST * self._size(x, end)
-        boluses = [bolus for bolus in self.boluses if bolus[0] <= end]
+        injected = [(_on_frame(time, times), species, amount) for time, species, amount in self.boluses]
+        boluses = [bolus for bolus in injected if bolus[0] <= end]
         for stop, species, amount in [*boluses, (math.inf, 0, 0.0)]:
             inside = times[(times >= start) & (times < stop)]
             marks = torch.unique(torch.cat([inside.new_tensor([start, min(stop, end)]), inside]))
@@ -163,6 +166,12 @@ class Compartments:
         made = torch.stack(self._rates(*x)).abs().max() * duration
         size = max(float(x[:species].abs().max()), float(made), *(abs(amount) for *_, amount in self.boluses), 0.0)
         return size if size > 0 else 1.0
+
+
+def _on_frame(time: float, times: Tensor) -> float:
+    """The time of the frame that is then, as n dt comes out in floating point; the time itself between frames."""
+    frame = float(times[(times - time).abs().argmin()])
+    return frame if abs(frame - time) <= SAME * float(times[-1]) else time
 
 
 def _function(expressions: list[Any], symbols: list[Any]) -> Callable[..., tuple[Tensor, ...]]:

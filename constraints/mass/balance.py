@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import compress
 
 import torch
 from jaxtyping import Float
@@ -85,9 +86,9 @@ class MassBalance:
     def errors(
         self, mass: Float[Tensor, "B S T"], initial: Float[Tensor, "B S"], rate: Float[Tensor, "B S"], lossy: bool
     ) -> tuple[Float[Tensor, "B S"], Float[Tensor, "B S"]]:
-        """Standard errors of fitted m0 and k, of independent noise in the frames; NaN of fewer frames than three.
+        """Standard errors of m0 and k, of independent noise in the frames; 0 of what is given, NaN where T <= P.
 
-        covariance = (J^T J)^-1 |mass - m|^2 / (T - P),  J = dm / d(m0, k)
+        covariance = (J^T J)^-1 |mass - m|^2 / (T - P),  J = dm / d(m0, k), of the P of them that are fitted
 
         Source: nonlinear regression, Bard (1974), Nonlinear Parameter Estimation, ch. 7.
         """
@@ -95,7 +96,10 @@ class MassBalance:
             k = rate.detach().requires_grad_()
             frames = self.at(initial, k).unbind(-1)
             slopes = [torch.autograd.grad(frame.sum(), k, retain_graph=True)[0] for frame in frames]
-        columns = [self._kept(rate), torch.stack(slopes, -1)][: 1 + lossy]
+        fits = (self.initial is None, lossy and self.rate is None)
+        columns = list(compress([self._kept(rate), torch.stack(slopes, -1)], fits))
+        if not columns:
+            return torch.zeros_like(rate), torch.zeros_like(rate)
         jacobian, freedom = torch.stack(columns, -1), mass.shape[-1] - len(columns)
         length = jacobian.norm(dim=-2)
         length = torch.where(length > 0, length, 1.0)
@@ -104,7 +108,8 @@ class MassBalance:
         noise = left / freedom if freedom > 0 else torch.full_like(left, math.nan)
         covariance = torch.linalg.pinv(jacobian.mT @ jacobian) * noise[..., None, None]
         found = covariance.diagonal(dim1=-2, dim2=-1).clamp(min=0).sqrt() / length
-        return found[..., 0], found[..., -1] if lossy else torch.zeros_like(rate)
+        none = torch.zeros_like(rate)
+        return found[..., 0] if fits[0] else none, found[..., -1] if fits[1] else none
 
     def _rate(self, mass: Tensor, lossy: bool) -> Tensor:
         low = mass.new_zeros(mass.shape[:2])

@@ -239,7 +239,7 @@ class MassConservation(Constraint):
         if not bool((initial > 0).any()):
             return "there is no mass"
         there = initial > FLOOR * initial.max()
-        if "bleaching_rate" in self.fitted and bool((rate <= CLEAR * error)[there].all()):
+        if "bleaching_rate" in self.fitted and not bool((rate > CLEAR * error)[there].any()):
             return "no bleaching"
         return None
 

@@ -121,15 +121,18 @@ def _objects(part: Any, wraps: bool) -> int:
 
     labels, count = label(part)
     if wraps:
-        labels = _joined(_joined(labels).T)
+        labels = _joined(labels, count)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     return int((sizes > SMALLEST * sizes.max()).sum()) if count else 0
 
 
-def _joined(labels: Any) -> Any:
-    """Labels of which those that meet across the first and the last row are one."""
-    for first, last in zip(labels[0], labels[-1], strict=True):
-        if first and last and first != last:
-            labels = np.where(labels == last, first, labels)
-            return _joined(labels)
-    return labels
+def _joined(labels: Any, count: int) -> Any:
+    """Labels of which those that meet across opposite edges are one; 0 stays 0."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    first, last = np.concatenate([labels[0], labels[:, 0]]), np.concatenate([labels[-1], labels[:, -1]])
+    meet = (first > 0) & (last > 0)
+    ones = np.ones(int(meet.sum()))
+    graph = coo_array((ones, (first[meet], last[meet])), shape=(count + 1, count + 1))
+    return connected_components(graph, directed=False)[1][labels]

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from physgen.tensors import soft_step
+
 #: edge of an object, as a part of the contrast
 EDGE = 0.05
 
@@ -36,8 +38,7 @@ def shown_part(frames: Float[Tensor, "N T H W"], threshold: float | None) -> Flo
     """
     low, high = frames.amin((1, 2, 3), keepdim=True), frames.amax((1, 2, 3), keepdim=True)
     middle = (low + high) / 2 if threshold is None else threshold
-    width = EDGE * (high - low)
-    return torch.sigmoid((frames - middle) / torch.where(width > 0, width, 1))
+    return soft_step(frames - middle, EDGE * (high - low))
 
 
 def euler_number(part: Float[Tensor, "*n H W"], wraps: bool) -> Float[Tensor, "*n"]:

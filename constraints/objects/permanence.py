@@ -119,7 +119,8 @@ class Permanence(Constraint):
         return grid
 
     def _objects(self, frames: Float[Tensor, "T H W"], grid: Grid) -> Objects:
-        return find_objects(frames, self.radius / grid.cell_area**0.5, self.threshold, grid.boundary == "periodic")
+        radii = (self.radius / grid.spacing[0], self.radius / grid.spacing[1])
+        return find_objects(frames, radii, self.threshold, grid.boundary == "periodic")
 
     def _loose(self, objects: Objects, space: torch.Size, grid: Grid) -> Float[Tensor, "P 2"]:
         places, weights = objects.places, objects.weights

@@ -93,7 +93,7 @@ def fit_heat(
         square += float(np.square(slope).sum())
         weighed += float((np.square(slope).sum(0) / np.maximum(np.abs(rates[part]), slowest)).sum())
     least = misfit(value)
-    found = _estimate(value, least / (seen.size - 1), square, scores, low, high)
+    found = _estimate(value, least / max(seen.size - len(rates) - 1, 1), square, scores, low, high)
     noise = float(noise_level(fields[0]).square().sum()) * (seen.size - len(rates))
     found = judged(found, least, misfit(0.0), noise)
     if still.any() and square > 0:

@@ -28,8 +28,12 @@ COMMON, BACKWARDS = 0.2, 0.2
 
 
 @torch.no_grad()
-def why_unmeasured(fields: Float[Tensor, "S T H W"], reading: Reading) -> str | None:
+def why_unmeasured(
+    fields: Float[Tensor, "S T H W"], reading: Reading, spacing: tuple[float, float] = (1.0, 1.0)
+) -> str | None:
     """Why the speed and the direction read off one video should not be believed; None where they may be.
+
+    ``spacing`` of the pixels is in units of h, the root of their area.
 
     - fewer than three frames, or nothing that moves by more than noise;
     - values cut off: more than 1/20 of the values of pixels that change are the highest, or the lowest, of all;
@@ -48,7 +52,7 @@ def why_unmeasured(fields: Float[Tensor, "S T H W"], reading: Reading) -> str | 
         return "values are cut off: what moves is saturated"
     if (pair := _jump(reading)) is not None:
         return f"the picture jumps between frames {file_frame(pair)} and {file_frame(pair + 1)}"
-    if is_aliased(fields, reading.speed):
+    if is_aliased(fields, reading.speed, spacing):
         return "it moves by half of the spacing of its texture or more in a frame interval: aliased"
     if reading.explained < ENOUGH:
         return f"the flow explains {100 * max(reading.explained, 0.0):.1f} % of the motion"
@@ -80,7 +84,7 @@ def is_saturated(fields: Float[Tensor, "S T H W"]) -> bool:
     return False
 
 
-def is_aliased(fields: Float[Tensor, "S T H W"], speed: float) -> bool:
+def is_aliased(fields: Float[Tensor, "S T H W"], speed: float, spacing: tuple[float, float] = (1.0, 1.0)) -> bool:
     """Whether frames are too far apart to tell one thing from the next.
 
     >>> x = torch.arange(32)
@@ -93,7 +97,7 @@ def is_aliased(fields: Float[Tensor, "S T H W"], speed: float) -> bool:
     if float(once) >= UNLIKE * float(twice):
         return True
     moving = (fields - fields.mean(1, keepdim=True)).double()
-    slopes = torch.gradient(moving, dim=(2, 3))
+    slopes = torch.gradient(moving, spacing=spacing, dim=(2, 3))
     waves = torch.stack([slope.square().sum() for slope in slopes]).sum() / moving.square().sum()
     return speed > torch.pi / float(waves.sqrt())
 

@@ -149,9 +149,9 @@ def _inside(place: Float[Tensor, "2 H W"], wraps: bool) -> Float[Tensor, "H W"]:
 
 
 @torch.no_grad()
-def read_curved(flow: Curved, fields: Float[Tensor, "S T H W"]) -> Reading:
-    """Numbers of one video and its flow: speed and drift where something moves."""
-    weight = texture_of(fields.double(), noise_level(fields).double().square().sum()).sum(0)
+def read_curved(flow: Curved, fields: Float[Tensor, "S T H W"], spacing: tuple[float, float]) -> Reading:
+    """Numbers of one video and its flow, speed and drift where something moves; ``spacing`` in units of h."""
+    weight = texture_of(fields.double(), noise_level(fields).double().square().sum(), spacing).sum(0)
     total, velocity = weight.sum().clamp(min=1e-300), flow.velocity.double()
     drift, speed = (weight * velocity).sum((1, 2)) / total, float((weight * velocity.norm(dim=0)).sum() / total)
     left = (fields - flow.fields).double().square().sum(0).mean()

@@ -253,10 +253,9 @@ class Transport(Constraint):
         }
 
     def _fit(self, fields: Tensor, grid: Grid, readings: list[Reading]) -> Fit:
-        unit, pairs = _unit(grid) / grid.dt, fields.shape[2] - 1
-        return as_fit(
-            [Measured(one, unit, pairs, why_unmeasured(x, one)) for one, x in zip(readings, fields, strict=True)]
-        )
+        unit, pairs, spacing = _unit(grid) / grid.dt, fields.shape[2] - 1, _spacing(grid)
+        found = zip(readings, fields, strict=True)
+        return as_fit([Measured(one, unit, pairs, why_unmeasured(x, one, spacing)) for one, x in found])
 
     def _checked(self, fields: Tensor, grid: Grid | None) -> tuple[Tensor, Grid]:
         grid = check_fields(fields, grid)
@@ -267,10 +266,8 @@ class Transport(Constraint):
         return single(fields), grid
 
     def _motion(self, fields: Tensor, grid: Grid) -> Motion:
-        h = _unit(grid)
-        spacing = (grid.spacing[0] / h, grid.spacing[1] / h)
         walls = "periodic" if self.form == "steady" else self.walls
-        return Motion(self.velocity_form == "stream", walls, fields.shape[3], fields.shape[4], spacing)
+        return Motion(self.velocity_form == "stream", walls, fields.shape[3], fields.shape[4], _spacing(grid))
 
     def _wraps(self, grid: Grid) -> bool:
         return self.walls == "periodic" or grid.boundary == "periodic"
@@ -287,13 +284,16 @@ class Transport(Constraint):
 
     def _read(self, fields: Tensor, grid: Grid) -> tuple[Float[Tensor, "B P 2 H W"], list[Reading]]:
         """Velocities in µm/s, and readings of each sample."""
+        spacing = _spacing(grid)
         if self.form == "frames":
             flow = self._flow(fields, grid)
-            readings = [read_flow(*of_one) for of_one in zip(fields, flow.d, flow.left, flow.gain, strict=True)]
+            readings = [
+                read_flow(*of_one, spacing) for of_one in zip(fields, flow.d, flow.left, flow.gain, strict=True)
+            ]
             return flow.d * _unit(grid) / grid.dt, readings
-        found, spacing = self._nearest(fields, grid), self._motion(fields, grid).spacing
+        found = self._nearest(fields, grid)
         readings = [
-            read_steady(one, x, spacing) if isinstance(one, Steady) else read_curved(one, x)
+            read_steady(one, x, spacing) if isinstance(one, Steady) else read_curved(one, x, spacing)
             for one, x in zip(found, fields, strict=True)
         ]
         velocity = torch.stack([one.displacement(spacing) for one in found]) * _unit(grid) / grid.dt
@@ -303,6 +303,11 @@ class Transport(Constraint):
 def _unit(grid: Grid) -> float:
     """Root of the area of a pixel, µm."""
     return math.sqrt(grid.cell_area)
+
+
+def _spacing(grid: Grid) -> tuple[float, float]:
+    """Of the pixels along y and x, in units of the root of their area."""
+    return grid.spacing[0] / _unit(grid), grid.spacing[1] / _unit(grid)
 
 
 def _still(fields: Float[Tensor, "S T H W"]) -> bool:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physgen.measure.degenerate import noise_level
+from physgen.tensors import quantile
 
 #: pixels of a window in which what is left is looked for
 PATCH = 7
@@ -47,14 +48,18 @@ class Reading:
 
 @torch.no_grad()
 def read_flow(
-    fields: Float[Tensor, "S T H W"], d: Float[Tensor, "P 2 H W"], left: Float[Tensor, "S P H W"], gain: Tensor
+    fields: Float[Tensor, "S T H W"],
+    d: Float[Tensor, "P 2 H W"],
+    left: Float[Tensor, "S P H W"],
+    gain: Tensor,
+    spacing: tuple[float, float],
 ) -> Reading:
-    """Numbers of one video, its displacements and what they leave; ``gain`` of every pair."""
+    """Numbers of one video, its displacements and what they leave; ``gain`` of every pair, ``spacing`` in units of h."""
     change, variance = fields.diff(dim=1).double(), noise_level(fields).double().square().sum()
     noise = 2 * variance
     left, d = left.double(), d.double()
     power, rest = change.square().sum(0).mean((1, 2)), left.square().sum(0).mean((1, 2))
-    weight = texture_of(fields.double(), variance)
+    weight = texture_of(fields.double(), variance, spacing)
     total = weight.sum((1, 2)).clamp(min=torch.finfo(torch.float64).tiny)
     of_pairs = (weight[:, None] * d).sum((2, 3)) / total[:, None]
     shares = total / total.sum()
@@ -69,7 +74,7 @@ def read_flow(
     moving = mean - float(noise)
     explained = 1 - max(float(rest.mean()) - float(noise), 0.0) / moving if moving > 0.01 * mean else math.nan
     scale = moving if moving > 0.01 * mean else (mean or 1.0)
-    contrast = float((fields - fields.mean(1, keepdim=True)).double().square().sum(0).flatten().quantile(0.999)) or 1.0
+    contrast = float(quantile((fields - fields.mean(1, keepdim=True)).double().square().sum(0), 0.999)) or 1.0
     windows = F.avg_pool2d(left.square().sum(0)[:, None], min(PATCH, *fields.shape[2:]), 1)
     return Reading(
         speed,
@@ -98,7 +103,7 @@ def read_nearest(
     noise = noise_level(fields).double().square().sum()
     moving, rest = (x.square().sum(0).mean((1, 2)) for x in (fields.double() - still, left))
     beyond, size = float(moving.mean() - noise), float(moving.mean()) or 1.0
-    contrast = float((fields.double() - still).square().sum(0).flatten().quantile(0.999)) or 1.0
+    contrast = float(quantile((fields.double() - still).square().sum(0), 0.999)) or 1.0
     windows = F.avg_pool2d(left.square().sum(0)[:, None], min(PATCH, *fields.shape[2:]), 1)
     return Reading(
         speed,
@@ -113,10 +118,12 @@ def read_nearest(
     )
 
 
-def texture_of(fields: Float[Tensor, "S T H W"], variance: Tensor) -> Float[Tensor, "P H W"]:
-    """Squared slopes of what moves, of every pair, where they stand out of the noise's."""
+def texture_of(
+    fields: Float[Tensor, "S T H W"], variance: Tensor, spacing: tuple[float, float]
+) -> Float[Tensor, "P H W"]:
+    """Squared slopes of what moves, of every pair, where they stand out of the noise's; ``spacing`` in units of h."""
     moving = fields - fields.mean(1, keepdim=True)
     middle = (moving[:, 1:] + moving[:, :-1]) / 2
-    slopes = torch.gradient(middle, dim=(2, 3))
+    slopes = torch.gradient(middle, spacing=spacing, dim=(2, 3))
     power = torch.stack([slope.square().sum(0) for slope in slopes]).sum(0)
-    return torch.where(power > STANDS_OUT * variance / 2, power, 0.0)
+    return torch.where(power > STANDS_OUT * variance * sum(h**-2 for h in spacing) / 4, power, 0.0)

@@ -83,8 +83,8 @@ def reaction_diffusion_loss(
 
     L[b] = 1/2 sum_{s,t,x} (weight[b, s] r[b, s, t, x])^2,  r: see `crank_nicolson_residual`, second order in space
 
-    ``u`` is ``[B, S, T, *space]`` in float32, float64 or bfloat16 (arithmetic then in float32); ``weight`` is 1 by
-    default. The loss is at least float32, summed over blocks in float64 in a fixed order: the same bits each time. The
+    ``u`` is ``[B, S, T, *space]`` in float32, float64 or bfloat16 (arithmetic then in float32; Triton takes no
+    float64); ``weight`` is 1 by default. The loss is at least float32, summed over blocks in float64 in a fixed order: the same bits each time. The
     kernels' gradient is with respect to ``u``, and first order only: a second derivative raises. They are generated
     from the equations, for lines and frames; volumes, and constants that require a gradient, take the reference. NaN in
     a sample makes its loss NaN.
@@ -111,8 +111,9 @@ def reaction_diffusion_loss(
         *(_per_sample(u, name, value)[:, None] for name, value in system.values(parameters).items()),
     ]
     coefficients = torch.cat(columns, 1)
+    fast = ("numba",) if u.dtype == torch.float64 else ("numba", "triton")
     only_reference = len(grid.spacing) == 3 or coefficients.requires_grad
-    chosen = resolve_backend(backend, u.device, ("reference", *(() if only_reference else ("numba", "triton"))))
+    chosen = resolve_backend(backend, u.device, ("reference", *(() if only_reference else fast)))
     if chosen == "reference":
         exact = single(u)
         residual = crank_nicolson_residual(exact, system, diffusivity, parameters, grid, wall=wall)
