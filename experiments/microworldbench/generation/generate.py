@@ -46,7 +46,7 @@ def generate(config: BenchmarkConfig, unguided: Path | None = None) -> int:
     settings["tasks"] = str(tasks)
     layout = Layout(Path(config.out or Path("runs") / run_name("generate", settings)))
     check(config.world)
-    resume(layout.out, settings)
+    resume(layout.out, settings, part=shard.name)
     mine = shard.mine(planned)
     if unguided:
         for item in mine:
