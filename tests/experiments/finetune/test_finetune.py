@@ -119,7 +119,7 @@ def test_a_lora_is_measured_on_top_of_the_checkpoint_that_it_was_trained_from(
         if "lora_B" in name:
             weight.data.fill_(0.5)
     base = save_lora(pipe.transformer, tmp_path / "base.safetensors")
-    arguments = options(tiny, "constraint=none", f"+world.checkpoint={base}", "world.steps=1")
+    arguments = options(tiny, "constraint=none", f"world.checkpoint={base}", "world.steps=1")
     config = typed(configure("finetune", arguments), FinetuneConfig)
     shards = prepared(config, tmp_path)
     untuned, tuned = losses(config, tmp_path, shards, models_of([arm]))
@@ -183,6 +183,7 @@ def test_differences_are_paired_by_prompt_and_averaged_over_seeds() -> None:
         ("n=3", "8"),
         ("seeds=[]", "seeds"),
         ("seeds=[1,1]", "different"),
+        ("seeds=[-1]", "seeds=[-1]: allowed: one or more different numbers, 0 or above"),
         ("batch=0", "batch"),
         ("schedule.step=3", "schedule.steps"),
         ("schedule.steps=0", "schedule.steps=0: allowed: a whole number, 1 or more"),
