@@ -187,14 +187,20 @@ def cut_piece(
     square = frames[start : start + spec.num_frames, top : top + side, left : left + side]
     small = F.interpolate(square[:, None], (spec.height, spec.width), mode="area")[:, 0]
     dark, bright = (float(value) for value in np.quantile(small.numpy(), [DARK, BRIGHT]))
+    frame, row, column = movie.first + start * movie.every, movie.corner[0] + top, movie.corner[1] + left
     if not bright > dark:
-        raise InvalidArgument("movie", "the same brightness everywhere", "a movie that shows something")
+        got = (
+            f"{movie.name}: the same brightness in all of the {side} x {side} px from frame {frame}, ({row}, {column})"
+        )
+        raise InvalidArgument(
+            "movie", got, "pieces that show something: leave out what is empty, cut.crop= cut.frames="
+        )
     piece = Piece(
         movie=movie.name,
-        frame=movie.first + start * movie.every,
+        frame=frame,
         every=movie.every,
-        top=movie.corner[0] + top,
-        left=movie.corner[1] + left,
+        top=row,
+        left=column,
         side=side,
         dark=dark,
         bright=bright,
