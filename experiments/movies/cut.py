@@ -189,12 +189,9 @@ def cut_piece(
     dark, bright = (float(value) for value in np.quantile(small.numpy(), [DARK, BRIGHT]))
     frame, row, column = movie.first + start * movie.every, movie.corner[0] + top, movie.corner[1] + left
     if not bright > dark:
-        got = (
-            f"{movie.name}: the same brightness in all of the {side} x {side} px from frame {frame}, ({row}, {column})"
-        )
-        raise InvalidArgument(
-            "movie", got, "pieces that show something: leave out what is empty, cut.crop= cut.frames="
-        )
+        place = f"{side} x {side} px at row {row}, column {column} from frame {frame}"
+        allowed = "pieces that show something: leave out what is empty, cut.crop= cut.frames="
+        raise InvalidArgument("movie", f"{movie.name}: the same brightness everywhere in {place}", allowed)
     piece = Piece(
         movie=movie.name,
         frame=frame,
