@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +26,8 @@ from physgen.experiments.cli.config import groups, hydra_errors, one_of
 from physgen.experiments.cli.loader import hydra_of
 from physgen.experiments.content.rewards import names_of
 
+#: what stands for nothing
+NULL = "null"
 #: Hydra's own sweeper, which `Sweep` stands in for; any other is used as it is
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
@@ -68,7 +69,7 @@ def check(overrides: Sequence[str]) -> None:
             raise InvalidArgument("argument", override, "KEY=VALUE or -m")
         check_text(override)
         if key == "rewards":
-            names_of(re.findall(r"\w+", value))
+            names_of([name for name in chosen(override) if name != NULL])
         if key == "name" and "," in value:
             raise InvalidArgument(key, value, NAMES)
         for one in chosen(override) if key in choices else ():
@@ -94,6 +95,7 @@ def chosen(override: str) -> list[str]:
     except HydraException as error:
         raise wrong from error
     names = [getattr(name, "text", name) for one in values for name in (one if isinstance(one, list) else [one])]
+    names = [NULL if name is None else name for name in names]
     if not all(isinstance(name, str) for name in names):
         raise wrong
     return [str(name) for name in names]

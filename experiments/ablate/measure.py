@@ -64,7 +64,8 @@ def content(options: AblateConfig, subject: Subject, video: Tensor) -> dict[str,
     if not options.rewards:
         return {}
     by = tuple(subject.rewards) if chooses(options.guidance) else ()
-    return {"rewards": by, "content": readings_of(video, subject.asked, tuple(subject.rewards), by)}
+    laws = subject.imposed.values() if options.guidance["_target_"] else ()
+    return {"rewards": by, "content": readings_of(video, subject.asked, tuple(subject.rewards), by, laws)}
 
 
 def kinds(found: str | None) -> dict[str, bool]:

@@ -142,8 +142,9 @@ class Sweep:
 
     @cached_property
     def planned(self) -> list[Planned]:
-        """Every run of the grid, each folder once."""
+        """Every run of the grid, each folder once; points of the grid that are the same run are named."""
         found: dict[Path, Planned] = {}
+        points: dict[Path, list[str]] = {}
         arms: dict[tuple[str, ...], tuple[AblateConfig, dict[str, Any]]] = {}
         for job in self.jobs:
             seeds = [one for one in job if split(one)[0] == "seed"]
@@ -155,6 +156,10 @@ class Sweep:
             folder = (replace(options, seed=int(seed)) if seed.isdecimal() else options).folder
             weights = weights_digest(options.world.path, options.world.checkpoint)
             found.setdefault(folder, Planned(tuple(job), choices, options.world.label, weights, folder))
+            points.setdefault(folder, []).append(" ".join(job))
+        for same in points.values():
+            if len(same) > 1:
+                log.info("%d points are the same run: %s", len(same), "; ".join(same))
         return list(found.values())
 
     def composed(self, job: list[str]) -> tuple[AblateConfig, dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,9 +19,12 @@ FIRST, A_SEED = 1000, 50
 def training(config: AlignConfig, seed: int, round_: int) -> list[Prompt]:
     """The prompts of a round, which go round those of training, each with noise of its own.
 
+    Those of a file go on, line by line, from round to round and from seed to seed.
+
     Raises: InvalidArgument, see `lines`.
     """
-    return _asked(config, config.prompts, "prompts", "train", config.samples, FIRST + A_SEED * seed + round_)
+    before = config.samples * (config.rounds * seed + round_ - 1)
+    return _asked(config, config.prompts, "prompts", "train", config.samples, FIRST + A_SEED * seed + round_, before)
 
 
 def held_out(config: AlignConfig) -> list[Prompt]:
@@ -33,11 +35,32 @@ def held_out(config: AlignConfig) -> list[Prompt]:
     return _asked(config, config.held_out, "held_out", "held_out", config.n, 0)
 
 
-def _asked(config: AlignConfig, file: str | None, name: str, split: Split, count: int, seed: int) -> list[Prompt]:
+def use_of_lines(config: AlignConfig) -> str:
+    """How many lines of the file with prompts are drawn, over all rounds and seeds, in a sentence."""
+    every = lines("prompts", str(config.prompts))
+    rounds = range(1, config.rounds + 1)
+    used = {prompt.caption for seed in config.seeds for round_ in rounds for prompt in training(config, seed, round_)}
+    return f"{len(used)} of {len(set(every))} different prompts in {config.prompts} are drawn"
+
+
+def leaked(config: AlignConfig) -> list[str]:
+    """Held-out prompts of a file that are among those of training, whatever their capitals and spaces."""
+    known = {_plain(line) for line in lines("prompts", str(config.prompts))}
+    return [line for line in lines("held_out", str(config.held_out)) if _plain(line) in known]
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+def _asked(
+    config: AlignConfig, file: str | None, name: str, split: Split, count: int, seed: int, before: int = 0
+) -> list[Prompt]:
     if config.family is not None:
         return prompts(config.family, count, split, seed)
     assert file is not None
-    captions = islice(cycle(lines(name, file)), count)
+    every = lines(name, file)
+    captions = [every[(before + i) % len(every)] for i in range(count)]
     return [Prompt(config.world.family(c), i, {}, c, seed * 10_000 + i) for i, c in enumerate(captions)]
 
 

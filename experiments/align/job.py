@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from physgen.experiments.align.asked import training
+from physgen.experiments.align.asked import training, use_of_lines
 from physgen.experiments.align.cost import Cost
 from physgen.experiments.align.evaluate import evaluate
 from physgen.experiments.align.options import ALIGNED, DATA, RANDOM, AlignConfig
@@ -20,7 +20,7 @@ from physgen.experiments.align.plan import show_plan
 from physgen.experiments.align.pool import SamplePool, make_pool
 from physgen.experiments.align.train import Training, cost_of_training, train_all
 from physgen.experiments.finetune.train import TrainingArm
-from physgen.experiments.runs.records import run_name
+from physgen.experiments.runs.records import digest_of, run_name
 from physgen.experiments.runs.resume import resume
 
 
@@ -31,12 +31,14 @@ def run(config: AlignConfig) -> None:
         InvalidArgument: as `AlignConfig.check`, a folder with other options, a model none of whose samples is accepted.
     """
     config.check()
-    settings = {key: value for key, value in asdict(config).items() if key not in ("out", "processes", "plan")}
+    settings = settings_of(config)
     if config.plan:
         show_plan(config)
         return
     out = Path(config.out or Path("runs") / run_name("align", settings)).expanduser()
     resume(out, settings)
+    if config.prompts is not None:
+        print(use_of_lines(config))
     last: list[TrainingArm] = []
     costs: dict[tuple[str, int], Cost] = {}
     counts: list[dict[str, object]] = []
@@ -55,6 +57,14 @@ def run(config: AlignConfig) -> None:
         last += before.values()
     evaluate(config, out, last, costs, counts, run_name("align", settings))
     print(out)
+
+
+def settings_of(config: AlignConfig) -> dict[str, object]:
+    """What a run depends on: its options, and what is in the files with prompts."""
+    settings = {key: value for key, value in asdict(config).items() if key not in ("out", "processes", "plan")}
+    files = {"prompts": config.prompts, "held_out": config.held_out}
+    digests = {name: digest_of(file) for name, file in files.items() if file}
+    return settings | ({"contents": digests} if digests else {})
 
 
 def draw_round(

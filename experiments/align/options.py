@@ -10,7 +10,7 @@ import torch
 from physgen.arguments import finite, whole
 from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
-from physgen.experiments.align.asked import held_out, training
+from physgen.experiments.align.asked import held_out, leaked, training
 from physgen.experiments.align.select import check_select, domain_of, scoring
 from physgen.experiments.cli.target import build
 from physgen.experiments.draw.physics import check_fields
@@ -95,9 +95,8 @@ class AlignConfig:
         if self.family is not None and self.family not in GRAMMARS.keys() & self.world.families.keys():
             known = ", ".join(name for name in GRAMMARS if name in self.world.families)
             raise InvalidArgument("family", self.family, known or "null, with prompts= and held_out= from files")
-        both = {p.caption for p in training(self, 0, 1)} & {p.caption for p in held_out(self)}
-        if both and self.family is None:
-            raise InvalidArgument("held_out", min(both), "prompts that are not in prompts= as well")
+        if self.family is None and (both := leaked(self)):
+            raise InvalidArgument("held_out", both[0], "prompts that are not in prompts= as well")
 
     def _check_arms(self) -> None:
         if not set(self.arms) <= set(ARMS) or len(set(self.arms)) < len(self.arms) or ALIGNED not in self.arms:

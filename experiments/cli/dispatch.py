@@ -12,6 +12,7 @@ from typing import Any
 from physgen import __version__
 from physgen.errors import InvalidArgument, PhysgenError
 from physgen.experiments.cli.pipe import end_quietly
+from physgen.experiments.runs.locks import let_go
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"physgen: {' '.join(str(error).split())}", file=sys.stderr)
         return 2 if isinstance(error, InvalidArgument | OSError) else 1
+    finally:
+        let_go()
 
 
 def dispatch(argv: list[str]) -> int:

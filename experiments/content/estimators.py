@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from physgen.constraints import Constraint, Count, Periodic, Permanence, PhaseOrder, ReactionDiffusion
 from physgen.experiments.content import looks, motion, readings
 from physgen.experiments.content.asked import Asked
 from physgen.experiments.content.judged import attributes_by_judge, by_judge, phases_by_judge
@@ -15,6 +16,15 @@ from physgen.experiments.instruments.clip import Clip
 ASSIGNED = ("blood.flow", "vessel.vessel", "beads.beads", "vesicles.vesicles")
 #: domains in which the speed is that of a flow, and in which a whole sheet moves
 FLOWS, SHEET, BEADS = ("blood.flow", "vessel.vessel", "sheet.sheet"), ("sheet.sheet",), ("beads.beads",)
+
+#: what laws measure with, of `Estimator.uses`: a video on which one was imposed is right by such an estimator
+LAWS: dict[type[Constraint], tuple[str, ...]] = {
+    PhaseOrder: ("phase classifier",),
+    Permanence: ("assignment",),
+    Count: ("components",),
+    ReactionDiffusion: ("law",),
+    Periodic: ("law",),
+}
 
 Read = Callable[[Clip, Asked], float]
 Applies = Callable[[Asked], bool]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.config import one_of
 from physgen.experiments.content.asked import Asked
-from physgen.experiments.content.estimators import REWARDS
+from physgen.experiments.content.estimators import LAWS, REWARDS
 from physgen.guidance import OfVideo
 
 #: what chooses the rewards by the prompt
@@ -29,7 +30,7 @@ class Chosen:
 
 
 def names_of(given: Any) -> list[str]:
-    """What ``rewards=`` names: a list of rewards, or a single one.
+    """What ``rewards=`` names: a list of rewards, a single one, or none.
 
     Raises:
         InvalidArgument: something else than text, or an unknown name.
@@ -38,7 +39,7 @@ def names_of(given: Any) -> list[str]:
     Traceback (most recent call last):
     physgen.errors.InvalidArgument: rewards='directoin': allowed: ... (did you mean 'direction'?)
     """
-    names = [given] if isinstance(given, str) else given
+    names = [given] if isinstance(given, str) else [] if given is None else given
     if not isinstance(names, Sequence):
         raise InvalidArgument("rewards", given, "a list such as [count,direction], or auto")
     for name in names:
@@ -90,13 +91,14 @@ def as_reward(name: str, asked: Asked) -> OfVideo:
     return OfVideo(read, name, one.uses, differentiable=False)
 
 
-def shared(selecting: Iterable[str], scoring: str) -> tuple[str, ...]:
-    """Estimators that a score has in common with the rewards that chose the video: with any, the score is imposed.
+def shared(selecting: Iterable[str], scoring: str, laws: Iterable[Constraint] = ()) -> tuple[str, ...]:
+    """Estimators that a score shares with the rewards that chose the video or its laws: with any, it is imposed.
 
     >>> shared(["count", "direction"], "direction_by_tracks"), shared(["count"], "count_by_judge")
     (('peaks',), ())
     """
     used = {part for name in selecting for part in REWARDS[name].uses}
+    used |= {part for law in laws for part in LAWS.get(type(law), ())}
     return tuple(part for part in REWARDS[scoring].uses if part in used)
 
 
@@ -117,16 +119,21 @@ def is_right(name: str, value: float) -> bool | None:
 
 
 def readings_of(
-    video: Float[Tensor, "3 T H W"], asked: Asked, names: Sequence[str], chosen_by: Sequence[str]
+    video: Float[Tensor, "3 T H W"],
+    asked: Asked,
+    names: Sequence[str],
+    chosen_by: Sequence[str],
+    laws: Collection[Constraint],
 ) -> dict[str, dict[str, float | bool | None]]:
     """Of a finished video every reading of the content that rewards are about.
 
-    Its value, whether it is right, and whether it is imposed: it shares an estimator with the rewards that chose it.
+    Its value, whether it is right, and whether it is imposed: it shares an estimator with the rewards that chose it, or
+    with a law that was imposed on it.
     """
     contents = {REWARDS[name].content for name in names}
     found = scores(video, asked, [name for name, one in REWARDS.items() if one.content in contents])
     return {
-        name: {"value": value, "right": is_right(name, value), "imposed": bool(shared(chosen_by, name))}
+        name: {"value": value, "right": is_right(name, value), "imposed": bool(shared(chosen_by, name, laws))}
         for name, value in found.items()
     }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +23,12 @@ from physgen.experiments.measure.tables import publish
 from physgen.experiments.runs.records import origin, write_json_atomic
 from physgen.experiments.train.data import Shard
 from physgen.simulators import GRAMMARS
-from physgen.worlds import WorldSpec
+from physgen.worlds import load_checkpoint
 from physgen.worlds.loading import load
 from physgen.worlds.micro.judge import Judge
 
+#: the LoRA of each model on top of the world's own weights, by arm and training seed; None as it was
+Models = dict[tuple[str, int], Path | None]
 #: what each arm is called once its videos are projected
 PROJECTED = {UNGUIDED: AFTERWARDS, GUIDED: "guided + projection"}
 
@@ -35,32 +36,32 @@ PROJECTED = {UNGUIDED: AFTERWARDS, GUIDED: "guided + projection"}
 def compare(config: FinetuneConfig, out: Path, shards: list[Shard], arms: list[TrainingArm]) -> None:
     """Write ``metrics.json`` and ``finetune.md``: losses on held-out clips and, with ``n``, what samples violate."""
     torch.set_num_threads(1)
-    models = worlds(config, arms)
+    models = models_of(arms)
     found = losses(config, out, shards, models)
     reference = None
     if config.n:
         asked = prompts(config.family, config.n * len(GRAMMARS[config.family]), "held_out", 0)
         reference, floors = truth(config, out, asked)
         found += floors
-        for (model, seed), spec in models.items():
-            found += drawn(config, out, model, seed, spec, asked)
+        for (model, seed), lora in models.items():
+            found += drawn(config, out, model, seed, lora, asked)
     write(config, out, found, reference, {"prompts": config.n and len(asked)})
 
 
-def worlds(config: FinetuneConfig, arms: list[TrainingArm]) -> dict[tuple[str, int], WorldSpec]:
-    """The model as it was and each that was trained from it, by arm and seed."""
-    tuned = {(arm.name, arm.seed): replace(config.world, checkpoint=str(arm.file)) for arm in arms}
-    return {("untuned", 0): config.world, **tuned}
+def models_of(arms: list[TrainingArm]) -> Models:
+    """The model as it was and each that was trained from it."""
+    return {("untuned", 0): None, **{(arm.name, arm.seed): arm.file for arm in arms}}
 
 
-def losses(
-    config: FinetuneConfig, out: Path, shards: list[Shard], models: dict[tuple[str, int], WorldSpec]
-) -> list[MeasuredModel]:
+def losses(config: FinetuneConfig, out: Path, shards: list[Shard], models: Models) -> list[MeasuredModel]:
     """Flow-matching losses on the held-out clips."""
-    return [
-        held_out_loss(load(spec, "cpu"), model, seed, out, shards, config.family)
-        for (model, seed), spec in tqdm(models.items(), desc="held out")
-    ]
+    found = []
+    for (model, seed), lora in tqdm(models.items(), desc="held out"):
+        world = load(config.world, "cpu")
+        if lora:
+            load_checkpoint(world.pipe, lora)
+        found.append(held_out_loss(world, model, seed, out, shards, config.family))
+    return found
 
 
 def write(
@@ -83,7 +84,7 @@ def truth(config: FinetuneConfig, out: Path, asked: list[Prompt]) -> tuple[Array
 
 
 def drawn(
-    config: FinetuneConfig, out: Path, model: str, seed: int, spec: WorldSpec, asked: list[Prompt]
+    config: FinetuneConfig, out: Path, model: str, seed: int, lora: Path | None, asked: list[Prompt]
 ) -> list[MeasuredModel]:
     """Figures of a model's samples: as they are, projected and, for mass, guided on the way."""
     constraints, judge = config.constraints(), Judge.load()
@@ -92,10 +93,10 @@ def drawn(
     )
     arms = (UNGUIDED, GUIDED) if guidable else (UNGUIDED,)
     tasks = plan(out / f"{model}-{seed}", arms, asked, 0)
-    produce(spec, tasks, processes=config.processes)
+    produce(config.world, tasks, processes=config.processes, lora=lora)
     videos = collect(tasks).videos
     if constraints:
         for arm in arms:
             pairs = zip(asked, videos[arm].split(1), strict=True)
-            videos[PROJECTED[arm]] = torch.cat([project(spec, constraints, p, v) for p, v in pairs])
+            videos[PROJECTED[arm]] = torch.cat([project(config.world, constraints, p, v) for p, v in pairs])
     return [measure(model, arm, seed, asked, video, judge) for arm, video in videos.items()]

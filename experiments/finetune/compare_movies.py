@@ -14,7 +14,7 @@ from physgen.drawn import UNGUIDED
 from physgen.experiments.draw.prompts import Prompt
 from physgen.experiments.draw.references import reconstruct
 from physgen.experiments.draw.videos import collect, plan, produce
-from physgen.experiments.finetune.compare import losses, worlds, write
+from physgen.experiments.finetune.compare import losses, models_of, write
 from physgen.experiments.finetune.measure import Array, MeasuredModel
 from physgen.experiments.finetune.options import FinetuneConfig
 from physgen.experiments.finetune.train import TrainingArm
@@ -31,7 +31,7 @@ SHOWN = 3
 def compare_movies(config: FinetuneConfig, out: Path, shards: list[Shard], arms: list[TrainingArm]) -> None:
     """Write ``metrics.json``, ``finetune.md`` and ``samples.png``: losses, what the autoencoder keeps, samples."""
     torch.set_num_threads(1)
-    models = worlds(config, arms)
+    models = models_of(arms)
     found = losses(config, out, shards, models)
     clips = {split: Videos.open(shards, config.family, split) for split in ("train", "validation")}
     spec, count = config.world, config.n or min(SHOWN, config.clips)
@@ -49,9 +49,9 @@ def compare_movies(config: FinetuneConfig, out: Path, shards: list[Shard], arms:
         reference = vectors(scale, scale)
         asked = [Prompt(config.family, index, {}, text, index) for index, text in enumerate(texts)]
         figures = {("learned clips", 0): statistics(fields_of(spec, clips["train"].captions[:count], learned))}
-        for (model, seed), tuned in models.items():
+        for (model, seed), lora in models.items():
             tasks = plan(out / f"{model}-{seed}", (UNGUIDED,), asked, 0)
-            produce(tuned, tasks, processes=config.processes)
+            produce(spec, tasks, processes=config.processes, lora=lora)
             videos = collect(tasks).videos[UNGUIDED]
             figures[model, seed] = statistics(fields_of(spec, texts, videos))
             rows += [(f"{model}, {seed}: {text}", video) for text, video in zip(texts, videos, strict=True)][:SHOWN]

@@ -74,8 +74,8 @@ class FinetuneConfig:
         if self.data is not None and self.n > min(self.clips, self.validation):
             allowed = f"at most clips={self.clips} and validation={self.validation}, which samples are held against"
             raise InvalidArgument("n", self.n, allowed)
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise InvalidArgument("seeds", self.seeds, "one or more different numbers")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+            raise InvalidArgument("seeds", self.seeds, "one or more different numbers, 0 or above")
         if self.weight not in WEIGHTS:
             raise InvalidArgument("weight", self.weight, ", ".join(WEIGHTS))
         if self.measure not in MEASURES:

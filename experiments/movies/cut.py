@@ -187,14 +187,17 @@ def cut_piece(
     square = frames[start : start + spec.num_frames, top : top + side, left : left + side]
     small = F.interpolate(square[:, None], (spec.height, spec.width), mode="area")[:, 0]
     dark, bright = (float(value) for value in np.quantile(small.numpy(), [DARK, BRIGHT]))
+    frame, row, column = movie.first + start * movie.every, movie.corner[0] + top, movie.corner[1] + left
     if not bright > dark:
-        raise InvalidArgument("movie", "the same brightness everywhere", "a movie that shows something")
+        place = f"{side} x {side} px at row {row}, column {column} from frame {frame}"
+        allowed = "pieces that show something: leave out what is empty, cut.crop= cut.frames="
+        raise InvalidArgument("movie", f"{movie.name}: the same brightness everywhere in {place}", allowed)
     piece = Piece(
         movie=movie.name,
-        frame=movie.first + start * movie.every,
+        frame=frame,
         every=movie.every,
-        top=movie.corner[0] + top,
-        left=movie.corner[1] + left,
+        top=row,
+        left=column,
         side=side,
         dark=dark,
         bright=bright,

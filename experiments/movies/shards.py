@@ -29,7 +29,8 @@ def find_movies(folder: str | Path, caption: str | None) -> dict[Path, str]:
     A folder of numbered pictures is one movie.
 
     Raises:
-        FileNotFoundError; InvalidArgument for a folder without movies, or a movie that nobody says anything of.
+        FileNotFoundError; InvalidArgument for a folder without movies, a movie that nobody says anything of, or a text
+            that is not in UTF-8.
 
     >>> folder = getfixture("tmp_path")
     >>> for name in ("a", "b"):
@@ -48,7 +49,10 @@ def find_movies(folder: str | Path, caption: str | None) -> dict[Path, str]:
     found = {}
     for movie in movies:
         beside = movie.with_name(f"{movie.name if movie.is_dir() else movie.stem}.txt")
-        text = beside.read_text(encoding="utf-8").strip() if beside.is_file() else caption
+        try:
+            text = beside.read_text(encoding="utf-8").strip() if beside.is_file() else caption
+        except UnicodeDecodeError as error:
+            raise InvalidArgument("caption", str(beside), "a text file in UTF-8") from error
         if not text:
             allowed = f"what {movie.name} shows, in words of the world; or a text file {beside.name} beside it"
             raise InvalidArgument("caption", text, allowed)

@@ -7,11 +7,13 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 #: how often, and how many seconds apart, a lock is tried: `holder` has it for an instant while it looks
 TRIES, PAUSE = 5, 0.02
+#: locks that are held to the end of the command, and their paths
+_STACK, _HELD = ExitStack(), set[Path]()
 
 
 @contextmanager
@@ -37,6 +39,28 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
             file.write(f"process {os.getpid()} on {socket.gethostname()}")
             file.flush()
         yield mine
+
+
+def hold(path: Path) -> bool:
+    """Hold the lock of a path until `let_go`, or until the process ends, unless another one has it; whether it is held.
+
+    >>> run = getfixture("tmp_path") / "run"
+    >>> with locked(run):
+    ...     hold(run)
+    False
+    >>> hold(run), hold(run)
+    (True, True)
+    >>> let_go()
+    """
+    if path not in _HELD and _STACK.enter_context(locked(path, wait=False)):
+        _HELD.add(path)
+    return path in _HELD
+
+
+def let_go() -> None:
+    """Let go of every lock that is held to the end of the command."""
+    _STACK.close()
+    _HELD.clear()
 
 
 def holder(path: Path) -> str | None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 import physgen
-from physgen.experiments.runs.weights import weights_digest, with_weights
+from physgen.experiments.runs.weights import DIGITS, weights_digest, with_weights
 
 if TYPE_CHECKING:
     from physgen.worlds import WorldSpec
@@ -31,6 +31,16 @@ def run_name(job: str, config: Mapping[str, Any]) -> str:
     """
     text = json.dumps([physgen.__version__, with_weights(config)], sort_keys=True)
     return f"{job}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+
+
+def digest_of(file: str | Path) -> str:
+    """First 16 digits of the SHA-256 of a file: an option that names a file stands for what is in it.
+
+    >>> path = getfixture("tmp_path") / "prompts.txt"
+    >>> path.write_text("a cell divides") and digest_of(path)
+    '...'
+    """
+    return hashlib.sha256(Path(file).expanduser().read_bytes()).hexdigest()[:DIGITS]
 
 
 def write_json_atomic(path: str | Path, data: Any) -> None:

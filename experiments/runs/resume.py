@@ -10,16 +10,19 @@ from typing import Any
 import yaml
 
 from physgen.errors import InvalidArgument
+from physgen.experiments.runs.locks import hold, holder
 from physgen.experiments.runs.weights import with_weights
 
 
-def resume(out: Path, settings: Mapping[str, object], left_out: Collection[str] = ()) -> None:
-    """Open a folder that is new, or that a run with the same options has begun, or begins at the same moment.
+def resume(out: Path, settings: Mapping[str, object], left_out: Collection[str] = (), *, part: str = "whole") -> None:
+    """Open a folder that is new, or that a run with the same options has begun, for this command alone.
 
     Weights in a folder of the user's are such an option, ``world.weights``: one that was trained again is another.
-    Options in ``left_out`` are among the settings only where they are set.
+    Options in ``left_out`` are among the settings only where they are set. Commands that make different parts of what
+    the folder holds, such as shards, may work in it side by side.
 
-    Raises: InvalidArgument for any other folder, with the options that are others there.
+    Raises: InvalidArgument for any other folder, with the options that are others there, or for one in which another
+        command is at work on the same part.
     """
     check_folder(out, settings, left_out)
     begun = out / "config.yaml"
@@ -28,6 +31,9 @@ def resume(out: Path, settings: Mapping[str, object], left_out: Collection[str] 
         partial = out / f".config.{os.getpid()}.partial"
         partial.write_text(_text(settings), encoding="utf-8")
         partial.replace(begun)
+    if not hold(out.resolve() / part):
+        at_work = holder(out.resolve() / part) or "another process"
+        raise InvalidArgument("out", str(out), f"a folder that no other command is at work in ({at_work} is)")
 
 
 def check_folder(
@@ -48,7 +54,7 @@ def check_folder(
     if begun.is_file():
         if allowed := _allowed(begun.read_text(encoding="utf-8", errors="replace"), _text(settings), left_out):
             raise InvalidArgument("out", str(out), allowed)
-    elif out.is_dir() and any(not path.name.startswith(".config") for path in out.iterdir()):
+    elif out.is_dir() and any(not path.name.startswith((".config", ".locks")) for path in out.iterdir()):
         raise InvalidArgument("out", str(out), f"{same} (this one has files and no config.yaml)")
 
 

@@ -115,8 +115,10 @@ def run(config: SampleConfig) -> None:
         write_tiff(stem.with_suffix(".tif"), video)
         write_mp4(stem.with_suffix(".mp4"), video, world.fps)
     kept = INFLATION_JOINED if isinstance(guidance, Assimilation) else INFLATION
+    imposed = [law for name, law in physics.constraints.items() if guidance and name not in laws.measured]
+    chosen_by = {main: (tuple(content.rewards), imposed)}
     read = {
-        label: readings_of(arm.video[0], asked, tuple(content.rewards), tuple(content.rewards) if label == main else ())
+        label: readings_of(arm.video[0], asked, tuple(content.rewards), *chosen_by.get(label, ((), ())))
         for label, arm in made.items()
     }
     inflation = kept if OBSERVED in physics.constraints else 1.0

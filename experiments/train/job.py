@@ -64,7 +64,7 @@ def run(config: TrainConfig) -> None:
     config.transformer.schedule.check("transformer.schedule")
     config.judge.schedule.check("judge.schedule")
     folder = Path(config.out).expanduser()
-    resume(folder, {key: value for key, value in asdict(config).items() if key not in ("out", "processes", "until")})
+    resume(folder, {key: value for key, value in asdict(config).items() if key not in ("out", "until")})
     last = STAGES.index(config.until)
     shards = plan(
         folder / "data",

@@ -41,8 +41,10 @@ def train(size: str, out: Path, *, clips: int = CLIPS, steps: int = STEPS, proce
     schedule = replace(config.transformer.schedule, steps=steps, warmup=min(200, 1 + steps // 4))
     settings = replace(config.transformer, arguments=arguments, schedule=schedule, compile=False)
     folder, seed = out / size, config.seed
-    resume(out, {"families": list(FAMILIES), "clips": clips, "seed": seed, "world": world_spec("micro").label})
-    resume(folder, {"transformer": asdict(settings), "seed": seed})
+    resume(
+        out, {"families": list(FAMILIES), "clips": clips, "seed": seed, "world": world_spec("micro").label}, part=size
+    )
+    resume(folder, {"transformer": asdict(settings), "seed": seed, "processes": processes})
     shards = plan(out / "data", FAMILIES, clips, clips // 20, seed)
     simulate_all(shards, processes)
     autoencoder = load_world("micro").pipe.vae

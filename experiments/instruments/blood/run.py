@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from tqdm import tqdm
 from physgen.experiments.draw.prompts import Prompt
 from physgen.experiments.draw.references import RECONSTRUCTION, SIMULATOR, reconstruct, simulate
 from physgen.experiments.instruments.blood.arms import ARMS, draw_arms
+from physgen.experiments.instruments.examine import Reading
 from physgen.experiments.instruments.judge import Examined, InstrumentJudge
 from physgen.experiments.instruments.scores.arms import prompt_of
 from physgen.experiments.measure.recognition import features, recognised
@@ -24,7 +26,7 @@ from physgen.worlds.micro.judge import Judge
 
 #: faultless videos of the same prompts, then the arms
 ROWS = (SIMULATOR, RECONSTRUCTION, *ARMS)
-DRAWN, READ = "drawn", "read"
+DRAWN, READINGS = "drawn", "readings"
 
 
 def run_blood(
@@ -32,7 +34,7 @@ def run_blood(
 ) -> list[Record]:
     """Records of every task, seed and arm: cost, answers and percentiles of its criteria, what the classifier sees."""
     wanted = [(prompt_of(task, seed), rubric) for seed in seeds for task, rubric in zip(tasks, rubrics, strict=True)]
-    for folder in (DRAWN, READ, "videos"):
+    for folder in (DRAWN, READINGS, "videos"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     for prompt, _ in tqdm(wanted, desc="prompts", disable=None):
         if not _file(out, DRAWN, prompt).is_file():
@@ -40,30 +42,39 @@ def run_blood(
     judge, classifier = InstrumentJudge(alpha), Judge.load()
     records = []
     for prompt, rubric in tqdm(wanted, desc="readings", disable=None):
-        path = _file(out, READ, prompt)
+        path = _file(out, READINGS, prompt)
         if not path.is_file():
             costs = {row["arm"]: row for row in read_records(_file(out, DRAWN, prompt))}
             write_records(
                 path,
-                [costs[arm] | measure(judge, classifier, prompt, rubric, _video(out, prompt, arm)) for arm in ROWS],
+                [costs[arm] | measure(classifier, prompt, _video(out, prompt, arm)) for arm in ROWS],
             )
-        records += read_records(path)
+        records += [decided(judge, rubric, record) for record in read_records(path)]
     return records
 
 
-def measure(judge: InstrumentJudge, classifier: Judge, prompt: Prompt, rubric: Rubric, path: Path) -> Record:
-    """What one file shows: ``answers`` and ``ranks`` by instrument, ``readings`` of all, ``judge`` by attribute."""
+def measure(classifier: Judge, prompt: Prompt, path: Path) -> Record:
+    """What one file shows: ``readings`` of every instrument, whether anything is ``seen``, ``judge`` by attribute."""
     frames = read_video(path).frames
     examined = Examined.of(frames, prompt.caption)
-    readings = examined.readings
-    criteria = [criterion for dimension in DIMENSIONS for criterion in rubric.criteria[dimension]]
-    answers = {criterion.measure: judge.answer(criterion, examined) for criterion in criteria}
     seen = recognised(classifier, [prompt], features(classifier, frames.transpose(0, 1)[None]))
     return {
-        "answers": answers,
+        "readings": {name: asdict(reading) for name, reading in examined.readings.items()},
+        "seen": examined.seen,
+        "judge": {name: float(seen[name][0]) for name in ("direction", "speed", "count")},
+    }
+
+
+def decided(judge: InstrumentJudge, rubric: Rubric, record: Record) -> Record:
+    """A record with ``answers`` by criterion, ``ranks`` and ``statistics`` by instrument in place of its readings."""
+    readings = {name: Reading(**values) for name, values in record["readings"].items()}
+    examined = Examined(readings, record["seen"])
+    criteria = [criterion for dimension in DIMENSIONS for criterion in rubric.criteria[dimension]]
+    return {
+        **{key: value for key, value in record.items() if key not in ("readings", "seen")},
+        "answers": {criterion.measure: judge.answer(criterion, examined) for criterion in criteria},
         "ranks": {name: reading.rank for name, reading in readings.items()},
         "statistics": {name: reading.statistic for name, reading in readings.items()},
-        "judge": {name: float(seen[name][0]) for name in ("direction", "speed", "count")},
     }
 
 

@@ -19,7 +19,8 @@ from physgen.experiments.microworldbench.generation.generated import Failure, wr
 from physgen.experiments.microworldbench.generation.plan import Item, Layout, Shard, items
 from physgen.experiments.microworldbench.options import GENERATION, BenchmarkConfig, data_file
 from physgen.experiments.microworldbench.tasks.data import TASKS, read_tasks
-from physgen.experiments.runs.records import run_name, write_json_atomic
+from physgen.experiments.microworldbench.tasks.named import SETS
+from physgen.experiments.runs.records import digest_of, run_name, write_json_atomic
 from physgen.experiments.runs.resume import resume
 from physgen.guidance import BestOfN, Guidance
 from physgen.measure import degenerate
@@ -44,9 +45,11 @@ def generate(config: BenchmarkConfig, unguided: Path | None = None) -> int:
     check_all(config, planned)
     settings = {key: value for key, value in asdict(config).items() if key in GENERATION}
     settings["tasks"] = str(tasks)
+    if config.data or config.tasks not in (None, *SETS):
+        settings["tasks_digest"] = digest_of(tasks)
     layout = Layout(Path(config.out or Path("runs") / run_name("generate", settings)))
     check(config.world)
-    resume(layout.out, settings)
+    resume(layout.out, settings, part=shard.name)
     mine = shard.mine(planned)
     if unguided:
         for item in mine:

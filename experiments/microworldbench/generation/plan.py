@@ -55,9 +55,14 @@ class Shard:
         return list(items[self.index - 1 :: self.count])
 
     @property
+    def name(self) -> str:
+        """What it is called in names of files."""
+        return f"{self.index}-of-{self.count}"
+
+    @property
     def metrics(self) -> str:
         """Name of the file that sums it up."""
-        return "metrics.json" if self.count == 1 else f"metrics-{self.index}-of-{self.count}.json"
+        return "metrics.json" if self.count == 1 else f"metrics-{self.name}.json"
 
 
 def items(tasks: Sequence[Task], seeds: Sequence[int]) -> list[Item]:

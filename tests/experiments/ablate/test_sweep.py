@@ -157,6 +157,17 @@ def test_choices_are_made_by_hydras_own_words(tiny: Path, tmp_path: Path) -> Non
     }
 
 
+def test_points_that_are_the_same_run_are_named_and_rewards_are_as_hydra_reads_them(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("physgen.experiments.ablate.run.attempt", lambda options: options.folder.mkdir(parents=True))
+    monkeypatch.setattr(Sweep, "report", lambda _: None)
+    assert ablate(tiny, tmp_path, "family=dye", "rewards=null,[],[count]", "seed=0") == 0
+    assert len(list(tmp_path.glob("run-*"))) == 2
+    captured = capsys.readouterr()
+    assert "2 points are the same run: " in captured.out + captured.err
+
+
 @pytest.mark.parametrize("wrong", ["law=interval(0,1)", "law=null", "constraint=[choice(mass,none)]", "law=glob(zzz*)"])
 def test_what_chooses_nothing_is_refused_before_anything_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: str

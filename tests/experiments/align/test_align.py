@@ -18,9 +18,9 @@ from torch import Tensor
 from physgen.constraints import MassConservation
 from physgen.drawn import AFTERWARDS, UNGUIDED
 from physgen.errors import InvalidArgument
-from physgen.experiments.align.asked import training
+from physgen.experiments.align.asked import training, use_of_lines
 from physgen.experiments.align.cost import Cost
-from physgen.experiments.align.job import counted, draw_round
+from physgen.experiments.align.job import counted, draw_round, settings_of
 from physgen.experiments.align.options import ALIGNED, ARMS, DATA, PREFERENCE, RANDOM, SELECTED, AlignConfig
 from physgen.experiments.align.pool import SamplePool
 from physgen.experiments.align.train import Data, Training, objective_of, train, without_lora
@@ -28,6 +28,7 @@ from physgen.experiments.cli.dispatch import JOBS, main, read_options
 from physgen.experiments.draw.prompts import Prompt
 from physgen.experiments.draw.videos import plan, save_arrays
 from physgen.experiments.finetune.train import TrainingArm, add_lora
+from physgen.experiments.runs.resume import differing
 from physgen.guidance import Projection
 from physgen.projected import project_video
 from physgen.worlds import World, load_world
@@ -272,6 +273,9 @@ def test_files_of_prompts_must_be_text_and_must_not_share_any(tmp_path: Path) ->
         return str(error.value)
 
     assert "not in prompts=" in refused(held)
+    train_on.write_text("a cell divides\n" + "".join(f"heart {i} beats\n" for i in range(200)))
+    held.write_text("blood flows\nHEART  199 beats\n")
+    assert "HEART" in refused(held)
     assert "a prompt a line" in refused(tmp_path / "none.txt")
     held.write_text(" \n")
     assert "empty" in refused(held)
@@ -281,6 +285,20 @@ def test_files_of_prompts_must_be_text_and_must_not_share_any(tmp_path: Path) ->
     config = read_options("align", JOBS["align"], [*files, f"held_out={held}"])
     with pytest.raises(InvalidArgument, match="no simulator"):
         config.check()
+
+
+def test_rounds_and_seeds_go_on_in_a_file_of_prompts_and_an_edited_file_is_another_run(tmp_path: Path) -> None:
+    train_on, held = tmp_path / "train.txt", tmp_path / "held.txt"
+    train_on.write_text("".join(f"heart {i} beats\n" for i in range(10)))
+    held.write_text("blood flows\n")
+    given = ["family=null", "world=wan2.1-t2v-1.3b", f"prompts={train_on}", f"held_out={held}"]
+    config = read_options("align", JOBS["align"], [*given, "samples=3", "rounds=2", "seeds=[0,1]"])
+    drawn = [[int(p.caption.split()[1]) for p in training(config, seed, r)] for seed in (0, 1) for r in (1, 2)]
+    assert drawn == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 0, 1]]
+    assert use_of_lines(config) == f"10 of 10 different prompts in {train_on} are drawn"
+    before = settings_of(config)
+    held.write_text("blood flows slowly\n")
+    assert differing(before, settings_of(config))[0].startswith("contents.held_out is ")
 
 
 def test_what_it_would_cost_is_planned_without_weights(capsys: pytest.CaptureFixture[str]) -> None:

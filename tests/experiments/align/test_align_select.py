@@ -13,6 +13,11 @@ from physgen.experiments.evaluate.yardstick.planted import COUNT, DIRECTION, EMP
 from physgen.experiments.instruments import DOMAINS, INSTRUMENTS
 from physgen.worlds import world_spec
 
+#: instruments that are read from something that no other one is read from
+OWN = {
+    *("transport", "static", "colour", "size", "shape"),
+    *("blur", "noise", "clipping", "flicker", "presence"),
+}
 SELECT = ["direction", "count", "lanes", "lost"]
 
 
@@ -35,7 +40,14 @@ def test_what_selects_and_what_scores_share_no_source(domain: str) -> None:
         left = scoring(domain, [name])
         assert name not in left
         assert not {source for other in left for source in sources(other)} & set(sources(name))
-    assert set(SOURCES) <= set(INSTRUMENTS)
+
+
+def test_every_instrument_has_its_sources_or_is_read_from_something_of_its_own() -> None:
+    assert sorted([*SOURCES, *OWN]) == sorted(INSTRUMENTS)
+    assert "shear" not in scoring("sheet.sheet", ["strength"])
+    assert "periodic" not in scoring("sheet.sheet", ["speed"])
+    assert "outcome" not in scoring("vesicles.vesicles", ["count"])
+    assert "brownian" not in scoring("beads.beads", ["lost"])
 
 
 def test_only_instruments_of_the_domain_are_taken() -> None:

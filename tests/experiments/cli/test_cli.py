@@ -62,7 +62,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_run_directory_is_complete(demo: Path) -> None:
     expected = "config.yaml log.jsonl metrics.json preview.png report.html"
     videos = "afterwards.mp4 afterwards.tif unguided.mp4 unguided.tif video.mp4 video.tif"
-    assert sorted(p.name for p in demo.iterdir()) == sorted(f"{expected} {videos}".split())
+    assert sorted(p.name for p in demo.glob("[!.]*")) == sorted(f"{expected} {videos}".split())
 
 
 def test_metrics(demo: Path) -> None:

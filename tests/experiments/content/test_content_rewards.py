@@ -10,10 +10,11 @@ import torch
 from tiny_world import SIZES
 from torch import Tensor
 
+from physgen.constraints import Count, Permanence, PhaseOrder
 from physgen.experiments.cli.dispatch import main
 from physgen.experiments.content.asked import asked_of
-from physgen.experiments.content.estimators import REWARDS
-from physgen.experiments.content.rewards import AUTO, is_right, rewards_of, scores, shared
+from physgen.experiments.content.estimators import LAWS, REWARDS
+from physgen.experiments.content.rewards import AUTO, is_right, readings_of, rewards_of, scores, shared
 from physgen.experiments.draw.prompts import Prompt, prompts
 from physgen.experiments.draw.references import simulate
 from physgen.experiments.evaluate.yardstick.planted import COUNT, DIRECTION, variants
@@ -175,6 +176,21 @@ def test_rewards_of_other_text_read_what_its_words_say() -> None:
     big = torch.nn.functional.interpolate(truth(prompt), scale_factor=(4, 4), mode="bilinear")[None]
     assert chosen["direction"](big).item() == pytest.approx(value, abs=0.1)
     assert asked_of("cells move to the left and to the right", SPEC).direction is None
+
+
+def test_a_score_is_imposed_where_it_shares_an_estimator_with_a_law() -> None:
+    dividing, drops = (prompts(family, 1, "held_out", 0)[0] for family in ("mitosis", "dye"))
+    for prompt, law, reading, other in (
+        (dividing, PhaseOrder(), "phases", "phases_by_judge"),
+        (drops, Count(2), "count_by_components", "count"),
+    ):
+        asked = asked_of(prompt.caption, SPEC)
+        found = readings_of(truth(prompt), asked, [reading], [], [law])
+        assert (found[reading]["imposed"], found[other]["imposed"]) == (True, False)
+    assert shared([], "permanence_by_assignment", [Permanence(3.0)]) == ("assignment",)
+    assert {part for parts in LAWS.values() for part in parts} <= {
+        part for one in REWARDS.values() for part in one.uses
+    }
 
 
 def test_a_score_is_imposed_where_it_shares_an_estimator() -> None:

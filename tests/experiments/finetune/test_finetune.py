@@ -16,7 +16,9 @@ from torch import Tensor
 
 from physgen.experiments.cli.config import configure, typed
 from physgen.experiments.cli.dispatch import main
+from physgen.experiments.draw.prompts import prompts
 from physgen.experiments.finetune import train
+from physgen.experiments.finetune.compare import drawn, losses, models_of
 from physgen.experiments.finetune.measure import MeasuredModel
 from physgen.experiments.finetune.options import FinetuneConfig
 from physgen.experiments.finetune.paired import summarise
@@ -24,6 +26,7 @@ from physgen.experiments.finetune.train import Clips, TrainingArm, constraint_lo
 from physgen.experiments.train import latents
 from physgen.experiments.train.data import Shard, plan, simulate_all
 from physgen.worlds import load_checkpoint, load_world
+from physgen.worlds.checkpoints.save_lora import save_lora
 from physgen.worlds.loading import load
 
 
@@ -103,6 +106,33 @@ def test_a_killed_run_ends_at_the_same_weights(tiny: Path, tmp_path: Path, monke
     assert all(torch.equal(value, expected[key]) for key, value in load_file(killed.file).items())
 
 
+def test_a_lora_is_measured_on_top_of_the_checkpoint_that_it_was_trained_from(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that changes nothing has the losses and the videos of the untuned model, whatever that began from."""
+    pipe: Any = load_world("micro", str(tiny), device="cpu").pipe
+    train.add_lora(pipe, 2, 0)
+    arm = TrainingArm(tmp_path, "without", 0)
+    arm.folder.mkdir()
+    save_lora(pipe.transformer, arm.file)
+    for name, weight in pipe.transformer.named_parameters():
+        if "lora_B" in name:
+            weight.data.fill_(0.5)
+    base = save_lora(pipe.transformer, tmp_path / "base.safetensors")
+    arguments = options(tiny, "constraint=none", f"world.checkpoint={base}", "world.steps=1")
+    config = typed(configure("finetune", arguments), FinetuneConfig)
+    shards = prepared(config, tmp_path)
+    untuned, tuned = losses(config, tmp_path, shards, models_of([arm]))
+    assert tuned.values["flow_loss"].tolist() == untuned.values["flow_loss"].tolist()
+    monkeypatch.setattr("physgen.experiments.finetune.compare.measure", lambda *_: untuned)
+    for (model, seed), lora in models_of([arm]).items():
+        drawn(config, tmp_path, model, seed, lora, prompts("dye", 1, "held_out", 0))
+    first, second = (
+        np.load(next(tmp_path.glob(f"{name}/videos/*.npz")))["video"] for name in ("untuned-0", "without-0")
+    )
+    assert np.array_equal(first, second)
+
+
 @pytest.mark.parametrize("balance", slow_except({"null"}, ["null", "100.0"]))
 def test_steps_on_the_constraint_lower_it(balance: str, tiny: Path, tmp_path: Path) -> None:
     """On the world's own classes: the mean excess over the same draws, before and after ten steps."""
@@ -153,6 +183,7 @@ def test_differences_are_paired_by_prompt_and_averaged_over_seeds() -> None:
         ("n=3", "8"),
         ("seeds=[]", "seeds"),
         ("seeds=[1,1]", "different"),
+        ("seeds=[-1]", "seeds=[-1]: allowed: one or more different numbers, 0 or above"),
         ("batch=0", "batch"),
         ("schedule.step=3", "schedule.steps"),
         ("schedule.steps=0", "schedule.steps=0: allowed: a whole number, 1 or more"),

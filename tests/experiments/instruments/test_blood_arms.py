@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from physgen.drawn import UNGUIDED
-from physgen.experiments.draw.references import SIMULATOR
-from physgen.experiments.instruments.blood import table
+from physgen.experiments.draw.prompts import Prompt
+from physgen.experiments.draw.references import SIMULATOR, simulate
+from physgen.experiments.instruments.blood import run, table
 from physgen.experiments.instruments.blood.arms import ARMS, PROJECTED, THEN, TOLD, law, project
 from physgen.experiments.instruments.blood.run import ROWS, run_blood
 from physgen.experiments.instruments.scores.arms import prompt_of
@@ -17,8 +18,9 @@ from physgen.experiments.microworldbench import read_rubrics, read_tasks
 from physgen.experiments.microworldbench.scoring.score import score
 from physgen.experiments.microworldbench.tasks.data import DIMENSIONS, Rubric
 from physgen.experiments.microworldbench.tasks.named import named_tasks
-from physgen.experiments.runs.progress import Record
+from physgen.experiments.runs.progress import Record, write_records
 from physgen.simulators import SIMULATORS, blood
+from physgen.video import Video, write_mp4
 from physgen.worlds import world_spec
 from physgen.worlds.loading import load
 
@@ -90,6 +92,23 @@ def test_a_reconstruction_is_projected_onto_its_own_direction_and_noise_is_not()
     near, found = project(noise, law(prompt, False), blood.GRID)
     assert not found
     assert torch.equal(near, noise)
+
+
+def test_a_folder_is_answered_anew_with_another_alpha(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept is what was measured: a fault is found where p < alpha, of the alpha that is asked for."""
+
+    def draw(world: object, prompt: Prompt, out: Path) -> None:
+        video = simulate(prompt, world_spec("micro"), [7, prompt.seed])[0].transpose(0, 1)
+        write_mp4(run._video(out, prompt, SIMULATOR), Video(video, prompt=prompt.caption), 8)
+        write_records(run._file(out, run.DRAWN, prompt), [{"arm": SIMULATOR, "task": prompt.index}])
+
+    monkeypatch.setattr(run, "_draw", draw)
+    monkeypatch.setattr(run, "ROWS", (SIMULATOR,))
+    world = load(world_spec("micro"), "cpu")
+    strict, lax = (run_blood(world, TASKS[:1], RUBRICS[:1], [3], alpha, tmp_path)[0] for alpha in (0.001, 0.999))
+    assert strict["ranks"] == lax["ranks"]
+    every = table.values(RUBRICS[0])["all criteria"]
+    assert every(strict) > every(lax) + 50
 
 
 @pytest.mark.slow

@@ -55,7 +55,7 @@ def record(folder: Path, index: int, seed: int = 0) -> dict[str, Any]:
 
 def written(folder: Path) -> dict[str, int]:
     """Every file of the videos, with the moment of its writing."""
-    paths = [p for p in (folder / "mine").rglob("*") if p.is_file() and p.parent.name != "mine"]
+    paths = [p for p in (folder / "mine").rglob("*") if p.is_file() and p.parent.name not in ("mine", ".locks")]
     return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in paths}
 
 

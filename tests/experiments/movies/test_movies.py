@@ -173,15 +173,18 @@ def test_a_folder_of_movies_that_changed_is_not_gone_on_with(
         (["data={movies}", "caption=a colony", "cut.every=0"], "cut.every"),
         (["data={movies}", "caption=a colony", "n=24", "validation=8"], "validation=8"),
         (["data={movies}", "caption=a colony", "hold_out=right", "cut.side=500"], "cut.side=500"),
+        (["data={foreign}"], "a.txt': allowed: a text file in UTF-8"),
     ],
 )
 def test_bad_folders_are_one_line(
     arguments: list[str], named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("empty", "movies"):
+    for name in ("empty", "movies", "foreign"):
         (tmp_path / name).mkdir()
+    (tmp_path / "foreign" / "a.npy").touch()
+    (tmp_path / "foreign" / "a.txt").write_bytes("Kolonie wächst".encode("latin-1"))
     np.save(tmp_path / "movies" / "a.npy", np.random.default_rng(0).random((30, 100, 200)))
-    folders: dict[str, Any] = {name: tmp_path / name for name in ("empty", "movies")}
+    folders: dict[str, Any] = {name: tmp_path / name for name in ("empty", "movies", "foreign")}
     given = [argument.format(**folders) for argument in arguments]
     assert main(["finetune", *given, f"out={tmp_path / 'out'}"]) == 2
     error = capsys.readouterr().err
@@ -206,3 +209,6 @@ def test_what_shows_nothing_is_refused() -> None:
     ):
         with pytest.raises(InvalidArgument, match=words):
             cut_piece(Movie("a", frames), Cut(), np.random.default_rng(0), SPEC)
+    dark = Movie("b.tif", torch.zeros(25, 96, 96), first=7, corner=(10, 20))
+    with pytest.raises(InvalidArgument, match=r"b\.tif: .* 96 px at row 10, column 20 from frame 7.*cut\.crop="):
+        cut_piece(dark, Cut(side=96), np.random.default_rng(0), SPEC)

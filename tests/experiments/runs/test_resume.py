@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from physgen.errors import InvalidArgument
+from physgen.experiments.runs.locks import holder, let_go, locked
 from physgen.experiments.runs.resume import check_folder, resume
 
 
@@ -24,7 +25,19 @@ def test_only_new_or_empty_folders_and_those_of_the_same_options(tmp_path: Path)
         resume(out, {"seed": 0})
     with pytest.raises(InvalidArgument, match=r"new or empty folder.*\(this one is a file\)"):
         resume(out / "kept.txt", {"seed": 0})
-    assert [(path.name, path.read_text()) for path in out.iterdir()] == [("kept.txt", "mine")]
+    assert [(path.name, path.read_text()) for path in out.glob("[!.]*")] == [("kept.txt", "mine")]
+
+
+def test_one_command_at_a_time_and_shards_side_by_side(tmp_path: Path) -> None:
+    with locked(tmp_path / "run" / "1-of-2"):
+        with pytest.raises(InvalidArgument, match=r"at work in \(process \d+ on .* is\)"):
+            resume(tmp_path / "run", {"seed": 0}, part="1-of-2")
+        resume(tmp_path / "run", {"seed": 0}, part="2-of-2")
+    for _ in range(2):
+        resume(tmp_path / "run", {"seed": 0}, part="1-of-2")
+    assert holder(tmp_path / "run" / "1-of-2") is not None
+    let_go()
+    assert holder(tmp_path / "run" / "1-of-2") is None
 
 
 def test_a_check_writes_nothing_and_says_what_is_finished(tmp_path: Path) -> None:

@@ -130,7 +130,9 @@ def test_work_of_other_options_is_not_taken_over(tmp_path: Path, capsys: pytest.
     capsys.readouterr()
     assert train("simulator.clips=3", "seed=1") == 2
     assert "seed is 0 there and 1 here; simulator.clips is 2 there and 3 here" in capsys.readouterr().err
-    assert train("processes=2") == 0, "the same work"
+    assert train() == 0, "the same work"
+    assert train("processes=2") == 2, "each worker trains on a batch of its own"
+    assert "processes is 1 there and 2 here" in capsys.readouterr().err
     (tmp_path / "config.yaml").unlink()
     assert train() == 2, "of a version that did not keep its options"
     assert "this one has files and no config.yaml" in capsys.readouterr().err
@@ -256,8 +258,9 @@ def test_smaller_models_are_worlds(tmp_path: Path) -> None:
     for other, name in (
         ({"clips": 40, "steps": 2}, "clips"),
         ({"clips": 20, "steps": 3}, "transformer.schedule.steps"),
+        ({"clips": 20, "steps": 2, "processes": 2}, "processes"),
     ):
-        with pytest.raises(InvalidArgument, match=f"{name} is 2"):
+        with pytest.raises(InvalidArgument, match=rf"{name} is \d"):
             sizes.train("xs", tmp_path, **other)
     world = load_world("micro", str(folder))
     assert sum(p.numel() for p in world.pipe.transformer.parameters()) < 4e5
