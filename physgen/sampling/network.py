@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from physgen.errors import InvalidArgument
 from physgen.sampling.calls import split_latents, with_output
 from physgen.sampling.ordinary import make_ordinary, ordinary
-from physgen.sampling.swap import replaced
+from physgen.sampling.swap import called_through
 
 Pull = Callable[[Tensor], Tensor]
 #: from samples, and the time as a part of that of the calls, to the model output
@@ -73,17 +72,16 @@ class Recorder:
     repeating: bool = False
     fixed: bool = False
 
-    def wrap(self, model: Callable[..., Any], forward: Callable[..., Any]) -> Callable[..., Any]:
-        """`forward` of a model, recorded where it is `wanted`."""
+    def wrap(self, model: Callable[..., Any], call: Callable[..., Any]) -> Callable[..., Any]:
+        """`call` of a model, recorded where it is `wanted`."""
 
-        @functools.wraps(forward)
         def recorded(*args: Any, **kwargs: Any) -> Any:
             if self.repeating or not self.wanted():
-                return forward(*args, **kwargs)
+                return call(*args, **kwargs)
             latents, rest, named = split_latents(ordinary(args), ordinary(kwargs))
             with torch.inference_mode(False), torch.set_grad_enabled(self.graph):
                 latents = latents.detach().clone().requires_grad_(self.graph)
-                result = forward(latents, *rest, **named)
+                result = call(latents, *rest, **named)
             output = result[0]
 
             def again(other: Tensor, part: float) -> Tensor:
@@ -288,7 +286,7 @@ def recorded(models: list[nn.Module], recorder: Recorder) -> Iterator[None]:
         for model in models:
             make_ordinary(model)
             stack.enter_context(_frozen(model))
-            stack.enter_context(replaced(model, "forward", recorder.wrap(model, model.forward)))
+            stack.enter_context(called_through(model, recorder.wrap))
         yield
 
 

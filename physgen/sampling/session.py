@@ -262,14 +262,13 @@ def guided_scheduler(base: Any, session: Session) -> type:
         return base.from_config(*args, **kwargs)
 
     members = {"step": step, "set_timesteps": set_timesteps, "from_config": classmethod(from_config)}
-    return renamed_subclass(base, session, **members)
+    return renamed_subclass(base, guidance_session=session, **members)
 
 
 def projecting_processor(base: Any, session: Session) -> type:
     """The class of a video processor, or of an image processor, that projects what it is given."""
-    if hasattr(base, "postprocess_video"):
-        return renamed_subclass(base, session, postprocess_video=_projecting(base.postprocess_video, session))
-    return renamed_subclass(base, session, postprocess=_projecting(base.postprocess, session))
+    name = "postprocess_video" if hasattr(base, "postprocess_video") else "postprocess"
+    return renamed_subclass(base, guidance_session=session, **{name: _projecting(getattr(base, name), session)})
 
 
 def _projecting(postprocess: Any, session: Session) -> Any:
