@@ -56,8 +56,11 @@ class Session:
     skipped: int = 0
 
     def begin(self) -> None:
-        """A new schedule: the next step is the first of a run."""
+        """A new schedule: the next step is the first of a run, and nothing is left of one that was interrupted."""
         self.upcoming = None
+        for recorder in (self.recorder, self.search and self.search.recorder):
+            if recorder:
+                recorder.calls.clear()
         if self.competition:
             self.competition.begin()
 

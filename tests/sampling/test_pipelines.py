@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from physgen.constraints import Constraint, MassConservation, Observed
+from physgen.constraints import Constraint, Equality, MassConservation, Observed
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
-from physgen.guidance import DPS, Correction, Guidance, Particles, Projection, X0Gradient
+from physgen.guidance import DPS, Correction, Guidance, NoiseSearch, Particles, Projection, X0Gradient
 from physgen.observables import ColourMap
 from physgen.sampling import guide
 
@@ -518,6 +518,36 @@ def test_a_transformer_that_sees_something_else_is_refused(linear_set: Linear) -
         output = world.pipe.transformer(x + embeds(1, *world.latents).flip(0, 1), torch.ones(1), embeds(1, 8, 32))[0]
         with pytest.raises(InvalidArgument, match="sees the latents"):
             scheduler.step(output, scheduler.timesteps[0], x)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda law: DPS([law]),
+        lambda law: DPS([law], jacobian="forward"),
+        lambda law: NoiseSearch(lambda fields: fields.mean((1, 2, 3, 4)), iterations=1, euler_steps=2),
+    ],
+    ids=["backward", "forward", "search"],
+)
+def test_a_run_that_was_interrupted_leaves_no_call_behind(make: Callable[[Constraint], Guidance]) -> None:
+    """In the second branch of classifier-free guidance; the next run is that of a pipeline that never failed."""
+    torch.manual_seed(0)
+    world = wan(d.FlowMatchEulerDiscreteScheduler(shift=3.0))
+    calls = 0
+
+    def interrupt(*_: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise KeyboardInterrupt
+
+    with guide(world.pipe, make(Equality(lambda latents: latents.mean((1, 2, 3, 4)) - 0.3))):
+        expected = world.sample(num_inference_steps=2)
+        hook = world.pipe.transformer.register_forward_pre_hook(interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            world.sample(num_inference_steps=2)
+        hook.remove()
+        assert torch.equal(world.sample(num_inference_steps=2), expected)
 
 
 def test_pipeline_without_transformer_is_refused(linear_set: Linear) -> None:
