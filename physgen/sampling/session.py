@@ -90,6 +90,7 @@ class Session:
         schedule = scheduler if self.schedule is None else self.schedule(scheduler, timestep)
         if self.upcoming is None:
             self.guidance.reset()
+            self.log.terminal = None
             if self.competition:
                 self.log.particles = self.competition.particles.log
             if self.search:

@@ -462,6 +462,17 @@ def test_projection_that_did_not_run_is_reported(pipe: WanPipeline) -> None:
         sample(pipe, "latent")
 
 
+def test_a_projection_is_that_of_the_last_call(pipe: WanPipeline) -> None:
+    with (
+        pytest.warns(UserWarning, match="terminal projection did not run"),
+        guide(pipe, Projection([MassConservation()]), observable=DYE, grid=GRID) as log,
+    ):
+        sample(pipe, "pt")
+        assert log.certificate
+        sample(pipe, "latent")
+    assert not log.certificate
+
+
 def test_no_warnings_otherwise(pipe: WanPipeline) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
