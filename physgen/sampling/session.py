@@ -235,12 +235,20 @@ class Session:
 
     def _project_latents(self, latents: Tensor, dtype: torch.dtype) -> Tensor:
         with torch.autocast(latents.device.type, enabled=False):
+            latents = self._delivered(latents)
             target = self.guidance.projection(latents.double(), self.grid)
             projected, dropped = keep_finite(target.fields.to(dtype), latents.to(dtype))
+            projected = self._delivered(projected)
             moved = rms(projected.double() - latents.double())
             rounded = target.fields.to(dtype).double()
             self._log_terminal(terminal_record(moved, latents.double(), target, projected.double(), rounded, dropped))
         return projected
+
+    def _delivered(self, latents: Tensor) -> Tensor:
+        """With the first frame that the pipeline puts in the place of the scheduler's."""
+        if self.first is None:
+            return latents
+        return torch.cat([self.first[:1].to(latents).expand_as(latents[:, :, :1]), latents[:, :, 1:]], 2)
 
     def _log_terminal(self, record: TerminalRecord) -> None:
         self.log.dropped += record.dropped

@@ -8,13 +8,14 @@ import diffusers as d
 import pytest
 import torch
 from PIL import Image
+from tiny_pipelines import wan_ti2v_pipe
 from torch import Tensor
 
 from physgen.constraints import Equality, MassConservation
 from physgen.errors import InvalidArgument
 from physgen.guidance import DPS, Projection, X0Gradient
 from physgen.sampling import guide
-from sampling.test_pipelines import DYE, GRID, embeds
+from sampling.test_pipelines import DYE, GRID, embeds, prompts
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")  # diffusers with numpy 2
 
@@ -209,6 +210,21 @@ def test_gradients_go_through_the_network(make: Callable[[], Layout]) -> None:
     assert len(log.steps) == 3
     assert log.dropped == 0
     assert all(step.correction_norm > 0 for step in log.steps)
+
+
+def test_the_certificate_is_about_latents_with_the_picture_that_the_pipeline_puts_back() -> None:
+    torch.manual_seed(0)
+    parts = {name: part for name, part in wan_ti2v_pipe().components.items() if name != "transformer_2"}
+    pipe = d.WanImageToVideoPipeline(**{**parts, "image_encoder": None, "image_processor": None}, expand_timesteps=True)
+    pipe.set_progress_bar_config(disable=True)
+    picture = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    arguments = {**prompts(32), "height": 32, "width": 32, "num_frames": 9, "num_inference_steps": 2}
+    law = Equality(lambda latents: latents.mean((1, 2, 3, 4)) - 0.3, "mean")
+    with guide(pipe, Projection([law])) as log:
+        latents = pipe(image=picture, **arguments, output_type="latent").frames
+    violated = float(law.residual(latents.double(), None).abs().max())
+    assert log.certificate["mean"].residual_max == pytest.approx(violated, rel=1e-6)
+    assert not log.certificate["mean"].satisfied
 
 
 def test_an_image_that_stays_latent_is_left_alone() -> None:
