@@ -49,12 +49,14 @@ def rejoin(x: Float[Tensor, "*shape"], value: Float[Tensor, "*out"], pull: Pull)
 class Call:
     """What the network saw first and what it gave, with its graph where there is one; and the same call of others.
 
-    `again` takes other latents, and the time as a part of the call's own.
+    `again` takes other latents, and the time as a part of the call's own; it is made under the `torch.autocast` of the
+    first time, whose precision is `cast` where there was one.
     """
 
     latents: Tensor
     output: Tensor
     again: Callable[[Tensor, float], Tensor]
+    cast: torch.dtype | None = None
 
 
 @dataclass
@@ -82,13 +84,15 @@ class Recorder:
             with torch.inference_mode(False), torch.set_grad_enabled(self.graph):
                 latents = latents.detach().clone().requires_grad_(self.graph)
                 result = call(latents, *rest, **named)
-            output = result[0]
+            output, device = result[0], latents.device.type
+            cast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
 
             def again(other: Tensor, part: float) -> Tensor:
                 timed, timed_by_name = _at(part, rest, named)
-                return model(other, *timed, **timed_by_name)[0]
+                with torch.autocast(device, cast, enabled=cast is not None):
+                    return model(other, *timed, **timed_by_name)[0]
 
-            self.calls.append(Call(latents, output, again))
+            self.calls.append(Call(latents, output, again, cast))
             return with_output(result, output.detach())
 
         return recorded

@@ -194,6 +194,8 @@ class Session:
             def predict(x: Tensor) -> Tensor:
                 return at.x0(at.scale * x, again(at.scale * x))
 
+        casts = [call.cast for call in self.recorder.calls] if self.recorder else []
+        coarse = [dtype for dtype in (self.precision, *casts) if dtype]
         correction = self.guidance.correction(
             x0_hat,
             x_t=x_t,
@@ -202,7 +204,7 @@ class Session:
             grid=self.grid,
             position=position,
             predict=predict,
-            precision=self.precision,
+            precision=min(coarse, key=lambda dtype: dtype.itemsize, default=None),
             **known,
         )
         self.log.dropped += correction.dropped

@@ -486,6 +486,23 @@ def test_bfloat16_branches_are_told_apart(linear_set: Linear) -> None:
     assert latents.isfinite().all()
 
 
+def test_a_call_is_made_again_under_the_autocast_of_the_first() -> None:
+    """Guidance moves the sample of a bfloat16 run as it does that of a float32 run."""
+    torch.manual_seed(0)
+    world = wan(d.FlowMatchEulerDiscreteScheduler(shift=3.0))
+    for parameter in world.pipe.transformer.parameters():
+        parameter.data.normal_(std=0.2)
+    law = Equality(lambda latents: latents[:, 0].mean((1, 2, 3)) - 0.3, "mean")
+    moves = []
+    for mixed in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            plain = world.sample(num_inference_steps=1)
+            with guide(world.pipe, DPS([law], jacobian="forward")):
+                moves.append((world.sample(num_inference_steps=1) - plain).flatten())
+    assert torch.nn.functional.cosine_similarity(moves[0], moves[1], dim=0) > 0.95
+    assert float(moves[1].norm() / moves[0].norm()) == pytest.approx(1, abs=0.1)
+
+
 def test_steps_that_are_not_guided_keep_no_graph(linear_set: Linear) -> None:
     torch.manual_seed(0)
     world, graphs = wan(), []
