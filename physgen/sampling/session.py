@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from diffusers.utils.torch_utils import randn_tensor
+from jaxtyping import Float
 from torch import Tensor
 
 from physgen.errors import InvalidArgument, ModelFailure
@@ -91,6 +92,8 @@ class Session:
         if self.upcoming is None:
             self.guidance.reset()
             self.log.terminal = None
+            if self.decode:
+                self.decode.frames = None
             if self.competition:
                 self.log.particles = self.competition.particles.log
             if self.search:
@@ -150,9 +153,21 @@ class Session:
         result.prev_sample = latents
         return result
 
+    def require_seen(self, video: Float[Tensor, "B 3 T H W"]) -> None:
+        """Refuse a video of other frames than those that the constraints were told of on the way.
+
+        Raises:
+            InvalidArgument: the scheduler of the pipeline has other latents than those that are decoded.
+        """
+        seen = self.decode and self.decode.frames
+        if seen not in (None, video.shape[2]):
+            got = f"{self.pipeline}, whose scheduler has latents of {seen} frames for a video of {video.shape[2]}"
+            raise InvalidArgument("pipe", got, "an observable of pipelines whose scheduler has those of the video")
+
     def project(self, video: Tensor) -> Tensor:
         """The nearest float32 video in [0, 1] that satisfies the constraints, of a decoded one in [-1, 1]."""
         assert self.decode is not None
+        self.require_seen(video)
         with torch.autocast(video.device.type, enabled=False):
             projected = project_video(video.float() / 2 + 0.5, self.guidance, self.decode.observable, self.grid)
         self._log_terminal(projected.record)
@@ -279,15 +294,15 @@ def guided_scheduler(base: Any, session: Session) -> type:
     return renamed_subclass(base, guidance_session=session, **members)
 
 
-def projecting_processor(base: Any, session: Session) -> type:
-    """The class of a video processor, or of an image processor, that projects what it is given."""
+def delivering_processor(base: Any, session: Session) -> type:
+    """The class of a video processor, or of an image processor, that checks, and projects, what it is given."""
     name = "postprocess_video" if hasattr(base, "postprocess_video") else "postprocess"
-    return renamed_subclass(base, guidance_session=session, **{name: _projecting(getattr(base, name), session)})
+    return renamed_subclass(base, guidance_session=session, **{name: _delivering(getattr(base, name), session)})
 
 
-def _projecting(postprocess: Any, session: Session) -> Any:
+def _delivering(postprocess: Any, session: Session) -> Any:
     @functools.wraps(postprocess)
-    def projecting(*args: Any, **kwargs: Any) -> Any:
+    def delivering(*args: Any, **kwargs: Any) -> Any:
         call = inspect.signature(postprocess).bind(*args, **kwargs)
         call.apply_defaults()
         name = "video" if "video" in call.arguments else "image"
@@ -295,7 +310,11 @@ def _projecting(postprocess: Any, session: Session) -> Any:
             return postprocess(*args, **kwargs)
         decoded = call.arguments[name]
         images = decoded.ndim == 4
-        projected = session.project(decoded.unsqueeze(2) if images else decoded)
+        video = decoded.unsqueeze(2) if images else decoded
+        if not session.guidance.terminal:
+            session.require_seen(video)
+            return postprocess(*args, **kwargs)
+        projected = session.project(video)
         call.arguments[name] = projected.squeeze(2) if images else projected
         plain = [False] * (len(decoded) if images else decoded.shape[2])
         if images:
@@ -304,4 +323,4 @@ def _projecting(postprocess: Any, session: Session) -> Any:
             call.arguments["kwargs"] = {**call.arguments["kwargs"], "do_denormalize": plain}
         return postprocess(*call.args, **call.kwargs)
 
-    return projecting
+    return delivering

@@ -12,6 +12,8 @@ from physgen.errors import InvalidArgument
 
 #: autoencoders of pictures, which a video goes through frame by frame
 OF_PICTURES = (diffusers.AutoencoderKL, diffusers.AutoencoderKLTemporalDecoder, diffusers.AutoencoderTiny)
+#: pipelines whose scheduler has the latents of some frames alone, or of other frames besides
+_OF_OTHER_FRAMES = ("Kandinsky5I2V", "SanaImageToVideo", "WanAnimate", "SkyReelsV2DiffusionForcing")
 _FRAMES_FIRST = (diffusers.AutoencoderKLCogVideoX, diffusers.AutoencoderKLTemporalDecoder)
 
 
@@ -22,7 +24,8 @@ def axes_of(pipe: Any) -> str:
 
     Raises:
         InvalidArgument: latents that are packed into tokens (LTX, Flux: their frames and rows are not known here),
-            padded with frames (CogVideoX 1.5) or normalised frame by frame (Cosmos 1).
+            padded with frames (CogVideoX 1.5), normalised frame by frame (Cosmos 1) or of other frames than the video
+            (Kandinsky 5 and Sana from a picture, HunyuanVideo with token_replace, Wan Animate, SkyReels-V2 by forcing).
 
     >>> from types import SimpleNamespace
     >>> axes_of(SimpleNamespace(vae=diffusers.AutoencoderKL(block_out_channels=[32])))
@@ -36,6 +39,9 @@ def axes_of(pipe: Any) -> str:
         raise InvalidArgument("pipe", f"{name} with patch_size_t", "pipelines that do not pad the frames")
     if isinstance(vae, diffusers.AutoencoderKLCosmos):
         raise InvalidArgument("pipe", f"{name} with {type(vae).__name__}", "latents that are normalised by channels")
+    if name.startswith(_OF_OTHER_FRAMES) or config.get("image_condition_type") == "token_replace":
+        allowed = "an observable of pipelines whose scheduler has the latents of the whole video"
+        raise InvalidArgument("pipe", name, allowed)
     if name.startswith("Kandinsky5"):
         return "BTHWC"
     return "BTCHW" if isinstance(vae, _FRAMES_FIRST) else "BCTHW"
