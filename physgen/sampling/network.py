@@ -283,6 +283,18 @@ def require_resident(models: list[nn.Module]) -> None:
             raise InvalidArgument("pipe", f"an offloaded {type(model).__name__}", allowed)
 
 
+def require_uncached(models: list[nn.Module]) -> None:
+    """Refuse models that answer a call with what they kept of the one before, which is repeated or has other samples.
+
+    Raises:
+        InvalidArgument: a model with a cache of diffusers.
+    """
+    for model in models:
+        if getattr(model, "is_cache_enabled", False):
+            allowed = "a network without a cache (disable_cache()), for a guidance that calls it again or by other rows"
+            raise InvalidArgument("pipe", f"{type(model).__name__} with a cache", allowed)
+
+
 @contextmanager
 def recorded(models: list[nn.Module], recorder: Recorder) -> Iterator[None]:
     """Record the models' calls inside; their parameters are not differentiated, which saves their activations."""

@@ -567,6 +567,23 @@ def test_a_run_that_was_interrupted_leaves_no_call_behind(make: Callable[[Constr
         assert torch.equal(world.sample(num_inference_steps=2), expected)
 
 
+@pytest.mark.parametrize(
+    "guidance",
+    [
+        DPS([Equality(lambda latents: latents)], jacobian="forward"),
+        NoiseSearch(lambda latents: latents),
+        Particles(2, lambda latents: latents),
+    ],
+    ids=["forward", "search", "particles"],
+)
+def test_a_cache_that_answers_for_another_call_is_refused(guidance: Guidance) -> None:
+    world = wan()
+    broadcast = d.PyramidAttentionBroadcastConfig(cross_attention_block_skip_range=2, current_timestep_callback=int)
+    world.pipe.transformer.enable_cache(broadcast)
+    with pytest.raises(InvalidArgument, match="WanTransformer3DModel with a cache"), guide(world.pipe, guidance):
+        pass
+
+
 def test_pipeline_without_transformer_is_refused(linear_set: Linear) -> None:
     world = wan()
     world.pipe.transformer = None
