@@ -16,6 +16,7 @@ from physgen.constraints import Equality, MassConservation
 from physgen.errors import InvalidArgument
 from physgen.guidance import DPS, Guidance, Projection, X0Gradient
 from physgen.sampling import guide
+from physgen.sampling.decoding.layout import denormalise, normalise
 from sampling.test_pipelines import DYE, GRID, embeds, prompts, wan
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")  # diffusers with numpy 2
@@ -267,6 +268,18 @@ def test_an_image_that_stays_latent_is_left_alone() -> None:
         guide(layout.pipe, Projection([brightness()]), observable=DYE, grid=GRID),
     ):
         layout.pipe(**layout.arguments, output_type="latent", num_inference_steps=2)
+
+
+def test_mean_and_deviation_of_latents_may_be_buffers_of_the_autoencoder() -> None:
+    vae = d.AutoencoderKLLTX2Video(
+        latent_channels=8, block_out_channels=(8,) * 4, decoder_block_out_channels=(8,) * 3,
+        layers_per_block=(1,) * 5, decoder_layers_per_block=(1,) * 4,
+    )  # fmt: skip
+    vae.latents_mean.fill_(0.5)
+    vae.latents_std.fill_(2.0)
+    latents = torch.ones(1, 8, 1, 1, 1)
+    assert torch.equal(denormalise(vae, latents), 2.5 * latents)
+    assert torch.equal(normalise(vae, 2.5 * latents), latents)
 
 
 def test_flux_is_refused_before_anything_runs() -> None:

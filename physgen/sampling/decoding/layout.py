@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import diffusers
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -94,7 +95,7 @@ def _shift(vae: Any) -> float:
 
 
 def of_channels(vae: Any, name: str, default: float, like: Tensor) -> Float[Tensor, "1 C 1 1 1"] | float:
-    """A number of each latent channel in an autoencoder's configuration, ``latents_mean`` or ``latents_std``.
+    """A number of each latent channel, ``latents_mean`` or ``latents_std``, in a configuration, else in a buffer.
 
     >>> import torch
     >>> from types import SimpleNamespace
@@ -103,4 +104,7 @@ def of_channels(vae: Any, name: str, default: float, like: Tensor) -> Float[Tens
     [1.0, 2.0]
     """
     values = getattr(vae.config, name, None)
-    return default if values is None else like.new_tensor(values).view(1, -1, 1, 1, 1)
+    values = getattr(vae, name, None) if values is None else values
+    if values is None:
+        return default
+    return torch.as_tensor(values, dtype=like.dtype, device=like.device).view(1, -1, 1, 1, 1)
