@@ -22,12 +22,12 @@ from physgen.sampling.competition import Competition, require_renewable
 from physgen.sampling.decoding.decoder import Decoder, recomputed
 from physgen.sampling.decoding.layout import axes_of
 from physgen.sampling.diffsynth import DiffSynthPipeline, euler, seen_as_diffusers
-from physgen.sampling.network import Recorder, networks, recorded, require_resident
+from physgen.sampling.network import Recorder, networks, recorded, require_resident, require_uncached
 from physgen.sampling.ordinary import make_ordinary
 from physgen.sampling.predictions import require_supported
 from physgen.sampling.rows import LivingRows, called_with
 from physgen.sampling.search import Search, require_searchable
-from physgen.sampling.session import Session, guided_scheduler, projecting_processor
+from physgen.sampling.session import Session, delivering_processor, guided_scheduler
 from physgen.sampling.species import require_species
 from physgen.sampling.swap import swapped_class, unguided_class
 
@@ -98,8 +98,9 @@ def guide(
         InvalidArgument: a pipeline that is guided already or lacks a component, a scheduler that is not supported, a
             guidance that needs more than one pass per step, new noise in a scheduler with a history, constraints on
             species that the observable does not read, a law of amounts without an observable, a guidance that
-            `needs_graph` of a transformer that is offloaded as a whole or by groups of layers, and with an
-            observable, latents that `axes_of` refuses. In use: see `Decoder`, `Recorder` and `Guidance.correction`.
+            `needs_graph` of a transformer that is offloaded as a whole or by groups of layers, one that calls a
+            transformer with a cache again or by other rows, and with an observable, latents that `axes_of` refuses.
+            In use: see `Decoder`, `Recorder`, `Guidance.correction` and `Session.require_seen`.
         ModelFailure: in use, a model that predicts NaN for every sample, or a scheduler that makes them NaN.
 
     Source: flow matching, Lipman et al., arXiv:2210.02747; p and q: `prediction`; UniPC: Zhao et al., arXiv:2302.04867.
@@ -149,6 +150,9 @@ def guide(
     if observable is not None:
         require_species(guidance.constraints.values(), observable, grid)
         decode = Decoder(_required(seen, "vae"), observable, axes_of(seen))
+    again = guidance.through_network and not guidance.needs_graph
+    if again or isinstance(guidance, Particles | NoiseSearch):
+        require_uncached(networks(seen))
     session = Session(guidance, type(pipe).__name__, decode, grid, generator, schedule=schedule)
     projects = guidance.terminal and observable is not None
     with ExitStack() as stack:
@@ -182,10 +186,13 @@ def guide(
             stack.enter_context(seen.routed(session))
         if projects and isinstance(seen, DiffSynthPipeline):
             stack.enter_context(seen.projecting(session.project))
-        elif projects:
-            processor = getattr(pipe, "video_processor", None) or _required(pipe, "image_processor")
-            swap = projecting_processor(unguided_class(processor), session)
-            stack.enter_context(swapped_class(processor, swap))
+        elif decode is not None:
+            processor = getattr(pipe, "video_processor", None) or getattr(pipe, "image_processor", None)
+            if processor is not None:
+                swap = delivering_processor(unguided_class(processor), session)
+                stack.enter_context(swapped_class(processor, swap))
+            elif projects:
+                _required(pipe, "video_processor")
         stack.enter_context(swapped_class(scheduler, guided_scheduler(scheduler_class, session)))
         try:
             yield session.log

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from physgen.errors import InvalidArgument
 from physgen.sampling.calls import split_latents, with_output
 from physgen.sampling.ordinary import make_ordinary, ordinary
-from physgen.sampling.swap import replaced
+from physgen.sampling.swap import called_through
 
 Pull = Callable[[Tensor], Tensor]
 #: from samples, and the time as a part of that of the calls, to the model output
@@ -50,12 +49,14 @@ def rejoin(x: Float[Tensor, "*shape"], value: Float[Tensor, "*out"], pull: Pull)
 class Call:
     """What the network saw first and what it gave, with its graph where there is one; and the same call of others.
 
-    `again` takes other latents, and the time as a part of the call's own.
+    `again` takes other latents, and the time as a part of the call's own; it is made under the `torch.autocast` of the
+    first time, whose precision is `cast` where there was one.
     """
 
     latents: Tensor
     output: Tensor
     again: Callable[[Tensor, float], Tensor]
+    cast: torch.dtype | None = None
 
 
 @dataclass
@@ -73,24 +74,25 @@ class Recorder:
     repeating: bool = False
     fixed: bool = False
 
-    def wrap(self, model: Callable[..., Any], forward: Callable[..., Any]) -> Callable[..., Any]:
-        """`forward` of a model, recorded where it is `wanted`."""
+    def wrap(self, model: Callable[..., Any], call: Callable[..., Any]) -> Callable[..., Any]:
+        """`call` of a model, recorded where it is `wanted`."""
 
-        @functools.wraps(forward)
         def recorded(*args: Any, **kwargs: Any) -> Any:
             if self.repeating or not self.wanted():
-                return forward(*args, **kwargs)
+                return call(*args, **kwargs)
             latents, rest, named = split_latents(ordinary(args), ordinary(kwargs))
             with torch.inference_mode(False), torch.set_grad_enabled(self.graph):
                 latents = latents.detach().clone().requires_grad_(self.graph)
-                result = forward(latents, *rest, **named)
-            output = result[0]
+                result = call(latents, *rest, **named)
+            output, device = result[0], latents.device.type
+            cast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
 
             def again(other: Tensor, part: float) -> Tensor:
                 timed, timed_by_name = _at(part, rest, named)
-                return model(other, *timed, **timed_by_name)[0]
+                with torch.autocast(device, cast, enabled=cast is not None):
+                    return model(other, *timed, **timed_by_name)[0]
 
-            self.calls.append(Call(latents, output, again))
+            self.calls.append(Call(latents, output, again, cast))
             return with_output(result, output.detach())
 
         return recorded
@@ -281,6 +283,18 @@ def require_resident(models: list[nn.Module]) -> None:
             raise InvalidArgument("pipe", f"an offloaded {type(model).__name__}", allowed)
 
 
+def require_uncached(models: list[nn.Module]) -> None:
+    """Refuse models that answer a call with what they kept of the one before, which is repeated or has other samples.
+
+    Raises:
+        InvalidArgument: a model with a cache of diffusers.
+    """
+    for model in models:
+        if getattr(model, "is_cache_enabled", False):
+            allowed = "a network without a cache (disable_cache()), for a guidance that calls it again or by other rows"
+            raise InvalidArgument("pipe", f"{type(model).__name__} with a cache", allowed)
+
+
 @contextmanager
 def recorded(models: list[nn.Module], recorder: Recorder) -> Iterator[None]:
     """Record the models' calls inside; their parameters are not differentiated, which saves their activations."""
@@ -288,7 +302,7 @@ def recorded(models: list[nn.Module], recorder: Recorder) -> Iterator[None]:
         for model in models:
             make_ordinary(model)
             stack.enter_context(_frozen(model))
-            stack.enter_context(replaced(model, "forward", recorder.wrap(model, model.forward)))
+            stack.enter_context(called_through(model, recorder.wrap))
         yield
 
 

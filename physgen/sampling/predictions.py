@@ -47,6 +47,8 @@ _CUMULATIVE = (
 _INTERPOLATING = (diffusers.KDPM2DiscreteScheduler, diffusers.KDPM2AncestralDiscreteScheduler)
 SUPPORTED = FLOW + _VARIANCE_PRESERVING + _VARIANCE_EXPLODING + _PRECONDITIONED + _CUMULATIVE
 
+#: what noise levels of flow matching are
+WITHIN_1 = "sigmas from 0 to 1, where x_t = (1 - sigma) x0 + sigma noise"
 #: of the model output, in schedulers with preconditioning
 _SIGN = {"epsilon": 1.0, "v_prediction": -1.0}
 
@@ -92,7 +94,7 @@ def require_supported(scheduler: Any) -> None:
 
     Raises:
         InvalidArgument: another class, or a flow prediction without flow-matching sigmas, other predictions with them,
-            inverted sigmas.
+            inverted sigmas, or those of flow matching up to more than 1 (Cosmos 2).
 
     >>> require_supported(diffusers.DDIMInverseScheduler())
     Traceback (most recent call last):
@@ -103,6 +105,8 @@ def require_supported(scheduler: Any) -> None:
         raise InvalidArgument("scheduler", name, ", ".join(cls.__name__ for cls in SUPPORTED))
     if config.get("invert_sigmas"):
         raise InvalidArgument("scheduler", f"{name} with invert_sigmas", f"{name} without invert_sigmas")
+    if isinstance(scheduler, FLOW) and (config.get("sigma_max") or 1) > 1:
+        raise InvalidArgument("scheduler", f"{name} with sigma_max={config['sigma_max']}", WITHIN_1)
     kind, flow = config.get("prediction_type", "epsilon"), bool(config.get("use_flow_sigmas"))
     if not isinstance(scheduler, FLOW) and flow != (kind == "flow_prediction"):
         got = f"{name} with prediction_type={kind}, use_flow_sigmas={flow}"
@@ -123,7 +127,7 @@ def prediction(scheduler: Any, timestep: int | float | Tensor) -> Prediction:
     rounded), else a^2 = `alphas_cumprod[timestep]`; variance-exploding schedulers have a = 1.
 
     Raises:
-        InvalidArgument: see `require_supported`.
+        InvalidArgument: see `require_supported`; a noise level of flow matching above 1.
 
     Source: Karras et al., arXiv:2206.00364; v: Salimans and Ho, arXiv:2202.00512; consistency: Luo et al.,
         arXiv:2310.04378.
@@ -197,6 +201,8 @@ def _sigma(scheduler: Any, timestep: int | float | Tensor) -> float:
 
 def _of_sigma(scheduler: Any, sigma: float) -> Prediction:
     if isinstance(scheduler, FLOW) or scheduler.config.prediction_type == "flow_prediction":
+        if sigma > 1:
+            raise InvalidArgument("scheduler", f"{type(scheduler).__name__} at sigma={sigma:g}", WITHIN_1)
         return Prediction(1.0, -sigma, 1 - sigma, sigma)
     if isinstance(scheduler, _PRECONDITIONED):
         return _preconditioned(scheduler, sigma)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,9 +12,9 @@ from jaxtyping import Int64
 from torch import Tensor, nn
 
 from physgen.sampling.calls import split_latents, with_output
-from physgen.sampling.swap import replaced
+from physgen.sampling.swap import called_through
 
-Forward = Callable[..., Any]
+Call = Callable[..., Any]
 #: inputs that may have several rows of each sample, one of each frame
 REPEATED = "encoder_hidden_states"
 
@@ -63,18 +62,17 @@ class LivingRows:
             return generator
         return [generator[row] for row in self.rows.tolist()]
 
-    def wrap(self, forward: Forward, bypassed: Callable[[], bool] = lambda: False) -> Forward:
-        """`forward` of a transformer, called with the living rows of what has as many rows as its latents.
+    def wrap(self, call: Call, bypassed: Callable[[], bool] = lambda: False) -> Call:
+        """`call` of a transformer, with the living rows of what has as many rows as its latents.
 
         Calls are made as they are where `bypassed` says so: those that repeat a call of the living rows.
         """
 
-        @functools.wraps(forward)
         def living(*args: Any, **kwargs: Any) -> Any:
             rows = len(split_latents(args, kwargs)[0])
             if self.rows is None or rows % self.batch or bypassed():
                 self.evaluations += rows
-                return forward(*args, **kwargs)
+                return call(*args, **kwargs)
             branches = range(0, rows, self.batch)
             called = torch.cat([self.rows + start for start in branches])
             assert self.mirrored is not None
@@ -90,7 +88,7 @@ class LivingRows:
                 return value
 
             self.evaluations += len(called)
-            result = forward(*map(part, args), **{name: part(value, name) for name, value in kwargs.items()})
+            result = call(*map(part, args), **{name: part(value, name) for name, value in kwargs.items()})
             output = result[0]
             return with_output(result, output[given_back.to(output.device)])
 
@@ -104,5 +102,5 @@ def called_with(
     """The models are called with living rows inside, but where they are `bypassed`."""
     with ExitStack() as stack:
         for model in models:
-            stack.enter_context(replaced(model, "forward", living.wrap(model.forward, bypassed)))
+            stack.enter_context(called_through(model, lambda _, call: living.wrap(call, bypassed)))
         yield

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from diffusers.utils.torch_utils import randn_tensor
+from jaxtyping import Float
 from torch import Tensor
 
 from physgen.errors import InvalidArgument, ModelFailure
@@ -56,8 +57,11 @@ class Session:
     skipped: int = 0
 
     def begin(self) -> None:
-        """A new schedule: the next step is the first of a run."""
+        """A new schedule: the next step is the first of a run, and nothing is left of one that was interrupted."""
         self.upcoming = None
+        for recorder in (self.recorder, self.search and self.search.recorder):
+            if recorder:
+                recorder.calls.clear()
         if self.competition:
             self.competition.begin()
 
@@ -87,6 +91,9 @@ class Session:
         schedule = scheduler if self.schedule is None else self.schedule(scheduler, timestep)
         if self.upcoming is None:
             self.guidance.reset()
+            self.log.terminal = None
+            if self.decode:
+                self.decode.frames = None
             if self.competition:
                 self.log.particles = self.competition.particles.log
             if self.search:
@@ -146,9 +153,21 @@ class Session:
         result.prev_sample = latents
         return result
 
+    def require_seen(self, video: Float[Tensor, "B 3 T H W"]) -> None:
+        """Refuse a video of other frames than those that the constraints were told of on the way.
+
+        Raises:
+            InvalidArgument: the scheduler of the pipeline has other latents than those that are decoded.
+        """
+        seen = self.decode and self.decode.frames
+        if seen not in (None, video.shape[2]):
+            got = f"{self.pipeline}, whose scheduler has latents of {seen} frames for a video of {video.shape[2]}"
+            raise InvalidArgument("pipe", got, "an observable of pipelines whose scheduler has those of the video")
+
     def project(self, video: Tensor) -> Tensor:
         """The nearest float32 video in [0, 1] that satisfies the constraints, of a decoded one in [-1, 1]."""
         assert self.decode is not None
+        self.require_seen(video)
         with torch.autocast(video.device.type, enabled=False):
             projected = project_video(video.float() / 2 + 0.5, self.guidance, self.decode.observable, self.grid)
         self._log_terminal(projected.record)
@@ -190,6 +209,8 @@ class Session:
             def predict(x: Tensor) -> Tensor:
                 return at.x0(at.scale * x, again(at.scale * x))
 
+        casts = [call.cast for call in self.recorder.calls] if self.recorder else []
+        coarse = [dtype for dtype in (self.precision, *casts) if dtype]
         correction = self.guidance.correction(
             x0_hat,
             x_t=x_t,
@@ -198,7 +219,7 @@ class Session:
             grid=self.grid,
             position=position,
             predict=predict,
-            precision=self.precision,
+            precision=min(coarse, key=lambda dtype: dtype.itemsize, default=None),
             **known,
         )
         self.log.dropped += correction.dropped
@@ -231,12 +252,20 @@ class Session:
 
     def _project_latents(self, latents: Tensor, dtype: torch.dtype) -> Tensor:
         with torch.autocast(latents.device.type, enabled=False):
+            latents = self._delivered(latents)
             target = self.guidance.projection(latents.double(), self.grid)
             projected, dropped = keep_finite(target.fields.to(dtype), latents.to(dtype))
+            projected = self._delivered(projected)
             moved = rms(projected.double() - latents.double())
             rounded = target.fields.to(dtype).double()
             self._log_terminal(terminal_record(moved, latents.double(), target, projected.double(), rounded, dropped))
         return projected
+
+    def _delivered(self, latents: Tensor) -> Tensor:
+        """With the first frame that the pipeline puts in the place of the scheduler's."""
+        if self.first is None:
+            return latents
+        return torch.cat([self.first[:1].to(latents).expand_as(latents[:, :, :1]), latents[:, :, 1:]], 2)
 
     def _log_terminal(self, record: TerminalRecord) -> None:
         self.log.dropped += record.dropped
@@ -262,19 +291,18 @@ def guided_scheduler(base: Any, session: Session) -> type:
         return base.from_config(*args, **kwargs)
 
     members = {"step": step, "set_timesteps": set_timesteps, "from_config": classmethod(from_config)}
-    return renamed_subclass(base, session, **members)
+    return renamed_subclass(base, guidance_session=session, **members)
 
 
-def projecting_processor(base: Any, session: Session) -> type:
-    """The class of a video processor, or of an image processor, that projects what it is given."""
-    if hasattr(base, "postprocess_video"):
-        return renamed_subclass(base, session, postprocess_video=_projecting(base.postprocess_video, session))
-    return renamed_subclass(base, session, postprocess=_projecting(base.postprocess, session))
+def delivering_processor(base: Any, session: Session) -> type:
+    """The class of a video processor, or of an image processor, that checks, and projects, what it is given."""
+    name = "postprocess_video" if hasattr(base, "postprocess_video") else "postprocess"
+    return renamed_subclass(base, guidance_session=session, **{name: _delivering(getattr(base, name), session)})
 
 
-def _projecting(postprocess: Any, session: Session) -> Any:
+def _delivering(postprocess: Any, session: Session) -> Any:
     @functools.wraps(postprocess)
-    def projecting(*args: Any, **kwargs: Any) -> Any:
+    def delivering(*args: Any, **kwargs: Any) -> Any:
         call = inspect.signature(postprocess).bind(*args, **kwargs)
         call.apply_defaults()
         name = "video" if "video" in call.arguments else "image"
@@ -282,7 +310,11 @@ def _projecting(postprocess: Any, session: Session) -> Any:
             return postprocess(*args, **kwargs)
         decoded = call.arguments[name]
         images = decoded.ndim == 4
-        projected = session.project(decoded.unsqueeze(2) if images else decoded)
+        video = decoded.unsqueeze(2) if images else decoded
+        if not session.guidance.terminal:
+            session.require_seen(video)
+            return postprocess(*args, **kwargs)
+        projected = session.project(video)
         call.arguments[name] = projected.squeeze(2) if images else projected
         plain = [False] * (len(decoded) if images else decoded.shape[2])
         if images:
@@ -291,4 +323,4 @@ def _projecting(postprocess: Any, session: Session) -> Any:
             call.arguments["kwargs"] = {**call.arguments["kwargs"], "do_denormalize": plain}
         return postprocess(*call.args, **call.kwargs)
 
-    return projecting
+    return delivering

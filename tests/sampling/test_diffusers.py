@@ -449,9 +449,9 @@ def test_pictures_come_out_as_pictures(pipe: WanPipeline) -> None:
 def test_guidance_that_is_not_terminal_leaves_the_video_alone(pipe: WanPipeline) -> None:
     processor = type(pipe.video_processor)
     with guide(pipe, X0Gradient([MassConservation()]), observable=DYE, grid=GRID) as log:
-        assert type(pipe.video_processor) is processor
         sample(pipe, "pt")
     assert not log.terminal
+    assert type(pipe.video_processor) is processor
 
 
 def test_projection_that_did_not_run_is_reported(pipe: WanPipeline) -> None:
@@ -460,6 +460,15 @@ def test_projection_that_did_not_run_is_reported(pipe: WanPipeline) -> None:
         guide(pipe, Projection([MassConservation()]), observable=DYE, grid=GRID),
     ):
         sample(pipe, "latent")
+
+
+def test_a_projection_is_that_of_the_last_call(pipe: WanPipeline) -> None:
+    with (
+        pytest.warns(UserWarning, match="terminal projection did not run"),
+        guide(pipe, Projection([MassConservation()]), observable=DYE, grid=GRID) as log,
+    ):
+        assert all(len(sample(pipe, kind)) for kind in ("pt", "latent"))
+    assert not log.terminal
 
 
 def test_no_warnings_otherwise(pipe: WanPipeline) -> None:

@@ -2,19 +2,22 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import diffusers as d
 import pytest
 import torch
 from PIL import Image
+from tiny_pipelines import wan_ti2v_pipe
 from torch import Tensor
 
 from physgen.constraints import Equality, MassConservation
 from physgen.errors import InvalidArgument
-from physgen.guidance import DPS, Projection, X0Gradient
+from physgen.guidance import DPS, Guidance, Projection, X0Gradient
 from physgen.sampling import guide
-from sampling.test_pipelines import DYE, GRID, embeds
+from physgen.sampling.decoding.layout import denormalise, normalise
+from sampling.test_pipelines import DYE, GRID, embeds, prompts, wan
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")  # diffusers with numpy 2
 
@@ -211,6 +214,53 @@ def test_gradients_go_through_the_network(make: Callable[[], Layout]) -> None:
     assert all(step.correction_norm > 0 for step in log.steps)
 
 
+@pytest.mark.parametrize("guidance", [X0Gradient([brightness()]), Projection([brightness()])], ids=["", "terminal"])
+def test_a_video_of_other_frames_than_the_law_saw_is_refused(guidance: Guidance) -> None:
+    """VACE puts latents of its pictures before those of the video, and takes them off before it decodes."""
+    torch.manual_seed(0)
+    parts = wan().pipe.components
+    transformer = d.WanVACETransformer3DModel(
+        patch_size=(1, 2, 2), num_attention_heads=2, attention_head_dim=12, in_channels=16, out_channels=16,
+        text_dim=32, freq_dim=32, ffn_dim=32, num_layers=2, rope_max_seq_len=32, vace_layers=[0], vace_in_channels=96,
+    )  # fmt: skip
+    pipe = d.WanVACEPipeline(tokenizer=None, text_encoder=None, vae=parts["vae"], scheduler=parts["scheduler"],
+                             transformer=transformer)  # fmt: skip
+    pipe.set_progress_bar_config(disable=True)
+    picture = Image.new("RGB", (16, 16), (255, 255, 255))
+    arguments = {**prompts(32), "height": 16, "width": 16, "num_frames": 9, "num_inference_steps": 1}
+    with (
+        pytest.raises(InvalidArgument, match="latents of 13 frames for a video of 9"),
+        guide(pipe, guidance, observable=DYE, grid=GRID),
+    ):
+        pipe(reference_images=[picture], **arguments, output_type="pt")
+
+
+@pytest.mark.parametrize("name", ["Kandinsky5I2VPipeline", "SkyReelsV2DiffusionForcingPipeline"])
+def test_pipelines_of_which_the_scheduler_has_a_part_are_refused_before_anything_runs(name: str) -> None:
+    parts = kandinsky().pipe.components
+    pipe = type(name, (SimpleNamespace,), {})(**parts)
+    with (
+        pytest.raises(InvalidArgument, match=f"{name}.*whole video"),
+        guide(pipe, X0Gradient([MassConservation()]), observable=DYE, grid=GRID),
+    ):
+        pass
+
+
+def test_the_certificate_is_about_latents_with_the_picture_that_the_pipeline_puts_back() -> None:
+    torch.manual_seed(0)
+    parts = {name: part for name, part in wan_ti2v_pipe().components.items() if name != "transformer_2"}
+    pipe = d.WanImageToVideoPipeline(**{**parts, "image_encoder": None, "image_processor": None}, expand_timesteps=True)
+    pipe.set_progress_bar_config(disable=True)
+    picture = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    arguments = {**prompts(32), "height": 32, "width": 32, "num_frames": 9, "num_inference_steps": 2}
+    law = Equality(lambda latents: latents.mean((1, 2, 3, 4)) - 0.3, "mean")
+    with guide(pipe, Projection([law])) as log:
+        latents = pipe(image=picture, **arguments, output_type="latent").frames
+    violated = float(law.residual(latents.double(), None).abs().max())
+    assert log.certificate["mean"].residual_max == pytest.approx(violated, rel=1e-6)
+    assert not log.certificate["mean"].satisfied
+
+
 def test_an_image_that_stays_latent_is_left_alone() -> None:
     layout = stable_diffusion()
     with (
@@ -218,6 +268,18 @@ def test_an_image_that_stays_latent_is_left_alone() -> None:
         guide(layout.pipe, Projection([brightness()]), observable=DYE, grid=GRID),
     ):
         layout.pipe(**layout.arguments, output_type="latent", num_inference_steps=2)
+
+
+def test_mean_and_deviation_of_latents_may_be_buffers_of_the_autoencoder() -> None:
+    vae = d.AutoencoderKLLTX2Video(
+        latent_channels=8, block_out_channels=(8,) * 4, decoder_block_out_channels=(8,) * 3,
+        layers_per_block=(1,) * 5, decoder_layers_per_block=(1,) * 4,
+    )  # fmt: skip
+    vae.latents_mean.fill_(0.5)
+    vae.latents_std.fill_(2.0)
+    latents = torch.ones(1, 8, 1, 1, 1)
+    assert torch.equal(denormalise(vae, latents), 2.5 * latents)
+    assert torch.equal(normalise(vae, 2.5 * latents), latents)
 
 
 def test_flux_is_refused_before_anything_runs() -> None:

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from physgen.constraints import Constraint, MassConservation, Observed
+from physgen.constraints import Constraint, Equality, MassConservation, Observed
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
-from physgen.guidance import DPS, Correction, Guidance, Particles, Projection, X0Gradient
+from physgen.guidance import DPS, Correction, Guidance, NoiseSearch, Particles, Projection, X0Gradient
 from physgen.observables import ColourMap
 from physgen.sampling import guide
 
@@ -486,6 +486,23 @@ def test_bfloat16_branches_are_told_apart(linear_set: Linear) -> None:
     assert latents.isfinite().all()
 
 
+def test_a_call_is_made_again_under_the_autocast_of_the_first() -> None:
+    """Guidance moves the sample of a bfloat16 run as it does that of a float32 run."""
+    torch.manual_seed(0)
+    world = wan(d.FlowMatchEulerDiscreteScheduler(shift=3.0))
+    for parameter in world.pipe.transformer.parameters():
+        parameter.data.normal_(std=0.2)
+    law = Equality(lambda latents: latents[:, 0].mean((1, 2, 3)) - 0.3, "mean")
+    moves = []
+    for mixed in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            plain = world.sample(num_inference_steps=1)
+            with guide(world.pipe, DPS([law], jacobian="forward")):
+                moves.append((world.sample(num_inference_steps=1) - plain).flatten())
+    assert torch.nn.functional.cosine_similarity(moves[0], moves[1], dim=0) > 0.95
+    assert float(moves[1].norm() / moves[0].norm()) == pytest.approx(1, abs=0.1)
+
+
 def test_steps_that_are_not_guided_keep_no_graph(linear_set: Linear) -> None:
     torch.manual_seed(0)
     world, graphs = wan(), []
@@ -518,6 +535,53 @@ def test_a_transformer_that_sees_something_else_is_refused(linear_set: Linear) -
         output = world.pipe.transformer(x + embeds(1, *world.latents).flip(0, 1), torch.ones(1), embeds(1, 8, 32))[0]
         with pytest.raises(InvalidArgument, match="sees the latents"):
             scheduler.step(output, scheduler.timesteps[0], x)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda law: DPS([law]),
+        lambda law: DPS([law], jacobian="forward"),
+        lambda law: NoiseSearch(lambda fields: fields.mean((1, 2, 3, 4)), iterations=1, euler_steps=2),
+    ],
+    ids=["backward", "forward", "search"],
+)
+def test_a_run_that_was_interrupted_leaves_no_call_behind(make: Callable[[Constraint], Guidance]) -> None:
+    """In the second branch of classifier-free guidance; the next run is that of a pipeline that never failed."""
+    torch.manual_seed(0)
+    world = wan(d.FlowMatchEulerDiscreteScheduler(shift=3.0))
+    calls = 0
+
+    def interrupt(*_: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise KeyboardInterrupt
+
+    with guide(world.pipe, make(Equality(lambda latents: latents.mean((1, 2, 3, 4)) - 0.3))):
+        expected = world.sample(num_inference_steps=2)
+        hook = world.pipe.transformer.register_forward_pre_hook(interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            world.sample(num_inference_steps=2)
+        hook.remove()
+        assert torch.equal(world.sample(num_inference_steps=2), expected)
+
+
+@pytest.mark.parametrize(
+    "guidance",
+    [
+        DPS([Equality(lambda latents: latents)], jacobian="forward"),
+        NoiseSearch(lambda latents: latents),
+        Particles(2, lambda latents: latents),
+    ],
+    ids=["forward", "search", "particles"],
+)
+def test_a_cache_that_answers_for_another_call_is_refused(guidance: Guidance) -> None:
+    world = wan()
+    broadcast = d.PyramidAttentionBroadcastConfig(cross_attention_block_skip_range=2, current_timestep_callback=int)
+    world.pipe.transformer.enable_cache(broadcast)
+    with pytest.raises(InvalidArgument, match="WanTransformer3DModel with a cache"), guide(world.pipe, guidance):
+        pass
 
 
 def test_pipeline_without_transformer_is_refused(linear_set: Linear) -> None:

@@ -370,3 +370,26 @@ def test_unknown_schedulers_are_named_with_what_is_allowed(linear_set: Linear) -
         guide(inside(d.DDIMInverseScheduler()), Projection([linear_set(SHAPE)])),
     ):
         pass
+
+
+def cosmos_2() -> Any:
+    """As its pipeline sets it."""
+    scheduler = d.FlowMatchEulerDiscreteScheduler(use_karras_sigmas=True)
+    scheduler.register_to_config(sigma_max=80.0, sigma_min=0.002)
+    return scheduler
+
+
+def test_noise_levels_of_flow_matching_beyond_1_are_refused_on_entering() -> None:
+    guidance = X0Gradient([MassConservation()], start=0.5)
+    with pytest.raises(InvalidArgument, match=r"sigma_max=80.*0 to 1"), guide(inside(cosmos_2()), guidance):
+        pass
+
+
+def test_noise_levels_of_flow_matching_beyond_1_are_refused_before_the_window_of_the_guidance() -> None:
+    scheduler, x = d.FlowMatchEulerDiscreteScheduler(), noise()
+    scheduler.set_timesteps(sigmas=[5.0, 2.0, 0.5])
+    with (
+        pytest.raises(InvalidArgument, match=r"sigma=5.*0 to 1"),
+        guide(inside(scheduler), X0Gradient([MassConservation()], start=0.6)),
+    ):
+        scheduler.step(x, scheduler.timesteps[0], x)

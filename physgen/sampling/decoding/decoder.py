@@ -19,7 +19,7 @@ from physgen.sampling.decoding.wan import decode_unclamped
 from physgen.sampling.swap import replaced
 
 
-@dataclass(frozen=True)
+@dataclass
 class Decoder:
     """From latents, as the scheduler has them, to fields [B, S, T, H, W].
 
@@ -27,6 +27,7 @@ class Decoder:
         vae: the pipeline's.
         observable: how fields are read off a video, of which an image is one frame.
         axes: order of the latents' axes, see `axes_of`.
+        frames: of the video that it gave last.
 
     Raises:
         InvalidArgument: in use, latents that are neither a video's nor an image's; an observable that gives another
@@ -36,6 +37,7 @@ class Decoder:
     vae: Any
     observable: Observable
     axes: str = "BCTHW"
+    frames: int | None = None
 
     def __call__(self, latents: Tensor) -> Tensor:
         return observe(self.observable, self.video(latents))
@@ -43,7 +45,9 @@ class Decoder:
     def video(self, latents: Tensor) -> Float[Tensor, "B 3 T H W"]:
         """The video in [0, 1], not clamped to that where the autoencoder allows it."""
         z = denormalise(self.vae, arranged(latents, self.axes))
-        return (decode(self.vae, z.to(self.vae.dtype)).float() + 1) / 2
+        video = (decode(self.vae, z.to(self.vae.dtype)).float() + 1) / 2
+        self.frames = video.shape[2]
+        return video
 
 
 def decode(vae: Any, z: Float[Tensor, "B C N h w"]) -> Float[Tensor, "B 3 T H W"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import diffusers
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -12,6 +13,8 @@ from physgen.errors import InvalidArgument
 
 #: autoencoders of pictures, which a video goes through frame by frame
 OF_PICTURES = (diffusers.AutoencoderKL, diffusers.AutoencoderKLTemporalDecoder, diffusers.AutoencoderTiny)
+#: pipelines whose scheduler has the latents of some frames alone, or of other frames besides
+_OF_OTHER_FRAMES = ("Kandinsky5I2V", "SanaImageToVideo", "WanAnimate", "SkyReelsV2DiffusionForcing")
 _FRAMES_FIRST = (diffusers.AutoencoderKLCogVideoX, diffusers.AutoencoderKLTemporalDecoder)
 
 
@@ -22,7 +25,8 @@ def axes_of(pipe: Any) -> str:
 
     Raises:
         InvalidArgument: latents that are packed into tokens (LTX, Flux: their frames and rows are not known here),
-            padded with frames (CogVideoX 1.5) or normalised frame by frame (Cosmos 1).
+            padded with frames (CogVideoX 1.5), normalised frame by frame (Cosmos 1) or of other frames than the video
+            (Kandinsky 5 and Sana from a picture, HunyuanVideo with token_replace, Wan Animate, SkyReels-V2 by forcing).
 
     >>> from types import SimpleNamespace
     >>> axes_of(SimpleNamespace(vae=diffusers.AutoencoderKL(block_out_channels=[32])))
@@ -36,6 +40,9 @@ def axes_of(pipe: Any) -> str:
         raise InvalidArgument("pipe", f"{name} with patch_size_t", "pipelines that do not pad the frames")
     if isinstance(vae, diffusers.AutoencoderKLCosmos):
         raise InvalidArgument("pipe", f"{name} with {type(vae).__name__}", "latents that are normalised by channels")
+    if name.startswith(_OF_OTHER_FRAMES) or config.get("image_condition_type") == "token_replace":
+        allowed = "an observable of pipelines whose scheduler has the latents of the whole video"
+        raise InvalidArgument("pipe", name, allowed)
     if name.startswith("Kandinsky5"):
         return "BTHWC"
     return "BTCHW" if isinstance(vae, _FRAMES_FIRST) else "BCTHW"
@@ -88,7 +95,7 @@ def _shift(vae: Any) -> float:
 
 
 def of_channels(vae: Any, name: str, default: float, like: Tensor) -> Float[Tensor, "1 C 1 1 1"] | float:
-    """A number of each latent channel in an autoencoder's configuration, ``latents_mean`` or ``latents_std``.
+    """A number of each latent channel, ``latents_mean`` or ``latents_std``, in a configuration, else in a buffer.
 
     >>> import torch
     >>> from types import SimpleNamespace
@@ -97,4 +104,7 @@ def of_channels(vae: Any, name: str, default: float, like: Tensor) -> Float[Tens
     [1.0, 2.0]
     """
     values = getattr(vae.config, name, None)
-    return default if values is None else like.new_tensor(values).view(1, -1, 1, 1, 1)
+    values = getattr(vae, name, None) if values is None else values
+    if values is None:
+        return default
+    return torch.as_tensor(values, dtype=like.dtype, device=like.device).view(1, -1, 1, 1, 1)

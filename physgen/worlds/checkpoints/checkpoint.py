@@ -71,7 +71,7 @@ def load_checkpoint(pipe: Any, path: str | Path, alpha: float = 1.0, *, trust_pi
     Raises:
         InvalidArgument: nothing to load, keys of another architecture, half a pair, two ranks, a scale that is stated
             twice or that cannot be applied, LoRA beside full weights, a missing weight, NaN or Inf, a broken file, a
-            pickle that is not trusted, a pipeline without a Wan transformer or with two.
+            pickle that is not trusted, a pipeline without a Wan transformer or with two, or one offloaded by layers.
 
     Source: Hu et al. (2021), LoRA, arXiv:2106.09685, equation 3; names as written by DiffSynth-Studio, diffusers,
     peft, kohya's musubi-tuner and LightX2V.
@@ -87,9 +87,16 @@ def load_checkpoint(pipe: Any, path: str | Path, alpha: float = 1.0, *, trust_pi
 
 @torch.no_grad()
 def apply_plan(transformer: torch.nn.Module, plan: Plan, alpha: float) -> None:
-    """Change the weights, in their own precision and where they are."""
+    """Change the weights, in their own precision and where they are.
+
+    Raises:
+        InvalidArgument: weights that are taken off, whose copies would be changed.
+    """
     factor = plan.check_alpha(alpha)
     weights = transformer.state_dict()
+    if any(weight.is_meta for weight in weights.values()):
+        allowed = "a pipeline whose weights are in memory: load the checkpoint before sequential offloading"
+        raise InvalidArgument("pipe", f"{type(transformer).__name__} on the meta device", allowed)
     for name, key in plan.replaced.items():
         weights[name].copy_(plan.tensors[key])
     for name, terms in plan.added.items():

@@ -175,6 +175,15 @@ def test_requests_that_cannot_be_met(tmp_path: Path) -> None:
         load_checkpoint(pipe, tmp_path)
 
 
+def test_weights_that_are_taken_off_are_refused(tmp_path: Path) -> None:
+    """Sequential offloading keeps them elsewhere, and what is written to the meta device is lost."""
+    pipe = tiny()
+    save_lora(tmp_path / "lora.safetensors", pipe.transformer)
+    pipe.enable_sequential_cpu_offload(device="cpu")
+    with pytest.raises(InvalidArgument, match="before sequential offloading"):
+        load_checkpoint(pipe, tmp_path / "lora.safetensors")
+
+
 def test_shards_are_one_checkpoint(tmp_path: Path) -> None:
     pipe = tiny()
     save_full(tmp_path / "whole.safetensors", pipe.transformer)

@@ -16,6 +16,8 @@ from physgen import guide
 from physgen.constraints import MassConservation
 from physgen.errors import InvalidArgument
 from physgen.guidance import DPS, Guidance, Projection
+from physgen.sampling.network import networks
+from physgen.sampling.rows import LivingRows, called_with
 from physgen.worlds import World, load_world, world_spec
 from physgen.worlds.loading import load
 from physgen.worlds.memory.placement import check_placement, place
@@ -90,6 +92,21 @@ def test_the_network_is_called_again_while_its_weights_come_and_go(folder: Path,
     guidance = DPS([MassConservation()], jacobian="forward", terminal=True)
     videos = [guided(placed(folder, offload=how), guidance) for how in ("none", offload)]
     torch.testing.assert_close(videos[1], videos[0])
+
+
+def test_every_call_of_a_pipeline_is_seen_though_its_hooks_are_made_anew(folder: Path) -> None:
+    """At the end of each, diffusers takes accelerate's hooks off and puts them on again."""
+    world, counted = placed(folder, offload="model"), LivingRows()
+    observable, grid = world.observable("a cell"), world.grid("a cell")
+    guidance = DPS([MassConservation()], jacobian="forward")
+    with (
+        called_with(counted, networks(world.pipe)),
+        guide(world.pipe, guidance, observable=observable, grid=grid) as log,
+    ):
+        for times in (1, 2):
+            world.sample("a cell divides", seed=0)
+            assert counted.evaluations == 8 * times  # 2 steps, 2 branches, each called once more
+    assert len(log.steps) == 4
 
 
 @pytest.mark.slow
