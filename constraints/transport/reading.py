@@ -54,7 +54,7 @@ def read_flow(
     gain: Tensor,
     spacing: tuple[float, float],
 ) -> Reading:
-    """Numbers of one video, its displacements and what they leave; ``gain`` of every pair, ``spacing`` in units of h."""
+    """Numbers of one video, its displacements, what they leave, ``gain`` of every pair; ``spacing`` in units of h."""
     change, variance = fields.diff(dim=1).double(), noise_level(fields).double().square().sum()
     noise = 2 * variance
     left, d = left.double(), d.double()

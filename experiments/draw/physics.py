@@ -91,7 +91,7 @@ def physics_of(
         raise InvalidArgument(
             "guidance",
             "BestOfN",
-            "a guidance, pruned for one that chooses: the best of several draws is an arm of `physgen ablate`",
+            "a guidance; guidance=pruned chooses among draws here, guidance=best_of_4 does in `physgen ablate` alone",
         )
     if rewards and not guidance["_target_"]:
         raise InvalidArgument("rewards", ", ".join(rewards), f"[] with guidance=none; {FOLLOWING}")

@@ -83,11 +83,11 @@ def reaction_diffusion_loss(
 
     L[b] = 1/2 sum_{s,t,x} (weight[b, s] r[b, s, t, x])^2,  r: see `crank_nicolson_residual`, second order in space
 
-    ``u`` is ``[B, S, T, *space]`` in float32, float64 or bfloat16 (arithmetic then in float32; Triton takes no
-    float64); ``weight`` is 1 by default. The loss is at least float32, summed over blocks in float64 in a fixed order: the same bits each time. The
-    kernels' gradient is with respect to ``u``, and first order only: a second derivative raises. They are generated
-    from the equations, for lines and frames; volumes, and constants that require a gradient, take the reference. NaN in
-    a sample makes its loss NaN.
+    ``u`` is ``[B, S, T, *space]`` in float32, float64 (not on Triton) or bfloat16 (arithmetic then in float32);
+    ``weight`` is 1 by default. The loss is at least float32, summed over blocks in float64 in a fixed order: the same
+    bits each time. The kernels' gradient is with respect to ``u``, and first order only: a second derivative raises.
+    They are generated from the equations, for lines and frames; volumes, and constants that require a gradient, take
+    the reference. NaN in a sample makes its loss NaN.
 
     Raises:
         InvalidArgument: as `crank_nicolson_residual`, a weight of another shape, a backend that cannot run here.

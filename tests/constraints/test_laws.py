@@ -6,7 +6,9 @@ from law_cases import CASES, GRID, SHAPE, Case
 from markers import slow_except
 from torch import Tensor
 
-from physgen.constraints import Constraint
+from physgen.constraints import Constraint, MassConservation
+from physgen.errors import InvalidArgument
+from physgen.grid import Grid
 
 MARCHED = "reaction-diffusion, flow map"
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -139,3 +141,8 @@ def test_projection_is_nearest(case: Case) -> None:
         assert product.max() <= 1e-12
         smallest = min(smallest, float(product.min()))
     assert smallest < -1e-3
+
+
+def test_refuses_to_measure_in_half_precision() -> None:
+    with torch.autocast("cpu", torch.bfloat16), pytest.raises(InvalidArgument, match="autocast='on'"):
+        MassConservation().loss(torch.rand(1, 1, 3, 4, 4), Grid((1.0, 1.0), 1.0))

@@ -129,3 +129,10 @@ def test_rounding_is_no_motion(dtype: torch.dtype) -> None:
     noise = torch.randn(1, 1, 24, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     rounded = (0.3 + torch.finfo(dtype).eps / 20 * noise).to(dtype)
     assert LAW.residual(rounded, GRID).square().mean().sqrt() < 0.5
+
+
+def test_a_given_period_is_not_rounded() -> None:
+    time = 0.01 * torch.arange(40, dtype=torch.float64)
+    wave = torch.sin(2 * torch.pi * time / 0.083).view(1, 1, -1, 1, 1).expand(1, 1, 40, 4, 4)
+    assert Periodic(period=0.083, harmonics=1).residual(wave, Grid((1.0, 1.0), 0.01)).abs().max() < 1e-12
+    Periodic(period=1.4).residual(beating(torch.arange(8) / 2), Grid((1.0, 1.0), 0.7))

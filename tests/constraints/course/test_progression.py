@@ -108,3 +108,11 @@ def test_refuses(given: dict[str, str]) -> None:
 def test_area_has_no_projection() -> None:
     with pytest.raises(NotImplementedError, match="closed-form"):
         Progression("area").project(clips(1), GRID)
+
+
+def test_more_values_than_torch_takes_a_quantile_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    fields = torch.rand(1, 1, 5, 40, 40, generator=torch.Generator().manual_seed(0))
+    law, grid = Progression("area"), Grid((1.0, 1.0), 1.0)
+    exact = law.residual(fields, grid)
+    monkeypatch.setattr("physgen.tensors.MOST", 1000)
+    assert torch.allclose(law.residual(fields, grid), exact, atol=1e-4)

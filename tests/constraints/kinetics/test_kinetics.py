@@ -524,3 +524,13 @@ def test_concentrations_that_blow_up_have_no_solution() -> None:
     law = Kinetics(ReactionSystem(["u"], [], ["u**2"]), None, {"u": 1.0})
     with pytest.raises(NoSolution, match=r"not solved at \{'u': 1.0\}; needed: values at which 5000 steps"):
         law.residual(FIELDS, Grid((1, 1), 2))
+
+
+@pytest.mark.parametrize(("dt", "frame"), [(0.3, 3), (0.7, 3), (1.2, 6), (1.4, 11)])
+@pytest.mark.parametrize("last", [0, 2])
+def test_a_bolus_is_there_in_the_frame_at_its_time(dt: float, frame: int, last: int) -> None:
+    time = float(f"{dt * frame:.6g}")
+    law = Kinetics(ReactionSystem(["c"], [], ["0"]), {}, {"c": 0.0}, boluses=[("c", time, 1.0)])
+    true = torch.zeros(1, 1, frame + 1 + last, 4, 4)
+    true[:, :, frame:] = 1
+    assert law.residual(true, Grid(spacing=(1.0, 1.0), dt=dt)).abs().max() == 0

@@ -399,3 +399,18 @@ def test_a_sample_that_is_negative_everywhere_costs_no_other() -> None:
     torch.testing.assert_close(projected[:1], law.project(fields[:1], GRID))
     assert bool(projected[1].isnan().all())
     assert mass(MassConservation(initial_mass=3.0).project(fields, GRID)).allclose(torch.tensor(3.0).double())
+
+
+def test_two_frames_tell_no_bleaching_rate() -> None:
+    fading = torch.tensor([1.0, 0.99]).view(1, 1, 2, 1, 1).expand(1, 1, 2, 4, 4)
+    assert MassConservation(bleaching="exponential").fit(fading, GRID).measured == [False]
+
+
+def test_error_of_a_rate_is_that_of_what_is_fitted() -> None:
+    generator, time = torch.Generator().manual_seed(0), torch.arange(8, dtype=torch.float64)
+    noise = 0.01 * torch.randn(200, 1, 8, generator=generator, dtype=torch.float64)
+    amount = (torch.exp(-0.1 * time) + noise)[..., None, None].expand(200, 1, 8, 2, 2)
+    law = MassConservation(initial_mass=4.0, bleaching="exponential")
+    found = law.fit(amount, Grid((1.0, 1.0), 1.0))
+    spread = torch.tensor(found.values["bleaching_rate"]).std()
+    assert torch.tensor(found.errors["bleaching_rate"]).mean() == pytest.approx(float(spread), rel=0.15)

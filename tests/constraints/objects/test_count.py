@@ -104,3 +104,19 @@ def test_abstains() -> None:
 def test_refuses(call: Callable[[], Any]) -> None:
     with pytest.raises(InvalidArgument, match="count="):
         call()
+
+
+@pytest.mark.parametrize("threshold", [None, 0.5])
+def test_a_uniform_frame_shows_nothing(threshold: float | None) -> None:
+    law = Count(0, threshold=threshold)
+    assert law.residual(torch.zeros(1, 1, 2, 8, 8), OPEN).abs().max() == 0
+
+
+def test_many_objects_that_meet_across_an_edge_are_counted() -> None:
+    stripes = torch.zeros(1, 1, 1, 2, 2400, dtype=torch.float64)
+    stripes[..., ::2] = 1
+    assert Count(1200).hard_count(stripes, Grid(spacing=(1.0, 1.0), dt=1.0, boundary="periodic")).item() == 1200
+    halves = torch.zeros(1, 1, 1, 5, 2400, dtype=torch.float64)
+    halves[..., [0, 1, 3, 4], ::2] = 1
+    assert Count(1200).hard_count(halves, Grid(spacing=(1.0, 1.0), dt=1.0, boundary="periodic")).item() == 1200
+    assert Count(2400).hard_count(halves, OPEN).item() == 2400

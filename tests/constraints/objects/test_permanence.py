@@ -116,3 +116,15 @@ def test_abstains() -> None:
 def test_refuses(given: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument, match=list(given)[-1]):
         Permanence(**given)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0), (2.0, 0.5), (1.0, 0.25), (0.5, 2.0)])
+def test_pixels_that_are_no_squares(spacing: tuple[float, float]) -> None:
+    y, x = (h * torch.arange(round(40 / h), dtype=torch.float64) for h in spacing)
+    discs = [torch.sigmoid((4 - torch.hypot(y[:, None] - place, x - 20)) / 0.6) for place in (15.5, 24.5)]
+    both = (discs[0] + discs[1]).expand(1, 1, 4, -1, -1).clone()
+    grid = Grid(spacing=spacing, dt=1.0)
+    assert bool(LAW.satisfied(both, grid, TOLERANCE))
+    both[0, 0, 2] = discs[0]
+    assert not bool(LAW.satisfied(both, grid, TOLERANCE))
+    assert LAW.describe(both, grid)["objects"] == [[2]]

@@ -61,3 +61,13 @@ def test_the_residual_has_the_constants_that_it_had() -> None:
     best = LAW.fit(fields, grid).values["D_c"][0]
     held = ReactionDiffusion("diffusion", {"c": best}, form="flow_map", order=4)
     torch.testing.assert_close(LAW.residual(fields, grid), held.residual(fields, grid))
+
+
+def test_error_from_three_frames_is_the_spread() -> None:
+    squares = torch.square(torch.arange(24.0, dtype=torch.float64) - 11.5)
+    variance = 9 + 2 * TRUE * 0.5 * torch.arange(3.0, dtype=torch.float64).view(-1, 1, 1)
+    clean = 9 / variance * torch.exp(-(squares[:, None] + squares) / (2 * variance))
+    noise = torch.randn(200, 1, *clean.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    found = LAW.fit(clean + 0.02 * noise, Grid((1.0, 1.0), 0.5, "no-flux"))
+    (values,), (errors,) = found.values.values(), found.errors.values()
+    assert 0.97 < np.mean(errors) / np.std(values) < 1.2

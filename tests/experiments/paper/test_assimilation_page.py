@@ -57,8 +57,8 @@ def test_all_prompts_together() -> None:
     (printed,) = re.findall(r"then joined has ([^]]*\]) of", page_)
     assert agrees(printed, bounds(found["against free"]))
     counts = (found["beyond either"].value, found["cases"].value, found["beyond free"].value)
-    assert counts == (4, 20, 7)
-    assert all(words in page_ for words in ("four of these beyond", "in all 20 cases, in 7 of them beyond"))
+    assert counts == (6, 20, 12)
+    assert all(words in page_ for words in ("six of these beyond", "In all 20 cases", "in 12 of them this is beyond"))
 
 
 def test_law_on_the_way() -> None:
@@ -76,11 +76,11 @@ def test_where_the_law_on_the_way_helps_and_harms() -> None:
 
     text = section(PAGE, "## The law on the way")
     (forecasts, start) = (ratios("forecast"), ratios("start"))
-    (printed,) = re.findall(r"Forecasts become worse \((\S+); seven of eight\), .* better \((\S+), most", text)
+    (printed,) = re.findall(r"Forecasts become worse \((\S+); nine of twelve\), .* better \((\S+), most", text)
     assert agrees(printed[0], [float(np.exp(np.mean(np.log(forecasts))))])
     assert agrees(printed[1], [float(np.exp(np.mean(np.log(start))))])
-    assert sum(one > 1 for one in forecasts) == 7
-    assert sorted(start)[1] < 0.7 < sorted(start)[2]
+    assert sum(one > 1 for one in forecasts) == 9
+    assert sorted(start)[1] < 0.7 < 0.8 < sorted(start)[2]
 
 
 def test_bands() -> None:
