@@ -135,7 +135,7 @@ class Progression(Constraint):
         if self.of == "amount":
             return flat.mean(3, keepdim=True)
         low, high = (
-            torch.stack([quantile(x, level) for x in flat.flatten(0, 1)]).view(*flat.shape[:2], 1, 1)
+            torch.cat([quantile(x, level).view(1) for x in flat.flatten(0, 1)]).view(*flat.shape[:2], 1, 1)
             for level in LEVELS
         )
         middle = (low + high) / 2 if self.threshold is None else self.threshold

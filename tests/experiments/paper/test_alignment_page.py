@@ -46,7 +46,13 @@ def test_figures(heading: str, arm: str) -> None:
 
 def test_words() -> None:
     found, text = numbers("aligned"), section(PAGE, "# Results: a world that learns from its own samples")
-    assert agrees(*said(text, r"fault \((\S+ \[[^]]+\]) of them", found["unguided.aligned - best of N.faults"]))
+    assert agrees(
+        *said(
+            text,
+            r"is better: (\S+ \[[^]]+\]) of the instruments fewer find a fault",
+            found["unguided.aligned - best of N.faults"],
+        )
+    )
     assert agrees(*said(text, r"violation (\S+ \[[^]]+\])", found["unguided.aligned - random.violation: transport"]))
     assert agrees(*said(text, r"faults (\S+ \[[^]]+\])\)", found["unguided.aligned - random.faults"]))
     assert "best of ten" in text

@@ -118,7 +118,7 @@ def test_what_other_pages_say() -> None:
     found = numbers("choosing")
     beads = "beads.count.count.count_by"
     (words,) = re.findall(
-        r"at equal evaluations: (.*?\]) by connected pixels, (.*?\]) by", (ROOT / "README.md").read_text("utf-8")
+        r"a share of (.*?\]) more by connected pixels, and of (.*?\]) more by", (ROOT / "README.md").read_text("utf-8")
     )
     for word, scorer in zip(words, ("components", "judge"), strict=True):
         assert agrees(word, bounds(found[f"{beads}_{scorer}.{PARTICLES} - {BEST}"]))
