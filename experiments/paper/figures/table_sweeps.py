@@ -1,4 +1,4 @@
-"""Smaller sweeps: number of steps, scheduler, wrong law, several laws."""
+"""Smaller sweeps: number of steps, scheduler, size of the model, wrong law, several laws."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ SCHEDULERS = {
     "dpm_solver": "DPM-Solver++",
     "deis": "DEIS",
 }
+#: weights of transformers that were trained on the same clips with the same batches, in millions
+SIZES = {"xs": "0.17", "s": "1.1", "m": "6.2"}
 
 
 def make(spec: FigureSpec, store: Store) -> Made:
@@ -31,6 +33,10 @@ def make(spec: FigureSpec, store: Store) -> Made:
             rows.append(row(store, numbers, "cost", where, law, f"{label}, {steps} steps"))
     for scheduler, label in SCHEDULERS.items():
         rows.append(row(store, numbers, "transfer", {"scheduler": scheduler}, "mass", f"mass, {label}"))
+    for law, label in (("mass", "mass"), ("fisher_kpp", "growth")):
+        for size, weights in SIZES.items():
+            where = {"law": law, "world.path": f"models/{size}/world"}
+            rows.append(row(store, numbers, "model_size", where, law, f"{label}, {weights} M weights"))
     sweep = store.sweep("conflict")
     free, wrong = (
         sweep.arm({"constraint": "mass", "guidance": guidance}, range(8)) for guidance in ("none", "projection")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from typed_tables import NUMBER, numbers, page, rounds_to, tables
+from typed_tables import NUMBER, agrees, numbers, page, rounds_to, section, tables
 
 PAGE = "results/ablations"
 LAWS = {"mass": "mass", "diffusion": "diffusion", "Fisher-KPP": "fisher_kpp", "order of phases": "phase_order"}
@@ -101,3 +101,20 @@ def test_sentences_of_the_smaller_sweeps(key: str, text: str) -> None:
     assert text in page(PAGE)
     value = numbers("sweeps")[key].value
     assert any(rounds_to(value, one) for one in re.findall(NUMBER, text)), (key, value)
+
+
+def test_sizes() -> None:
+    found = numbers("sweeps")
+    (rows,) = tables(section(PAGE, "## Larger models"))
+    assert len(rows) == 6
+    for row in rows:
+        law, size = "growth" if row["law"] == "Fisher-KPP" else "mass", row["weights, million"]
+        name = f"model_size.{law}, {size} M weights"
+        for heading, key in (
+            ("violation, unguided", "unguided"),
+            ("attributes recognised, `projection`", "attributes"),
+        ):
+            number = found[f"{name}.{key}"]
+            assert agrees(row[heading], (number.value, number.low, number.high)), (law, size, key)
+        assert agrees(row["violation, `projection`"], [found[f"{name}.projection"].value])
+        assert agrees(row["unguided videos that show nothing"], [found[f"{name}.empty"].value])
