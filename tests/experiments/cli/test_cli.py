@@ -217,7 +217,7 @@ def test_a_law_that_the_family_does_not_obey_is_noted(
             ["sample", "prompt=x", "guidance=unknown"],
             f"allowed: {', '.join(GUIDANCES)}",
         ),
-        (["sample", "prompt=x", "constraint=mass", "guidance=best_of_4"], "an arm of `physgen ablate`"),
+        (["sample", "prompt=x", "constraint=mass", "guidance=best_of_4"], "does in `physgen ablate` alone"),
         (
             ["sample", "prompt=x", "constraint.mass.bleaching=none"],
             f"after a choice, constraint={'|'.join(CONSTRAINTS)}",

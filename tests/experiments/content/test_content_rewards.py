@@ -211,7 +211,7 @@ def test_a_score_is_imposed_where_it_shares_an_estimator() -> None:
         (["rewards=3", "guidance=pruned"], "a list such as"),
         (["rewards=[count]"], "particles and pruned choose"),
         (["rewards=[count]", "guidance=projection", "constraint=mass"], "particles and pruned choose"),
-        (["rewards=[count]", "guidance=best_of_4"], "pruned for one that chooses"),
+        (["rewards=[count]", "guidance=best_of_4"], "guidance=pruned chooses among draws here"),
         (["rewards=[count]", "guidance=pruned", "constraint=count", "constraint.count.count=2"], "no constraint has"),
         (["rewards=[count]", "guidance=pruned", "guidance.left=[5,1]"], "prune"),
     ],
