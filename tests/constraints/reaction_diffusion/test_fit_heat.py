@@ -63,11 +63,14 @@ def test_the_residual_has_the_constants_that_it_had() -> None:
     torch.testing.assert_close(LAW.residual(fields, grid), held.residual(fields, grid))
 
 
-def test_error_from_three_frames_is_the_spread() -> None:
-    squares = torch.square(torch.arange(24.0, dtype=torch.float64) - 11.5)
-    variance = 9 + 2 * TRUE * 0.5 * torch.arange(3.0, dtype=torch.float64).view(-1, 1, 1)
-    clean = 9 / variance * torch.exp(-(squares[:, None] + squares) / (2 * variance))
-    noise = torch.randn(200, 1, *clean.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    found = LAW.fit(clean + 0.02 * noise, Grid((1.0, 1.0), 0.5, "no-flux"))
-    (values,), (errors,) = found.values.values(), found.errors.values()
-    assert 0.97 < np.mean(errors) / np.std(values) < 1.2
+@pytest.mark.parametrize(("cells", "frames", "noise"), [(16, 2, 0.005), (16, 2, 0.02), (8, 3, 0.01)])
+def test_intervals_from_few_frames_hold_the_truth(cells: int, frames: int, noise: float) -> None:
+    """In 0.94, 0.94 and 0.94 of 400 runs; one start is fitted for each mode, without which it was 0.88."""
+    x, time = (torch.arange(cells) + 0.5).double() / cells, 0.2 * torch.arange(frames).double()[:, None]
+    waves = torch.arange(1, cells // 2 + 1).double()[:, None, None]
+    decay = torch.exp((2 * torch.cos(torch.pi * waves / cells) - 2) * 4 * time)
+    clean = (decay * torch.cos(torch.pi * waves * x) / waves).sum(0)
+    draws = torch.randn(400, 1, frames, cells, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    found = ReactionDiffusion("diffusion", fitted=["D"]).fit(clean + noise * draws, Grid((1.0,), 0.2))
+    low, high = np.array(found.intervals["D_c"]).T
+    assert np.mean((low <= 4) & (high >= 4)) > 0.92

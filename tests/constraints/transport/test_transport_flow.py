@@ -176,7 +176,7 @@ def test_refuses(call: Any, message: str) -> None:
 
 
 @pytest.mark.parametrize("spacing", [(1.0, 1.0), (4.0, 1.0), (1.0, 4.0)])
-@pytest.mark.parametrize("speed", [1.5, 11.0])
+@pytest.mark.parametrize("speed", [1.5, 4.5, 11.0])
 def test_pixels_that_are_no_squares_alias_nothing(spacing: tuple[float, float], speed: float) -> None:
     x, t = torch.arange(64, dtype=torch.float64), torch.arange(6, dtype=torch.float64)[:, None]
     wave = torch.sin(2 * torch.pi * (x - speed * t) / 16)[None, None, :, None].expand(1, 1, 6, 64, 64)
