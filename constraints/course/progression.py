@@ -144,7 +144,6 @@ class Progression(Constraint):
     def _rising(self, series: Float[Tensor, "B S T N"]) -> Float[Tensor, "B S T N"]:
         sign = DIRECTIONS[self.direction]
         rows = sign * series.movedim(2, -1)
-        near = torch.cat(
-            [nearest_rising(part) for part in rows.flatten(0, -2).split(max(1, PAIRS // rows.shape[-1] ** 2))]
-        )
+        together = max(1, PAIRS // rows.shape[-1] ** 2)
+        near = torch.cat([nearest_rising(part) for part in rows.flatten(0, -2).split(together)])
         return sign * near.view_as(rows).movedim(-1, 2)

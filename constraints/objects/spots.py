@@ -52,6 +52,7 @@ def find_objects(frames: Float[Tensor, "T H W"], radii: Lengths, threshold: floa
     """
     blurred = gaussian(frames, (BLUR * radii[0], BLUR * radii[1]), wraps)
     apart = (APART * radii[0], APART * radii[1])
+    reach = (max(apart[0], 1.0), max(apart[1], 1.0))
     low, high = blurred.amin(), blurred.amax()
     contrast = torch.where(high > low, high - low, 1)
     middle = (low + high) / 2 if threshold is None else threshold
@@ -63,9 +64,7 @@ def find_objects(frames: Float[Tensor, "T H W"], radii: Lengths, threshold: floa
     for frame, weight, here in zip(blurred, weights, peaks, strict=True):
         at = here.nonzero()
         missing = most - len(at)
-        places.append(
-            F.pad(_centres(frame / contrast, at, (max(apart[0], 1.0), max(apart[1], 1.0)), wraps), (0, 0, 0, missing))
-        )
+        places.append(F.pad(_centres(frame / contrast, at, reach, wraps), (0, 0, 0, missing)))
         sure.append(F.pad(weight[here], (0, missing)))
     return Objects(torch.stack(places), torch.stack(sure))
 

@@ -118,3 +118,12 @@ def test_sizes() -> None:
             assert agrees(row[heading], (number.value, number.low, number.high)), (law, size, key)
         assert agrees(row["violation, `projection`"], [found[f"{name}.projection"].value])
         assert agrees(row["unguided videos that show nothing"], [found[f"{name}.empty"].value])
+    text = section(PAGE, "## Larger models")
+    for pattern, name in (
+        (r"means: (\S+ \[[^]]+\]) from 0.17 to 1.1 million", "growth, 0.17 to 1.1 M"),
+        (r"million, (\S+ \[[^]]+\]) from there to 6.2", "growth, 1.1 to 6.2 M"),
+        (r"from 0.17 to 6.2 million: (\S+ \[[^]]+\])", "mass, 0.17 to 6.2 M"),
+    ):
+        (printed,) = re.findall(pattern, text)
+        number = found[f"model_size.{name}"]
+        assert agrees(printed, (number.value, number.low, number.high)), name
