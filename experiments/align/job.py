@@ -20,7 +20,7 @@ from physgen.experiments.align.plan import show_plan
 from physgen.experiments.align.pool import SamplePool, make_pool
 from physgen.experiments.align.train import Training, cost_of_training, train_all
 from physgen.experiments.finetune.train import TrainingArm
-from physgen.experiments.runs.records import digest_of, run_name
+from physgen.experiments.runs.records import run_name, with_contents
 from physgen.experiments.runs.resume import resume
 
 
@@ -62,9 +62,7 @@ def run(config: AlignConfig) -> None:
 def settings_of(config: AlignConfig) -> dict[str, object]:
     """What a run depends on: its options, and what is in the files with prompts."""
     settings = {key: value for key, value in asdict(config).items() if key not in ("out", "processes", "plan")}
-    files = {"prompts": config.prompts, "held_out": config.held_out}
-    digests = {name: digest_of(file) for name, file in files.items() if file}
-    return settings | ({"contents": digests} if digests else {})
+    return with_contents(settings, "prompts", "held_out")
 
 
 def draw_round(

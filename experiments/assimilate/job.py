@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from physgen.errors import InvalidArgument
 from physgen.experiments.movies.cut import Cut
-from physgen.experiments.runs.records import run_name
+from physgen.experiments.runs.records import run_name, with_contents
 
 if TYPE_CHECKING:
     from physgen.experiments.assimilate.cases import Source
@@ -72,7 +72,7 @@ def run(config: AssimilateConfig) -> None:
     if config.lora is not None and not Path(config.lora).expanduser().is_file():
         raise FileNotFoundError(f"lora={config.lora}: no such file")
     settings = {key: value for key, value in asdict(config).items() if key not in ("out", "processes")}
-    settings["world"] = world_spec("micro").label
+    settings = with_contents(settings | {"world": world_spec("micro").label}, "movie", "lora")
     out = Path(config.out or Path("runs") / run_name("benchmark-assimilate", settings))
     resume(out, settings)
     run_assimilate(config, out)

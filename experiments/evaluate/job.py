@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from physgen.errors import InvalidArgument
-from physgen.experiments.runs.records import run_name
+from physgen.experiments.runs.records import run_name, with_contents
 from physgen.experiments.runs.resume import resume
 from physgen.worlds import WorldSpec
 
@@ -45,6 +45,7 @@ def run(config: EvaluateConfig) -> None:
     if config.trained and not (Path(config.trained).expanduser() / "latents").is_dir():
         raise InvalidArgument("trained", config.trained, "a folder of `physgen train` with its latents")
     settings = {key: value for key, value in asdict(config).items() if key not in ("out", "processes")}
+    settings = with_contents(settings, "judge")
     out = Path(config.out or Path("runs") / run_name("evaluate", settings))
     resume(out, settings)
     if config.suite == "quality":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from physgen.errors import InvalidArgument
 from physgen.experiments.movies.cut import OTHER, Cut, check_size, cut_piece, open_movie, part_of
-from physgen.experiments.runs.weights import DIGITS
+from physgen.experiments.runs.records import digest_of
 from physgen.experiments.train.data import SPLITS, Shard, write_shard
 from physgen.observables import Observable
 from physgen.video import is_video_folder
@@ -67,15 +66,7 @@ def contents(movies: dict[Path, str]) -> dict[str, dict[str, str]]:
     >>> movie.write_bytes(b"a movie") and contents({movie: "a colony grows"})
     {'a.npy': {'shows': 'a colony grows', 'digest': '...'}}
     """
-    found = {}
-    for movie, text in movies.items():
-        digest = hashlib.sha256()
-        for file in sorted(movie.rglob("[!.]*")) if movie.is_dir() else [movie]:
-            if file.is_file():
-                with file.open("rb") as stream:
-                    digest.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
-        found[movie.name] = {"shows": text, "digest": digest.hexdigest()[:DIGITS]}
-    return found
+    return {movie.name: {"shows": text, "digest": digest_of(movie)} for movie, text in movies.items()}
 
 
 def check_movies(movies: dict[Path, str], cut: Cut, hold_out: str, spec: WorldSpec) -> str:

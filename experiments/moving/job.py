@@ -14,7 +14,7 @@ import torch
 
 from physgen.errors import InvalidArgument
 from physgen.experiments.measure.tables import publish
-from physgen.experiments.runs.records import run_name, write_json_atomic
+from physgen.experiments.runs.records import run_name, with_contents, write_json_atomic
 from physgen.experiments.runs.resume import resume
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def run(config: MovingConfig) -> None:
     paths = find_movies(config.movies) if config.movies else []
     if not paths and not config.n:
         raise InvalidArgument("movies", config.movies, "files or folders of movies, or n of 1 or more")
-    settings = {key: value for key, value in asdict(config).items() if key != "out"}
+    settings = with_contents({key: value for key, value in asdict(config).items() if key != "out"}, "movies")
     out = Path(config.out or Path("runs") / run_name("benchmark-moving", settings))
     resume(out, settings)
     torch.set_num_threads(1)

@@ -33,14 +33,36 @@ def run_name(job: str, config: Mapping[str, Any]) -> str:
     return f"{job}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
 
-def digest_of(file: str | Path) -> str:
-    """First 16 digits of the SHA-256 of a file: an option that names a file stands for what is in it.
+def digest_of(path: str | Path) -> str:
+    """First 16 digits of the SHA-256 of a file, or of the names and contents of the files in a folder.
 
     >>> path = getfixture("tmp_path") / "prompts.txt"
     >>> path.write_text("a cell divides") and digest_of(path)
     '...'
     """
-    return hashlib.sha256(Path(file).expanduser().read_bytes()).hexdigest()[:DIGITS]
+    path, digest = Path(path).expanduser(), hashlib.sha256()
+    if not path.is_dir():
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()[:DIGITS]
+    for file in sorted(file for file in path.rglob("[!.]*") if file.is_file()):
+        digest.update(file.relative_to(path).as_posix().encode() + digest_of(file).encode())
+    return digest.hexdigest()[:DIGITS]
+
+
+def with_contents(settings: Mapping[str, Any], *options: str) -> dict[str, Any]:
+    """Settings of a job, and under ``contents`` what is in the files and folders that these options name.
+
+    So a run whose file has changed since is another run. Options that are not set, and files that are not there, have
+    none.
+
+    >>> path = getfixture("tmp_path") / "prompts.txt"
+    >>> path.write_text("a cell divides") and with_contents({"prompts": str(path), "lora": None}, "prompts", "lora")
+    {'prompts': '...prompts.txt', 'lora': None, 'contents': {'prompts': '...'}}
+    """
+    named = {key: [value] if isinstance(value, str) else value for key in options if (value := settings[key])}
+    found = {key: [digest_of(one) for one in value if Path(one).expanduser().exists()] for key, value in named.items()}
+    contents = {key: one[0] if isinstance(settings[key], str) else one for key, one in found.items() if one}
+    return {**settings, "contents": contents} if contents else dict(settings)
 
 
 def write_json_atomic(path: str | Path, data: Any) -> None:

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import physgen
-from physgen.experiments.runs.records import JsonlWriter, git_sha, peak_memory_mb, run_name, write_json_atomic
+from physgen.errors import InvalidArgument
+from physgen.experiments.runs.records import (
+    JsonlWriter,
+    git_sha,
+    peak_memory_mb,
+    run_name,
+    with_contents,
+    write_json_atomic,
+)
+from physgen.experiments.runs.resume import resume
 
 
 def test_json_is_whole_or_absent(tmp_path: Path) -> None:
@@ -48,3 +58,25 @@ def test_sha_of_somebody_elses_checkout_is_not_reported(tmp_path: Path, monkeypa
     nested = Path(physgen.__file__).parent / "simulators" / "installed" / "physgen" / "__init__.py"
     monkeypatch.setattr(physgen, "__file__", str(nested))
     assert git_sha() is None
+
+
+def test_a_run_of_a_movie_that_has_changed_is_another_run(tmp_path: Path) -> None:
+    movie, frames, out = tmp_path / "movie.npy", tmp_path / "frames", tmp_path / "out"
+    frames.mkdir()
+    movie.write_bytes(b"dye")
+    (frames / "0.png").write_bytes(b"first")
+    options = {"movies": [str(movie), str(frames)], "lora": None}
+
+    def settings() -> dict[str, Any]:
+        return with_contents(options, "movies", "lora")
+
+    before = settings()
+    resume(out, before)
+    assert settings() == before, "nothing has changed"
+    (frames / "0.png").rename(frames / "1.png")
+    assert settings() != before, "a frame has another name"
+    (frames / "1.png").rename(frames / "0.png")
+    movie.write_bytes(b"die")
+    with pytest.raises(InvalidArgument, match=r"contents\.movies"):
+        resume(out, settings())
+    assert with_contents({"lora": None}, "lora") == {"lora": None}
