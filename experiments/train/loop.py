@@ -11,7 +11,9 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -67,8 +69,12 @@ class Schedule:
         return warm * (self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * step / self.steps)))
 
 
-def optimisers(model: nn.Module, schedule: Schedule) -> list[torch.optim.Optimizer]:
-    """AdamW, or Muon for the hidden matrices and AdamW for the rest (Jordan et al. 2024; Liu et al. 2502.16982)."""
+def optimisers(model: nn.Module, schedule: Schedule, world: int) -> list[torch.optim.Optimizer]:
+    """AdamW, or Muon for the hidden matrices and AdamW for the rest (Jordan et al. 2024; Liu et al. 2502.16982).
+
+    Muon costs as much as a third of the network's two passes, so each of ``world`` workers updates its share of the
+    matrices and sends it to the others.
+    """
     parameters = list(model.named_parameters())
     hidden = [p for n, p in parameters if schedule.muon and p.ndim == 2 and "block" in n and "relative" not in n]
     chosen = {id(p) for p in hidden}
@@ -77,14 +83,13 @@ def optimisers(model: nn.Module, schedule: Schedule) -> list[torch.optim.Optimiz
         torch.optim.AdamW(rest, lr=schedule.learning_rate, betas=(0.9, 0.98), weight_decay=schedule.weight_decay)
     ]
     if hidden:
-        built.append(
-            torch.optim.Muon(
-                hidden,
-                lr=schedule.learning_rate,
-                weight_decay=schedule.weight_decay,
-                adjust_lr_fn="match_rms_adamw",
-            )
-        )
+        muon: Callable[..., torch.optim.Optimizer] = torch.optim.Muon
+        if world > 1:
+            from torch.distributed.optim import ZeroRedundancyOptimizer
+
+            muon = partial(ZeroRedundancyOptimizer, optimizer_class=torch.optim.Muon)
+        options: dict[str, Any] = {"lr": schedule.learning_rate, "weight_decay": schedule.weight_decay}
+        built.append(muon(hidden, adjust_lr_fn="match_rms_adamw", **options))
     return built
 
 
@@ -131,7 +136,7 @@ def fit(
     """
     checkpoint, log_path = folder / f"{name}.ckpt", folder / f"{name}.log.jsonl"
     ema, start, spent, spent_cpu = Ema(model), 0, 0.0, 0.0
-    optimiser = optimisers(model, schedule)
+    optimiser = optimisers(model, schedule, world)
     states: Tensor | None = None
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True)
@@ -158,6 +163,11 @@ def fit(
         }
 
     def checkpoint_now(step: int) -> None:
+        for one in optimiser:
+            if hasattr(one, "consolidate_state_dict"):  # each worker has the state of its share
+                one.consolidate_state_dict()
+        if rank:
+            return
         trained = {"model": model.state_dict(), "ema": ema.state, "optimisers": [o.state_dict() for o in optimiser]}
         remembered = {} if states is None else {"state": states}
         save(checkpoint, {**trained, **remembered, "step": step, **clocks()})
@@ -176,20 +186,20 @@ def fit(
         for one in optimiser:
             one.step()
         states = None if state is None else gather(state, world)
-        if rank:
-            continue
-        ema.update(model, step, schedule.ema)
-        for key, value in {"loss": loss.item(), "gradient_norm": norm.item(), **figures}.items():
-            sums.setdefault(key, []).append(value)
-        if (step + 1) % schedule.log_every == 0 or step + 1 == schedule.steps:
+        if not rank:
+            ema.update(model, step, schedule.ema)
+            for key, value in {"loss": loss.item(), "gradient_norm": norm.item(), **figures}.items():
+                sums.setdefault(key, []).append(value)
+        if not rank and ((step + 1) % schedule.log_every == 0 or step + 1 == schedule.steps):
             means = {k: round(float(np.mean(v)), 5) for k, v in sums.items()}
             with log_path.open("a") as stream:
                 stream.write(json.dumps({"step": step + 1, **clocks(), **means}) + "\n")
             bar.set_postfix({k: means[k] for k in ("loss",)})
             sums = {}
-        if time.monotonic() - saved_at > schedule.checkpoint_every_s:
+        waited = torch.tensor(time.monotonic() - saved_at)
+        if gather(waited, world)[0] > schedule.checkpoint_every_s:  # by the clock of the first worker
             checkpoint_now(step + 1)
             saved_at = time.monotonic()
-    if rank == 0 and start < schedule.steps:
+    if start < schedule.steps:
         checkpoint_now(schedule.steps)
     return ema.state

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from physgen.experiments.train.data import Videos, plan, simulate_all
 from physgen.experiments.train.distributed import launch
 from physgen.experiments.train.job import TrainConfig
 from physgen.experiments.train.latents import latents_path
-from physgen.experiments.train.loop import Schedule, fit
+from physgen.experiments.train.loop import Schedule, fit, optimisers
 from physgen.experiments.train.transformer import train_transformer, velocity_loss
 from physgen.simulators import GRAMMARS
 from physgen.worlds import load_world
@@ -228,6 +229,59 @@ def remember(rank: int, world: int, folder: Path, steps: int) -> None:
 
     schedule = Schedule(steps=steps, learning_rate=0.1, warmup=1, floor=1.0)
     fit(rank, world, folder, "toy", model, objective, schedule, seed=0, state=state)
+
+
+@pytest.mark.slow
+def test_workers_that_share_muon_train_as_one_would_and_resume(tmp_path: Path) -> None:
+    for name, stops in (("whole", [6]), ("twice", [3, 6])):
+        (tmp_path / name).mkdir()
+        for stop in stops:
+            launch(shared, 2, tmp_path / name, stop)
+    whole, twice = (torch.load(tmp_path / name / "toy.ckpt", weights_only=True) for name in ("whole", "twice"))
+    alone = deep()
+    first, second = optimisers(alone, MUON, 1)
+    for step in range(6):
+        for one in (first, second):
+            one.zero_grad()
+            for group in one.param_groups:
+                group["lr"] = MUON.learning_rate * MUON.rate(step)
+        for rank in range(2):
+            (shown(alone, np.random.default_rng([0, rank, step])) / 2).backward()
+        torch.nn.utils.clip_grad_norm_(alone.parameters(), 1.0)
+        first.step()
+        second.step()
+    for key, value in alone.state_dict().items():
+        assert torch.equal(whole["model"][key], twice["model"][key])
+        torch.testing.assert_close(whole["model"][key], value, rtol=1e-4, atol=1e-4)
+    assert len(whole["optimisers"][1]["state"]) == 3, "momenta of the matrices of both workers"
+    assert not torch.equal(whole["model"]["blocks.2.weight"], deep().state_dict()["blocks.2.weight"])
+
+
+MUON = Schedule(steps=6, learning_rate=0.1, warmup=1, floor=1.0, muon=True)
+
+
+def deep() -> nn.Module:
+    """Three matrices that Muon updates, of two shapes."""
+    torch.manual_seed(0)
+    blocks = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 8), nn.Linear(8, 2))
+    return nn.ModuleDict({"blocks": blocks})
+
+
+def shown(model: nn.Module, draw: np.random.Generator) -> torch.Tensor:
+    """Loss of one drawn row."""
+    return model["blocks"](torch.tensor(draw.normal(size=(3, 4)), dtype=torch.float32)).square().sum()  # type: ignore[index]
+
+
+def shared(rank: int, world: int, folder: Path, steps: int) -> None:
+    """Train the matrices on rows of this worker's own."""
+    model = deep()
+
+    def objective(
+        draw: np.random.Generator, generator: torch.Generator, progress: float
+    ) -> tuple[torch.Tensor, dict[str, float]]:
+        return shown(model, draw), {}
+
+    fit(rank, world, folder, "toy", model, objective, replace(MUON, steps=steps), seed=0)
 
 
 @pytest.mark.slow
