@@ -1,9 +1,10 @@
-"""`physgen instruments`: calibrate them, show that they are right, and score the micro task set and blood with them."""
+"""`physgen instruments`: calibrate them, show that they are right, and score the micro task set and flows with them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -46,7 +47,8 @@ def run(config: InstrumentsConfig) -> None:
         "prove": run_prove,
         "microscopy": run_microscopy,
         "scores": run_scores,
-        "blood": run_blood,
+        "blood": partial(run_flow, "blood"),
+        "vessel": partial(run_flow, "vessel"),
     }
     word, *files = config.action or [""]
     if word not in actions or bool(files) != (word == "microscopy"):
@@ -111,17 +113,17 @@ def run_scores(config: InstrumentsConfig, out: Path) -> None:
     publish(out / "scores.md", tables(found, tasks))
 
 
-def run_blood(config: InstrumentsConfig, out: Path) -> None:
-    """Every arm of the blood tasks with noise ``seed`` and those after it; ``blood.json`` and ``blood.md``."""
-    from physgen.experiments.instruments.blood import run, table
+def run_flow(family: str, config: InstrumentsConfig, out: Path) -> None:
+    """Every arm of a family's tasks with noise ``seed`` and those after it; ``<family>.json`` and ``<family>.md``."""
+    from physgen.experiments.instruments.flow import run, table
     from physgen.experiments.instruments.subject import subject_of
 
     tasks_file, rubrics_file = named_tasks("micro")
     subjects = {task.index: subject_of(task.task) for task in read_tasks(tasks_file)}
-    blood = {index for index, subject in subjects.items() if subject and subject.family == "blood"}
-    tasks = [task for task in read_tasks(tasks_file) if task.index in blood]
-    rubrics = [rubric for rubric in read_rubrics(rubrics_file) if rubric.index in blood]
+    wanted = {index for index, subject in subjects.items() if subject and subject.family == family}
+    tasks = [task for task in read_tasks(tasks_file) if task.index in wanted]
+    rubrics = [rubric for rubric in read_rubrics(rubrics_file) if rubric.index in wanted]
     seeds = range(seed_of(config), seed_of(config) + config.seeds)
-    records = run.run_blood(load(config.world, "cpu"), tasks, rubrics, seeds, config.alpha, out)
-    write_json_atomic(out / "blood.json", {"records": records, **table.summary(records, rubrics[0])})
-    publish(out / "blood.md", table.tables(records, rubrics[0]))
+    records = run.run_flow(load(config.world, "cpu"), tasks, rubrics, seeds, config.alpha, out)
+    write_json_atomic(out / f"{family}.json", {"records": records, **table.summary(records, rubrics[0], family)})
+    publish(out / f"{family}.md", table.tables(records, rubrics[0], family))

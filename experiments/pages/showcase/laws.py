@@ -14,7 +14,7 @@ from physgen.experiments.draw.measured import Measured, measure
 from physgen.experiments.draw.physics import Physics
 from physgen.experiments.draw.prompts import Prompt
 from physgen.experiments.draw.references import SIMULATOR, simulate
-from physgen.experiments.instruments.blood.arms import EVERY, START, project
+from physgen.experiments.instruments.flow.arms import EVERY, START, project
 from physgen.experiments.micro.arms import HARD
 from physgen.experiments.micro.cases import Case
 from physgen.experiments.pages.axes import label
@@ -48,7 +48,7 @@ def law_record(world: World, law: str, prompt: Prompt, folder: Path, steps: int 
     """Draw every arm, measure it and write its film.
 
     The guidance is the default one of ``physgen sample guidance=projection``; of blood it is what
-    ``physgen instruments blood`` does: `DPS` in the second half of the steps, and all three colours are projected.
+    ``physgen instruments blood`` does: `DPS` at nearly every step, and all three colours are projected.
     """
     spec = world.spec
     constraint = Case(law, prompt).constraint()

@@ -1,4 +1,4 @@
-"""The blood table: arms, points with imposed criteria apart, a small run that is resumed."""
+"""The tables of flows: arms, points with imposed criteria apart, a small run that is resumed."""
 
 import json
 from pathlib import Path
@@ -7,25 +7,30 @@ import numpy as np
 import pytest
 import torch
 
+from physgen.constraints import Transport
 from physgen.drawn import UNGUIDED
 from physgen.experiments.draw.prompts import Prompt
 from physgen.experiments.draw.references import SIMULATOR, simulate
-from physgen.experiments.instruments.blood import run, table
-from physgen.experiments.instruments.blood.arms import ARMS, PROJECTED, THEN, TOLD, law, project
-from physgen.experiments.instruments.blood.run import ROWS, run_blood
+from physgen.experiments.instruments.flow import run, table
+from physgen.experiments.instruments.flow.arms import FORMS, PROJECTED, project
+from physgen.experiments.instruments.flow.run import ROWS, run_flow
 from physgen.experiments.instruments.scores.arms import prompt_of
 from physgen.experiments.microworldbench import read_rubrics, read_tasks
 from physgen.experiments.microworldbench.scoring.score import score
-from physgen.experiments.microworldbench.tasks.data import DIMENSIONS, Rubric
+from physgen.experiments.microworldbench.tasks.data import DIMENSIONS, Rubric, Task
 from physgen.experiments.microworldbench.tasks.named import named_tasks
 from physgen.experiments.runs.progress import Record, write_records
-from physgen.simulators import SIMULATORS, blood
+from physgen.simulators import SIMULATORS
 from physgen.video import Video, write_mp4
 from physgen.worlds import world_spec
 from physgen.worlds.loading import load
 
 TASKS = [task for task in read_tasks(named_tasks("micro")[0]) if "capillary" in task.task]
-RUBRICS = [rubric for rubric in read_rubrics(named_tasks("micro")[1]) if rubric.index in {t.index for t in TASKS}]
+VESSELS = [task for task in read_tasks(named_tasks("micro")[0]) if "branching vessel" in task.task]
+RUBRICS, RUBRICS_OF_VESSELS = (
+    [rubric for rubric in read_rubrics(named_tasks("micro")[1]) if rubric.index in {task.index for task in tasks}]
+    for tasks in (TASKS, VESSELS)
+)
 
 
 def record(arm: str, task: int, met: dict[str, bool | None], rubric: Rubric) -> Record:
@@ -58,10 +63,10 @@ def test_points_are_those_of_the_benchmark() -> None:
 
 def test_imposed_criteria_are_counted_apart() -> None:
     rubric = RUBRICS[0]
-    of = table.values(rubric)
+    of = table.values(rubric, "blood")
     good = record("a", 1, {}, rubric)
     assert [of[name](good) for name in ("all criteria", "not imposed", "imposed")] == [100, 100, 100]
-    broken = record("a", 1, dict.fromkeys(table.IMPOSED, False), rubric)
+    broken = record("a", 1, dict.fromkeys(table.IMPOSED["blood"], False), rubric)
     assert [of[name](broken) for name in ("not imposed", "imposed")] == [100, 0]
     assert 0 < of["all criteria"](record("a", 1, {"speed": None, "count": False}, rubric)) < 100
     assert of["judge: count"](good) == 0
@@ -75,21 +80,22 @@ def test_differences_are_paired_over_tasks() -> None:
         for task in range(6)
         for _ in range(2)
     ]
-    found = table.difference(records, "a", "b", table.values(rubric)["all criteria"])
+    found = table.difference(records, "a", "b", table.values(rubric, "blood")["all criteria"])
     assert found.estimate == pytest.approx(100 * 0.5 / 5.5)
     assert found.low == pytest.approx(found.high)
 
 
-def test_a_reconstruction_is_projected_onto_its_own_direction_and_noise_is_not() -> None:
-    prompt = prompt_of(TASKS[0], 0)
-    clips = SIMULATORS["blood"](1, rng=np.random.default_rng(3), attributes=[prompt.attributes], split="all")
+@pytest.mark.parametrize(("family", "task"), [("blood", TASKS[0]), ("vessel", VESSELS[0])])
+def test_a_true_video_is_projected_onto_itself_and_noise_is_not(family: str, task: Task) -> None:
+    prompt = prompt_of(task, 0)
+    clips = SIMULATORS[family](1, rng=np.random.default_rng(3), attributes=[prompt.attributes], split="all")
+    grid, law = world_spec("micro").grid(prompt.caption), Transport(form=FORMS[family])
     video = torch.from_numpy(clips.video)
-    for told in (False, True):
-        near, found = project(video, law(prompt, told), blood.GRID)
-        assert found
-        assert float((near - video).square().mean().sqrt()) < 0.02
+    near, found = project(video, law, grid)
+    assert found
+    assert float((near - video).square().mean().sqrt()) < 0.02
     noise = torch.rand(1, 3, 25, 64, 64, generator=torch.Generator().manual_seed(0))
-    near, found = project(noise, law(prompt, False), blood.GRID)
+    near, found = project(noise, law, grid)
     assert not found
     assert torch.equal(near, noise)
 
@@ -105,28 +111,31 @@ def test_a_folder_is_answered_anew_with_another_alpha(tmp_path: Path, monkeypatc
     monkeypatch.setattr(run, "_draw", draw)
     monkeypatch.setattr(run, "ROWS", (SIMULATOR,))
     world = load(world_spec("micro"), "cpu")
-    strict, lax = (run_blood(world, TASKS[:1], RUBRICS[:1], [3], alpha, tmp_path)[0] for alpha in (0.001, 0.999))
+    strict, lax = (run_flow(world, TASKS[:1], RUBRICS[:1], [3], alpha, tmp_path)[0] for alpha in (0.001, 0.999))
     assert strict["ranks"] == lax["ranks"]
-    every = table.values(RUBRICS[0])["all criteria"]
+    every = table.values(RUBRICS[0], "blood")["all criteria"]
     assert every(strict) > every(lax) + 50
 
 
 @pytest.mark.slow
-def test_a_small_run_is_resumed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("family", "task", "rubric"), [("blood", TASKS[0], RUBRICS[0]), ("vessel", VESSELS[0], RUBRICS_OF_VESSELS[0])]
+)
+def test_a_small_run_is_resumed(family: str, task: Task, rubric: Rubric, tmp_path: Path) -> None:
     world = load(world_spec("micro"), "cpu")
     world.spec.steps, steps = 4, world.spec.steps
     try:
-        records = run_blood(world, TASKS[:1], RUBRICS[:1], [3], 0.01, tmp_path)
+        records = run_flow(world, [task], [rubric], [3], 0.01, tmp_path)
         made = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
-        assert run_blood(world, TASKS[:1], RUBRICS[:1], [3], 0.01, tmp_path) == records
+        assert run_flow(world, [task], [rubric], [3], 0.01, tmp_path) == records
         assert made == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
     finally:
         world.spec.steps = steps
     assert [one["arm"] for one in records] == list(ROWS)
     by_arm = {one["arm"]: one for one in records}
-    of = table.values(RUBRICS[0])
+    of = table.values(rubric, family)
     assert of["all criteria"](by_arm[SIMULATOR]) > 90 > of["all criteria"](by_arm[UNGUIDED])
     assert by_arm[PROJECTED]["seconds"] > by_arm[UNGUIDED]["seconds"]
-    assert all(f"{arm}{TOLD}" in ARMS for arm in (PROJECTED, f"guided{THEN}"))
-    assert len(table.tables(records, RUBRICS[0])) == 4
-    assert json.loads(json.dumps(table.summary(records, RUBRICS[0])))["arms"][SIMULATOR]["imposed"]["estimate"] > 90
+    assert len(table.tables(records, rubric, family)) == 4
+    found = json.loads(json.dumps(table.summary(records, rubric, family)))
+    assert found["arms"][SIMULATOR]["imposed"]["estimate"] > 90

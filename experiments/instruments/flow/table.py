@@ -12,28 +12,34 @@ import numpy.typing as npt
 
 from physgen.drawn import GUIDED, UNGUIDED
 from physgen.experiments.draw.references import SIMULATOR
-from physgen.experiments.instruments.blood.arms import BEST, PROJECTED, THEN, TOLD
-from physgen.experiments.instruments.blood.run import ROWS, column
 from physgen.experiments.instruments.examine import percentile_title
+from physgen.experiments.instruments.flow.arms import BEST, NO_JACOBIAN, PROJECTED, THEN
+from physgen.experiments.instruments.flow.run import ROWS, column
 from physgen.experiments.measure.intervals import Interval, mean_interval
 from physgen.experiments.measure.tables import Cell, Table
 from physgen.experiments.microworldbench.scoring.scorecard import normalised
 from physgen.experiments.microworldbench.tasks.data import DIMENSIONS, Criterion, Rubric
 from physgen.experiments.runs.progress import Record
 
-#: criteria that a video carried steadily along one axis meets by construction, or nearly; with the direction told
-IMPOSED = ("mass", "steadiness", "lanes", "appearance", "vanishing", "jumps", "flicker", "direction")
+#: criteria that a video carried by one steady flow meets by construction, or nearly, by family
+IMPOSED = {
+    "blood": ("mass", "steadiness", "lanes", "appearance", "vanishing", "jumps", "flicker", "direction"),
+    "vessel": ("transport", "permanence", "coherence", "stutter", "jumps", "flicker"),
+}
 ATTRIBUTES = ("direction", "speed", "count")
 PAIRS = (
     (BEST, UNGUIDED),
     (GUIDED, UNGUIDED),
+    (GUIDED, BEST),
     (PROJECTED, UNGUIDED),
-    (GUIDED + THEN, PROJECTED),
+    (GUIDED + THEN, UNGUIDED),
     (BEST + THEN, PROJECTED),
+    (GUIDED + THEN, PROJECTED),
     (GUIDED + THEN, BEST + THEN),
-    *((arm + TOLD, arm) for arm in (BEST, GUIDED, PROJECTED, BEST + THEN, GUIDED + THEN)),
-    *((arm + THEN + TOLD, UNGUIDED) for arm in (BEST, GUIDED)),
-    (PROJECTED + TOLD, UNGUIDED),
+    (GUIDED + THEN, GUIDED),
+    (NO_JACOBIAN, UNGUIDED),
+    (NO_JACOBIAN + THEN, BEST + THEN),
+    (NO_JACOBIAN + THEN, GUIDED + THEN),
 )
 
 Value = Callable[[Record], float]
@@ -47,11 +53,11 @@ def points(record: Record, criteria: Sequence[Criterion]) -> float:
     return normalised(raw, sum((one.weight for _, one in scored if one.sign > 0), 0.0))
 
 
-def values(rubric: Rubric) -> dict[str, Value]:
+def values(rubric: Rubric, family: str) -> dict[str, Value]:
     """What is averaged of a record: points of all criteria, of those not imposed, of those imposed; the classifier."""
     every = [criterion for dimension in DIMENSIONS for criterion in rubric.criteria[dimension]]
-    imposed = [one for one in every if one.measure in IMPOSED]
-    free = [one for one in every if one.measure not in IMPOSED]
+    imposed = [one for one in every if one.measure in IMPOSED[family]]
+    free = [one for one in every if one.measure not in IMPOSED[family]]
     return {
         "all criteria": lambda record: points(record, every),
         "not imposed": lambda record: points(record, free),
@@ -79,9 +85,9 @@ def difference(records: Sequence[Record], first: str, second: str, value: Value)
     return mean_interval(per_task(records, first, value) - per_task(records, second, value))
 
 
-def tables(records: Sequence[Record], rubric: Rubric) -> list[Table]:
+def tables(records: Sequence[Record], rubric: Rubric, family: str) -> list[Table]:
     """Points and cost; paired differences; shares of criteria met; mean percentiles."""
-    of = values(rubric)
+    of = values(rubric, family)
     clock, count = column(records, UNGUIDED, "seconds"), len(column(records, UNGUIDED, "seconds"))
     rows: list[list[Cell]] = []
     for arm in ROWS:
@@ -98,7 +104,9 @@ def tables(records: Sequence[Record], rubric: Rubric) -> list[Table]:
     ranked = sorted({name for record in records for name in record["ranks"]})
     heads = ["seconds, median", "times unguided", "evaluations", "not projected"]
     return [
-        Table(f"Blood, points of 100: {tasks} tasks, {count // tasks} seeds each", ["", *of, *heads], rows),
+        Table(
+            f"{family.capitalize()}, points of 100: {tasks} tasks, {count // tasks} seeds each", ["", *of, *heads], rows
+        ),
         Table(
             "Paired differences over tasks, points",
             ["", *of],
@@ -143,9 +151,9 @@ def _mean(found: Any) -> float:
     return float(np.mean(known)) if known else float("nan")
 
 
-def summary(records: Sequence[Record], rubric: Rubric) -> Mapping[str, Any]:
+def summary(records: Sequence[Record], rubric: Rubric, family: str) -> Mapping[str, Any]:
     """Means with intervals, and paired differences, as JSON."""
-    of = values(rubric)
+    of = values(rubric, family)
     return {
         "arms": {arm: {n: asdict(mean_interval(per_task(records, arm, v))) for n, v in of.items()} for arm in ROWS},
         "differences": {

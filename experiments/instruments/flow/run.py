@@ -1,4 +1,4 @@
-"""Draw every arm of every blood task and seed, and measure it: a file a video, so that a killed run goes on."""
+"""Draw every arm of every task and seed, and measure it: a file a video, so that a killed run goes on."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from physgen.experiments.draw.prompts import Prompt
 from physgen.experiments.draw.references import RECONSTRUCTION, SIMULATOR, reconstruct, simulate
-from physgen.experiments.instruments.blood.arms import ARMS, draw_arms
 from physgen.experiments.instruments.examine import Reading
+from physgen.experiments.instruments.flow.arms import ARMS, draw_arms
 from physgen.experiments.instruments.judge import Examined, InstrumentJudge
 from physgen.experiments.instruments.scores.arms import prompt_of
 from physgen.experiments.measure.recognition import features, recognised
@@ -29,7 +29,7 @@ ROWS = (SIMULATOR, RECONSTRUCTION, *ARMS)
 DRAWN, READINGS = "drawn", "readings"
 
 
-def run_blood(
+def run_flow(
     world: World, tasks: Sequence[Task], rubrics: Sequence[Rubric], seeds: Sequence[int], alpha: float, out: Path
 ) -> list[Record]:
     """Records of every task, seed and arm: cost, answers and percentiles of its criteria, what the classifier sees."""
@@ -88,7 +88,7 @@ def _draw(world: World, prompt: Prompt, out: Path) -> None:
     for arm, video, cost in [*true, *draw_arms(world, prompt)]:
         write_mp4(_video(out, prompt, arm), Video(video[0].transpose(0, 1), prompt=prompt.caption), world.fps)
         about = {"task": prompt.index, "seed": prompt.seed, "caption": prompt.caption, "arm": arm}
-        rows.append({**about, "told": prompt.attributes["direction"], **cost})
+        rows.append({**about, **cost})
     write_records(_file(out, DRAWN, prompt), rows)
 
 
