@@ -125,5 +125,5 @@ def run_flow(family: str, config: InstrumentsConfig, out: Path) -> None:
     rubrics = [rubric for rubric in read_rubrics(rubrics_file) if rubric.index in wanted]
     seeds = range(seed_of(config), seed_of(config) + config.seeds)
     records = run.run_flow(load(config.world, "cpu"), tasks, rubrics, seeds, config.alpha, out)
-    write_json_atomic(out / f"{family}.json", {"records": records, **table.summary(records, rubrics[0], family)})
+    write_json_atomic(out / f"{family}.json", table.summary(records, rubrics[0], family))
     publish(out / f"{family}.md", table.tables(records, rubrics[0], family))

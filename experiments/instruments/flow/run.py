@@ -54,13 +54,18 @@ def run_flow(
 
 
 def measure(classifier: Judge, prompt: Prompt, path: Path) -> Record:
-    """What one file shows: ``readings`` of every instrument, whether anything is ``seen``, ``judge`` by attribute."""
+    """What one file shows: ``readings`` of all instruments, and whether anything is ``seen``.
+
+    Of the classifier its ``features``, and ``judge``: whether it recognises what was asked for, by attribute.
+    """
     frames = read_video(path).frames
     examined = Examined.of(frames, prompt.caption)
-    seen = recognised(classifier, [prompt], features(classifier, frames.transpose(0, 1)[None]))
+    vectors = features(classifier, frames.transpose(0, 1)[None])
+    seen = recognised(classifier, [prompt], vectors)
     return {
         "readings": {name: asdict(reading) for name, reading in examined.readings.items()},
         "seen": examined.seen,
+        "features": vectors[0].tolist(),
         "judge": {name: float(seen[name][0]) for name in ("direction", "speed", "count")},
     }
 

@@ -16,6 +16,7 @@ from physgen.experiments.instruments.examine import percentile_title
 from physgen.experiments.instruments.flow.arms import BEST, NO_JACOBIAN, PROJECTED, THEN
 from physgen.experiments.instruments.flow.run import ROWS, column
 from physgen.experiments.measure.intervals import Interval, mean_interval
+from physgen.experiments.measure.recognition import distances, paired_distances
 from physgen.experiments.measure.tables import Cell, Table
 from physgen.experiments.microworldbench.scoring.scorecard import normalised
 from physgen.experiments.microworldbench.tasks.data import DIMENSIONS, Criterion, Rubric
@@ -27,6 +28,7 @@ IMPOSED = {
     "vessel": ("transport", "permanence", "coherence", "stutter", "jumps", "flicker"),
 }
 ATTRIBUTES = ("direction", "speed", "count")
+DISTANCES = ("mmd2", "frechet")
 PAIRS = (
     (BEST, UNGUIDED),
     (GUIDED, UNGUIDED),
@@ -85,8 +87,25 @@ def difference(records: Sequence[Record], first: str, second: str, value: Value)
     return mean_interval(per_task(records, first, value) - per_task(records, second, value))
 
 
+def vectors(records: Sequence[Record], arm: str) -> npt.NDArray[np.float64]:
+    """What the classifier makes of an arm's videos, ``[N, F]``, in the order of the prompts."""
+    return np.array([record["features"] for record in records if record["arm"] == arm])
+
+
+def distance(records: Sequence[Record], arm: str) -> dict[str, Interval]:
+    """MMD^2 and Frechet distance to simulator videos of the same prompts, of the classifier's features."""
+    found = distances(vectors(records, arm), vectors(records, SIMULATOR), 0)
+    return {name: found[name] for name in DISTANCES}
+
+
+def nearer(records: Sequence[Record], first: str, second: str) -> dict[str, Interval]:
+    """Distance of ``first`` to the simulator's videos minus that of ``second``, prompts resampled together."""
+    one, other, truth = (vectors(records, arm) for arm in (first, second, SIMULATOR))
+    return paired_distances(one, other, truth, 0)
+
+
 def tables(records: Sequence[Record], rubric: Rubric, family: str) -> list[Table]:
-    """Points and cost; paired differences; shares of criteria met; mean percentiles."""
+    """Points and cost; paired differences; distances to truth; shares of criteria met; mean percentiles."""
     of = values(rubric, family)
     clock, count = column(records, UNGUIDED, "seconds"), len(column(records, UNGUIDED, "seconds"))
     rows: list[list[Cell]] = []
@@ -102,6 +121,8 @@ def tables(records: Sequence[Record], rubric: Rubric, family: str) -> list[Table
     tasks = len(per_task(records, UNGUIDED, of["all criteria"]))
     names = sorted({name for record in records for name in record["answers"]})
     ranked = sorted({name for record in records for name in record["ranks"]})
+    away: list[list[Cell]] = [[arm, *distance(records, arm).values()] for arm in ROWS[1:]]
+    away += [[f"{a} − {b}", *nearer(records, a, b).values()] for a, b in PAIRS]
     heads = ["seconds, median", "times unguided", "evaluations", "not projected"]
     return [
         Table(
@@ -111,6 +132,11 @@ def tables(records: Sequence[Record], rubric: Rubric, family: str) -> list[Table
             "Paired differences over tasks, points",
             ["", *of],
             [[f"{a} − {b}", *(difference(records, a, b, value) for value in of.values())] for a, b in PAIRS],
+        ),
+        Table(
+            "Distance to simulator videos of the same prompts, by the classifier's features",
+            ["", *DISTANCES],
+            away,
         ),
         Table(
             "Share of criteria met (faults: not seen), of those that were measured",
@@ -152,11 +178,17 @@ def _mean(found: Any) -> float:
 
 
 def summary(records: Sequence[Record], rubric: Rubric, family: str) -> Mapping[str, Any]:
-    """Means with intervals, and paired differences, as JSON."""
+    """Records, means and paired differences with intervals, and distances to the simulator's videos, as JSON."""
     of = values(rubric, family)
+    apart = {f"{a} - {b}": (a, b) for a, b in PAIRS}
     return {
+        "records": [{key: value for key, value in one.items() if key != "features"} for one in records],
         "arms": {arm: {n: asdict(mean_interval(per_task(records, arm, v))) for n, v in of.items()} for arm in ROWS},
         "differences": {
-            f"{a} - {b}": {n: asdict(difference(records, a, b, v)) for n, v in of.items()} for a, b in PAIRS
+            name: {n: asdict(difference(records, *pair, v)) for n, v in of.items()} for name, pair in apart.items()
+        },
+        "distances": {
+            **{arm: {n: asdict(v) for n, v in distance(records, arm).items()} for arm in ROWS[1:]},
+            **{name: {n: asdict(v) for n, v in nearer(records, *pair).items()} for name, pair in apart.items()},
         },
     }

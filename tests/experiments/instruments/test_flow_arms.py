@@ -136,6 +136,6 @@ def test_a_small_run_is_resumed(family: str, task: Task, rubric: Rubric, tmp_pat
     of = table.values(rubric, family)
     assert of["all criteria"](by_arm[SIMULATOR]) > 90 > of["all criteria"](by_arm[UNGUIDED])
     assert by_arm[PROJECTED]["seconds"] > by_arm[UNGUIDED]["seconds"]
-    assert len(table.tables(records, rubric, family)) == 4
+    assert len(table.tables(records, rubric, family)) == 5
     found = json.loads(json.dumps(table.summary(records, rubric, family)))
     assert found["arms"][SIMULATOR]["imposed"]["estimate"] > 90
