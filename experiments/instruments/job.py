@@ -15,7 +15,7 @@ from physgen.experiments.instruments.nulls import holds_nulls
 from physgen.experiments.measure.tables import publish
 from physgen.experiments.microworldbench.tasks.data import read_rubrics, read_tasks
 from physgen.experiments.microworldbench.tasks.named import named_tasks
-from physgen.experiments.runs.records import run_name, write_json_atomic
+from physgen.experiments.runs.records import origin, run_name, write_json_atomic
 from physgen.experiments.runs.resume import resume
 from physgen.worlds import WorldSpec
 from physgen.worlds.loading import load
@@ -125,5 +125,5 @@ def run_flow(family: str, config: InstrumentsConfig, out: Path) -> None:
     rubrics = [rubric for rubric in read_rubrics(rubrics_file) if rubric.index in wanted]
     seeds = range(seed_of(config), seed_of(config) + config.seeds)
     records = run.run_flow(load(config.world, "cpu"), tasks, rubrics, seeds, config.alpha, out)
-    write_json_atomic(out / f"{family}.json", table.summary(records, rubrics[0], family))
+    write_json_atomic(out / f"{family}.json", {**origin(config.world), **table.summary(records, rubrics[0], family)})
     publish(out / f"{family}.md", table.tables(records, rubrics[0], family))

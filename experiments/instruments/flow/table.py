@@ -25,7 +25,7 @@ from physgen.experiments.runs.progress import Record
 #: criteria that a video carried by one steady flow meets by construction, or nearly, by family
 IMPOSED = {
     "blood": ("mass", "steadiness", "lanes", "appearance", "vanishing", "jumps", "flicker", "direction"),
-    "vessel": ("transport", "permanence", "coherence", "stutter", "jumps", "flicker"),
+    "vessel": ("transport", "permanence", "coherence", "stutter", "jumps", "flicker", "static"),
 }
 ATTRIBUTES = ("direction", "speed", "count")
 DISTANCES = ("mmd2", "frechet")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from functools import cache
-from statistics import mean, median
+from statistics import median
 from typing import Any
 
+import pytest
 from typed_tables import agrees, documented, interval, page, section, tables
 
+from physgen.experiments.instruments.flow.arms import FORMS
+from physgen.experiments.instruments.flow.run import column
+from physgen.experiments.instruments.flow.table import share
+from physgen.experiments.microworldbench.tasks.data import read_rubrics
+from physgen.experiments.microworldbench.tasks.named import named_tasks
+
 PAGE = "results/micro"
-BLOOD = "## What the law of transport does to blood"
-JUDGE = ("judge: direction", "judge: speed", "judge: count")
 #: what the rows of the old and the new world are read from
 READ = {
     "Gray-Scott: pattern, judge": ("gray_scott", "recognised", "unguided", "pattern"),
@@ -27,15 +30,6 @@ READ = {
     "Gray-Scott: residual of the flow map": ("gray_scott", "laws", "unguided", "flow_map"),
     "blood: drift of the cells' area": ("blood", "laws", "unguided", "cell_area_drift"),
 }
-
-
-@cache
-def drawn() -> dict[str, list[dict[str, Any]]]:
-    """Records of the blood benchmark by arm."""
-    found = defaultdict(list)
-    for one in documented("micro-1/blood")["records"]:
-        found[one["arm"]].append(one)
-    return found
 
 
 def test_old_against_new() -> None:
@@ -56,39 +50,32 @@ def test_goals_are_counted() -> None:
     assert "Nine of the 24 goals are reached." in page(PAGE)
 
 
-def test_points_of_blood() -> None:
-    data = documented("micro-1/blood")
-    points, differences, *_ = tables(section(PAGE, BLOOD))
-    noise = {(one["task"], one["seed"]): one["seconds"] for one in drawn()["unguided"]}
+@pytest.mark.parametrize("family", FORMS)
+def test_points_of_flows(family: str) -> None:
+    data = documented(f"micro/{family}")
+    records = data["records"]
+    points, differences, met = tables(section(PAGE, f"### {family.capitalize()}"))
+    free = {name: column(records, "unguided", name) for name in ("seconds", "nfe")}
     for row in points:
         arm = row[""]
         for name in ("all criteria", "not imposed", "imposed"):
             assert agrees(row[name], interval(data["arms"][arm][name])), (arm, name)
-        for name in JUDGE:
-            assert agrees(row[name], interval(data["arms"][arm][name])[:1]), (arm, name)
-        if row["time, of unguided"] != "-":
-            ratio = median(one["seconds"] / noise[one["task"], one["seed"]] for one in drawn()[arm])
-            assert agrees(row["time, of unguided"], [ratio]), arm
-        if row["not projected"] != "-":
-            assert row["not projected"] == f"{sum(not one['law'] for one in drawn()[arm])} of {len(drawn()[arm])}"
+        if row["MMD², 10⁻³"] != "–":
+            assert agrees(row["MMD², 10⁻³"], [1000 * x for x in interval(data["distances"][arm]["mmd2"])]), arm
+        for name, key in (("evaluations", "nfe"), ("time", "seconds")):
+            if row[name] != "–":
+                assert agrees(row[name], [median(column(records, arm, key) / free[key])]), (arm, name)
+        projected = column(records, arm, "law")
+        if row["not projected"] != "–":
+            assert row["not projected"] == f"{int((1 - projected).sum())} of {len(projected)}"
     for row in differences:
-        for name, cell in list(row.items())[1:]:
-            entry = data["differences"][row[""].replace(" − ", " - ")][name]
-            assert agrees(cell, interval(entry)), (row[""], name)
-
-
-def test_criteria_of_blood() -> None:
-    *_, met, percentiles = tables(section(PAGE, BLOOD))
+        pair = row[""].replace(" − ", " - ")
+        for name in ("all criteria", "not imposed", "imposed"):
+            assert agrees(row[name], interval(data["differences"][pair][name])), (pair, name)
+        assert agrees(row["MMD², 10⁻³"], [1000 * x for x in interval(data["distances"][pair]["mmd2"])]), pair
+    tasks = {one["task"] for one in records}
+    rubric = next(one for one in read_rubrics(named_tasks("micro")[1]) if one.index in tasks)
     for row in met:
         (_, criterion), *cells = row.items()
         for arm, cell in cells:
-            given = [one["answers"][criterion] for one in drawn()[arm] if one["answers"][criterion] is not None]
-            share = mean(given)
-            # a fault that is seen is answered with 1
-            faulty = criterion in ("appearance", "vanishing", "flicker", "clipping", "noise", "presence")
-            assert agrees(cell, [1 - share if faulty else share]), (criterion, arm)
-    for row in percentiles:
-        (_, criterion), *cells = row.items()
-        for arm, cell in cells:
-            read = [one["ranks"].get(criterion) for one in drawn()[arm]]
-            assert agrees(cell, [mean(one for one in read if one is not None)]), (criterion, arm)
+            assert agrees(cell, [share(records, rubric, arm, criterion)]), (criterion, arm)
