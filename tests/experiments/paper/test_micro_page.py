@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from statistics import median
 from typing import Any
 
 import pytest
-from typed_tables import agrees, documented, interval, page, section, tables
+from typed_tables import ROOT, agrees, documented, interval, page, section, tables
 
 from physgen.experiments.instruments.flow.arms import FORMS
 from physgen.experiments.instruments.flow.run import column
@@ -79,3 +80,41 @@ def test_points_of_flows(family: str) -> None:
         (_, criterion), *cells = row.items()
         for arm, cell in cells:
             assert agrees(cell, [share(records, rubric, arm, criterion)]), (criterion, arm)
+
+
+def points(family: str, arm: str, name: str = "all criteria") -> float:
+    return documented(f"micro/{family}")["arms"][arm][name]["estimate"]
+
+
+def test_sentences_about_flows() -> None:
+    text, readme = section(PAGE, "### What it says"), (ROOT / "README.md").read_text("utf-8")
+    of = {family: documented(f"micro/{family}") for family in FORMS}
+    both = "guided + projection"
+    for family, pattern in (("vessel", r"82 each: (\S+ \[[^]]+\]) and"), ("blood", r"82 each: .* and (\S+ \[[^]]+\])")):
+        (printed,) = re.findall(pattern, text)
+        assert agrees(printed, interval(of[family]["differences"][f"{both} - projected"]["all criteria"])), family
+    for arm, numbers in (
+        ("unguided", (36, 26)),
+        (both, (94, 91)),
+        ("projected", (82, 82)),
+        ("best of 8 + projection", (79, 83)),
+    ):
+        assert tuple(round(points(family, arm)) for family in ("blood", "vessel")) == numbers, arm
+    assert "takes blood from 36 points to 94 and vessels that bend or split from 26 to 91" in readme
+    assert "Projected alone both have 82; the best of eight draws, projected, has 79 and 83" in readme
+    for family, pair, pattern in (
+        ("vessel", "guided - unguided", r"MMD² lower by (\S+ \[[^]]+\]), of"),
+        ("vessel", f"{both} - projected", r"than projected ones \(by (\S+ \[[^]]+\])\)"),
+        ("blood", "projected - unguided", r"away from the truth \(by (\S+ \[[^]]+\])\)"),
+        ("blood", f"{both} - projected", r"nearer than that \(by (\S+ \[[^]]+\])\)"),
+    ):
+        (printed,) = re.findall(pattern, text)
+        entry = of[family]["distances"][pair]["mmd2"]
+        found = interval(entry) if entry["estimate"] > 0 else [-entry["estimate"], -entry["high"], -entry["low"]]
+        assert agrees(printed, found), (family, pair)
+    for family, before, after in (("vessel", 17, 1),):
+        seen = [
+            [r["answers"]["permanence"] for r in of[family]["records"] if r["arm"] == arm]
+            for arm in ("unguided", "guided")
+        ]
+        assert [sum(one) for one in seen] == [before, after]
