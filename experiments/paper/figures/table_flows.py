@@ -42,7 +42,7 @@ def make(spec: FigureSpec, store: Store) -> Made:
         for arm, label in ARMS.items():
             found = {name: Number.read(data["arms"][arm][name], source, len(free)) for name in POINTS}
             if arm in data["distances"]:
-                found["mmd2"] = Number.read(data["distances"][arm]["mmd2"], source, len(free), scale=1000)
+                found["mmd2"] = Number.read(data["distances"][arm]["mmd2"], source, len(free), scale=1000.0)
             if np.isfinite(column(records, arm, "seconds")).all():
                 found["time"] = Number(float(np.median(column(records, arm, "seconds") / free)), (source,), len(free))
                 found["evaluations"] = Number(
@@ -59,7 +59,7 @@ def make(spec: FigureSpec, store: Store) -> Made:
             for name, entry in values.items():
                 numbers[f"{family}.{pair}.{name}"] = Number.read(entry, source, len(free))
             entry = data["distances"][pair]["mmd2"]
-            numbers[f"{family}.{pair}.mmd2"] = Number.read(entry, source, len(free), scale=1000)
+            numbers[f"{family}.{pair}.mmd2"] = Number.read(entry, source, len(free), scale=1000.0)
     words = {
         "tasks": numbers["vessel.tasks"].text,
         "videos": numbers["vessel.videos"].text,

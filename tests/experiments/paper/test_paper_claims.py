@@ -186,6 +186,19 @@ def test_laws_do_not_move_content(store: Store) -> None:
             assert abs(found[f"{name}.{arm}"].value - found[f"{name}.unguided"].value) < 0.05
 
 
+def test_a_law_of_flow_pays_on_the_way(store: Store) -> None:
+    found = numbers(store, "flows")
+    for family in ("vessel", "blood"):
+        assert (found[f"{family}.guided + projection - projected.all criteria"].low or 0) > 0
+        assert (found[f"{family}.guided + projection - best of 8 + projection.all criteria"].low or 0) > 0
+        assert holds(found[f"{family}.best of 8 + projection - projected.all criteria"], 0)
+    assert (found["blood.guided + projection - projected.not imposed"].low or 0) > 0
+    assert holds(found["vessel.guided + projection - projected.not imposed"], 0)
+    for pair in ("guided - unguided", "guided + projection - projected"):
+        assert (found[f"vessel.{pair}.mmd2"].high or 0) < 0
+    assert (found["blood.projected - unguided.mmd2"].low or 0) > 0
+
+
 def test_choosing_by_content_adds_to_laws(store: Store) -> None:
     found = numbers(store, "tasks")
     law = found["afterwards - unguided.average"]
