@@ -119,19 +119,20 @@ def test_a_folder_is_answered_anew_with_another_alpha(tmp_path: Path, monkeypatc
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("family", "task", "rubric"), [("blood", TASKS[0], RUBRICS[0]), ("vessel", VESSELS[0], RUBRICS_OF_VESSELS[0])]
+    ("family", "tasks", "rubrics"), [("blood", TASKS[:2], RUBRICS[:2]), ("vessel", VESSELS[:2], RUBRICS_OF_VESSELS[:2])]
 )
-def test_a_small_run_is_resumed(family: str, task: Task, rubric: Rubric, tmp_path: Path) -> None:
+def test_a_small_run_is_resumed(family: str, tasks: list[Task], rubrics: list[Rubric], tmp_path: Path) -> None:
     world = load(world_spec("micro"), "cpu")
     world.spec.steps, steps = 4, world.spec.steps
     try:
-        records = run_flow(world, [task], [rubric], [3], 0.01, tmp_path)
+        records = run_flow(world, tasks, rubrics, [3], 0.01, tmp_path)
         made = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
-        assert run_flow(world, [task], [rubric], [3], 0.01, tmp_path) == records
+        assert run_flow(world, tasks, rubrics, [3], 0.01, tmp_path) == records
         assert made == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
     finally:
         world.spec.steps = steps
-    assert [one["arm"] for one in records] == list(ROWS)
+    assert [one["arm"] for one in records] == 2 * list(ROWS)
+    rubric = rubrics[0]
     by_arm = {one["arm"]: one for one in records}
     of = table.values(rubric, family)
     assert of["all criteria"](by_arm[SIMULATOR]) > 90 > of["all criteria"](by_arm[UNGUIDED])
