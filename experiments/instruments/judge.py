@@ -59,10 +59,7 @@ class InstrumentJudge(Judge):
     def __call__(self, question: Question) -> Reply:
         if question.video is None:
             raise Unanswered("no video to measure")
-        try:
-            found = self._examine(question.video, question.task.task)
-        except (OSError, ValueError) as error:
-            raise Unanswered(str(error)) from error
+        found = self._examine(question.video, question.task.task)
         readings = found.readings
         answers = [self.answer(criterion, found) for criterion in question.criteria]
         reasons = [_reason(c, a, readings) for c, a in zip(question.criteria, answers, strict=True)]
@@ -91,10 +88,13 @@ class InstrumentJudge(Judge):
 
 
 def _examine(path: Path, prompt: str) -> Examined:
-    video = read_video(path)
-    if len(video.frames) < 2:
-        raise InvalidArgument("video", str(path), "at least 2 frames")
-    return Examined.of(video.frames, prompt)
+    try:
+        frames = read_video(path).frames
+    except (OSError, ValueError) as error:
+        raise Unanswered(str(error)) from error
+    if len(frames) < 2:
+        raise Unanswered(str(InvalidArgument("video", str(path), "at least 2 frames")))
+    return Examined.of(frames, prompt)
 
 
 def _reason(criterion: Criterion, answer: int | None, readings: Mapping[str, Reading]) -> str:
