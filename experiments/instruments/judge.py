@@ -13,7 +13,7 @@ from torch import Tensor
 from physgen.arguments import finite
 from physgen.errors import InvalidArgument
 from physgen.experiments.instruments.examine import Reading, examine, shows
-from physgen.experiments.instruments.registry import CONTENT
+from physgen.experiments.instruments.registry import ATTRIBUTES, CONTENT
 from physgen.experiments.instruments.rules import instruments_for
 from physgen.experiments.microworldbench.judges.base import Judge, Reply, Unanswered
 from physgen.experiments.microworldbench.judges.question import Question
@@ -41,7 +41,8 @@ class InstrumentJudge(Judge):
     """Answers the criteria that instruments can measure, from every frame of the video, and abstains on the rest.
 
     A criterion that names its instrument (``m1`` … in the rubric) is answered by it: a fault is there where p < alpha,
-    and a merit is met where it is not. A video that shows nothing meets no merit of its content. Of other criteria see
+    and a merit is met where it is not. A video that shows nothing meets no merit of its content, nor of what
+    the prompt names. Of other criteria see
     `instruments_for`. What is not answered is ``None``, which is unscored. Beside the answers stand ``ranks``,
     percentiles among videos without a fault (`Reading.rank`), and whether anything is ``seen``.
 
@@ -79,7 +80,7 @@ class InstrumentJudge(Judge):
         """
         readings = examined.readings
         if criterion.measure:
-            if not examined.seen and criterion.sign > 0 and criterion.measure in CONTENT:
+            if not examined.seen and criterion.sign > 0 and criterion.measure in CONTENT | ATTRIBUTES:
                 return 0
             found = readings.get(criterion.measure)
             return None if found is None else int((found.p_value < self.alpha) == (criterion.sign < 0))
