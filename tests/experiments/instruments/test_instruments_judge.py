@@ -12,6 +12,7 @@ from physgen.errors import InvalidArgument
 from physgen.experiments.cli.dispatch import main
 from physgen.experiments.instruments.clip import Clip
 from physgen.experiments.instruments.judge import InstrumentJudge
+from physgen.experiments.instruments.proof.faultless import simulated
 from physgen.experiments.instruments.registry import CONTENT, DOMAINS, PICTURE, statistics
 from physgen.experiments.instruments.rules import instruments_for
 from physgen.experiments.instruments.subject import subject_of
@@ -136,6 +137,19 @@ def test_a_black_video_of_any_scene_is_measured(scene: str, tmp_path: Path) -> N
     assert merits
     assert not any(merits)
     assert None not in merits
+
+
+def test_what_stands_still_meets_no_merit_of_motion(tmp_path: Path) -> None:
+    (_, video), *_ = simulated("blood.flow", 1, seed=3)
+    still = video[:, :1].expand_as(video)
+    met = {}
+    for name, frames in (("true", video), ("still", still)):
+        write_mp4(tmp_path / f"{name}.mp4", Video(frames.transpose(0, 1)), 8)
+        criteria, given = asked("blood.flow", tmp_path / f"{name}.mp4")
+        met[name] = {one.measure: answer for one, answer in zip(criteria, given, strict=True) if one.sign > 0}
+    moving = {"speed", "direction", "steadiness", "lanes"}
+    assert {name: met["still"][name] for name in moving} == dict.fromkeys(moving, 0)
+    assert met["true"]["steadiness"] == met["true"]["lanes"] == met["still"]["mass"] == 1
 
 
 def test_an_instrument_that_fails_is_no_open_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
