@@ -178,6 +178,12 @@ def test_rewards_of_other_text_read_what_its_words_say() -> None:
     assert asked_of("cells move to the left and to the right", SPEC).direction is None
 
 
+def test_punctuation_changes_nothing_of_a_caption() -> None:
+    for prompt in (one for family in GRAMMARS for one in prompts(family, 4, "held_out", 3)):
+        assert asked_of(f"{prompt.caption.capitalize()}.", SPEC) == asked_of(prompt.caption, SPEC)
+        assert asked_of(prompt.caption, SPEC).subject is not None
+
+
 def test_a_score_is_imposed_where_it_shares_an_estimator_with_a_law() -> None:
     dividing, drops = (prompts(family, 1, "held_out", 0)[0] for family in ("mitosis", "dye"))
     for prompt, law, reading, other in (
