@@ -24,16 +24,20 @@ RANGES = {"blood": blood.COUNTS, "vessel": vessel.COUNTS}
 #: what the judge does not tell of simulated videos of all captions: it takes straight vessels and blood for each other
 #: (64 each: 42 and 59 right), guesses shapes by direction and speed (31 of 64), and strengths (55 of 64)
 NOT_JUDGED = {("blood", "family"), ("vessel", "family"), ("vessel", "shape"), ("sheet", "strength")}
-#: direction -> words of a text that is no caption of the simulators
+_GOES = r"(move|flow|swim|drift|crawl|climb)\w*( \w+ly)?"
+#: direction -> words of a text that is no caption of the simulators; ``to the left of`` something is a place
 WORDS: Mapping[str, re.Pattern[str]] = {
-    direction: re.compile(words, re.IGNORECASE)
+    direction: re.compile(rf"\b({words}|{_GOES} {direction}(?! (to|of|and|or)\b))\b", re.IGNORECASE)
     for direction, words in {
-        "right": r"\bto the right\b|\brightwards?\b|\bleft to right\b",
-        "left": r"\bto the left\b|\bleftwards?\b|\bright to left\b",
-        "up": r"\bupwards?\b",
-        "down": r"\bdownwards?\b",
+        "right": r"(to|towards?) the right(?! of\b)|rightwards?|left[ -]to[ -]right",
+        "left": r"(to|towards?) the left(?! of\b)|leftwards?|right[ -]to[ -]left",
+        "up": "upwards?",
+        "down": "downwards?",
     }.items()
 }
+#: where a clause ends, and what says that its motion does not happen, or is no motion of what is shown
+CLAUSE = re.compile(r"[,.;:]|\b(?:but|while)\b", re.IGNORECASE)
+NO_MOTION = re.compile(r"\b(no|not|nor|never|camera|lens|pan(s|ned|ning)?|zoom\w*)\b|n't\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,8 @@ def asked_of(prompt: str, spec: WorldSpec) -> Asked:
     subject = subject_of(prompt)
     if subject is None:
         count = decide(prompt).constraint.get("count", {}).get("count")
-        said = [direction for direction, words in WORDS.items() if words.search(prompt)]
+        clauses = [clause for clause in CLAUSE.split(prompt) if not NO_MOTION.search(clause)]
+        said = [direction for direction, words in WORDS.items() if any(map(words.search, clauses))]
         return Asked(None, None if count is None else (count, count), said[0] if len(said) == 1 else None)
     known = (spec.num_frames, spec.height, spec.width) == (FRAMES, SIZE, SIZE)
     return Asked(subject if known else None, _count(subject), subject.attributes.get("direction"))

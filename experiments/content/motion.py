@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from physgen.experiments.content.asked import Asked
-from physgen.experiments.content.readings import UNTOLD, moves
+from physgen.experiments.content.readings import UNTOLD
 from physgen.experiments.instruments.clip import Array, Clip
 from physgen.experiments.instruments.devices import attributes, forms
 from physgen.experiments.measure.correlation import squared_displacement
@@ -31,7 +31,7 @@ def speed_by_device(clip: Clip, asked: Asked) -> float:
 
     D of dye, r of growth and the period of a beat by their laws, red cells and beads by their tracks.
     """
-    return _in_range(clip, *attributes.pace(clip), "speed") if moves(clip) else UNTOLD
+    return _in_range(clip, *attributes.pace(clip), "speed") if clip.moves else UNTOLD
 
 
 def speed_by_flow(clip: Clip, asked: Asked) -> float:
@@ -53,7 +53,7 @@ def speed_by_correlation(clip: Clip, asked: Asked) -> float:
 
 def brownian_by_tracks(clip: Clip, asked: Asked) -> float:
     """Minus how much steps of tracked beads know of the next ones, beyond chance: of drift, or of a cage."""
-    if not moves(clip) or attributes.diffusivity(clip) < HELD:
+    if not clip.moves or attributes.diffusivity(clip) < HELD:
         return UNTOLD
     return _at_least(max(0.0, attributes.brownian(clip) - CHANCE))
 
@@ -61,7 +61,7 @@ def brownian_by_tracks(clip: Clip, asked: Asked) -> float:
 def brownian_by_correlation(clip: Clip, asked: Asked) -> float:
     """Minus how far the exponent of the squared displacement is from 1, beyond chance; from correlations of frames."""
     near, far = _spread(clip)
-    if not moves(clip) or near / (4.0 * LAGS[0] * clip.grid.dt) < HELD:
+    if not clip.moves or near / (4.0 * LAGS[0] * clip.grid.dt) < HELD:
         return UNTOLD
     exponent = np.log(max(far, 1e-9) / near) / np.log(LAGS[1] / LAGS[0])
     return _at_least(max(0.0, abs(float(exponent) - 1.0) - OFF))
@@ -83,7 +83,7 @@ def strength_by_flow(clip: Clip, asked: Asked) -> float:
 def orientation_by_flow(clip: Clip, asked: Asked) -> float:
     """Minus the degrees between the axis along which a sheet moves and the one asked for, beyond 22.5, over these."""
     beat, angle = beat_by_flow(clip)
-    if not moves(clip) or np.ptp(beat) < STILL * next(iter(_ways(clip).values()))[0]:
+    if not clip.moves or np.ptp(beat) < STILL * next(iter(_ways(clip).values()))[0]:
         return UNTOLD
     return _at_least(max(0.0, attributes.off_axis(clip, angle) / attributes.BETWEEN - 1.0))
 
@@ -129,7 +129,7 @@ def _scaled(ranges: Mapping[str, tuple[float, float]], factor: float) -> dict[st
 def _in_range(clip: Clip, found: float, ranges: Mapping[str, tuple[float, float]], name: str) -> float:
     """0 on the side of the border that is asked for, unless hardly anything moves; `UNTOLD` where nothing does."""
     assert clip.subject
-    if not (moves(clip) and found > 0.0):  # NaN is not above
+    if not (clip.moves and found > 0.0):  # NaN is not above
         return UNTOLD
     small, large = ranges.values()
     over = float(np.log(found / np.sqrt(small[1] * large[0])))

@@ -9,13 +9,12 @@ from scipy.ndimage import gaussian_filter
 from physgen.constraints import Count, PhaseOrder
 from physgen.constraints.mitosis.classifier import PHASES as NAMED
 from physgen.experiments.content.asked import Asked, field_of
-from physgen.experiments.instruments.clip import LEAST_CONTRAST, Clip
+from physgen.experiments.instruments.clip import Clip
 from physgen.experiments.instruments.devices import attributes, moving, permanence
 from physgen.experiments.instruments.devices.attributes import VECTORS
 from physgen.experiments.instruments.devices.objects import PEAK, SMOOTHING, peaks
 from physgen.experiments.measure.laws import gray_scott_residual, mean_flow
 from physgen.grid import Grid
-from physgen.measure import degenerate
 from physgen.simulators.gray_scott import PATTERNS
 
 #: pixels a frame, below which nothing flows
@@ -113,16 +112,11 @@ def pattern_by_law(clip: Clip, asked: Asked) -> float:
     Of a video in which nothing happens all explain as little: `UNTOLD`.
     """
     assert clip.subject
-    if not moves(clip):
+    if not clip.moves:
         return UNTOLD
     residual = {name: gray_scott_residual(clip.fields, name, clip.grid.dt) for name in PATTERNS}
     mine = residual.pop(clip.subject.attributes["pattern"])
     return min(residual.values()) - mine
-
-
-def moves(clip: Clip) -> bool:
-    """Whether a video shows something, and something happens."""
-    return degenerate(torch.from_numpy(clip.field)[None, None], LEAST_CONTRAST)[0] is None
 
 
 def _all_frames(clip: Clip) -> bool:

@@ -92,6 +92,16 @@ def shows(video: Float[Tensor, "T 3 H W"], prompt: str) -> bool:
     return all(clip.seen for clip in clips_of(as_filed(video), subject)) if (subject := subject_of(prompt)) else True
 
 
+def moves(video: Float[Tensor, "T 3 H W"], prompt: str) -> bool:
+    """Whether anything happens in what a caption of the embedded world asks for; of other prompts nobody can say no.
+
+    >>> still = torch.rand(1, 3, 64, 64).expand(25, 3, 64, 64)
+    >>> moves(still, "a plate of bacteria"), moves(still, "two drops of green dye diffusing slowly in water")
+    (True, False)
+    """
+    return all(clip.moves for clip in clips_of(as_filed(video), subject)) if (subject := subject_of(prompt)) else True
+
+
 def _grey(video: Tensor) -> bool:
     return bool((video[:, :1] - video[:, 1:]).abs().max() < 1e-6)
 

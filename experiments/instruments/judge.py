@@ -12,8 +12,8 @@ from torch import Tensor
 
 from physgen.arguments import finite
 from physgen.errors import InvalidArgument
-from physgen.experiments.instruments.examine import Reading, examine, shows
-from physgen.experiments.instruments.registry import CONTENT
+from physgen.experiments.instruments.examine import Reading, examine, moves, shows
+from physgen.experiments.instruments.registry import ATTRIBUTES, CONTENT, MOTION
 from physgen.experiments.instruments.rules import instruments_for
 from physgen.experiments.microworldbench.judges.base import Judge, Reply, Unanswered
 from physgen.experiments.microworldbench.judges.question import Question
@@ -26,24 +26,26 @@ KEPT = 4
 
 @dataclass(frozen=True)
 class Examined:
-    """Readings of a video, and whether it shows anything."""
+    """Readings of a video, whether it shows anything, and whether anything moves."""
 
     readings: Mapping[str, Reading]
     seen: bool = True
+    moves: bool = True
 
     @classmethod
     def of(cls, video: Float[Tensor, "T 3 H W"], prompt: str) -> Examined:
         """By every instrument that applies, see `examine`."""
-        return cls(examine(video, prompt), shows(video, prompt))
+        return cls(examine(video, prompt), shows(video, prompt), moves(video, prompt))
 
 
 class InstrumentJudge(Judge):
     """Answers the criteria that instruments can measure, from every frame of the video, and abstains on the rest.
 
     A criterion that names its instrument (``m1`` … in the rubric) is answered by it: a fault is there where p < alpha,
-    and a merit is met where it is not. A video that shows nothing meets no merit of its content. Of other criteria see
-    `instruments_for`. What is not answered is ``None``, which is unscored. Beside the answers stand ``ranks``,
-    percentiles among videos without a fault (`Reading.rank`), and whether anything is ``seen``.
+    and a merit is met where it is not. A video that shows nothing meets no merit of its content, nor of what the prompt
+    names; one in which nothing moves meets none of its motion. Of other criteria see `instruments_for`. What is not
+    answered is ``None``, which is unscored. Beside the answers stand ``ranks``, percentiles among videos without a
+    fault (`Reading.rank`), and whether anything is ``seen`` and ``moves``.
 
     Args:
         alpha: share of videos without a fault that each criterion may fail.
@@ -59,15 +61,13 @@ class InstrumentJudge(Judge):
     def __call__(self, question: Question) -> Reply:
         if question.video is None:
             raise Unanswered("no video to measure")
-        try:
-            found = self._examine(question.video, question.task.task)
-        except (OSError, ValueError) as error:
-            raise Unanswered(str(error)) from error
+        found = self._examine(question.video, question.task.task)
         readings = found.readings
         answers = [self.answer(criterion, found) for criterion in question.criteria]
         reasons = [_reason(c, a, readings) for c, a in zip(question.criteria, answers, strict=True)]
         ranks = [readings[c.measure].rank if c.measure in readings else None for c in question.criteria]
-        return Reply("", {"scores": answers, "ranks": ranks, "seen": found.seen, "reasoning": "; ".join(reasons)})
+        about = {"seen": found.seen, "moves": found.moves, "reasoning": "; ".join(reasons)}
+        return Reply("", {"scores": answers, "ranks": ranks, **about})
 
     def answer(self, criterion: Criterion, examined: Examined) -> int | None:
         """1 or 0, or ``None`` where no instrument can tell.
@@ -82,7 +82,9 @@ class InstrumentJudge(Judge):
         """
         readings = examined.readings
         if criterion.measure:
-            if not examined.seen and criterion.sign > 0 and criterion.measure in CONTENT:
+            absent = not examined.seen and criterion.measure in CONTENT | ATTRIBUTES
+            still = not examined.moves and criterion.measure in MOTION
+            if criterion.sign > 0 and (absent or still):
                 return 0
             found = readings.get(criterion.measure)
             return None if found is None else int((found.p_value < self.alpha) == (criterion.sign < 0))
@@ -91,10 +93,13 @@ class InstrumentJudge(Judge):
 
 
 def _examine(path: Path, prompt: str) -> Examined:
-    video = read_video(path)
-    if len(video.frames) < 2:
-        raise InvalidArgument("video", str(path), "at least 2 frames")
-    return Examined.of(video.frames, prompt)
+    try:
+        frames = read_video(path).frames
+    except (OSError, ValueError) as error:
+        raise Unanswered(str(error)) from error
+    if len(frames) < 2:
+        raise Unanswered(str(InvalidArgument("video", str(path), "at least 2 frames")))
+    return Examined.of(frames, prompt)
 
 
 def _reason(criterion: Criterion, answer: int | None, readings: Mapping[str, Reading]) -> str:

@@ -61,6 +61,11 @@ CONTENT: dict[str, Instrument] = {
     "shear": forms.shear,
 }
 INSTRUMENTS = PICTURE | ATTRIBUTES | CONTENT
+#: how things move: a still picture has nothing of it, though its devices may find no fault there
+MOTION = (
+    *("speed", "direction", "strength", "phase_order", "arrow", "steadiness", "lanes"),
+    *("transport", "progression", "periodic", "brownian", "shear"),
+)
 
 #: videos of any content, in colour, and those of a grey camera
 ANY, MICROSCOPY = "any", "microscopy"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -35,13 +37,14 @@ def _captions() -> dict[str, Subject]:
 
 
 def _plain(caption: str) -> str:
-    return " ".join(caption.lower().split())
+    """The words that the embedded world's tokenizer sees."""
+    return re.sub("[^a-z0-9]+", " ", unicodedata.normalize("NFKC", caption).lower()).strip()
 
 
 def subject_of(prompt: str) -> Subject | None:
     """What a caption of the grammars asks for; ``None`` for any other text.
 
-    >>> subject_of("Two drops of red dye diffusing slowly in water").attributes["count"]
+    >>> subject_of("Two drops of red dye diffusing slowly in water.").attributes["count"]
     'two drops'
     >>> subject_of("a beating heart") is None
     True

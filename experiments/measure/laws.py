@@ -141,9 +141,12 @@ def growth_residual(field: Array, grid: Grid, bounds: Bounds | None = None) -> d
     -int psi' a = D (-|k|^2 int psi a) + r int psi b,  b the modes of u (1 - u)
     residual = |y - X p| / max(|y|, |X p|),  p = (D, r)
 
-    ``field`` is ``[T, H, W]``; ``bounds`` are those of (D, r) in µm²/s and 1/s, positive where not given.
+    ``field`` is ``[T, H, W]``; ``bounds`` are those of (D, r) in µm²/s and 1/s, positive where not given. A constant
+    that the field says nothing of is 0, or the bound next to it.
 
     >>> grid = Grid(spacing=(1.0, 1.0), dt=1.0)
+    >>> growth_residual(np.zeros((25, 16, 16)), grid)
+    {'D': 0.0, 'r': 0.0, 'residual': 0.0}
     >>> u0 = growth.colonies(2, 64, np.random.default_rng(0))[None]
     >>> u = growth.fisher_kpp(u0, np.array([0.5]), np.array([0.2]), grid, 25, 4)[0]
     >>> found = growth_residual(u, grid)
@@ -155,6 +158,7 @@ def growth_residual(field: Array, grid: Grid, bounds: Bounds | None = None) -> d
     terms = [-eigenvalues(grid, field.shape[1:]) * in_time(a, grid.dt), in_time(b, grid.dt)]
     x = np.stack([term.ravel() for term in terms], axis=1)
     size = np.linalg.norm(x, axis=0)
+    size[size == 0.0] = 1.0
     low, high = np.array(bounds if bounds else [(0.0, np.inf)] * 2).T
     best = lsq_linear(x / size, y, (low * size, high * size)).x / size
     return {"D": float(best[0]), "r": float(best[1]), "residual": relative(y, x @ best)}

@@ -54,7 +54,7 @@ def run_flow(
 
 
 def measure(classifier: Judge, prompt: Prompt, path: Path) -> Record:
-    """What one file shows: ``readings`` of all instruments, and whether anything is ``seen``.
+    """What one file shows: ``readings`` of all instruments, whether anything is ``seen``, and whether anything ``moves``.
 
     Of the classifier its ``features``, and ``judge``: whether it recognises what was asked for, by attribute.
     """
@@ -65,6 +65,7 @@ def measure(classifier: Judge, prompt: Prompt, path: Path) -> Record:
     return {
         "readings": {name: asdict(reading) for name, reading in examined.readings.items()},
         "seen": examined.seen,
+        "moves": examined.moves,
         "features": vectors[0].tolist(),
         "judge": {name: float(seen[name][0]) for name in ("direction", "speed", "count")},
     }
@@ -73,10 +74,10 @@ def measure(classifier: Judge, prompt: Prompt, path: Path) -> Record:
 def decided(judge: InstrumentJudge, rubric: Rubric, record: Record) -> Record:
     """A record with ``answers`` by criterion, ``ranks`` and ``statistics`` by instrument in place of its readings."""
     readings = {name: Reading(**values) for name, values in record["readings"].items()}
-    examined = Examined(readings, record["seen"])
+    examined = Examined(readings, record["seen"], record["moves"])
     criteria = [criterion for dimension in DIMENSIONS for criterion in rubric.criteria[dimension]]
     return {
-        **{key: value for key, value in record.items() if key not in ("readings", "seen")},
+        **{key: value for key, value in record.items() if key not in ("readings", "seen", "moves")},
         "answers": {criterion.measure: judge.answer(criterion, examined) for criterion in criteria},
         "ranks": {name: reading.rank for name, reading in readings.items()},
         "statistics": {name: reading.statistic for name, reading in readings.items()},

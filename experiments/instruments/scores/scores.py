@@ -67,7 +67,7 @@ class Scored:
 
     ``ranks``: of each criterion's readings the percentile among videos without a fault.
     ``free``: of each task and seed the score by criteria that no arm imposes.
-    ``empty``: of each video whether it shows nothing.
+    ``empty``: of each video that was read whether it shows nothing.
     """
 
     cards: list[Scorecard]
@@ -121,7 +121,8 @@ def _scored(tasks: Sequence[Task], rubrics: Sequence[Rubric], folders: Sequence[
         cards.append(score(results, rubrics, tasks, "corrected"))
         for item in results:
             answered: list[tuple[Criterion, int]] = []
-            empty.append(not parsed(item[f"{DIMENSIONS[0]}_eval"]).get("seen", True))
+            if (seen := parsed(item[f"{DIMENSIONS[0]}_eval"]).get("seen")) is not None:
+                empty.append(not seen)
             for dimension in DIMENSIONS:
                 criteria = by_index[item["index"]].criteria[dimension]
                 evaluation = item[f"{dimension}_eval"]

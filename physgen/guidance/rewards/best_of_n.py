@@ -12,7 +12,7 @@ from physgen.arguments import whole
 from physgen.constraints.names import Laws, name_laws
 from physgen.grid import Grid
 from physgen.guidance.problem import Decode, Problem
-from physgen.guidance.rewards.reward import Rewards, evaluate, name_rewards, total_of
+from physgen.guidance.rewards.reward import Rewards, evaluate, name_rewards, shows_nothing, total_of
 
 #: rejection by a verifier
 SOURCE = """@misc{ma2025inference,
@@ -31,7 +31,7 @@ class BestOfN:
     x = argmin_i sum_c (||r_c(x_i)|| / median_j ||r_c(x_j)||)^2 - sum_k R_k(x_i)
 
     Each constraint is measured in units of what is usual among the draws, so none needs a weight; rewards R come as
-    they are.
+    they are. A draw that shows nothing breaks no law: it comes after every draw that shows something.
 
     Args:
         constraints: what is measured; there may be none where there are rewards.
@@ -70,6 +70,9 @@ class BestOfN:
             if self.rewards:
                 pairs = zip(fields, map(_as_video, samples), strict=True)
                 score -= torch.stack([total_of(evaluate(self.rewards, seen, grid, video=x)) for seen, x in pairs])
+            if self.constraints:
+                blank = torch.stack([shows_nothing(seen) for seen in fields])
+                score[blank & (score.isfinite() & ~blank).any(0)] = torch.inf
         best = score.nan_to_num(torch.inf).argmin(0)
         return torch.stack(samples)[best, torch.arange(len(best))]
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
 from physgen.guidance.problem import Problem
+from physgen.measure.degenerate import degenerate
 from physgen.tensors import finite_samples
 
 
@@ -56,6 +57,8 @@ Rewards = Mapping[str, Reward] | Iterable[Reward] | Reward
 
 #: residual below which a law counts as met, so that its reward is finite
 MET = 1e-6
+#: what a law takes from a sample that shows nothing: more than the logarithms of any two residuals differ by
+NOTHING = 1e3
 
 
 def name_rewards(rewards: Rewards) -> dict[str, Reward]:
@@ -93,6 +96,9 @@ def evaluate(
 ) -> dict[str, Float64[Tensor, "B"]]:
     """Each reward of each sample, on the CPU: of a law -log max(rms residual, 1e-6); -inf where there is none.
 
+    Nothing breaks a law where nothing is: a sample that `shows_nothing` has 1000 less of each, and so comes after those
+    that show something, while among its like the order stays.
+
     Samples whose fields, or whose video, are not finite have -inf of everything that sees them. The fields may be None
     where every reward is `OfVideo`.
 
@@ -121,6 +127,8 @@ def read_rewards(
             name: -(2 * violation.loss / violation.entries).clamp(min=MET**2).log() / 2
             for name, violation in violations.items()
         }
+        lacking = NOTHING * shows_nothing(fields).double()
+        found = {name: reward.double().cpu() - lacking for name, reward in found.items()}
     for name in rewards.keys() - laws.keys():
         seen = video if isinstance(rewards[name], OfVideo) else fields
         if seen is None:
@@ -134,6 +142,16 @@ def read_rewards(
     return {
         name: found[name].double().cpu().nan_to_num(-torch.inf, posinf=1e100, neginf=-torch.inf) for name in rewards
     }
+
+
+def shows_nothing(fields: Float[Tensor, "B *shape"]) -> Bool[Tensor, "B"]:
+    """Which samples are empty or without contrast, see `degenerate`, on the CPU; none of those without frames in space.
+
+    >>> shows_nothing(torch.zeros(2, 1, 5, 16, 16)).tolist(), shows_nothing(torch.zeros(2, 7)).tolist()
+    ([True, True], [False, False])
+    """
+    found = degenerate(fields) if fields.ndim > 3 else [None] * len(fields)
+    return torch.tensor([why in ("empty", "uniform") for why in found], dtype=torch.bool)
 
 
 def total_of(rewards: dict[str, Float64[Tensor, "B"]]) -> Float64[Tensor, "B"]:

@@ -178,6 +178,37 @@ def test_rewards_of_other_text_read_what_its_words_say() -> None:
     assert asked_of("cells move to the left and to the right", SPEC).direction is None
 
 
+@pytest.mark.parametrize(
+    ("text", "direction"),
+    [
+        ("a cell never moves to the left", None),
+        ("the cell sits to the left of the nucleus", None),
+        ("to the left of the frame stands a cell", None),
+        ("the camera pans to the right over cells", None),
+        ("no cell swims to the right", None),
+        ("a cell moves left and right", None),
+        ("a cell crawls up to the wall", None),
+        ("a cell moves right", "right"),
+        ("a cell moves right to left", "left"),
+        ("left-to-right motion of a cell", "right"),
+        ("a cell in the upper left swims towards the right", "right"),
+        ("a cell climbs up", "up"),
+        ("cells drift slowly down", "down"),
+        ("cells drift to the left, not to the right", "left"),
+        ("a cell does not stop but moves upwards", "up"),
+        ("a cell that moves from right to left", "left"),
+    ],
+)
+def test_a_direction_is_that_of_what_moves(text: str, direction: str | None) -> None:
+    assert asked_of(text, SPEC).direction == direction
+
+
+def test_punctuation_changes_nothing_of_a_caption() -> None:
+    for prompt in (one for family in GRAMMARS for one in prompts(family, 4, "held_out", 3)):
+        assert asked_of(f"{prompt.caption.capitalize()}.", SPEC) == asked_of(prompt.caption, SPEC)
+        assert asked_of(prompt.caption, SPEC).subject is not None
+
+
 def test_a_score_is_imposed_where_it_shares_an_estimator_with_a_law() -> None:
     dividing, drops = (prompts(family, 1, "held_out", 0)[0] for family in ("mitosis", "dye"))
     for prompt, law, reading, other in (

@@ -93,6 +93,14 @@ def test_planted_faults_are_found(kind: str) -> None:
         assert min(readings[name].p_value for name in fault.found_by(domain)) < ALPHA
 
 
+@pytest.mark.parametrize("domain", SCENES)
+def test_a_repeated_frame_stands_still_and_simulator_videos_move(domain: str) -> None:
+    for subject, video in scene(domain):
+        still = video[:, :1].expand_as(video)
+        found = [Clip(filed(x.transpose(0, 1)).transpose(0, 1), subject).moves for x in (video, still)]
+        assert found == [True, False]
+
+
 def test_faults_of_no_strength_are_none() -> None:
     subject, video = scene("blood.flow")[0]
     for kind in ("mass leaks", "object appears", "flicker", "jump aside"):

@@ -1,6 +1,7 @@
 """The judge that measures: answers, abstains, notes what it cannot read; on tasks of its own and of others."""
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,14 @@ import torch
 
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.dispatch import main
+from physgen.experiments.instruments.clip import Clip
 from physgen.experiments.instruments.judge import InstrumentJudge
-from physgen.experiments.instruments.registry import CONTENT, PICTURE
+from physgen.experiments.instruments.proof.faultless import simulated
+from physgen.experiments.instruments.registry import CONTENT, DOMAINS, PICTURE, statistics
 from physgen.experiments.instruments.rules import instruments_for
+from physgen.experiments.instruments.subject import subject_of
 from physgen.experiments.microworldbench import read_results, read_rubrics, read_tasks
+from physgen.experiments.microworldbench.judges.base import Unanswered
 from physgen.experiments.microworldbench.judges.question import Question
 from physgen.experiments.microworldbench.scoring.corrected import answers
 from physgen.experiments.microworldbench.tasks.data import DIMENSIONS, Criterion, Task
@@ -98,6 +103,67 @@ def test_a_video_that_shows_nothing_meets_no_merit_and_has_no_fault_of_its_conte
     model = json.loads((tmp_path / "out/metrics.json").read_text())["models"]["Nothing"]
     assert model["valid_tasks"] == 1
     assert model["per_task"][0]["scientific"] == 0
+
+
+def domain(task: Task) -> str:
+    subject = subject_of(task.task)
+    assert subject
+    return subject.domain
+
+
+SCENES = {domain(task): task for task in read_tasks(named_tasks("micro")[0])}
+
+
+def asked(scene: str, path: Path) -> tuple[list[Criterion], list[int | None]]:
+    """Criteria of a task of a kind of scene, and what the judge answers of a video."""
+    task = SCENES[scene]
+    rubric = next(rubric for rubric in read_rubrics(named_tasks("micro")[1]) if rubric.index == task.index)
+    criteria = [one for dimension in DIMENSIONS for one in rubric.criteria[dimension]]
+    reply = InstrumentJudge()(Question(task, "visual", tuple(criteria), "corrected", video=path))
+    return criteria, list(answers({"parsed_result": reply.parsed}, len(criteria)))
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_a_black_video_of_any_scene_is_measured(scene: str, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        values = statistics(Clip(torch.zeros(3, 25, 64, 64), subject_of(SCENES[scene].task)), DOMAINS[scene])
+    assert values.keys() == set(DOMAINS[scene])
+    write_mp4(tmp_path / "black.mp4", Video(torch.zeros(25, 3, 64, 64)), 8)
+    criteria, given = asked(scene, tmp_path / "black.mp4")
+    merits = [
+        answer for one, answer in zip(criteria, given, strict=True) if one.sign > 0 and one.measure not in PICTURE
+    ]
+    assert merits
+    assert not any(merits)
+    assert None not in merits
+
+
+def test_what_stands_still_meets_no_merit_of_motion(tmp_path: Path) -> None:
+    (_, video), *_ = simulated("blood.flow", 1, seed=3)
+    still = video[:, :1].expand_as(video)
+    met = {}
+    for name, frames in (("true", video), ("still", still)):
+        write_mp4(tmp_path / f"{name}.mp4", Video(frames.transpose(0, 1)), 8)
+        criteria, given = asked("blood.flow", tmp_path / f"{name}.mp4")
+        met[name] = {one.measure: answer for one, answer in zip(criteria, given, strict=True) if one.sign > 0}
+    moving = {"speed", "direction", "steadiness", "lanes"}
+    assert {name: met["still"][name] for name in moving} == dict.fromkeys(moving, 0)
+    assert met["true"]["steadiness"] == met["true"]["lanes"] == met["still"]["mass"] == 1
+
+
+def test_an_instrument_that_fails_is_no_open_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise np.linalg.LinAlgError("SVD did not converge")
+
+    monkeypatch.setattr("physgen.experiments.instruments.judge.examine", fails)
+    with pytest.raises(np.linalg.LinAlgError):
+        asked("growth.wound", wound(tmp_path / "wound.mp4"))
+    (tmp_path / "no.mp4").write_bytes(b"no video")
+    write_mp4(tmp_path / "short.mp4", Video(torch.zeros(1, 3, 64, 64)), 8)
+    for name in ("no.mp4", "short.mp4", "missing.mp4"):
+        with pytest.raises(Unanswered, match=name):
+            asked("growth.wound", tmp_path / name)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0, float("nan")])

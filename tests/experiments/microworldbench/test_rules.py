@@ -17,11 +17,13 @@ from physgen.constraints import Constraint
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.dispatch import main
 from physgen.experiments.cli.target import build
+from physgen.experiments.draw.prompts import prompts
 from physgen.experiments.draw.rules import Decision, chosen, decide, table
+from physgen.experiments.instruments.subject import subject_of
 from physgen.experiments.microworldbench.readers.agreement import laws_of
 from physgen.experiments.microworldbench.tasks.data import TASKS, read_tasks
 from physgen.experiments.microworldbench.tasks.named import named_tasks
-from physgen.simulators import GRAMMARS, blood
+from physgen.simulators import GRAMMARS, beads, blood
 from physgen.worlds import world_spec
 
 LABELS = yaml.safe_load((Path(__file__).parent / "labels.yaml").read_text(encoding="utf-8"))
@@ -75,6 +77,54 @@ def test_counts_of_the_published_tasks(decisions: dict[int, Decision], texts: di
     assert len(transport) == 154
     assert len(flow) == 147
     assert sum(bool(re.search(r"\bblood\b", texts[index], re.IGNORECASE)) for index in flow) == 87
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("four hundred cells swim", None),
+        ("three thousand bacteria swim", None),
+        ("two million cells drift", None),
+        ("twenty-two cells drift", None),
+        ("thirty-five bacteria swim", None),
+        ("twenty-five beads tremble", None),
+        ("one hundred and two cells swim", None),
+        ("two dozen cells drift", None),
+        ("two or three cells swim", None),
+        ("five to six cells swim", None),
+        ("at least two cells drift", None),
+        ("more than two cells swim", None),
+        ("fewer than three cells swim", None),
+        ("two more cells arrive", None),
+        ("two types of cells drift side by side", None),
+        ("two groups of cells move", None),
+        ("two layers of cells", None),
+        ("a single layer of epithelial cell tissue", None),
+        ("there is not a single cell left", None),
+        ("the medium is without a single bacterium", None),
+        ("every single cell swims", None),
+        ("not two cells, hundreds of them swim", None),
+        ("two red and three blue cells drift", None),
+        ("two of the three cells swim", None),
+        ("a single cell and two bacteria swim", None),
+        ("a single T cell crawls", 1),
+        ("two cells swim past one another", 2),
+        ("three white blood cells drift in plasma", 3),
+        ("five beads tremble in water", 5),
+    ],
+)
+def test_a_count_that_is_not_plainly_said_is_none(text: str, count: int | None) -> None:
+    assert decide(text).constraint.get("count", {}).get("count") == count
+
+
+def test_captions_of_the_worlds_keep_their_counts() -> None:
+    captions = [task.task for task in read_tasks(named_tasks("micro")[0])]
+    captions += [one.caption for family in GRAMMARS for one in prompts(family, 8, "train", 1)]
+    for caption in captions:
+        subject = subject_of(caption)
+        assert subject
+        said = beads.COUNTS[subject.attributes["count"]] if subject.family == "beads" else None
+        assert decide(caption).constraint.get("count", {}).get("count") == said
 
 
 def test_a_disturbed_division_is_not_forced_into_order(decisions: dict[int, Decision]) -> None:

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from physgen.constraints import Constraint, Equality
+from physgen.constraints import Constraint, Equality, MassConservation
 from physgen.errors import InvalidArgument, NoSolution
 from physgen.grid import Grid
-from physgen.guidance import AugmentedLagrangian, Composition, Particles, PiGDM, Projection, X0Gradient
+from physgen.guidance import AugmentedLagrangian, BestOfN, Composition, Particles, PiGDM, Projection, X0Gradient
 from physgen.guidance.rewards.resampling import normalised, resampled
 from physgen.guidance.rewards.reward import evaluate
 from physgen.sampling import guided_denoiser
@@ -204,6 +204,27 @@ def test_a_law_without_a_residual_has_the_worst_reward_and_kills_nobody_alone() 
     hopeless = Particles(4, [Unanswered(), Equality(lambda x: x * torch.nan, "nan")])
     assert run(hopeless).shape == (1, 1)
     assert all(record.ancestors == [0, 1, 2, 3] for record in hopeless.log.resamplings)
+
+
+def bright(seed: int, rising: float) -> Tensor:
+    """A picture ``[1, 1, T, H, W]`` that moves, and whose mass rises by this part."""
+    smooth = torch.zeros(1, 1, 9, 16, 16)
+    for t in range(9):
+        smooth[..., t, 4:8, 2 + (t + seed) % 9 : 6 + (t + seed) % 9] = 1.0 + rising * t / 8
+    return smooth
+
+
+@pytest.mark.parametrize("nothing", [0.0, 0.5])
+def test_a_law_prefers_no_video_that_shows_nothing(nothing: float) -> None:
+    grid = Grid(spacing=(1.0, 1.0), dt=1.0)
+    blank, good, poor = torch.full((1, 1, 9, 16, 16), nothing), bright(0, 0.1), bright(1, 0.4)
+    rewards = evaluate({"mass": MassConservation()}, torch.cat([blank, poor, good]), grid)["mass"]
+    assert rewards.argsort(descending=True).tolist() == [2, 1, 0]
+    for choice in (BestOfN([MassConservation()], n=3), BestOfN(rewards=[MassConservation()], n=3)):
+        assert choice.sample(iter([blank, poor, good]).__next__, grid=grid).equal(good)
+        assert choice.sample(iter([blank] * 3).__next__, grid=grid).equal(blank)
+    broken = torch.full_like(blank, torch.nan)
+    assert BestOfN([MassConservation()], n=2).sample(iter([broken, blank]).__next__, grid=grid).equal(blank)
 
 
 def test_laws_and_functions_are_added() -> None:
