@@ -54,7 +54,7 @@ def run_flow(
 
 
 def measure(classifier: Judge, prompt: Prompt, path: Path) -> Record:
-    """What one file shows: ``readings`` of all instruments, whether anything is ``seen``, and whether anything ``moves``.
+    """What one file shows: ``readings`` of all instruments, and whether anything is ``seen`` and ``moves``.
 
     Of the classifier its ``features``, and ``judge``: whether it recognises what was asked for, by attribute.
     """
