@@ -126,6 +126,12 @@ def test_resolution_for_print_is_no_pixel_size(tmp_path: Path) -> None:
         )
         found = read_video(tmp_path / "a.tif").spacing
         assert found == (None if spacing is None else pytest.approx((spacing, spacing)))
+    for dots, size in ((72, None), (300, None), (50000, 0.508)):
+        metadata = {"axes": "TYX", "unit": "inch", "finterval": 0.5}
+        tifffile.imwrite(tmp_path / "a.tif", COUNTS, imagej=True, resolution=(dots, dots), metadata=metadata)
+        video = read_video(tmp_path / "a.tif")
+        assert (video.spacing, video.dt) == (None if size is None else pytest.approx((size, size)), 0.5)
+        assert (f"{dots} dots per inch are for printing: no pixel size" in video.notes) == (size is None)
 
 
 @pytest.mark.parametrize(
