@@ -13,7 +13,7 @@ import tifffile
 import torch
 
 from physgen.errors import InvalidArgument
-from physgen.video import Video, is_video_folder, measure_extent, read_video, stream_video, write_mp4
+from physgen.video import Video, is_video_folder, measure_extent, read_video, stream_video, write_mp4, write_tiff
 from physgen.video.pixels import estimate_background
 from physgen.video.times import find_interval
 from physgen.video.units import micrometres, seconds
@@ -103,6 +103,15 @@ def test_of_time_and_depth_one_plane_is_chosen(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="plane=2: allowed: 0 to 1"):
         read_video(tmp_path / "a.tif", plane=2)
     np.testing.assert_array_equal(np.round(counts(read_video(tmp_path / "a.tif", plane=1))), COUNTS // 2)
+
+
+def test_a_description_is_a_prompt_only_in_files_of_physgen(tmp_path: Path) -> None:
+    rgb = np.stack([COUNTS // 16] * 3, -1).astype(np.uint8)
+    metadata = {"axes": "TYXS", "Description": "blood cells flowing fast in a vessel"}
+    tifffile.imwrite(tmp_path / "a.ome.tif", rgb, ome=True, photometric="rgb", metadata=metadata)
+    assert read_video(tmp_path / "a.ome.tif").prompt is None
+    write_tiff(tmp_path / "b.ome.tif", Video(torch.rand(2, 3, 8, 8), prompt="blood cells"))
+    assert read_video(tmp_path / "b.ome.tif").prompt == "blood cells"
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
