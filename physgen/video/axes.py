@@ -68,6 +68,10 @@ def find_layout(axes: str, shape: tuple[int, ...], axis: str | None, plane: int 
     long = {letter: size for letter, size in zip(axes, shape, strict=True) if size > 1 and letter not in "YXCS"}
     if not {"Y", "X"} <= set(axes):
         raise ValueError(f"axes {axes} of shape {shape}: no image")
+    alike = [size for letter, size in zip(axes, shape, strict=True) if size > 1 and letter in UNNAMED]
+    if len(alike) > 1:
+        sizes = " and ".join(map(str, alike))
+        raise InvalidArgument("video", f"axes of {sizes} without names", "one; write the file with names, such as TCYX")
     if wanted and wanted not in axes:
         raise InvalidArgument("axis", axis, f"one of {', '.join(axes.lower())}, the axes of the file")
     others = {letter: size for letter, size in long.items() if letter != (wanted or "T")}

@@ -105,6 +105,13 @@ def test_of_time_and_depth_one_plane_is_chosen(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.round(counts(read_video(tmp_path / "a.tif", plane=1))), COUNTS // 2)
 
 
+def test_two_axes_without_names_are_refused(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.stack([COUNTS, COUNTS // 2], 1), photometric="minisblack")
+    for options in ({}, {"axis": "q"}, {"plane": 0}):
+        with pytest.raises(InvalidArgument, match="video='axes of 4 and 2 without names': allowed: one"):
+            read_video(tmp_path / "a.tif", **options)
+
+
 def test_a_description_is_a_prompt_only_in_files_of_physgen(tmp_path: Path) -> None:
     rgb = np.stack([COUNTS // 16] * 3, -1).astype(np.uint8)
     metadata = {"axes": "TYXS", "Description": "blood cells flowing fast in a vessel"}
