@@ -123,6 +123,10 @@ def record(
         raise ValueError(f"shape {shape}: no pixels")
     layout = find_layout(axes, shape, selection.axis, selection.plane)
     frames = 1 if layout.time is None else shape[layout.time]
+    letter = "T" if layout.time is None else layout.axes[layout.time]
+    if letter not in f"T{UNNAMED}" and (facts.dt or facts.times):
+        note = f"the file's times are not those of axis {letter}: not used"
+        facts = replace(facts, dt=None, times=None, notes=(*facts.notes, note))
     channels = 1 if layout.channel is None else shape[layout.channel]
     samples = layout.channel is not None and layout.axes[layout.channel] == "S"
 

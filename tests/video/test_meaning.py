@@ -112,6 +112,17 @@ def test_two_axes_without_names_are_refused(tmp_path: Path) -> None:
             read_video(tmp_path / "a.tif", **options)
 
 
+def test_planes_of_depth_have_no_frame_interval(tmp_path: Path) -> None:
+    stamps = {"DeltaT": [60.0 * t for t in range(len(COUNTS)) for _ in range(2)], "DeltaTUnit": ["s"] * 2 * len(COUNTS)}
+    for plane in ({"Plane": stamps}, {}):
+        metadata = {"axes": "TZYX", "TimeIncrement": 60, "TimeIncrementUnit": "s", **plane}
+        tifffile.imwrite(tmp_path / "a.ome.tif", np.stack([COUNTS, COUNTS // 2], 1), ome=True, metadata=metadata)
+        deep = read_video(tmp_path / "a.ome.tif", axis="z", plane=0)
+        assert (deep.dt, deep.times, len(deep.frames)) == (None, None, 2)
+        assert "the file's times are not those of axis Z: not used" in deep.notes
+        assert read_video(tmp_path / "a.ome.tif", plane=0).dt == 60
+
+
 def test_a_description_is_a_prompt_only_in_files_of_physgen(tmp_path: Path) -> None:
     rgb = np.stack([COUNTS // 16] * 3, -1).astype(np.uint8)
     metadata = {"axes": "TYXS", "Description": "blood cells flowing fast in a vessel"}
