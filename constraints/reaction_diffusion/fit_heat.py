@@ -23,6 +23,8 @@ SLOWEST, FASTEST = 1e-3, 10.0
 NORMAL, DOUBLINGS = 1.96, 12
 #: errors that a change of light must be beyond, and the part of D that it must be taken for
 BEYOND, SHIFT = 3.0, 0.03
+#: parts of a video whose darkest place is looked for, cells along each side of a place, and share of them that is dark
+SPELLS, PLACE, DARK = 4, 5, 0.05
 #: values that are looked at at once
 PART = 2**18
 
@@ -97,26 +99,41 @@ def fit_heat(
     noise = float(noise_level(fields[0]).square().sum()) * (seen.size - len(rates))
     found = judged(found, least, misfit(0.0), noise)
     if still.any() and square > 0:
-        white = math.sqrt(least / max(seen.size - len(rates), 1))
+        variance = least / max(seen.size - len(rates), 1) / len(rates)
         least_shift = max(float(found.error[0]), SHIFT * value)
-        found = replace(found, doubt=_lost(seen[:, still][:, 0], times[:, 0], white, least_shift * square / weighed))
+        frames = fields[0, 0].cpu().numpy()
+        light = frames.reshape(len(frames), -1).mean(1)
+        doubt = _lost(light, _darkest(frames), times[:, 0], math.sqrt(variance), least_shift * square / weighed)
+        found = replace(found, doubt=doubt)
     return replace(found, interval=_profile(misfit, value, float(found.error[0]), low, high)[None])
 
 
-def _lost(light: np.ndarray, times: np.ndarray, noise: float, least: float) -> str | None:
-    """How the light of the frames changes, where its rate is more than ``least``, 1/s, and beyond its error."""
-    light = light * np.sign(light.sum())
-    if not light.min() > 0:
+def _darkest(frames: np.ndarray) -> float:
+    """Level of the darkest places of a video, 0 where it is below: a camera's offset is no higher, and never lost."""
+    from scipy.ndimage import median_filter
+
+    spells = np.array_split(frames, min(SPELLS, len(frames)))
+    return max(0.0, min(float(np.quantile(median_filter(spell.mean(0), PLACE), DARK)) for spell in spells))
+
+
+def _lost(light: np.ndarray, dark: float, times: np.ndarray, noise: float, least: float) -> str | None:
+    """How light above ``dark`` changes, where its rate is more than ``least``, 1/s, and beyond its error."""
+    light = light - dark
+    seen = light > 0
+    if seen.sum() < 2:
         return None
-    (slope, start), logs = np.polyfit(times, np.log(light), 1), np.log(light)
-    left = np.square(logs - start - slope * times).sum() / max(len(times) - 2, 1)
-    error = max(math.sqrt(left), noise / light.mean()) / math.sqrt(np.square(times - times.mean()).sum())
+    times, light = times[seen], light[seen]
+    slope, start = np.polyfit(times, np.log(light), 1, w=light)
+    left = np.square(light * (np.log(light) - start - slope * times)).sum() / max(len(times) - 2, 1)
+    middle = np.average(times, weights=np.square(light))
+    error = max(math.sqrt(left), noise) / np.linalg.norm(light * (times - middle))
     if abs(slope) <= max(least, BEYOND * error):
         return None
     change = 100 * math.expm1(slope * (times[-1] - times[0]))
+    above = " above the darkest place" if dark else ""
     if change < 0:
-        return f"{-change:.2g} % of the light is lost: bleaching would be taken for diffusion"
-    return f"{change:.2g} % of light is added: diffusion adds none, and would seem too slow"
+        return f"{-change:.2g} % of the light{above} is lost: bleaching would be taken for diffusion"
+    return f"{change:.2g} % of light{above} is added: diffusion adds none, and would seem too slow"
 
 
 def _estimate(value: float, variance: float, square: float, scores: np.ndarray, low: float, high: float) -> Estimate:

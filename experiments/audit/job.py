@@ -208,8 +208,8 @@ def write(out: Path, config: AuditConfig, measured: list[MeasuredFile], laws: di
     """Write tables and pictures, ``report.html`` and, last, ``metrics.json``."""
     stems = [item.path.stem for item in measured]
     for index, item in enumerate(measured):
-        write_crops(out / "cells" / item.path.stem, item.cells)
         name = item.path.stem if stems.count(item.path.stem) == 1 else f"{index}-{item.path.stem}"
+        write_crops(out / "cells" / name, item.cells)
         write_moving(out / "measures" / name, item.moving)
     write_report(out / "report.html", make_page(config, measured, laws, (out / "config.yaml").read_text("utf-8")))
     write_json_atomic(

@@ -68,6 +68,10 @@ def find_layout(axes: str, shape: tuple[int, ...], axis: str | None, plane: int 
     long = {letter: size for letter, size in zip(axes, shape, strict=True) if size > 1 and letter not in "YXCS"}
     if not {"Y", "X"} <= set(axes):
         raise ValueError(f"axes {axes} of shape {shape}: no image")
+    alike = [size for letter, size in zip(axes, shape, strict=True) if size > 1 and letter in UNNAMED]
+    if len(alike) > 1:
+        sizes = " and ".join(map(str, alike))
+        raise InvalidArgument("video", f"axes of {sizes} without names", "one; write the file with names, such as TCYX")
     if wanted and wanted not in axes:
         raise InvalidArgument("axis", axis, f"one of {', '.join(axes.lower())}, the axes of the file")
     others = {letter: size for letter, size in long.items() if letter != (wanted or "T")}
@@ -119,6 +123,10 @@ def record(
         raise ValueError(f"shape {shape}: no pixels")
     layout = find_layout(axes, shape, selection.axis, selection.plane)
     frames = 1 if layout.time is None else shape[layout.time]
+    letter = "T" if layout.time is None else layout.axes[layout.time]
+    if letter not in f"T{UNNAMED}" and (facts.dt or facts.times):
+        note = f"the file's times are not those of axis {letter}: not used"
+        facts = replace(facts, dt=None, times=None, notes=(*facts.notes, note))
     channels = 1 if layout.channel is None else shape[layout.channel]
     samples = layout.channel is not None and layout.axes[layout.channel] == "S"
 

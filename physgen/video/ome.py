@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 from xml.etree import ElementTree
 
+from physgen.video.pixels import COLOURS
 from physgen.video.recording import Facts
 from physgen.video.scale import read_length, read_time
 from physgen.video.times import find_interval
 
 
 def ome_facts(xml: str, image: int, channel: int) -> Facts:
-    """Facts of one image; the times are those of one channel.
+    """Facts of one image; the times are those of one channel. A description is a prompt in files of `write_tiff`.
 
     Source: OME schema 2016-06, elements Image, Pixels, Channel, Plane.
     """
@@ -31,13 +32,15 @@ def ome_facts(xml: str, image: int, channel: int) -> Facts:
         timing = find_interval(stamps, nominal, "DeltaT")
         dt, times, notes = timing.dt, timing.times, [*notes, *timing.notes]
     bits = pixels.get("SignificantBits", "")
+    channels = tuple(channel.get("Name", "") for channel in _all(pixels, "Channel"))
+    ours = root.get("Creator", "").startswith("tifffile") and pixels.get("Type") == "float" and channels == COLOURS
     return Facts(
         spacing=(dy, dx) if dy and dx else None,
         dt=dt,
         times=times,
-        prompt=next((element.text for element in _all(root, "Description")), None),
+        prompt=next((element.text for element in _all(root, "Description")), None) if ours else None,
         series=chosen.get("Name") or None,
-        channels=tuple(channel.get("Name", "") for channel in _all(pixels, "Channel")),
+        channels=channels,
         bits=int(bits) if bits.isdecimal() and int(bits) else None,
         notes=tuple(notes),
     )

@@ -120,20 +120,22 @@ def _plain_facts(tiff: Any, axes: str) -> Facts:
     pixels = [value[1] / value[0] if value and value[0] else None for value in resolutions]
     bits = tiff.pages.first.bitspersample
     bits = bits if isinstance(bits, int) and bits not in (1, 8, 16, 32, 64) else None
-    if tiff.imagej_metadata is not None:
-        metadata = tiff.imagej_metadata
+    metadata = tiff.imagej_metadata
+    if metadata is not None:
         unit = str(metadata.get("unit", "")) or None
-        dy, dx = (read_length(pixel, unit, notes) for pixel in pixels)
         dt = read_time(metadata.get("finterval"), str(metadata.get("tunit", "s")) or "s", notes)
-        return Facts((dy, dx) if dy and dx else None, dt, bits=bits, notes=tuple(dict.fromkeys(notes)))
-    unit = {2: "inch", 3: "cm"}.get(int(tags["ResolutionUnit"].value) if "ResolutionUnit" in tags else 1)
+    else:
+        unit = {2: "inch", 3: "cm"}.get(int(tags["ResolutionUnit"].value) if "ResolutionUnit" in tags else 1)
+        dt = None
     dy, dx = (read_length(pixel, unit, notes) for pixel in pixels)
-    if dy is None or dx is None:
-        return Facts(bits=bits, notes=tuple(notes))
-    dots = 25400 / dx
+    spacing = (dy, dx) if dy and dx else None
+    dots = 25400 / dx if spacing and dx and unit in ("inch", "cm") else 0.0
     if any(abs(dots - known) < 0.5 for known in PRINT):
-        return Facts(bits=bits, notes=(*notes, f"{dots:.0f} dots per inch are for printing: no pixel size"))
-    return Facts((dy, dx), bits=bits, notes=(*notes, f"pixel size from the TIFF's resolution per {unit}"))
+        notes.append(f"{dots:.0f} dots per inch are for printing: no pixel size")
+        spacing = None
+    elif spacing and metadata is None:
+        notes.append(f"pixel size from the TIFF's resolution per {unit}")
+    return Facts(spacing, dt, bits=bits, notes=tuple(dict.fromkeys(notes)))
 
 
 def _inverted(page: Any, tiff: Any, notes: list[str]) -> tuple[float, float] | None:

@@ -11,6 +11,7 @@ import av
 import tifffile
 import torch
 
+from physgen.video.pixels import COLOURS
 from physgen.video.video import Video
 
 
@@ -44,7 +45,7 @@ def write_tiff(path: str | Path, video: Video) -> None:
     >>> read_video(path).spacing, read_video(path).dt
     ((2.0, 2.0), 0.5)
     """
-    metadata: dict[str, Any] = {"axes": "TCYX", "Channel": {"Name": ["red", "green", "blue"]}}
+    metadata: dict[str, Any] = {"axes": "TCYX", "Channel": {"Name": list(COLOURS)}}
     if video.spacing is not None:
         for axis, size in zip("YX", video.spacing, strict=True):
             metadata |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": "µm"}

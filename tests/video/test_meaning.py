@@ -13,7 +13,7 @@ import tifffile
 import torch
 
 from physgen.errors import InvalidArgument
-from physgen.video import Video, is_video_folder, measure_extent, read_video, stream_video, write_mp4
+from physgen.video import Video, is_video_folder, measure_extent, read_video, stream_video, write_mp4, write_tiff
 from physgen.video.pixels import estimate_background
 from physgen.video.times import find_interval
 from physgen.video.units import micrometres, seconds
@@ -105,6 +105,33 @@ def test_of_time_and_depth_one_plane_is_chosen(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.round(counts(read_video(tmp_path / "a.tif", plane=1))), COUNTS // 2)
 
 
+def test_two_axes_without_names_are_refused(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.stack([COUNTS, COUNTS // 2], 1), photometric="minisblack")
+    for options in ({}, {"axis": "q"}, {"plane": 0}):
+        with pytest.raises(InvalidArgument, match="video='axes of 4 and 2 without names': allowed: one"):
+            read_video(tmp_path / "a.tif", **options)
+
+
+def test_planes_of_depth_have_no_frame_interval(tmp_path: Path) -> None:
+    stamps = {"DeltaT": [60.0 * t for t in range(len(COUNTS)) for _ in range(2)], "DeltaTUnit": ["s"] * 2 * len(COUNTS)}
+    for plane in ({"Plane": stamps}, {}):
+        metadata = {"axes": "TZYX", "TimeIncrement": 60, "TimeIncrementUnit": "s", **plane}
+        tifffile.imwrite(tmp_path / "a.ome.tif", np.stack([COUNTS, COUNTS // 2], 1), ome=True, metadata=metadata)
+        deep = read_video(tmp_path / "a.ome.tif", axis="z", plane=0)
+        assert (deep.dt, deep.times, len(deep.frames)) == (None, None, 2)
+        assert "the file's times are not those of axis Z: not used" in deep.notes
+        assert read_video(tmp_path / "a.ome.tif", plane=0).dt == 60
+
+
+def test_a_description_is_a_prompt_only_in_files_of_physgen(tmp_path: Path) -> None:
+    rgb = np.stack([COUNTS // 16] * 3, -1).astype(np.uint8)
+    metadata = {"axes": "TYXS", "Description": "blood cells flowing fast in a vessel"}
+    tifffile.imwrite(tmp_path / "a.ome.tif", rgb, ome=True, photometric="rgb", metadata=metadata)
+    assert read_video(tmp_path / "a.ome.tif").prompt is None
+    write_tiff(tmp_path / "b.ome.tif", Video(torch.rand(2, 3, 8, 8), prompt="blood cells"))
+    assert read_video(tmp_path / "b.ome.tif").prompt == "blood cells"
+
+
 @pytest.mark.parametrize("compression", [None, "zlib"])
 def test_pages_are_read_one_by_one(tmp_path: Path, compression: str | None) -> None:
     four = np.stack([COUNTS, COUNTS // 2], 1)
@@ -126,6 +153,12 @@ def test_resolution_for_print_is_no_pixel_size(tmp_path: Path) -> None:
         )
         found = read_video(tmp_path / "a.tif").spacing
         assert found == (None if spacing is None else pytest.approx((spacing, spacing)))
+    for dots, size in ((72, None), (300, None), (50000, 0.508)):
+        metadata = {"axes": "TYX", "unit": "inch", "finterval": 0.5}
+        tifffile.imwrite(tmp_path / "a.tif", COUNTS, imagej=True, resolution=(dots, dots), metadata=metadata)
+        video = read_video(tmp_path / "a.tif")
+        assert (video.spacing, video.dt) == (None if size is None else pytest.approx((size, size)), 0.5)
+        assert (f"{dots} dots per inch are for printing: no pixel size" in video.notes) == (size is None)
 
 
 @pytest.mark.parametrize(

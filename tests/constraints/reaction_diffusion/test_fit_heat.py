@@ -13,14 +13,14 @@ LAW = ReactionDiffusion("diffusion", fitted=["D"], form="flow_map", order=4)
 TRUE, PINNED = 2.0, 2.008798631588843
 
 
-def spot(rate: float, boundary: str = "no-flux") -> tuple[Tensor, Grid]:
+def spot(rate: float, boundary: str = "no-flux", sd: float = 0.01) -> tuple[Tensor, Grid]:
     """A spot that spreads at D = 2 µm²/s while its light fades at a rate in 1/s, with noise of 1 %."""
     squares = torch.square(torch.arange(48.0, dtype=torch.float64) - 23.5)
     time = 0.5 * torch.arange(16.0, dtype=torch.float64).view(-1, 1, 1)
     variance = 16 + 2 * TRUE * time
     clean = 16 / variance * torch.exp(-(squares[:, None] + squares) / (2 * variance) - rate * time)
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    return (clean + 0.01 * noise)[None, None], Grid((1.0, 1.0), 0.5, boundary)
+    return (clean + sd * noise)[None, None], Grid((1.0, 1.0), 0.5, boundary)
 
 
 @pytest.mark.parametrize("boundary", ["no-flux", "periodic"])
@@ -32,6 +32,29 @@ def test_light_that_does_not_stay_is_not_taken_for_diffusion(rate: float, bounda
     change = 100 * abs(np.expm1(-rate * 7.5))
     assert float(found.reason[0].split()[0]) == pytest.approx(change, abs=1.5)
     assert ("of the light is lost: bleaching would be taken for diffusion" in found.reason[0]) == (rate > 0)
+
+
+@pytest.mark.parametrize("sd", [0.001, 0.01, 0.05])
+@pytest.mark.parametrize("level", [0.1, 4.0])
+def test_the_offset_of_a_camera_does_not_hide_bleaching(level: float, sd: float) -> None:
+    fields, grid = spot(0.1, sd=sd)
+    lost, stays = LAW.fit(fields + level, grid), LAW.fit(spot(0.0, sd=sd)[0] + level, grid)
+    assert stays.reason == [None]
+    assert lost.reason[0] is not None
+    share, rest = lost.reason[0].split(" ", 1)
+    assert 30 < float(share) < 60  # 53 % is lost; strong noise makes the darkest place darker, and the share smaller
+    assert rest == "% of the light above the darkest place is lost: bleaching would be taken for diffusion"
+
+
+@pytest.mark.parametrize("level", [0.0, 0.3])
+def test_a_movie_without_background_is_measured_where_its_light_stays(level: float) -> None:
+    x, time = (torch.arange(24) + 0.5).double() / 24, 0.5 * torch.arange(12).double().view(-1, 1, 1)
+    wave = torch.exp(-2 * (torch.pi / 24) ** 2 * time) * torch.cos(torch.pi * x)
+    noise = 0.01 * torch.randn(12, 24, 24, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    stays, fades = (((1 + 0.5 * wave) * keep + level + noise)[None, None] for keep in (1, torch.exp(-0.05 * time)))
+    grid = Grid((1.0, 1.0), 0.5)
+    assert LAW.fit(stays, grid).reason == [None]
+    assert "is lost: bleaching" in str(LAW.fit(fades, grid).reason[0])
 
 
 @pytest.mark.parametrize("level", [0.0, 0.5])

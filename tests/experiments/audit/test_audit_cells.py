@@ -29,6 +29,22 @@ def test_one_verdict_a_cell_with_its_crop(tmp_path: Path, capsys: pytest.Capture
         assert len(crop) == cell["frames"] == len(cell["path"])
 
 
+def test_crops_of_two_files_of_one_name_are_kept_apart(tmp_path: Path) -> None:
+    y, x = np.mgrid[:64, :64]
+    for folder, centres in (("a", [32]), ("b", [18, 46])):
+        disks = sum(200 / (1 + np.exp(1.5 * (np.hypot(y - row, x - row) - 7))) for row in centres)
+        noise = 2 * np.random.default_rng(0).standard_normal((12, 64, 64))
+        (tmp_path / folder).mkdir()
+        np.save(tmp_path / folder / "cell.npy", (20 + disks + noise).round().astype(np.uint16))
+    files, out = [str(tmp_path / folder / "cell.npy") for folder in "ab"], tmp_path / "out"
+    assert main(["audit", *files, "constraint=phase_order", "cells=auto", f"out={out}"]) == 0
+    found = json.loads((out / "metrics.json").read_text())["files"]
+    for index, file in enumerate(found):
+        names = sorted(path.name for path in (out / "cells" / f"{index}-cell").iterdir())
+        assert names == [f"cell-{cell['cell']}.tif" for cell in file["cells"]]
+    assert [len(file["cells"]) for file in found] == [1, 2]
+
+
 def test_cells_need_a_law_that_reads_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "empty.tif"
     tifffile.imwrite(file, np.zeros((5, 16, 16), np.uint16))
