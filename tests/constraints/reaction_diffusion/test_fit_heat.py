@@ -97,3 +97,11 @@ def test_intervals_from_few_frames_hold_the_truth(cells: int, frames: int, noise
     found = ReactionDiffusion("diffusion", fitted=["D"]).fit(clean + noise * draws, Grid((1.0,), 0.2))
     low, high = np.array(found.intervals["D_c"]).T
     assert np.mean((low <= 4) & (high >= 4)) > 0.92
+
+
+def test_intervals_hold_the_truth_where_the_lamp_flickers() -> None:
+    """A flicker makes all modes of a frame wrong together."""
+    fields, grid = spot(0.0, sd=0.002)
+    draws = torch.randn(12, 1, 16, 1, 1, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    low, high = np.array(LAW.fit(fields * (1 + 0.02 * draws), grid).intervals["D_c"]).T
+    assert np.sum((low <= TRUE) & (high >= TRUE)) >= 10

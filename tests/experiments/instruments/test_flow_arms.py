@@ -26,7 +26,7 @@ from physgen.worlds import world_spec
 from physgen.worlds.loading import load
 
 TASKS = [task for task in read_tasks(named_tasks("micro")[0]) if "capillary" in task.task]
-VESSELS = [task for task in read_tasks(named_tasks("micro")[0]) if "branching vessel" in task.task]
+VESSELS = [task for task in read_tasks(named_tasks("micro")[0]) if "branching" in task.task]
 RUBRICS, RUBRICS_OF_VESSELS = (
     [rubric for rubric in read_rubrics(named_tasks("micro")[1]) if rubric.index in {task.index for task in tasks}]
     for tasks in (TASKS, VESSELS)
