@@ -7,7 +7,7 @@ from typing import Any
 
 from physgen.constraints.names import Laws, name_laws
 from physgen.errors import InvalidArgument
-from physgen.experiments.cli.config import choice, choices, one_of
+from physgen.experiments.cli.config import choice, choices, configure, one_of
 from physgen.experiments.cli.target import build, find_class
 from physgen.guidance import Guidance, NoiseSearch, OfVideo, Particles
 from physgen.guidance.rewards.reward import Reward
@@ -46,7 +46,8 @@ def build_guidance(
         if rewards:
             allowed = f"[] with this guidance; {FOLLOWING}"
             raise InvalidArgument("rewards", ", ".join(rewards), allowed)
-        guidance: Guidance = build(Guidance, entry, constraints)
+        given = {key: value for key, value in entry.items() if key != "renoise" or value is not None}
+        guidance: Guidance = build(Guidance, given, constraints)
         return guidance
     inside, chosen_by = entry.get("inside"), dict[str, Reward](rewards or {})
     if not isinstance(inside, str) or not rewards:
@@ -61,6 +62,21 @@ def build_guidance(
         inside = build_guidance(choice("guidance", inside), constraints)
     following: Guidance = build(Guidance, {**entry, "inside": inside, "rewards": chosen_by})
     return following
+
+
+def require_untouched(entry: Mapping[str, Any], beside: str, kept: str = "") -> None:
+    """Refuse a guidance that was chosen where it has no effect; the one that is the default may be left alone.
+
+    Raises: InvalidArgument.
+
+    >>> require_untouched(choice("guidance", "projection"), "a constraint")
+    >>> require_untouched(choice("guidance", "dps"), "a constraint")
+    Traceback (most recent call last):
+    physgen.errors.InvalidArgument: guidance='DPS': allowed: with a constraint, which it is for
+    """
+    if entry != configure("sample", []).guidance:
+        name = str(entry["_target_"] or "none").rpartition(".")[2]
+        raise InvalidArgument("guidance", name, f"with {beside}, which it is for{kept}")
 
 
 def follows_rewards(entry: Mapping[str, Any]) -> bool:

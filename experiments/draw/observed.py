@@ -88,11 +88,14 @@ def read_observed(config: ObservedConfig, spec: WorldSpec, observable: Observabl
             f"{path.name}: {dy:g} x {dx:g} µm a pixel, which is taken as the {grid.spacing[0]:g} µm of {spec.name}"
         )
     frames = _frames(config, len(video.frames), spec)
-    pictures, change = _fitted(video.frames.float(), config, spec)
-    notes += [f"{path.name}: {change}"] if change else []
+    middle, changes = _middle(video.frames.float(), config, spec)
+    notes += [f"{path.name}: {change}" for change in changes]
+    pictures = _scaled(middle, spec)
     fields, reading = _fields(pictures, video.grey, observable)
     notes += [f"{path.name}: {reading}"] if reading else []
-    noise = _noise(config, fields)
+    noise = _noise(config, _fields(middle, video.grey, observable)[0])
+    if config.noise == AUTO:
+        noise *= _gain(middle, spec)
     if video.grey:
         _require_shown(path, fields, noise, observable)
     values = torch.full((fields.shape[0], spec.num_frames, spec.height, spec.width), torch.nan)
@@ -154,13 +157,13 @@ def _frames(config: ObservedConfig, count: int, spec: WorldSpec) -> list[int]:
     return frames
 
 
-def _fitted(
+def _middle(
     pictures: Float[Tensor, "T C H W"], config: ObservedConfig, spec: WorldSpec
-) -> tuple[Float[Tensor, "T C h w"], str | None]:
-    """Pictures of the world's size: the middle of the same shape, averaged or interpolated."""
+) -> tuple[Float[Tensor, "T C h w"], list[str]]:
+    """The middle of pictures, of the world's shape but not of its size."""
     height, width = pictures.shape[-2:]
     if (height, width) == (spec.height, spec.width):
-        return pictures, None
+        return pictures, []
     if not config.resize:
         raise InvalidArgument(
             "observed",
@@ -170,9 +173,24 @@ def _fitted(
     ratio = min(height / spec.height, width / spec.width)
     tall, wide = round(ratio * spec.height), round(ratio * spec.width)
     top, left = (height - tall) // 2, (width - wide) // 2
-    part = pictures[..., top : top + tall, left : left + wide]
-    scaled = F.interpolate(part, (spec.height, spec.width), mode="area" if ratio > 1 else "bilinear")
-    return scaled, f"rows {top} to {top + tall}, columns {left} to {left + wide}, {ratio:.3g} pixels become one"
+    changes = [f"rows {top} to {top + tall}, columns {left} to {left + wide}, {ratio:.3g} pixels become one"]
+    if ratio < 1:
+        changes.append("enlarged: neighbouring pixels share their noise, which is taken as independent all the same")
+    return pictures[..., top : top + tall, left : left + wide], changes
+
+
+def _scaled(middle: Float[Tensor, "T C h w"], spec: WorldSpec) -> Float[Tensor, "T C H W"]:
+    """Pictures of the world's size, averaged or interpolated."""
+    size = spec.height, spec.width
+    if middle.shape[-2:] == size:
+        return middle
+    return F.interpolate(middle, size, mode="area" if middle.shape[-2] > spec.height else "bilinear")
+
+
+def _gain(middle: Float[Tensor, "T C h w"], spec: WorldSpec) -> float:
+    """What `_scaled` leaves of the standard deviation of white noise, which is white no longer."""
+    white = torch.randn((1, 1, *middle.shape[-2:]), generator=torch.Generator().manual_seed(0))
+    return float(_scaled(white, spec).square().mean().sqrt() / white.square().mean().sqrt())
 
 
 def _fields(
@@ -198,7 +216,7 @@ def _mask(config: ObservedConfig, size: torch.Size, spec: WorldSpec) -> Bool[Ten
         got = f"{len(shown)} of {shown.shape[-2]} x {shown.shape[-1]} pixels"
         raise InvalidArgument("observed.mask", got, f"one picture of {size[0]} x {size[1]} pixels, as {config.file}")
     seen = (shown.amax(1, keepdim=True) > 0).float()
-    return _fitted(seen, config, spec)[0][0, 0] == 1
+    return _scaled(_middle(seen, config, spec)[0], spec)[0, 0] == 1
 
 
 def _noise(config: ObservedConfig, fields: Float[Tensor, "S T H W"]) -> float:

@@ -15,7 +15,12 @@ from physgen.drawn import Request
 from physgen.errors import InvalidArgument
 from physgen.experiments.cli.target import build, find_class
 from physgen.experiments.draw.contradicted import require_possible
-from physgen.experiments.draw.default_guidance import FOLLOWING, build_guidance, follows_rewards
+from physgen.experiments.draw.default_guidance import (
+    FOLLOWING,
+    build_guidance,
+    follows_rewards,
+    require_untouched,
+)
 from physgen.experiments.draw.observed import ObservedConfig, read_observed
 from physgen.grid import Grid
 from physgen.guidance import DPS, Afterwards, Assimilation, Composition, Guidance, NoiseSearch, OfVideo
@@ -73,14 +78,16 @@ def physics_of(
 ) -> Physics:
     """Constraints and guidance from their entries in ``conf/``, with the scale that the prompt has in the world.
 
-    Without constraints and rewards there is no guidance; those ``measured`` are not imposed. What was observed is kept
-    to by `DPS` at every step. One law of reaction and diffusion is joined with it at the end (`Assimilation`); others
-    are imposed by the guidance that was chosen. Where that one follows rewards, the laws are some, and `DPS` is inside;
-    of a search of the noise without new noise, which would forget the noise that was found.
+    Without constraints and rewards there is no guidance; those ``measured`` are not imposed, and without a guidance
+    none is. What was observed is kept to by `DPS` at every step. One law of reaction and diffusion is joined with it at
+    the end (`Assimilation`), where no guidance may be chosen; others are imposed by the one that was. If that follows
+    rewards, the laws are some, and `DPS` is inside; of a search of the noise without new noise, which would forget the
+    noise that was found.
 
     Raises:
         InvalidArgument: an entry that cannot be built, a constraint that refuses the world's boundary, species or
-            length, constraints that contradict each other, rewards for a guidance that chooses nothing.
+            length, constraints that contradict each other, rewards for a guidance that chooses nothing, a guidance
+            that was chosen and has no effect beside an observation.
     """
     constraints: dict[str, Constraint] = {name: build(Constraint, entry) for name, entry in constraint.items()}
     grid, read = spec.grid(request.prompt), spec.observable(request.prompt)
@@ -95,9 +102,8 @@ def physics_of(
         )
     if rewards and not guidance["_target_"]:
         raise InvalidArgument("rewards", ", ".join(rewards), f"[] with guidance=none; {FOLLOWING}")
-    imposing = {name: law for name, law in constraints.items() if name not in measured}
-    acts = (imposing or rewards) and guidance["_target_"]
-    imposed = build_guidance(guidance, imposing, rewards) if acts else None
+    imposing = {name: law for name, law in constraints.items() if name not in measured and guidance["_target_"]}
+    imposed = build_guidance(guidance, imposing, rewards) if imposing or rewards else None
     if imposed and imposed.terminal:
         size = (1, len(read.species), spec.num_frames, spec.height, spec.width)
         faint = torch.rand(size, generator=torch.Generator().manual_seed(request.seed))
@@ -123,20 +129,22 @@ def _keeping(
     """What keeps to an observation, and imposes the laws."""
     scheduler = scheduler_of(spec)
     memoryless = scheduler.get("_class_name") == EULER and not scheduler.get("stochastic_sampling")
-    following = bool((constraints or rewards) and guidance["_target_"]) and follows_rewards(guidance)
+    following = bool(constraints or rewards) and follows_rewards(guidance)
     searching = following and issubclass(find_class(Guidance, str(guidance["_target_"])), NoiseSearch)
+    chosen = None if following else guidance.get("renoise")  # of particles it is that of copies
     options: dict[str, Any] = {
-        "renoise": guidance.get("renoise") or (RENOISE if memoryless and not searching else 0.0),
+        "renoise": (RENOISE if memoryless and not searching else 0.0) if chosen is None else chosen,
         "jacobian": "backward" if _small(spec) else "forward",
     }
     laws = list(constraints.values())
     if len(laws) == 1 and isinstance(laws[0], ReactionDiffusion) and not following:
+        require_untouched(guidance, "another law or rewards", "; what was observed and this law are joined without it")
         return Assimilation({OBSERVED: seen, **constraints}, **options)
     keeping: Guidance = DPS({OBSERVED: seen}, **options)
     if _given_as_latents(spec) and not bool(seen.mask[:, 1:].any()):  # the pipeline leaves nothing of it to move
         options["renoise"] = 0.0
         keeping = Afterwards({OBSERVED: seen})
-    if not (constraints or rewards) or not guidance["_target_"]:
+    if not (constraints or rewards):
         return keeping
     if following:
         if guidance.get("inside") is not None:

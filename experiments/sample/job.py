@@ -115,7 +115,8 @@ def run(config: SampleConfig) -> None:
         write_tiff(stem.with_suffix(".tif"), video)
         write_mp4(stem.with_suffix(".mp4"), video, world.fps)
     kept = INFLATION_JOINED if isinstance(guidance, Assimilation) else INFLATION
-    imposed = [law for name, law in physics.constraints.items() if guidance and name not in laws.measured]
+    imposes = config.guidance["_target_"] is not None
+    imposed = [law for name, law in physics.constraints.items() if imposes and name not in laws.measured]
     chosen_by = {main: (tuple(content.rewards), imposed)}
     read = {
         label: readings_of(arm.video[0], asked, tuple(content.rewards), *chosen_by.get(label, ((), ())))

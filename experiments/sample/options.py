@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from physgen.errors import InvalidArgument
-from physgen.experiments.cli.config import configure
+from physgen.experiments.draw.default_guidance import require_untouched
 from physgen.experiments.draw.observed import ObservedConfig
 from physgen.worlds import WorldSpec
 
@@ -45,9 +44,7 @@ class SampleConfig:
         Raises: InvalidArgument.
         """
         self.observed.check()
-        name = str(self.guidance["_target_"] or "none").rpartition(".")[2]
-        default = configure("sample", []).guidance
-        if self.constraint or self.rewards or self.guidance == default or (name == "none" and not self.observed.file):
+        if self.constraint or self.rewards or not (self.guidance["_target_"] or self.observed.file):
             return
         kept = "; what was observed is kept to without it" if self.observed.file else ""
-        raise InvalidArgument("guidance", name, f"with a constraint or rewards, which it is for{kept}")
+        require_untouched(self.guidance, "a constraint or rewards", kept)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from tiny_world import SIZES
 
+from physgen.errors import InvalidArgument
 from physgen.experiments.cli.config import configure, typed
 from physgen.experiments.cli.dispatch import main
 from physgen.experiments.content.arms import draw_search
@@ -18,11 +19,11 @@ from physgen.experiments.content.asked import asked_of
 from physgen.experiments.content.estimators import REWARDS
 from physgen.experiments.content.rewards import as_reward, scores
 from physgen.experiments.draw.observed import ObservedConfig
-from physgen.experiments.draw.physics import physics_of
+from physgen.experiments.draw.physics import Physics, physics_of
 from physgen.experiments.draw.prompts import prompts
 from physgen.experiments.draw.references import simulate
 from physgen.experiments.sample.options import SampleConfig
-from physgen.guidance import DPS, Assimilation, Guidance, NoiseSearch, OfVideo, Particles
+from physgen.guidance import DPS, Assimilation, Composition, Guidance, NoiseSearch, OfVideo, Particles
 from physgen.worlds import Request, world_spec
 from physgen.worlds.loading import load
 from physgen.worlds.memory.plan import Planner
@@ -73,23 +74,45 @@ def test_what_was_observed_is_kept_to_from_the_noise_that_was_found(tiny: Path, 
     assert len(list((tmp_path / "run" / "samples").glob("*.tif"))) == 2
 
 
+def beside_an_observation(options: list[str], tiny: Path, folder: Path) -> Physics:
+    np.save(folder / "seen.npy", np.random.default_rng(0).random((1, 32, 32)).astype(np.float32))
+    config: Any = typed(configure("sample", [f"world.path={tiny}", *SIZES, "prompt=x", *options]), SampleConfig)
+    seen = ObservedConfig(str(folder / "seen.npy"), [0], None, 0.1, False)
+    request = Request("two colonies of golden bacteria spread fast", 0)
+    return physics_of(config.world, request, config.constraint, config.guidance, observed=seen)
+
+
+@pytest.mark.parametrize("law", ["fisher_kpp", "mass"])
+def test_without_guidance_a_law_beside_an_observation_is_only_measured(law: str, tiny: Path, tmp_path: Path) -> None:
+    found = beside_an_observation(["guidance=none", f"constraint={law}"], tiny, tmp_path)
+    assert found.guidance
+    assert list(found.guidance.constraints) == ["observed"]
+    assert list(found.constraints) == ["observed", law]
+
+
+@pytest.mark.parametrize("chosen", [["guidance=dps"], ["guidance=afterwards"], ["guidance.start=0.5"]])
+def test_what_has_no_effect_beside_an_observation_is_refused(chosen: list[str], tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="with another law or rewards, which it is for; what was observed and"):
+        beside_an_observation([*chosen, "constraint=fisher_kpp"], tiny, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("options", "kind", "renoise"),
     [
         (["guidance=noise_search", "constraint=fisher_kpp"], NoiseSearch, 0.0),
         (["guidance=particles", "constraint=fisher_kpp"], Particles, 0.9),
+        (["guidance=particles", "guidance.renoise=0.0", "constraint=mass"], Particles, 0.9),  # that of copies
         (["guidance=projection", "constraint=fisher_kpp"], Assimilation, 0.9),
+        (["guidance=augmented_lagrangian", "constraint=mass"], Composition, 0.9),
+        (["guidance=augmented_lagrangian", "constraint=mass", "guidance.renoise=0.0"], Composition, 0.0),
         (["guidance=noise_search"], DPS, 0.9),
     ],
 )
 def test_the_guidance_that_was_asked_for_acts_beside_an_observation(
     options: list[str], kind: type[Guidance], renoise: float, tiny: Path, tmp_path: Path
 ) -> None:
-    np.save(tmp_path / "seen.npy", np.random.default_rng(0).random((1, 32, 32)).astype(np.float32))
-    config: Any = typed(configure("sample", [f"world.path={tiny}", *SIZES, "prompt=x", *options]), SampleConfig)
-    seen = ObservedConfig(str(tmp_path / "seen.npy"), [0], None, 0.1, False)
-    request = Request("two colonies of golden bacteria spread fast", 0)
-    found = physics_of(config.world, request, config.constraint, config.guidance, observed=seen).guidance
+    found = beside_an_observation(options, tiny, tmp_path).guidance
+    assert found
     assert type(found) is kind
     assert (found.parts[1] if len(found.parts) > 1 else found).renoise == renoise
     assert "observed" in found.constraints

@@ -112,8 +112,8 @@ def test_bad_observations_are_one_line_before_anything_is_loaded(
     assert not out.exists()
 
 
-def read(path: Path, **options: Any) -> Observation:
-    config = ObservedConfig(str(path), None, None, "auto", False, **options)
+def read(path: Path, resize: bool = False, **options: Any) -> Observation:
+    config = ObservedConfig(str(path), None, None, "auto", resize, **options)
     return read_observed(config, SPEC, SPEC.observable(GROWTH), SPEC.grid(GROWTH))
 
 
@@ -126,6 +126,19 @@ def test_a_picture_whose_dark_half_is_clipped_has_noise(dark: float, tmp_path: P
     tifffile.imwrite(tmp_path / "a.tif", counts, photometric="minisblack")
     found = read(tmp_path / "a.tif")
     assert float(found.seen.noise.max()) == pytest.approx(0.05, rel=0.15)
+
+
+@pytest.mark.parametrize("size", [32, 40, 50, 80, 96, 128, 256])
+def test_noise_is_that_of_the_scaled_picture(size: int, tmp_path: Path) -> None:
+    place = (torch.arange(size) + 0.5) / size
+    truth = 0.5 + 0.2 * torch.sin(4 * place)[:, None] * torch.cos(5 * place)
+    noisy = truth + 0.05 * torch.randn(size, size, generator=torch.manual_seed(size))
+    np.save(tmp_path / "a.npy", noisy[None].numpy())
+    found = read(tmp_path / "a.npy", resize=True)
+    true = torch.nn.functional.interpolate(truth[None, None], (64, 64), mode="area" if size > 64 else "bilinear")
+    actual = float((found.seen.values[0, 0, 0] - true[0, 0]).square().mean().sqrt())
+    assert float(found.seen.noise.max()) == pytest.approx(actual, rel=0.1)
+    assert any("neighbouring pixels share their noise" in note for note in found.notes) == (size < 64)
 
 
 def test_one_plane_and_one_channel_of_a_file(tmp_path: Path) -> None:
