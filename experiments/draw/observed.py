@@ -19,7 +19,7 @@ from physgen.experiments.movies.selected import read_selected
 from physgen.grid import Grid
 from physgen.measure import noise_level
 from physgen.observables import Observable
-from physgen.video import read_video
+from physgen.video import Video
 from physgen.worlds import WorldSpec
 
 AUTO = "auto"
@@ -80,7 +80,7 @@ def read_observed(config: ObservedConfig, spec: WorldSpec, observable: Observabl
     path = Path(config.file)
     if path.suffix.lower() == ".csv":
         return _read_table(path, config, spec, observable)
-    video = read_selected(path, "observed", **config.selection)
+    video = _read(config.file, "observed", **config.selection)
     notes = [f"{path.name}: {note}" for note in video.notes]
     if video.spacing and any(abs(a / b - 1) > 0.01 for a, b in zip(video.spacing, grid.spacing, strict=True)):
         dy, dx = video.spacing
@@ -103,6 +103,18 @@ def read_observed(config: ObservedConfig, spec: WorldSpec, observable: Observabl
     mask = values.isfinite() & _mask(config, video.frames.shape[-2:], spec)
     seen = Observed(values, mask, noise)
     return Observation(seen, _start(pictures, frames, mask), [*notes, _summary(seen, frames, spec, observable)])
+
+
+def _read(file: str, option: str, **selection: Any) -> Video:
+    """A file as an option names it, which errors name in the place of ``video=``."""
+    try:
+        return read_selected(file, "observed", **selection)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{option}={file!r}: no such file") from error
+    except InvalidArgument as error:
+        if error.name != "video":
+            raise
+        raise InvalidArgument(option, error.got, error.allowed) from error
 
 
 def _read_table(path: Path, config: ObservedConfig, spec: WorldSpec, observable: Observable) -> Observation:
@@ -211,7 +223,7 @@ def _fields(
 def _mask(config: ObservedConfig, size: torch.Size, spec: WorldSpec) -> Bool[Tensor, "H W"]:
     if config.mask is None:
         return torch.ones(spec.height, spec.width, dtype=torch.bool)
-    shown = read_video(config.mask).frames
+    shown = _read(config.mask, "observed.mask").frames
     if shown.shape[-2:] != size or len(shown) != 1:
         got = f"{len(shown)} of {shown.shape[-2]} x {shown.shape[-1]} pixels"
         raise InvalidArgument("observed.mask", got, f"one picture of {size[0]} x {size[1]} pixels, as {config.file}")

@@ -41,7 +41,8 @@ def find_movies(folder: str | Path, caption: str | None) -> dict[Path, str]:
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise FileNotFoundError(f"data={folder}: no such folder")
-    inside = sorted(path for path in folder.iterdir() if is_video_folder(path) or path.suffix.lower() in READERS)
+    kinds = READERS.keys() - {".png"}  # a picture beside movies
+    inside = sorted(path for path in folder.iterdir() if is_video_folder(path) or path.suffix.lower() in kinds)
     movies = [folder] if is_video_folder(folder) else inside
     if not movies:
         raise InvalidArgument("data", str(folder), "a folder of movies: files, or folders of numbered pictures")

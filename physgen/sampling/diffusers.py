@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -71,7 +71,7 @@ def guide(
     *,
     observable: Observable | None = None,
     grid: Grid | None = None,
-    generator: torch.Generator | None = None,
+    generator: torch.Generator | Sequence[torch.Generator] | None = None,
 ) -> Iterator[GuidanceLog]:
     """Guide every call of a pipeline of diffusers, or of DiffSynth's `WanVideoPipeline`, inside the `with` block.
 
@@ -87,7 +87,10 @@ def guide(
     last step returns.
     A guidance that goes `through_network` gets x0_hat as a function of x_t: the transformer or UNet runs with its
     graph, or with ``jacobian="forward"`` once more, in every branch of classifier-free guidance. `generator` draws the
-    noise of a guidance that re-noises. `Particles` compete in groups of ``num_videos_per_prompt`` neighbours; the last
+    noise of a guidance that re-noises: one for a whole batch, so that a sample depends on which others are in it, or a
+    list of one for each video, so that it does not. Without, the pipeline's is taken if its steps have one, else one
+    with the seed 0, made on entering: the same block draws the same again, and runs that shall differ in new noise as
+    well need generators of their own. `Particles` compete in groups of ``num_videos_per_prompt`` neighbours; the last
     step returns one of each group, so that only that one is decoded. Schedulers that keep a history take it along.
     `NoiseSearch` replaces the latents at the first step, by further calls of the network as the pipeline makes them.
     The pipeline's scheduler and video processor get their classes back on leaving; copies of the scheduler made inside
@@ -100,7 +103,8 @@ def guide(
             species that the observable does not read, a law of amounts without an observable, a guidance that
             `needs_graph` of a transformer that is offloaded as a whole or by groups of layers, one that calls a
             transformer with a cache again or by other rows, and with an observable, latents that `axes_of` refuses.
-            In use: see `Decoder`, `Recorder`, `Guidance.correction` and `Session.require_seen`.
+            In use: another number of generators than of videos; see `Decoder`, `Recorder`, `Guidance.correction` and
+            `Session.require_seen`.
         ModelFailure: in use, a model that predicts NaN for every sample, or a scheduler that makes them NaN.
 
     Source: flow matching, Lipman et al., arXiv:2210.02747; p and q: `prediction`; UniPC: Zhao et al., arXiv:2302.04867.
@@ -124,7 +128,9 @@ def guide(
     if grid is not None:
         instance("grid", grid, Grid, "a Grid: spacing, dt and boundary")
     if generator is not None:
-        instance("generator", generator, torch.Generator, "a torch.Generator")
+        generator = list(generator) if isinstance(generator, Sequence) else generator
+        for one in generator if isinstance(generator, list) else [generator]:
+            instance("generator", one, torch.Generator, "a torch.Generator, or a list of them, one for each video")
     scheduler = _required(pipe, "scheduler")
     scheduler_class = unguided_class(scheduler)
     seen = seen_as_diffusers(pipe)

@@ -36,7 +36,7 @@ class Session:
     """One `with guide(...)`; `open` until it is left, for copies of the scheduler that outlive it.
 
     `schedule` makes of a scheduler without a history, that is not one of diffusers', the one that makes the same steps.
-    `precision` is that of the network's weights.
+    `precision` is that of the network's weights. `own` draws where nobody gave a `generator`.
     `first` is the latent frame that the network saw in the place of the scheduler's first one, see `watched`.
     """
 
@@ -44,7 +44,7 @@ class Session:
     pipeline: str
     decode: Decoder | None
     grid: Grid | None
-    generator: torch.Generator | None = None
+    generator: torch.Generator | list[torch.Generator] | None = None
     precision: torch.dtype | None = None
     recorder: Recorder | None = None
     competition: Competition | None = None
@@ -52,6 +52,7 @@ class Session:
     schedule: Callable[[Any, Any], Any] | None = None
     first: Tensor | None = None
     log: GuidanceLog = field(default_factory=GuidanceLog)
+    own: torch.Generator = field(default_factory=lambda: torch.Generator().manual_seed(0))
     open: bool = True
     upcoming: tuple[int, int] | None = None
     skipped: int = 0
@@ -90,6 +91,9 @@ class Session:
         self._require_plain(call.arguments, sample, output)
         schedule = scheduler if self.schedule is None else self.schedule(scheduler, timestep)
         if self.upcoming is None:
+            if isinstance(self.generator, list) and len(self.generator) != len(sample):
+                allowed = f"one, or a list of {len(sample)}, one for each video of the batch"
+                raise InvalidArgument("generator", f"a list of {len(self.generator)}", allowed)
             self.guidance.reset()
             self.log.terminal = None
             if self.decode:
@@ -120,7 +124,7 @@ class Session:
                 guided = self._corrected((number, total), at, x, predicted)
             if mixed or self.competition or eta or not torch.equal(guided, predicted):
                 call.arguments |= {"sample": x, "model_output": guided}
-        generator, new = self.generator or call.arguments.get("generator"), None
+        generator, new = self.generator or call.arguments.get("generator") or self.own, None
         if self.competition and meaningful:
             self.competition.first = None if self.first is None else self.first[:1]
             resamplings = self.competition.particles.log.resamplings
@@ -129,7 +133,7 @@ class Session:
             self.log.records += resamplings[earlier:]
         if self.competition:
             self.competition.seat(call.arguments)
-            generator = self.generator or call.arguments.get("generator")
+            generator = self.generator or call.arguments.get("generator") or self.own
         if eta:
             call.arguments["model_output"] = self._renoised(eta, schedule, at, call.arguments, generator)
             new = new and replace(new, part=(1 - eta) ** 0.5)

@@ -19,7 +19,7 @@ from physgen.video.bio import open_bio
 from physgen.video.movie import open_movie
 from physgen.video.pixels import choose_channels, estimate_background, full_scale, to_counts
 from physgen.video.recording import Array, Recording, Selection
-from physgen.video.sequence import find_frames, open_sequence
+from physgen.video.sequence import find_frames, open_picture, open_sequence
 from physgen.video.tiff import open_tiff
 from physgen.video.video import Video
 
@@ -28,6 +28,7 @@ READERS: dict[str, Callable[[Path, Selection], AbstractContextManager[Recording]
     **dict.fromkeys((".tif", ".tiff"), open_tiff),
     ".npy": open_npy,
     ".npz": open_npz,
+    ".png": open_picture,
     **dict.fromkeys((".zarr", ".czi", ".nd2", ".lif"), open_bio),
 }
 #: frames that the background is estimated from, fewer where those before must be decoded and have many more pixels
@@ -44,7 +45,7 @@ class Extent:
 
 
 def read_video(path: str | Path, **selection: Any) -> Video:
-    """Read a movie, a TIFF (OME, ImageJ or plain), a NumPy file, a folder of numbered pictures or a microscope's file.
+    """Read a movie, a TIFF (OME, ImageJ or plain), a NumPy file, a microscope's file, a PNG or a folder of pictures.
 
     ``selection`` is what `Selection` takes: channel, series, axis, crop, every, scale.
 

@@ -1,4 +1,4 @@
-"""A folder of numbered pictures as one video."""
+"""A picture, or a folder of numbered ones, as one video."""
 
 from __future__ import annotations
 
@@ -49,6 +49,16 @@ def open_sequence(folder: Path, selection: Selection) -> Iterator[Recording]:
     if len(steps) and steps.max() != steps.min():
         missing = next(number for number, step in zip(numbers, steps, strict=False) if step > steps.min())
         notes.append(f"numbers are missing after {missing}: frames are taken as evenly spaced all the same")
+    yield _recording(paths, notes)
+
+
+@contextmanager
+def open_picture(path: Path, selection: Selection) -> Iterator[Recording]:
+    """A picture as a video of one frame."""
+    yield _recording([path], [])
+
+
+def _recording(paths: list[Path], notes: list[str]) -> Recording:
     first, facts = _picture(paths[0])
 
     def read(every: int) -> Iterator[Array]:
@@ -59,7 +69,7 @@ def open_sequence(folder: Path, selection: Selection) -> Iterator[Recording]:
                 raise ValueError(f"{path.name} is {kinds[0]}, the first {kinds[1]}")
             yield picture
 
-    yield Recording(
+    return Recording(
         facts=replace(facts, notes=(*facts.notes, *notes)),
         frames=len(paths),
         shape=(first.shape[1], first.shape[2]),

@@ -7,6 +7,7 @@ import math
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import diffusers
@@ -25,7 +26,16 @@ from physgen.constraints import Constraint, Equality, MassConservation, Reaction
 from physgen.constraints.fit import Fit
 from physgen.errors import InvalidArgument
 from physgen.grid import Grid
-from physgen.guidance import AugmentedLagrangian, ConditionalMean, PiGDM, Projection, Step, Update, X0Gradient
+from physgen.guidance import (
+    AugmentedLagrangian,
+    ConditionalMean,
+    PiGDM,
+    Projection,
+    Replacement,
+    Step,
+    Update,
+    X0Gradient,
+)
 from physgen.observables import ColourMap
 from physgen.sampling import guide
 from sampling.conftest import LinearSet
@@ -588,3 +598,39 @@ def test_timesteps_per_token_are_refused(models: dict[str, nn.Module]) -> None:
     x = torch.randn(1, *LATENTS)
     with pytest.raises(InvalidArgument, match="per_token_timesteps"), guide(pipe, Projection([LinearSet(LATENTS)])):
         pipe.scheduler.step(x, pipe.scheduler.timesteps[0], x, per_token_timesteps=torch.ones(1, 4))
+
+
+def renoised(seeds: list[int], generator: Any = None) -> torch.Tensor:
+    """Latents of a run from noise of these seeds, half of the first frame known, the rest with new noise."""
+    known = torch.full((1, 1, 2, 4, 4), torch.nan)
+    known[:, :, :1] = 0.5
+    pipe = SimpleNamespace(scheduler=FlowMatchEulerDiscreteScheduler())
+    pipe.scheduler.set_timesteps(4)
+    x = torch.cat([torch.randn(1, 1, 2, 4, 4, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+    with guide(pipe, Replacement(known, renoise=0.9), generator=generator):
+        for t in pipe.scheduler.timesteps:
+            x = pipe.scheduler.step(0.3 * x, t, x).prev_sample
+    return x
+
+
+def seeded(*seeds: int) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+def test_new_noise_repeats_without_a_generator() -> None:
+    assert torch.equal(renoised([0]), renoised([0]))
+    assert torch.equal(renoised([0]), renoised([0], *seeded(0)))
+    assert not torch.equal(renoised([0]), renoised([0], *seeded(1)))
+
+
+def test_with_a_generator_a_video_a_sample_of_a_batch_is_that_drawn_alone() -> None:
+    both = renoised([0, 1], seeded(5, 6))
+    torch.testing.assert_close(both[:1], renoised([0], seeded(5)))
+    torch.testing.assert_close(both[1:], renoised([1], seeded(6)))
+    torch.testing.assert_close(both[1:], renoised([1], *seeded(6)))
+
+
+@pytest.mark.parametrize("given", [seeded(0, 1, 2), []])
+def test_as_many_generators_as_videos(given: list[torch.Generator]) -> None:
+    with pytest.raises(InvalidArgument, match=rf"generator='a list of {len(given)}': allowed: one, or a list of 2"):
+        renoised([0, 1], given)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import tifffile
@@ -112,8 +113,8 @@ def test_bad_observations_are_one_line_before_anything_is_loaded(
     assert not out.exists()
 
 
-def read(path: Path, resize: bool = False, **options: Any) -> Observation:
-    config = ObservedConfig(str(path), None, None, "auto", resize, **options)
+def read(path: Path, resize: bool = False, mask: str | None = None, **options: Any) -> Observation:
+    config = ObservedConfig(str(path), None, mask, "auto", resize, **options)
     return read_observed(config, SPEC, SPEC.observable(GROWTH), SPEC.grid(GROWTH))
 
 
@@ -162,3 +163,31 @@ def test_a_value_that_no_video_can_show_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", frame)
     with pytest.raises(InvalidArgument, match=r"-7 in a\.npy.*allowed: 0 to 1"):
         read(tmp_path / "a.npy")
+
+
+def png(path: Path, picture: np.ndarray) -> Path:
+    with av.open(str(path), "w", format="image2", options={"update": "1"}) as container:
+        stream = container.add_stream("png", rate=1)
+        stream.height, stream.width, stream.pix_fmt = *picture.shape, "gray"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="gray")))
+        container.mux(stream.encode())
+    return path
+
+
+def test_a_png_and_a_mask_in_another(tmp_path: Path) -> None:
+    counts = (255 * RNG.random((64, 64))).astype(np.uint8)
+    half = np.where(np.arange(64) < 32, 255, 0).astype(np.uint8)[None].repeat(64, 0)
+    found = read(png(tmp_path / "FRAME.png", counts), mask=str(png(tmp_path / "MASK.png", half)))
+    assert torch.equal(found.seen.mask[0, 0], torch.from_numpy(half > 0))
+    assert torch.allclose(found.seen.values[0, 0, 0][half > 0], torch.from_numpy(counts / 255).float()[half > 0])
+
+
+def test_errors_name_the_option(tmp_path: Path) -> None:
+    frame, text = png(tmp_path / "a.png", np.zeros((64, 64), np.uint8)), tmp_path / "a.txt"
+    text.touch()
+    with pytest.raises(InvalidArgument, match=r"^observed='.*a\.txt': allowed: a file ending in"):
+        read(text)
+    with pytest.raises(InvalidArgument, match=r"^observed\.mask='.*a\.txt': allowed: a file ending in"):
+        read(frame, mask=str(text))
+    with pytest.raises(FileNotFoundError, match=r"^observed\.mask='.*none\.png': no such file"):
+        read(frame, mask=str(tmp_path / "none.png"))
