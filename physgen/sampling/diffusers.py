@@ -89,9 +89,9 @@ def guide(
     graph, or with ``jacobian="forward"`` once more, in every branch of classifier-free guidance. `generator` draws the
     noise of a guidance that re-noises: one for a whole batch, so that a sample depends on which others are in it, or a
     list of one for each video, so that it does not. Without, the pipeline's is taken if its steps have one, else one
-    with the seed 0, made on entering: the same block draws the same again, and runs that shall differ in new noise as
-    well need generators of their own. `Particles` compete in groups of ``num_videos_per_prompt`` neighbours; the last
-    step returns one of each group, so that only that one is decoded. Schedulers that keep a history take it along.
+    that is seeded by the starting noise: the same noise ends in the same video, another in another. `Particles` compete
+    in groups of ``num_videos_per_prompt`` neighbours; the last step returns one of each group, so that only that one is
+    decoded. Schedulers that keep a history take it along.
     `NoiseSearch` replaces the latents at the first step, by further calls of the network as the pipeline makes them.
     The pipeline's scheduler and video processor get their classes back on leaving; copies of the scheduler made inside
     are guided inside. A guidance is no `callback_on_step_end`: multistep schedulers rebuild the sample from the model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import inspect
 import time
 import warnings
@@ -36,7 +37,8 @@ class Session:
     """One `with guide(...)`; `open` until it is left, for copies of the scheduler that outlive it.
 
     `schedule` makes of a scheduler without a history, that is not one of diffusers', the one that makes the same steps.
-    `precision` is that of the network's weights. `own` draws where nobody gave a `generator`.
+    `precision` is that of the network's weights. `own`, seeded by the starting noise, draws for want of
+    a `generator`.
     `first` is the latent frame that the network saw in the place of the scheduler's first one, see `watched`.
     """
 
@@ -52,7 +54,7 @@ class Session:
     schedule: Callable[[Any, Any], Any] | None = None
     first: Tensor | None = None
     log: GuidanceLog = field(default_factory=GuidanceLog)
-    own: torch.Generator = field(default_factory=lambda: torch.Generator().manual_seed(0))
+    own: torch.Generator = field(default_factory=torch.Generator)
     open: bool = True
     upcoming: tuple[int, int] | None = None
     skipped: int = 0
@@ -94,6 +96,7 @@ class Session:
             if isinstance(self.generator, list) and len(self.generator) != len(sample):
                 allowed = f"one, or a list of {len(sample)}, one for each video of the batch"
                 raise InvalidArgument("generator", f"a list of {len(self.generator)}", allowed)
+            self.own.manual_seed(_seed_of(sample))
             self.guidance.reset()
             self.log.terminal = None
             if self.decode:
@@ -328,3 +331,8 @@ def _delivering(postprocess: Any, session: Session) -> Any:
         return postprocess(*call.args, **call.kwargs)
 
     return delivering
+
+
+def _seed_of(noise: Tensor) -> int:
+    """The same of the same starting noise, so that a run repeats, and another of another, so that samples differ."""
+    return int.from_bytes(hashlib.sha256(noise.detach().float().cpu().numpy().tobytes()).digest()[:7])

@@ -19,6 +19,7 @@ from diffusers import (
     UniPCMultistepScheduler,
     WanPipeline,
 )
+from diffusers.utils.torch_utils import randn_tensor
 from markers import slow_except
 from torch import Tensor, nn
 
@@ -617,10 +618,22 @@ def seeded(*seeds: int) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(seed) for seed in seeds]
 
 
-def test_new_noise_repeats_without_a_generator() -> None:
+def test_new_noise_repeats_without_a_generator(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[torch.Tensor] = []
+
+    def kept(*arguments: Any, **options: Any) -> torch.Tensor:
+        drawn.append(randn_tensor(*arguments, **options))
+        return drawn[-1]
+
+    monkeypatch.setattr("physgen.sampling.session.randn_tensor", kept)
     assert torch.equal(renoised([0]), renoised([0]))
-    assert torch.equal(renoised([0]), renoised([0], *seeded(0)))
     assert not torch.equal(renoised([0]), renoised([0], *seeded(1)))
+    drawn.clear()
+    renoised([0])
+    count = len(drawn)
+    renoised([1])
+    assert count == len(drawn) / 2 > 0
+    assert not any(torch.equal(one, other) for one, other in zip(drawn[:count], drawn[count:], strict=True))
 
 
 def test_with_a_generator_a_video_a_sample_of_a_batch_is_that_drawn_alone() -> None:
