@@ -30,11 +30,11 @@ LAWS = {
 
 #: a red cell: its radius, µm, and how bright it is at least where the walls of the vessel are not
 _CELL = {"radius": 4.0, "threshold": 0.6}
-#: what a law of a family has beside its entry in ``conf/constraint``, as `constraint=auto` has it
+#: what a law of a family has beside its entry in ``conf/constraint``
 ENTRIES: dict[tuple[str, str], dict[str, Any]] = {
     ("blood", "permanence"): _CELL,
     ("vessel", "permanence"): _CELL,
-    ("vessel", "transport"): {"form": "frames", "steady": True},
+    ("vessel", "transport"): {"form": "curved"},
     ("beads", "permanence"): {"radius": 0.6, "reach": 1.4},
     ("beads", "count"): {"smoothing": 2},
     ("vesicles", "progression"): {"direction": "shrinks"},

@@ -6,23 +6,18 @@ import time
 from collections.abc import Iterator
 from functools import partial
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
-from physgen.constraints import Transport
 from physgen.drawn import ANOTHER, GUIDED, UNGUIDED, Request, draw
-from physgen.errors import NoSolution
 from physgen.experiments.draw.prompts import Prompt
+from physgen.experiments.micro.cases import Case
+from physgen.experiments.micro.flow import EARLY, Video, project_colours
 from physgen.experiments.runs.progress import Record
-from physgen.grid import Grid
 from physgen.guidance import DPS, BestOfN, Guidance, X0Gradient
 from physgen.worlds import World
 
-#: of `Transport` by the world's family: along the rows of a periodic frame, or along curves that leave it
-FORMS = {"blood": "steady", "vessel": "curved"}
-#: schedule of guidance, and draws of the arm that takes about as much time
-START, EVERY, N = 0.2, 1, 8
+#: whose `Transport` is steady along the rows of a periodic frame, or along curves that leave it
+FAMILIES = ("blood", "vessel")
+#: draws of the arm that takes about as much time as guidance
+N = 8
 BEST, PROJECTED = f"best of {N}", "projected"
 #: guided by `X0Gradient`, which takes no derivative of the network, in place of `DPS`
 NO_JACOBIAN = f"{GUIDED}, no Jacobian"
@@ -30,16 +25,6 @@ NO_JACOBIAN = f"{GUIDED}, no Jacobian"
 THEN = " + projection"
 DRAWN = (UNGUIDED, BEST, GUIDED, NO_JACOBIAN)
 ARMS = (*DRAWN, PROJECTED, *(arm + THEN for arm in DRAWN[1:]))
-
-Video = Float[Tensor, "1 3 T H W"]
-
-
-def project(video: Video, transport: Transport, grid: Grid) -> tuple[Video, bool]:
-    """The nearest steady flow of the three colours, in [0, 1], and whether there is one: else the video itself."""
-    try:
-        return transport.project(video.double(), grid).clamp(0, 1).float(), True
-    except NoSolution:
-        return video, False
 
 
 def draw_arms(world: World, prompt: Prompt) -> Iterator[tuple[str, Video, Record]]:
@@ -49,7 +34,7 @@ def draw_arms(world: World, prompt: Prompt) -> Iterator[tuple[str, Video, Record
     draws as well.
     """
     grid, observable = world.grid(prompt.caption), world.observable(prompt.caption)
-    transport = Transport(form=FORMS[prompt.family])
+    transport = Case("transport", prompt).constraint()
     laws = {"transport": transport}
     draws = [
         draw(world, Request(prompt.caption, prompt.seed + k * ANOTHER), arms=[UNGUIDED]).arms[UNGUIDED]
@@ -63,14 +48,13 @@ def draw_arms(world: World, prompt: Prompt) -> Iterator[tuple[str, Video, Record
     made = {UNGUIDED: (free.video, {"seconds": free.seconds, "nfe": free.nfe}), BEST: (best, chosen)}
     kinds: dict[str, type[Guidance]] = {GUIDED: DPS, NO_JACOBIAN: X0Gradient}
     for arm, kind in kinds.items():
-        guidance = kind(laws, start=START, every=EVERY, terminal=False)
+        guidance = kind(laws, **EARLY, terminal=False)
         guided = draw(world, Request(prompt.caption, prompt.seed), guidance, arms=[GUIDED]).guided
         assert guided is not None
         made[arm] = guided.video, {"seconds": guided.seconds, "nfe": guided.nfe}
     for arm, (video, cost) in made.items():
         yield arm, video, cost
         began = time.perf_counter()
-        with torch.no_grad():
-            near, found = project(video, transport, grid)
+        near, found = project_colours(video, transport, grid)
         then = PROJECTED if arm == UNGUIDED else arm + THEN
         yield then, near, cost | {"seconds": cost["seconds"] + time.perf_counter() - began, "law": found}

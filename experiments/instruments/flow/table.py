@@ -15,6 +15,7 @@ from physgen.experiments.draw.references import SIMULATOR
 from physgen.experiments.instruments.examine import percentile_title
 from physgen.experiments.instruments.flow.arms import BEST, NO_JACOBIAN, PROJECTED, THEN
 from physgen.experiments.instruments.flow.run import ROWS, column
+from physgen.experiments.instruments.scores.scores import IMPOSED
 from physgen.experiments.measure.intervals import Interval, mean_interval
 from physgen.experiments.measure.recognition import distances, paired_distances
 from physgen.experiments.measure.tables import Cell, Table
@@ -22,11 +23,6 @@ from physgen.experiments.microworldbench.scoring.scorecard import normalised
 from physgen.experiments.microworldbench.tasks.data import DIMENSIONS, Criterion, Rubric
 from physgen.experiments.runs.progress import Record
 
-#: criteria that a video carried by one steady flow meets by construction, or nearly, by family
-IMPOSED = {
-    "blood": ("mass", "steadiness", "lanes", "appearance", "vanishing", "jumps", "flicker", "direction"),
-    "vessel": ("transport", "permanence", "coherence", "stutter", "jumps", "flicker", "static"),
-}
 ATTRIBUTES = ("direction", "speed", "count")
 DISTANCES = ("mmd2", "frechet")
 PAIRS = (

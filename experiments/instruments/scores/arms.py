@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,10 @@ from physgen.experiments.draw.prompts import Prompt
 from physgen.experiments.draw.references import RECONSTRUCTION, SIMULATOR, reconstruct, simulate
 from physgen.experiments.instruments.subject import subject_of
 from physgen.experiments.micro.cases import Case
+from physgen.experiments.micro.flow import EARLY, project_colours
 from physgen.experiments.microworldbench.tasks.data import Task
 from physgen.experiments.train.distributed import launch
-from physgen.guidance import OfVideo
+from physgen.guidance import DPS, Guidance, OfVideo, Particles
 from physgen.projected import project_video
 from physgen.video import Video, write_mp4
 from physgen.worlds import World, WorldSpec
@@ -35,14 +36,18 @@ MORE, BEST, PARTICLES, PRUNED = "four times the steps", "best of 4", "particles"
 #: what chose, projected
 THEN = " + projection"
 CHOSEN = (BEST, PARTICLES, PRUNED)
+#: particles, each of which is guided
+TOGETHER = f"{PARTICLES}, {GUIDED}"
 ARMS = (
     *(SIMULATOR, RECONSTRUCTION, UNGUIDED, MORE, *CHOSEN),
-    *(AFTERWARDS, GUIDED, *(arm + THEN for arm in CHOSEN)),
+    *(AFTERWARDS, GUIDED, *(arm + THEN for arm in CHOSEN), TOGETHER),
 )
 #: rewards that choose, of those that the prompt has a reading for
 CHOOSING = ("attributes", "phases_by_judge", "count_by_components", "direction")
 PRUNING = "pruned best of 4 (1 left at 0.2)"
 PROCESSES = 2
+
+Drawn = Float[Tensor, "1 3 T H W"]
 
 
 def prompt_of(task: Task, seed: int) -> Prompt:
@@ -53,12 +58,28 @@ def prompt_of(task: Task, seed: int) -> Prompt:
 
 
 def laws(world: World, prompt: Prompt) -> dict[str, Constraint]:
-    """The constraints that the family's physics obeys, if there is a nearest video that does.
+    """The constraints that the family's physics obeys, and a nearest video does.
 
     Those of Gray-Scott have the constants of the pattern.
     """
     known = {law: Case(law, prompt).constraint() for law in world.spec.families[prompt.family].laws}
     return {name: law for name, law in known.items() if law.projects}
+
+
+def guidance_by(constraints: Mapping[str, Constraint]) -> Guidance:
+    """By a law of flow `DPS` from early on, by others `Projection` in the last steps, which ends with theirs."""
+    if "transport" in constraints:
+        return DPS(constraints, **EARLY, terminal=False)
+    return default_guidance("projection", constraints)
+
+
+def project(world: World, prompt: Prompt, video: Drawn, constraints: Mapping[str, Constraint]) -> Drawn:
+    """The nearest video that obeys the laws: of a law of flow in all colours, else in the fields that are read."""
+    grid = world.grid(prompt.caption)
+    if "transport" in constraints:
+        return project_colours(video, constraints["transport"], grid)[0]
+    guidance = default_guidance("projection", constraints)
+    return project_video(video, guidance, world.observable(prompt.caption), grid).video
 
 
 def chooser(world: World, prompt: Prompt) -> OfVideo:
@@ -70,8 +91,8 @@ def chooser(world: World, prompt: Prompt) -> OfVideo:
     return OfVideo(lambda video: torch.stack([reward(video) for reward in rewards]).sum(0), "content", uses)
 
 
-def draw_arms(world: World, prompt: Prompt) -> dict[str, Float[Tensor, "1 3 T H W"]]:
-    """The prompt in every arm; without laws the arms that impose them are those that do not."""
+def draw_arms(world: World, prompt: Prompt) -> dict[str, Drawn]:
+    """The prompt in every arm."""
     steps, content = world.spec.steps, chooser(world, prompt)
     simulated = simulate(prompt, world.spec, [7, prompt.seed])
     scouted = scout(world, prompt, {content.name: content})
@@ -80,22 +101,15 @@ def draw_arms(world: World, prompt: Prompt) -> dict[str, Float[Tensor, "1 3 T H 
     free[PARTICLES] = draw_particles(world, prompt, {content.name: content}, 4)[0]
     found = {SIMULATOR: simulated, RECONSTRUCTION: reconstruct(world, simulated), **free}
     found[MORE] = draw_with_steps(world, prompt, 4 * steps)[0]
-    return found | _imposed(world, prompt, free)
-
-
-def _imposed(
-    world: World, prompt: Prompt, free: dict[str, Float[Tensor, "1 3 T H W"]]
-) -> dict[str, Float[Tensor, "1 3 T H W"]]:
     constraints = laws(world, prompt)
-    names = {UNGUIDED: AFTERWARDS, **{arm: arm + THEN for arm in CHOSEN}}
-    if not constraints:
-        return {names[arm]: video for arm, video in free.items()} | {GUIDED: free[UNGUIDED]}
-    guidance = default_guidance("projection", constraints)
-    observable, grid = world.observable(prompt.caption), world.grid(prompt.caption)
-    found = {names[arm]: project_video(video, guidance, observable, grid).video for arm, video in free.items()}
-    guided = draw(world, Request(prompt.caption, prompt.seed), guidance, arms=[GUIDED]).guided
-    assert guided
-    return found | {GUIDED: guided.video}
+    guidance = guidance_by(constraints)
+    for arm, video in free.items():
+        found[AFTERWARDS if arm == UNGUIDED else arm + THEN] = project(world, prompt, video, constraints)
+    for arm, acting in {GUIDED: guidance, TOGETHER: Particles(4, {content.name: content}, inside=guidance)}.items():
+        guided = draw(world, Request(prompt.caption, prompt.seed), acting, arms=[GUIDED]).guided
+        assert guided
+        found[arm] = guided.video if guidance.terminal else project(world, prompt, guided.video, constraints)
+    return found
 
 
 def write_all(spec: WorldSpec, tasks: Sequence[Task], seeds: int, out: Path) -> None:

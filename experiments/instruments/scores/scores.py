@@ -13,7 +13,7 @@ from physgen.drawn import AFTERWARDS, GUIDED, UNGUIDED
 from physgen.experiments.draw.references import RECONSTRUCTION, SIMULATOR
 from physgen.experiments.instruments.examine import percentile_title
 from physgen.experiments.instruments.judge import InstrumentJudge
-from physgen.experiments.instruments.scores.arms import ARMS, BEST, MORE, PARTICLES, PRUNED, THEN
+from physgen.experiments.instruments.scores.arms import ARMS, BEST, MORE, PARTICLES, PRUNED, THEN, TOGETHER
 from physgen.experiments.instruments.subject import subject_of
 from physgen.experiments.measure.intervals import Interval, mean_interval
 from physgen.experiments.measure.tables import Cell, Table
@@ -42,6 +42,9 @@ PAIRS = (
     (BEST + THEN, BEST),
     (PRUNED + THEN, AFTERWARDS),
     (PARTICLES + THEN, BEST + THEN),
+    (TOGETHER, PARTICLES + THEN),
+    (TOGETHER, BEST + THEN),
+    (TOGETHER, GUIDED),
 )
 #: criteria of an instrument that measures with what some arm is chosen by
 CHOSEN_BY = ("recognised", "pattern", "count")
@@ -55,6 +58,7 @@ IMPOSED = {
         *("mass", "steadiness", "lanes", "appearance", "vanishing", "lost", "jumps", "flicker", "direction"),
         *("transport", "permanence", "static", "number"),
     ),
+    "vessel": ("transport", "permanence", "coherence", "stutter", "jumps", "flicker", "static"),
     "beads": ("mass",),
     "sheet": ("periodic",),
     "vesicles": ("progression",),

@@ -14,9 +14,9 @@ from physgen.experiments.draw.measured import Measured, measure
 from physgen.experiments.draw.physics import Physics
 from physgen.experiments.draw.prompts import Prompt
 from physgen.experiments.draw.references import SIMULATOR, simulate
-from physgen.experiments.instruments.flow.arms import EVERY, START, project
 from physgen.experiments.micro.arms import HARD
 from physgen.experiments.micro.cases import Case
+from physgen.experiments.micro.flow import EARLY, project_colours
 from physgen.experiments.pages.axes import label
 from physgen.experiments.pages.showcase.row import Row, Shot, write_film
 from physgen.experiments.runs.progress import Record
@@ -53,9 +53,7 @@ def law_record(world: World, law: str, prompt: Prompt, folder: Path, steps: int 
     spec = world.spec
     constraint = Case(law, prompt).constraint()
     guidance: Guidance = (
-        DPS({law: constraint}, start=START, every=EVERY)
-        if law == TRANSPORT
-        else default_guidance(HARD, {law: constraint})
+        DPS({law: constraint}, **EARLY) if law == TRANSPORT else default_guidance(HARD, {law: constraint})
     )
     physics = Physics(
         {law: constraint}, guidance, spec.observable(prompt.caption), spec.grid(prompt.caption), world=spec
@@ -82,7 +80,7 @@ def _drawn(world: World, request: Request, physics: Physics) -> dict[str, Arm]:
         return draw(world, request, physics.guidance).arms
     made = draw(world, request, physics.guidance, arms=[UNGUIDED, GUIDED]).arms
     for arm, free in ((AFTERWARDS, made[UNGUIDED]), (GUIDED, made[GUIDED])):
-        made[arm] = replace(free, video=project(free.video, transport, physics.grid)[0])
+        made[arm] = replace(free, video=project_colours(free.video, transport, physics.grid)[0])
     return made
 
 

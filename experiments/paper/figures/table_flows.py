@@ -6,7 +6,7 @@ import numpy as np
 
 from physgen.drawn import GUIDED, UNGUIDED
 from physgen.experiments.draw.references import RECONSTRUCTION, SIMULATOR
-from physgen.experiments.instruments.flow.arms import BEST, FORMS, NO_JACOBIAN, PROJECTED, THEN
+from physgen.experiments.instruments.flow.arms import BEST, FAMILIES, NO_JACOBIAN, PROJECTED, THEN
 from physgen.experiments.instruments.flow.run import column
 from physgen.experiments.paper.results.numbers import Made, Number, written
 from physgen.experiments.paper.results.store import Store
@@ -32,7 +32,7 @@ def make(spec: FigureSpec, store: Store) -> Made:
     """A row a family and arm: points, distance to truth, and cost of an unguided video's."""
     numbers: dict[str, Number] = {"best.n": Number(int(BEST.rpartition(" ")[2]), ("docs/micro/vessel.json",))}
     rows: list[tuple[str, ...]] = []
-    for family in FORMS:
+    for family in FAMILIES:
         data, source = store.documented(f"micro/{family}"), f"docs/micro/{family}.json"
         records = data["records"]
         free, tasks = (column(records, UNGUIDED, key) for key in ("seconds", "task"))

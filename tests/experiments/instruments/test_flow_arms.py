@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from physgen.constraints import Transport
 from physgen.drawn import UNGUIDED
 from physgen.experiments.draw.prompts import Prompt
 from physgen.experiments.draw.references import SIMULATOR, simulate
 from physgen.experiments.instruments.flow import run, table
-from physgen.experiments.instruments.flow.arms import FORMS, PROJECTED, project
+from physgen.experiments.instruments.flow.arms import PROJECTED
 from physgen.experiments.instruments.flow.run import ROWS, run_flow
 from physgen.experiments.instruments.scores.arms import prompt_of
+from physgen.experiments.instruments.scores.scores import IMPOSED
+from physgen.experiments.micro.cases import Case
+from physgen.experiments.micro.flow import project_colours
 from physgen.experiments.microworldbench import read_rubrics, read_tasks
 from physgen.experiments.microworldbench.scoring.score import score
 from physgen.experiments.microworldbench.tasks.data import DIMENSIONS, Rubric, Task
@@ -66,7 +68,7 @@ def test_imposed_criteria_are_counted_apart() -> None:
     of = table.values(rubric, "blood")
     good = record("a", 1, {}, rubric)
     assert [of[name](good) for name in ("all criteria", "not imposed", "imposed")] == [100, 100, 100]
-    broken = record("a", 1, dict.fromkeys(table.IMPOSED["blood"], False), rubric)
+    broken = record("a", 1, dict.fromkeys(IMPOSED["blood"], False), rubric)
     assert [of[name](broken) for name in ("not imposed", "imposed")] == [100, 0]
     assert 0 < of["all criteria"](record("a", 1, {"speed": None, "count": False}, rubric)) < 100
     assert of["judge: count"](good) == 0
@@ -89,13 +91,13 @@ def test_differences_are_paired_over_tasks() -> None:
 def test_a_true_video_is_projected_onto_itself_and_noise_is_not(family: str, task: Task) -> None:
     prompt = prompt_of(task, 0)
     clips = SIMULATORS[family](1, rng=np.random.default_rng(3), attributes=[prompt.attributes], split="all")
-    grid, law = world_spec("micro").grid(prompt.caption), Transport(form=FORMS[family])
+    grid, law = world_spec("micro").grid(prompt.caption), Case("transport", prompt).constraint()
     video = torch.from_numpy(clips.video)
-    near, found = project(video, law, grid)
+    near, found = project_colours(video, law, grid)
     assert found
     assert float((near - video).square().mean().sqrt()) < 0.02
     noise = torch.rand(1, 3, 25, 64, 64, generator=torch.Generator().manual_seed(0))
-    near, found = project(noise, law, grid)
+    near, found = project_colours(noise, law, grid)
     assert not found
     assert torch.equal(near, noise)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typed_tables import ROOT, agrees, documented, interval, page, section, tables
 
-from physgen.experiments.instruments.flow.arms import FORMS
+from physgen.experiments.instruments.flow.arms import FAMILIES
 from physgen.experiments.instruments.flow.run import column
 from physgen.experiments.instruments.flow.table import share
 from physgen.experiments.microworldbench.tasks.data import read_rubrics
@@ -51,7 +51,7 @@ def test_goals_are_counted() -> None:
     assert "Nine of the 24 goals are reached." in page(PAGE)
 
 
-@pytest.mark.parametrize("family", FORMS)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_points_of_flows(family: str) -> None:
     data = documented(f"micro/{family}")
     records = data["records"]
@@ -88,7 +88,7 @@ def points(family: str, arm: str, name: str = "all criteria") -> float:
 
 def test_sentences_about_flows() -> None:
     text, readme = section(PAGE, "### What it says"), (ROOT / "README.md").read_text("utf-8")
-    of = {family: documented(f"micro/{family}") for family in FORMS}
+    of = {family: documented(f"micro/{family}") for family in FAMILIES}
     both = "guided + projection"
     for family, pattern in (("vessel", r"82 each: (\S+ \[[^]]+\]) and"), ("blood", r"82 each: .* and (\S+ \[[^]]+\])")):
         (printed,) = re.findall(pattern, text)
