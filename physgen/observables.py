@@ -273,7 +273,7 @@ class Intensity(ColourMap):
         self.least = 0.0
 
 
-def _rgb(name: str, colour: Sequence[float]) -> tuple[float, ...]:
+def _rgb(name: str, colour: Sequence[float | int]) -> tuple[float, ...]:
     if not isinstance(colour, Sequence) or isinstance(colour, str) or len(colour) != 3:
         raise InvalidArgument(name, colour, "three numbers, rgb")
     return tuple(finite(name, value, "finite numbers, rgb") for value in colour)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from physgen.drawn import AFTERWARDS, GUIDED, UNGUIDED
 from physgen.experiments.draw.references import RECONSTRUCTION, SIMULATOR
 from physgen.experiments.instruments.examine import percentile_title
 from physgen.experiments.instruments.judge import InstrumentJudge
-from physgen.experiments.instruments.scores.arms import ARMS, BEST, MORE, PARTICLES, PRUNED, THEN, TOGETHER
+from physgen.experiments.instruments.scores.arms import ARMS, BEST, MORE, PARTICLES, PROCESSES, PRUNED, THEN, TOGETHER
 from physgen.experiments.instruments.subject import subject_of
 from physgen.experiments.measure.intervals import Interval, mean_interval
 from physgen.experiments.measure.tables import Cell, Table
@@ -105,11 +109,11 @@ class Scored:
 def score_arms(
     tasks: Sequence[Task], rubrics: Sequence[Rubric], videos: Path, seeds: int, alpha: float
 ) -> dict[str, Scored]:
-    """Judge and score every arm of `write_arms`, and a coin."""
-    found = {
-        arm: _scored(tasks, rubrics, [videos / str(s) / arm for s in range(seeds)], InstrumentJudge(alpha))
-        for arm in ARMS
-    }
+    """Judge and score every arm of `write_arms`, in two processes, and a coin."""
+    folders = [[videos / str(s) / arm for s in range(seeds)] for arm in ARMS]
+    judged = partial(_scored, tasks, rubrics, judge=InstrumentJudge(alpha))
+    with ProcessPoolExecutor(PROCESSES, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        found = dict(zip(ARMS, pool.map(judged, folders), strict=True))
     coins = [score(_judged(tasks, rubrics, None, RandomJudge(s)), rubrics, tasks, "corrected") for s in range(seeds)]
     return found | {COIN: Scored(coins, {}, {}, {}, sum(card.criteria for card in coins), [])}
 

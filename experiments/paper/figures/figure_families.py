@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from physgen.drawn import AFTERWARDS, GUIDED, UNGUIDED
 from physgen.experiments.draw.references import RECONSTRUCTION
-from physgen.experiments.instruments.scores.arms import BEST, PARTICLES, THEN
+from physgen.experiments.instruments.scores.arms import BEST, PARTICLES, THEN, TOGETHER
 from physgen.experiments.instruments.scores.scores import FREE
 from physgen.experiments.paper.results.numbers import Made, Number
 from physgen.experiments.paper.results.scores import MARKS, MODEL, Scores
 from physgen.experiments.paper.results.store import Store
 from physgen.experiments.paper.spec import FigureSpec
-from physgen.experiments.plot.style import BLACK, BLUE, GREY, ORANGE, PURPLE, VERMILION, legend, sized
+from physgen.experiments.plot.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, legend, sized
 
 SHOWN = {
     RECONSTRUCTION: ("reconstruction", GREY, "|"),
@@ -19,6 +19,7 @@ SHOWN = {
     GUIDED: ("guided and projected", VERMILION, "s"),
     BEST + THEN: ("best of 4, projected", ORANGE, "D"),
     PARTICLES + THEN: ("4 particles, projected", PURPLE, "*"),
+    TOGETHER: ("4 particles, guided and projected", GREEN, "P"),
 }
 TITLES = {"average": "all criteria", FREE: "criteria that no arm imposes or chooses by"}
 #: pairs whose differences the text gives
@@ -45,7 +46,7 @@ def make(spec: FigureSpec, store: Store) -> Made:
                 name = f"{family}.{first} - {second}.{mark}"
                 numbers[name] = scores.difference(family, first, second, mark)
             for row, (arm, (label, colour, marker)) in enumerate(SHOWN.items()):
-                one, y = found[arm], height + 0.13 * (row - 2.5)
+                one, y = found[arm], height + 0.12 * (row - 3)
                 axes.plot([one.low, one.high], [y, y], color=colour, linewidth=0.9)
                 named = label if height == 0 else None
                 size = 8 if marker == "|" else 4.5

@@ -5,7 +5,17 @@ from __future__ import annotations
 from physgen.drawn import AFTERWARDS, GUIDED, UNGUIDED
 from physgen.experiments.content.arms import CANDIDATES
 from physgen.experiments.content.arms import PRUNED as PRUNED_ARMS
-from physgen.experiments.instruments.scores.arms import ARMS, BEST, CHOSEN, MORE, PARTICLES, PRUNED, PRUNING, THEN
+from physgen.experiments.instruments.scores.arms import (
+    ARMS,
+    BEST,
+    CHOSEN,
+    MORE,
+    PARTICLES,
+    PRUNED,
+    PRUNING,
+    THEN,
+    TOGETHER,
+)
 from physgen.experiments.paper.results.numbers import Made, Number, written
 from physgen.experiments.paper.results.scores import MARKS, MODEL, SOURCE, Scores
 from physgen.experiments.paper.results.store import Store
@@ -13,7 +23,7 @@ from physgen.experiments.paper.spec import FigureSpec
 from physgen.guidance import PrunedBestOfN
 from physgen.worlds import world_spec
 
-LABELS = {AFTERWARDS: UNGUIDED + THEN, GUIDED: "guided and projected"}
+LABELS = {AFTERWARDS: UNGUIDED + THEN, GUIDED: "guided and projected", TOGETHER: "particles, guided and projected"}
 #: paired differences that are shown
 SHOWN = (
     (MORE, UNGUIDED),
@@ -26,6 +36,8 @@ SHOWN = (
     (BEST + THEN, AFTERWARDS),
     (PRUNED + THEN, AFTERWARDS),
     (PARTICLES + THEN, BEST + THEN),
+    (TOGETHER, BEST + THEN),
+    (TOGETHER, PARTICLES + THEN),
 )
 COLUMNS = ("arm", "evaluations", "Average", "Not imposed", "counts right", "empty", "faint")
 
@@ -73,7 +85,8 @@ def evaluations() -> dict[str, float | int]:
     begin, levels, left = PRUNED_ARMS[PRUNING]
     pruned = PrunedBestOfN(begin, lambda video: video, levels=levels, left=left).cost(world_spec("micro").steps)
     chosen = {BEST: CANDIDATES, PARTICLES: CANDIDATES, PRUNED: pruned}
-    return {UNGUIDED: 1, MORE: 4, AFTERWARDS: 1, GUIDED: 1, **chosen, **{arm + THEN: chosen[arm] for arm in CHOSEN}}
+    then = {arm + THEN: chosen[arm] for arm in CHOSEN}
+    return {UNGUIDED: 1, MORE: 4, AFTERWARDS: 1, GUIDED: 1, **chosen, **then, TOGETHER: CANDIDATES}
 
 
 def best(numbers: dict[str, Number]) -> dict[str, Number]:
