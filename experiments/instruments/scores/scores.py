@@ -111,16 +111,17 @@ def score_arms(
 ) -> dict[str, Scored]:
     """Judge and score every arm of `write_arms`, in two processes, and a coin."""
     folders = [[videos / str(s) / arm for s in range(seeds)] for arm in ARMS]
-    judged = partial(_scored, tasks, rubrics, judge=InstrumentJudge(alpha))
+    judged = partial(_scored, tasks, rubrics, alpha)
     with ProcessPoolExecutor(PROCESSES, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
         found = dict(zip(ARMS, pool.map(judged, folders), strict=True))
     coins = [score(_judged(tasks, rubrics, None, RandomJudge(s)), rubrics, tasks, "corrected") for s in range(seeds)]
     return found | {COIN: Scored(coins, {}, {}, {}, sum(card.criteria for card in coins), [])}
 
 
-def _scored(tasks: Sequence[Task], rubrics: Sequence[Rubric], folders: Sequence[Path], judge: Judge) -> Scored:
+def _scored(tasks: Sequence[Task], rubrics: Sequence[Rubric], alpha: float, folders: Sequence[Path]) -> Scored:
     by_index = {rubric.index: rubric for rubric in rubrics}
     family = {task.index: subject.family for task in tasks if (subject := subject_of(task.task))}
+    judge = InstrumentJudge(alpha)
     cards, met, ranks, asked = [], dict[str, list[int]](), dict[str, list[float]](), 0
     free: dict[int, list[float]] = {}
     empty: list[bool] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from physgen.drawn import AFTERWARDS, GUIDED, UNGUIDED
 from physgen.experiments.draw.references import RECONSTRUCTION
+from physgen.experiments.instruments.flow.arms import FAMILIES
 from physgen.experiments.instruments.scores.arms import BEST, PARTICLES, THEN, TOGETHER
 from physgen.experiments.instruments.scores.scores import FREE
 from physgen.experiments.paper.results.numbers import Made, Number
@@ -23,9 +24,16 @@ SHOWN = {
 }
 TITLES = {"average": "all criteria", FREE: "criteria that no arm imposes or chooses by"}
 #: pairs whose differences the text gives
-PAIRED = ((AFTERWARDS, UNGUIDED), (GUIDED, AFTERWARDS), (GUIDED, UNGUIDED), (BEST + THEN, AFTERWARDS))
-#: pairs that are compared without blood as well, of which it makes up much
-WITHOUT = ((GUIDED, AFTERWARDS), (BEST + THEN, AFTERWARDS))
+PAIRED = (
+    (AFTERWARDS, UNGUIDED),
+    (GUIDED, AFTERWARDS),
+    (GUIDED, UNGUIDED),
+    (BEST + THEN, AFTERWARDS),
+    (TOGETHER, GUIDED),
+    (TOGETHER, PARTICLES + THEN),
+)
+#: pairs that are compared without what flows as well, of which it makes up much
+WITHOUT = ((GUIDED, AFTERWARDS), (BEST + THEN, AFTERWARDS), (TOGETHER, PARTICLES + THEN))
 
 
 def make(spec: FigureSpec, store: Store) -> Made:
@@ -55,8 +63,9 @@ def make(spec: FigureSpec, store: Store) -> Made:
             axes.axhline(edge - 0.5, color="#dddddd", linewidth=0.5)
         axes.set(xlim=(-2, 102), xlabel="points of 100", title=TITLES[mark])
     for first, second in WITHOUT:
-        name = f"without blood.{first} - {second}.{FREE}"
-        numbers[name] = scores.difference_without("blood", first, second, FREE)
+        for mark in MARKS:
+            name = f"without flows.{first} - {second}.{mark}"
+            numbers[name] = scores.difference_without(FAMILIES, first, second, mark)
     names = [family.replace("gray_scott", "Gray-Scott") for family in scores.families]
     panels[0].set_yticks(range(len(names)), names)
     panels[0].set_ylim(len(names) - 0.5, -0.5)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -73,9 +73,9 @@ class Scores:
         """The same of ``first - second``, over the tasks that both have."""
         return self._mean([family], mark, first, second)
 
-    def difference_without(self, family: str, first: str, second: str, mark: str) -> Number:
+    def difference_without(self, families: Collection[str], first: str, second: str, mark: str) -> Number:
         """The same over the tasks of all other families."""
-        others = [name for name in self.families if name != family]
+        others = [name for name in self.families if name not in families]
         return self._mean(others, mark, first, second)
 
     def _mean(self, families: Iterable[str], mark: str, *arms: str) -> Number:

@@ -16,6 +16,9 @@ ARMS = {
     "best of 4, by content": "best of 4",
     "unguided, projected onto its laws afterwards": "afterwards",
     "guided and projected": "guided",
+    "guided + projection": "guided",
+    "particles, guided + projection": "particles, guided",
+    "particles, guided and projected": "particles, guided",
     "best of 4, pruned early, projected": "pruned best of 4 + projection",
     "particles, projected": "particles + projection",
 }
@@ -33,7 +36,7 @@ def known(entry: dict[str, float]) -> tuple[float, ...]:
 @pytest.mark.parametrize(
     ("heading", "file", "count"),
     [
-        ("## What the micro task set says", "micro/instruments-scores", 139),
+        ("## What the micro task set says", "micro/instruments-scores", 159),
         ("## What the micro task set said of version 1", "micro-1/instruments-scores", 44),
     ],
 )
@@ -64,14 +67,14 @@ def test_points_by_family() -> None:
                 assert heading == f"{family} ({len(scores.families[family])})"
                 assert agrees(cell, [scores.points(family, arm(row[""]), mark).value]), (row[""], family, mark)
                 compared += 1
-    assert compared == 2 * 12 * 9
+    assert compared == 2 * 13 * 9
 
 
 def test_evaluations_and_points_in_the_readme() -> None:
     text, found = (ROOT / "README.md").read_text(encoding="utf-8"), documented("micro/instruments-scores")
     cost = numbers("tasks")
     (rows,) = (table for table in tables(text) if "evaluations" in table[0])
-    assert len(rows) == 9
+    assert len(rows) == 10
     for row in [*rows, *tables(section(PAGE, "## What the micro task set says"))[0]]:
         name = arm(row[""])
         known = [cost[f"{name}.evaluations"].value] if f"{name}.evaluations" in cost else []
@@ -89,9 +92,9 @@ def test_what_laws_and_choices_are_worth_in_sentences(name: str) -> None:
     law = differences["afterwards - unguided"]["average"]
     choice = differences["pruned best of 4 + projection - afterwards"]["average"]
     text = page(name)
-    (first,) = set(re.findall(r"worth (14 \[[^]]+\]) points", text))
+    (first,) = set(re.findall(r"worth (23 \[[^]]+\]) points", text))
     assert agrees(first, interval(law))
-    (second,) = set(re.findall(r"(?:adds|content) (2\.8 \[[^]]+\])", text))
+    (second,) = set(re.findall(r"(?:adds|adds to the projection) (2\.5 \[[^]]+\])", text))
     assert agrees(second, interval(choice))
 
 

@@ -158,17 +158,28 @@ def test_no_prompt_can_express_the_feed_rate(store: Store) -> None:
     assert found["front speed.afterwards.worst"].value < 0.5 * found["front speed.projection.worst"].value
 
 
-def test_guidance_keeps_what_projecting_takes_from_blood(store: Store) -> None:
+def test_guidance_keeps_what_projecting_takes_from_flows(store: Store) -> None:
     found = numbers(store, "families")
-    assert (found["blood.afterwards - unguided.not imposed"].high or 0) < 0
-    assert (found["blood.guided - afterwards.not imposed"].low or 0) > 0
+    for family in ("blood", "vessel"):
+        assert (found[f"{family}.afterwards - unguided.not imposed"].high or 0) < 0
+        assert (found[f"{family}.guided - afterwards.not imposed"].low or 0) > 0
     assert (found["gray_scott.afterwards - unguided.not imposed"].high or 0) <= 0
     assert holds(found["gray_scott.guided - afterwards.not imposed"], 0)
     for family in ("dye", "growth", "beads"):
         assert found[f"{family}.afterwards - unguided.not imposed"].value > 0
-    assert (found["blood.guided - afterwards.average"].high or 0) < 0
-    assert holds(found["without blood.guided - afterwards.not imposed"], 0)
-    assert holds(found["without blood.best of 4 + projection - afterwards.not imposed"], 0)
+    assert holds(found["without flows.guided - afterwards.not imposed"], 0)
+    assert holds(found["without flows.best of 4 + projection - afterwards.not imposed"], 0)
+    faint = numbers(store, "tasks")
+    assert faint["guided.faint"].value <= faint["unguided.faint"].value < faint["afterwards.faint"].value
+
+
+def test_particles_gain_from_guidance_where_things_flow(store: Store) -> None:
+    tasks, found = numbers(store, "tasks"), numbers(store, "families")
+    assert (tasks["particles, guided - best of 4 + projection.average"].low or 0) > 0
+    assert (found["vessel.particles, guided - particles + projection.average"].low or 0) > 0
+    assert holds(found["without flows.particles, guided - particles + projection.average"], 0)
+    for mark in ("average", "not imposed"):
+        assert tasks[f"best.{mark}"].value == tasks[f"particles, guided.{mark}"].value
 
 
 def test_real_movies_are_mostly_beyond_the_world(store: Store) -> None:
@@ -228,12 +239,11 @@ def test_choosing_does_not_reach_the_goals(store: Store) -> None:
     mark = ".best.average"
     best = {name.removesuffix(mark): one.value for name, one in families.items() if name.endswith(mark)}
     assert len(best) == found["families"].value
-    assert min(best, key=lambda name: best[name]) == "vessel"
-    assert min(best["dye"], best["gray_scott"]) >= goal
-    assert max(best[name] for name in ("vessel", "vesicles", "blood", "beads", "sheet")) < goal
+    assert min(best, key=lambda name: best[name]) == "vesicles"
+    reached = {name for name, value in best.items() if value >= goal}
+    assert reached == {"dye", "gray_scott", "vessel", "blood"}
     assert best["sheet"] - families["sheet.unguided.average"].value < 5
-    assert found["best.met.permanence"].value < 0.7
-    assert found["best.met.transport"].value < 0.1
+    assert found["best.met.permanence"].value < 0.75
 
 
 def test_the_yardstick_is_blind_where_the_text_says(store: Store) -> None:
