@@ -11,7 +11,7 @@ from physgen.errors import NoSolution
 from physgen.grid import Grid
 
 #: schedule of guidance: a flow is read from frames that agree, so these must agree early
-EARLY = {"start": 0.2, "every": 1}
+START, EVERY = 0.2, 1
 
 Video = Float[Tensor, "1 3 T H W"]
 

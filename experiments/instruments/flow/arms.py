@@ -9,7 +9,7 @@ from functools import partial
 from physgen.drawn import ANOTHER, GUIDED, UNGUIDED, Request, draw
 from physgen.experiments.draw.prompts import Prompt
 from physgen.experiments.micro.cases import Case
-from physgen.experiments.micro.flow import EARLY, Video, project_colours
+from physgen.experiments.micro.flow import EVERY, START, Video, project_colours
 from physgen.experiments.runs.progress import Record
 from physgen.guidance import DPS, BestOfN, Guidance, X0Gradient
 from physgen.worlds import World
@@ -48,7 +48,7 @@ def draw_arms(world: World, prompt: Prompt) -> Iterator[tuple[str, Video, Record
     made = {UNGUIDED: (free.video, {"seconds": free.seconds, "nfe": free.nfe}), BEST: (best, chosen)}
     kinds: dict[str, type[Guidance]] = {GUIDED: DPS, NO_JACOBIAN: X0Gradient}
     for arm, kind in kinds.items():
-        guidance = kind(laws, **EARLY, terminal=False)
+        guidance = kind(laws, start=START, every=EVERY, terminal=False)
         guided = draw(world, Request(prompt.caption, prompt.seed), guidance, arms=[GUIDED]).guided
         assert guided is not None
         made[arm] = guided.video, {"seconds": guided.seconds, "nfe": guided.nfe}

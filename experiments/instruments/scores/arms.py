@@ -22,7 +22,7 @@ from physgen.experiments.draw.prompts import Prompt
 from physgen.experiments.draw.references import RECONSTRUCTION, SIMULATOR, reconstruct, simulate
 from physgen.experiments.instruments.subject import subject_of
 from physgen.experiments.micro.cases import Case
-from physgen.experiments.micro.flow import EARLY, project_colours
+from physgen.experiments.micro.flow import EVERY, START, project_colours
 from physgen.experiments.microworldbench.tasks.data import Task
 from physgen.experiments.train.distributed import launch
 from physgen.guidance import DPS, Guidance, OfVideo, Particles
@@ -69,7 +69,7 @@ def laws(world: World, prompt: Prompt) -> dict[str, Constraint]:
 def guidance_by(constraints: Mapping[str, Constraint]) -> Guidance:
     """By a law of flow `DPS` from early on, by others `Projection` in the last steps, which ends with theirs."""
     if "transport" in constraints:
-        return DPS(constraints, **EARLY, terminal=False)
+        return DPS(constraints, start=START, every=EVERY, terminal=False)
     return default_guidance("projection", constraints)
 
 

@@ -16,7 +16,7 @@ from physgen.experiments.draw.prompts import Prompt
 from physgen.experiments.draw.references import SIMULATOR, simulate
 from physgen.experiments.micro.arms import HARD
 from physgen.experiments.micro.cases import Case
-from physgen.experiments.micro.flow import EARLY, project_colours
+from physgen.experiments.micro.flow import EVERY, START, project_colours
 from physgen.experiments.pages.axes import label
 from physgen.experiments.pages.showcase.row import Row, Shot, write_film
 from physgen.experiments.runs.progress import Record
@@ -53,7 +53,9 @@ def law_record(world: World, law: str, prompt: Prompt, folder: Path, steps: int 
     spec = world.spec
     constraint = Case(law, prompt).constraint()
     guidance: Guidance = (
-        DPS({law: constraint}, **EARLY) if law == TRANSPORT else default_guidance(HARD, {law: constraint})
+        DPS({law: constraint}, start=START, every=EVERY)
+        if law == TRANSPORT
+        else default_guidance(HARD, {law: constraint})
     )
     physics = Physics(
         {law: constraint}, guidance, spec.observable(prompt.caption), spec.grid(prompt.caption), world=spec
