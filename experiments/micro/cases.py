@@ -30,7 +30,7 @@ LAWS = {
 
 #: a red cell: its radius, µm, and how bright it is at least where the walls of the vessel are not
 _CELL = {"radius": 4.0, "threshold": 0.6}
-#: what a law of a family has beside its entry in ``conf/constraint``
+#: what a law of a family has beside its entry in ``conf/constraint``, as `constraint=auto` has it
 ENTRIES: dict[tuple[str, str], dict[str, Any]] = {
     ("blood", "permanence"): _CELL,
     ("vessel", "permanence"): _CELL,
