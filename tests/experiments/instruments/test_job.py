@@ -13,11 +13,12 @@ from physgen.experiments.instruments.examine import _nulls
 from physgen.experiments.instruments.nulls import FOLDER, read_nulls
 from physgen.experiments.instruments.proof.prove import prove, summary, tables
 from physgen.experiments.instruments.registry import ANY
-from physgen.experiments.instruments.scores.arms import ARMS, write_arms
+from physgen.experiments.instruments.scores.arms import ARMS, guidance_by, laws, prompt_of, write_arms
 from physgen.experiments.instruments.scores.scores import record, score_arms
 from physgen.experiments.instruments.scores.scores import tables as score_tables
 from physgen.experiments.microworldbench import read_rubrics, read_tasks
 from physgen.experiments.microworldbench.tasks.named import named_tasks
+from physgen.guidance import DPS, Projection
 from physgen.worlds import World, world_spec
 from physgen.worlds.loading import load
 
@@ -110,6 +111,18 @@ def test_arms_are_drawn_once_and_scored(world: World, tmp_path: Path) -> None:
     assert len(score_tables(found, tasks)) == 6
     assert 0 <= found["guided"].ranks["mass"][0] < 99
     assert json.loads(json.dumps(record(found)))["simulator"]["coverage"] > 0.9
+
+
+def test_flows_are_guided_early_and_all_else_in_the_last_steps(world: World) -> None:
+    found = {}
+    for task in read_tasks(named_tasks("micro")[0]):
+        prompt = prompt_of(task, 0)
+        guidance = guidance_by(laws(world, prompt))
+        found[prompt.family] = (type(guidance), guidance.start, guidance.terminal)
+    assert found.keys() == world.spec.families.keys()
+    for family, chosen in found.items():
+        flows = family in ("blood", "vessel")
+        assert chosen == ((DPS, 0.2, False) if flows else (Projection, 0.9, True)), family
 
 
 def test_more_seeds_go_on_in_the_same_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
