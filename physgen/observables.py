@@ -87,10 +87,13 @@ class ColourMap(Observable):
         species: name of each field.
         unit: unit of the fields.
         maximum: largest concentration that the map is meant to show, in ``unit``.
+        off_map: part of the colour that no dye explains which `embed` keeps, 0 to 1. 0: a video shows its fields and
+            nothing else, and they survive a file whose compression mixes colours, as that of MP4 does.
 
     Raises:
         InvalidArgument: not one colour of three finite numbers per species, more than three species, colours that are
-            not linearly independent (condition number of A above 1000), a maximum that is not positive.
+            not linearly independent (condition number of A above 1000), a maximum that is not positive, a part outside
+            0 to 1.
 
     Source: linear unmixing of spectra, Zimmermann, Rietdorf and Pepperkok (2003), FEBS Letters 546:87.
 
@@ -107,6 +110,7 @@ class ColourMap(Observable):
         species: Sequence[str],
         unit: str = "a.u.",
         maximum: float | int = 1.0,
+        off_map: float | int = 1.0,
     ) -> None:
         for name, given in (("species", species), ("colours", colours)):
             if not isinstance(given, Sequence) or isinstance(given, str):
@@ -118,6 +122,7 @@ class ColourMap(Observable):
         self.species = tuple(species)
         self.unit = unit
         self.maximum = finite("maximum", maximum, "a finite number > 0", lambda value: value > 0)
+        self.off_map = finite("off_map", off_map, "a number from 0 to 1", lambda value: 0 <= value <= 1)
         self.bounds = (0.0, self.maximum)
         self.least = LEAST * self.maximum
         self._mixing = torch.tensor(self.colours, dtype=torch.float64).T
@@ -150,7 +155,7 @@ class ColourMap(Observable):
 
         rgb' = background + A c' + alpha (I - A A^+) (rgb - background)
 
-        with alpha per pixel the largest number in [0, 1] that keeps rgb' in [0, 1]. Where alpha = 1 this is the
+        with alpha per pixel the largest number up to ``off_map`` that keeps rgb' in [0, 1]. Where alpha = 1 this is the
         L2-nearest video with those fields; elsewhere the nearest with a scaled off-map colour. Where background + A c'
         leaves [0, 1] (several dyes on top of each other, see `gamut`, or a pixel that is saturated) and no such alpha
         exists, the pixel stays outside: the fields are kept, and whoever shows the video clips it.
@@ -225,7 +230,7 @@ class ColourMap(Observable):
 
     def _embed_frame(self, video: Tensor, fields: Tensor) -> Tensor:
         above = self._above_background(video)
-        off_map = above - self._mix(self._unmix(above))
+        off_map = self.off_map * (above - self._mix(self._unmix(above)))
         on_map = self._mix(fields.double()) + self._background(video)
         low, high = _scaling(on_map, off_map)
         reachable = low <= high

@@ -56,10 +56,12 @@ class MassConservation(Constraint):
         bleaching: ``none`` (k = 0) or ``exponential`` (k fitted to each sample and species, 1/s).
         maximum: largest possible concentration, in ``unit``; None for no limit. Used by `project` and to bound m0. A
             video has a limit of its own, the highest value that its colours can show: see `within`.
+        species: numbers, from 0, of those whose mass stays, where not all of them do: S is how many these are, also in
+            ``inflow``, and the others are left alone. A source is of all.
 
     Raises:
         InvalidArgument: a value that is not finite, a negative mass, a maximum that is not positive, an unknown
-            bleaching.
+            bleaching, species that are no whole numbers or named twice; in use, species that the fields do not have.
 
     Source: the continuity equation integrated over the frame; envelope theorem: Milgrom and Segal (2002),
         Econometrica 70:583.
@@ -68,6 +70,8 @@ class MassConservation(Constraint):
     >>> leaking = torch.stack([torch.full((8, 8), 1.0), torch.full((8, 8), 0.8)])[None, None]
     >>> [round(x, 6) for x in MassConservation(initial_mass=256.0).residual(leaking, grid).flatten().tolist()]
     [0.0, -0.2]
+    >>> MassConservation(initial_mass=256.0, species=[1]).residual(leaking.expand(1, 2, 2, 8, 8), grid).shape
+    torch.Size([1, 1, 2])
     """
 
     name = "mass"
@@ -81,6 +85,7 @@ class MassConservation(Constraint):
         bleaching: str = "none",
         maximum: float | int | None = None,
         source: Source | None = None,
+        species: Sequence[int] | None = None,
     ) -> None:
         if bleaching not in BLEACHING:
             raise InvalidArgument("bleaching", bleaching, ", ".join(BLEACHING))
@@ -97,6 +102,7 @@ class MassConservation(Constraint):
             if maximum is None
             else finite("maximum", maximum, "None or a finite number > 0", lambda value: value > 0)
         )
+        self.species = None if species is None else _numbers_of_species(species)
         self._held: dict[str, Tensor] = {}
 
     @property
@@ -145,7 +151,7 @@ class MassConservation(Constraint):
             NoSolution: a sample that is negative everywhere, of which no mass is known.
         """
         _, _, grid = self._mass(fields, grid)
-        exact = fields.double()
+        exact = self.conserved(fields).double()
         if "initial_mass" in self.fitted and bool((exact < 0).flatten(1).all(1).any()):
             raise NoSolution("fields", "a sample is negative everywhere", "amounts >= 0, or initial_mass=")
         clipped = mass(exact.clamp(0, self.maximum))[0] * grid.cell_area
@@ -156,7 +162,10 @@ class MassConservation(Constraint):
             span = (float(expected.min()), float(expected.max()))
             raise InvalidArgument("expected mass", span, f"0 to {capacity:g}, what the frame holds below maximum")
         total = expected.clamp(0, capacity) / grid.cell_area
-        return project_capped_simplex(exact.flatten(3), total, self.maximum).view_as(fields).to(fields.dtype)
+        projected = project_capped_simplex(exact.flatten(3), total, self.maximum).view_as(exact).to(fields.dtype)
+        if self.species is None:
+            return projected
+        return fields.detach().clone().index_copy_(1, torch.tensor(self.species, device=fields.device), projected)
 
     @torch.no_grad()
     def fit(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Fit:
@@ -215,6 +224,18 @@ class MassConservation(Constraint):
         law._held = {name: values_of(name, values, chosen) for name, values in self._held.items()}
         return law
 
+    def conserved(self, fields: Float[Tensor, "B S T *space"]) -> Float[Tensor, "B s T *space"]:
+        """The species whose mass stays, of all species.
+
+        Raises:
+            InvalidArgument: fields that do not have them.
+        """
+        if self.species is None:
+            return fields
+        if fields.ndim < 3 or max(self.species) >= fields.shape[1]:
+            raise InvalidArgument("species", self.species, f"numbers of species of fields {list(fields.shape)}, from 0")
+        return fields[:, self.species]
+
     @staticmethod
     def _numbers(inflow: Any) -> Tensor:
         allowed = "finite numbers, mass per second: one, [frame] or [species][frame]"
@@ -227,7 +248,7 @@ class MassConservation(Constraint):
         grid = check_fields(fields, grid, finite=False)
         if grid.boundary not in CLOSED and not bool(self.inflow.any()):
             raise InvalidArgument("boundary", grid.boundary, f"{', '.join(CLOSED)}, or any with an inflow")
-        signed, absolute = (total * grid.cell_area for total in mass(fields))
+        signed, absolute = (total * grid.cell_area for total in mass(self.conserved(fields)))
         if not bool(signed.isfinite().all()):
             raise InvalidArgument("fields", "NaN or Inf", "finite values")
         return signed, absolute, grid
@@ -248,25 +269,34 @@ class MassConservation(Constraint):
         return self.bleaching == "exponential"
 
     def _balance(self, fields: Tensor, grid: Grid) -> MassBalance:
+        expected = self.conserved(fields).shape[:2]
         for name, values in self._held.items():
-            if values.shape != fields.shape[:2]:
-                raise InvalidArgument(
-                    name, list(values.shape), f"one of each sample and species, {list(fields.shape[:2])}"
-                )
+            if values.shape != expected:
+                raise InvalidArgument(name, list(values.shape), f"one of each sample and species, {list(expected)}")
         capacity = self.maximum * grid.cell_area * math.prod(fields.shape[3:])
         initial = self._held.get("initial_mass", self.initial_mass)
         return MassBalance(self._supply(fields, grid), grid.dt, capacity, initial, self._held.get("bleaching_rate"))
 
     def _supply(self, fields: Tensor, grid: Grid) -> Tensor:
         """Mass per second that each species gains, ``[..., S, T]``."""
-        species, frames = fields.shape[1:3]
+        species, frames = self.conserved(fields).shape[1:3]
         if tuple(self.inflow.shape) not in ((), (frames,), (species, 1), (species, frames)):
             allowed = f"one, one per frame, {frames}, or nested lists [{species}][1] or [{species}][{frames}]"
             raise InvalidArgument("inflow", f"{list(self.inflow.shape)} values", allowed)
         inflow = self.inflow.to(fields.device).expand(species, frames)
         if self.source is None:
             return inflow
-        return inflow + mass(production(self.source, fields))[0] * grid.cell_area
+        return inflow + mass(self.conserved(production(self.source, fields)))[0] * grid.cell_area
+
+
+def _numbers_of_species(given: Any) -> list[int]:
+    allowed = "None or a list of numbers of species, from 0, each once"
+    listed = isinstance(given, Sequence) and not isinstance(given, str)
+    if not listed or not given or any(isinstance(n, bool) or not isinstance(n, int) or n < 0 for n in given):
+        raise InvalidArgument("species", given, allowed)
+    if len(set(given)) < len(given):
+        raise InvalidArgument("species", given, allowed)
+    return list(given)
 
 
 def _intervals(values: Tensor, errors: Tensor, freedom: int) -> list[list[list[float]]]:

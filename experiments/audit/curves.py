@@ -57,10 +57,11 @@ def mass_curve(
         fit = report.fit.values
         if not isinstance(law, MassConservation) or law.source or law.inflow.any() or "initial_mass" not in fit:
             continue
-        rates = fit["bleaching_rate"][0] if "bleaching_rate" in fit else [0.0] * len(mass)
+        conserved = [species for n, species in enumerate(mass) if law.species is None or n in law.species]
+        rates = fit["bleaching_rate"][0] if "bleaching_rate" in fit else [0.0] * len(conserved)
         lines += [
             Series(f"{species}, {name}", times, [read.counts * m0 * math.exp(-k * (t - times[0])) for t in times])
-            for species, m0, k in zip(mass, fit["initial_mass"][0], rates, strict=True)
+            for species, m0, k in zip(conserved, fit["initial_mass"][0], rates, strict=True)
         ]
     return Chart(f"Mass in the frame, {title}", _time(read), f"mass ({read.units['mass']})", lines, from_zero=True)
 

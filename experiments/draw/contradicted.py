@@ -32,7 +32,8 @@ def require_possible(seen: Observed, laws: Mapping[str, Constraint], grid: Grid)
         return
     for name, law in laws.items():
         if keeps_amounts(law):
-            _require_equal(name, *_amounts(seen))
+            species = law.species if isinstance(law, MassConservation) else None
+            _require_equal(name, *(amounts if species is None else amounts[species] for amounts in _amounts(seen)))
 
 
 def keeps_amounts(law: Constraint) -> bool:

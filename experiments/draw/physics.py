@@ -90,9 +90,11 @@ def physics_of(
             that was chosen and has no effect beside an observation.
     """
     constraints: dict[str, Constraint] = {name: build(Constraint, entry) for name, entry in constraint.items()}
-    grid, read = spec.grid(request.prompt), spec.observable(request.prompt)
+    grid = spec.grid(request.prompt)
     if observable and observable["_target_"]:
         read = build(Observable, observable)
+    else:
+        read = spec.observable(request.prompt, (observable or {}).get("off_map", 1.0))
     check_fields(constraints.values(), read, grid, spec.num_frames)
     if str(guidance["_target_"]).endswith(".BestOfN"):
         raise InvalidArgument(

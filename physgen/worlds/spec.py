@@ -108,15 +108,21 @@ class WorldSpec:
         family = self.families[self.family(prompt)]
         return Grid(spacing=(family.spacing[0], family.spacing[1]), dt=family.dt, boundary=family.boundary)
 
-    def observable(self, prompt: str) -> Observable:
+    def observable(self, prompt: str, off_map: float = 1.0) -> Observable:
         """Colour map of the prompt's family: the colours that the prompt names, all of them when it names none.
 
-        A family without colours is read by its brightness above the mean of its background.
+        A family without colours is read by its brightness above the mean of its background. ``off_map``: see
+        `ColourMap`.
+
+        Raises:
+            InvalidArgument: ``off_map`` other than 1 where no colours are known: without them a video would be grey.
         """
         family = self.families[self.family(prompt)]
         if not family.colours:
+            if off_map != 1:
+                raise InvalidArgument("off_map", off_map, f"1 in {self.name}, of which no colours are known")
             return Intensity(sum(family.background) / 3)
         words = words_of(prompt)
         named = {colour: rgb for colour, rgb in family.colours.items() if colour in words}
         colours = family.always | named if named else family.colours
-        return ColourMap(list(colours.values()), family.background, species=tuple(colours))
+        return ColourMap(list(colours.values()), family.background, species=tuple(colours), off_map=off_map)

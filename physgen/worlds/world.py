@@ -47,9 +47,9 @@ class World:
         """See `WorldSpec.grid`."""
         return self.spec.grid(prompt)
 
-    def observable(self, prompt: str) -> Observable:
+    def observable(self, prompt: str, off_map: float = 1.0) -> Observable:
         """See `WorldSpec.observable`."""
-        return self.spec.observable(prompt)
+        return self.spec.observable(prompt, off_map)
 
     def ignored_words(self, prompt: str) -> list[str]:
         """Words that never reach the model, for pipelines with a vocabulary (those with a method ``known``)."""

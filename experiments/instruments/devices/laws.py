@@ -71,9 +71,9 @@ def extrema(clip: Clip) -> float:
 
 
 def bounds(clip: Clip) -> float:
-    """How far the field is below 0 or above 1, at the thousandth of the pixels that is farthest."""
+    """How far the field is below 0 or above 1, at the thousandth of the pixels that is farthest; 0 where it is not."""
     low, high = np.quantile(clip.field, [0.001, 0.999])
-    return float(max(-low, high - 1.0))
+    return float(max(-low, high - 1.0, 0.0))
 
 
 def _tensor(field: Array) -> torch.Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from physgen.constraints import Constraint
-from physgen.drawn import AFTERWARDS, GUIDED, UNGUIDED, Request, draw
+from physgen.drawn import AFTERWARDS, ANOTHER, GUIDED, UNGUIDED, Request, draw
 from physgen.experiments.content.arms import best_of, draw_particles, draw_with_steps, prune, scout
 from physgen.experiments.content.asked import asked_of
 from physgen.experiments.content.estimators import REWARDS
@@ -21,11 +21,12 @@ from physgen.experiments.draw.default_guidance import default_guidance
 from physgen.experiments.draw.prompts import Prompt
 from physgen.experiments.draw.references import RECONSTRUCTION, SIMULATOR, reconstruct, simulate
 from physgen.experiments.instruments.subject import subject_of
-from physgen.experiments.micro.cases import Case
+from physgen.experiments.micro.cases import EXPLAINED, Case
 from physgen.experiments.micro.flow import EVERY, START, project_colours
 from physgen.experiments.microworldbench.tasks.data import Task
 from physgen.experiments.train.distributed import launch
 from physgen.guidance import DPS, Guidance, OfVideo, Particles
+from physgen.observables import Observable
 from physgen.projected import project_video
 from physgen.video import Video, write_mp4
 from physgen.worlds import World, WorldSpec
@@ -36,11 +37,11 @@ MORE, BEST, PARTICLES, PRUNED = "four times the steps", "best of 4", "particles"
 #: what chose, projected
 THEN = " + projection"
 CHOSEN = (BEST, PARTICLES, PRUNED)
-#: particles, each of which is guided
-TOGETHER = f"{PARTICLES}, {GUIDED}"
+#: four draws, or particles, each of which is guided
+BEST_GUIDED, TOGETHER = f"{BEST}, {GUIDED}", f"{PARTICLES}, {GUIDED}"
 ARMS = (
     *(SIMULATOR, RECONSTRUCTION, UNGUIDED, MORE, *CHOSEN),
-    *(AFTERWARDS, GUIDED, *(arm + THEN for arm in CHOSEN), TOGETHER),
+    *(AFTERWARDS, GUIDED, *(arm + THEN for arm in CHOSEN), BEST_GUIDED, TOGETHER),
 )
 #: rewards that choose, of those that the prompt has a reading for
 CHOOSING = ("attributes", "phases_by_judge", "count_by_components", "direction")
@@ -79,7 +80,12 @@ def project(world: World, prompt: Prompt, video: Drawn, constraints: Mapping[str
     if "transport" in constraints:
         return project_colours(video, constraints["transport"], grid)[0]
     guidance = default_guidance("projection", constraints)
-    return project_video(video, guidance, world.observable(prompt.caption), grid).video
+    return project_video(video, guidance, shown_by(world, prompt), grid).video
+
+
+def shown_by(world: World, prompt: Prompt) -> Observable:
+    """The world's observable, under which a projected video shows its fields alone, where they are all there is."""
+    return world.observable(prompt.caption, off_map=0.0 if prompt.family in EXPLAINED else 1.0)
 
 
 def chooser(world: World, prompt: Prompt) -> OfVideo:
@@ -105,11 +111,20 @@ def draw_arms(world: World, prompt: Prompt) -> dict[str, Drawn]:
     guidance = guidance_by(constraints)
     for arm, video in free.items():
         found[AFTERWARDS if arm == UNGUIDED else arm + THEN] = project(world, prompt, video, constraints)
-    for arm, acting in {GUIDED: guidance, TOGETHER: Particles(4, {content.name: content}, inside=guidance)}.items():
-        guided = draw(world, Request(prompt.caption, prompt.seed), acting, arms=[GUIDED]).guided
-        assert guided
-        found[arm] = guided.video if guidance.terminal else project(world, prompt, guided.video, constraints)
+    guided = torch.cat([draw_guided(world, prompt, guidance, candidate) for candidate in range(4)])
+    together = draw_guided(world, prompt, Particles(4, {content.name: content}, inside=guidance))
+    best = int(content(guided).argmax())
+    for arm, video in {GUIDED: guided[:1], BEST_GUIDED: guided[best : best + 1], TOGETHER: together}.items():
+        found[arm] = video if guidance.terminal else project(world, prompt, video, constraints)
     return found
+
+
+def draw_guided(world: World, prompt: Prompt, guidance: Guidance, candidate: int = 0) -> Drawn:
+    """A guided video from the noise of one of the candidates."""
+    request = Request(prompt.caption, prompt.seed + ANOTHER * candidate)
+    drawn = draw(world, request, guidance, observable=shown_by(world, prompt), arms=[GUIDED]).guided
+    assert drawn
+    return drawn.video
 
 
 def write_all(spec: WorldSpec, tasks: Sequence[Task], seeds: int, out: Path) -> None:

@@ -17,7 +17,17 @@ from physgen.drawn import AFTERWARDS, GUIDED, UNGUIDED
 from physgen.experiments.draw.references import RECONSTRUCTION, SIMULATOR
 from physgen.experiments.instruments.examine import percentile_title
 from physgen.experiments.instruments.judge import InstrumentJudge
-from physgen.experiments.instruments.scores.arms import ARMS, BEST, MORE, PARTICLES, PROCESSES, PRUNED, THEN, TOGETHER
+from physgen.experiments.instruments.scores.arms import (
+    ARMS,
+    BEST,
+    BEST_GUIDED,
+    MORE,
+    PARTICLES,
+    PROCESSES,
+    PRUNED,
+    THEN,
+    TOGETHER,
+)
 from physgen.experiments.instruments.subject import subject_of
 from physgen.experiments.measure.intervals import Interval, mean_interval
 from physgen.experiments.measure.tables import Cell, Table
@@ -48,24 +58,27 @@ PAIRS = (
     (PARTICLES + THEN, BEST + THEN),
     (TOGETHER, PARTICLES + THEN),
     (TOGETHER, BEST + THEN),
+    (BEST_GUIDED, GUIDED),
+    (BEST_GUIDED, BEST + THEN),
+    (TOGETHER, BEST_GUIDED),
     (TOGETHER, GUIDED),
 )
 #: criteria of an instrument that measures with what some arm is chosen by
 CHOSEN_BY = ("recognised", "pattern", "count")
 #: criteria of each family that what some arm is projected onto meets by construction, or nearly
 IMPOSED = {
-    "dye": ("mass", "reaction_diffusion", "arrow", "extrema"),
-    "growth": ("reaction_diffusion", "arrow", "bounds", "progression"),
-    "gray_scott": ("reaction_diffusion", "arrow", "bounds"),
+    "dye": ("mass", "reaction_diffusion", "arrow", "extrema", "colour"),
+    "growth": ("reaction_diffusion", "arrow", "bounds", "progression", "colour"),
+    "gray_scott": ("reaction_diffusion", "arrow", "bounds", "colour"),
     "mitosis": ("phase_order", "phases"),
     "blood": (
         *("mass", "steadiness", "lanes", "appearance", "vanishing", "lost", "jumps", "flicker", "direction"),
         *("transport", "permanence", "static", "number"),
     ),
     "vessel": ("transport", "permanence", "coherence", "stutter", "jumps", "flicker", "static"),
-    "beads": ("mass",),
+    "beads": ("mass", "colour"),
     "sheet": ("periodic",),
-    "vesicles": ("progression",),
+    "vesicles": ("progression", "mass", "arrow", "colour"),
 }
 
 
