@@ -105,6 +105,18 @@ def test_embed_is_nearest_where_there_is_room(observable: ColourMap, generator: 
     )
 
 
+@pytest.mark.parametrize("observable", [ONE, TWO])
+def test_embed_leaves_out_what_no_dye_explains(observable: ColourMap, generator: torch.Generator) -> None:
+    """None of it, or half of it; of a video that shows its fields alone nothing is lost."""
+    fields = 0.5 * random_fields(observable, generator)
+    video = render(observable, fields)
+    beside = 0.02 * torch.rand(video.shape, generator=generator, dtype=torch.float64)
+    beside = beside - (render(observable, observable(video + beside)) - video)
+    for part in (0.0, 0.5, 1.0):
+        kept = ColourMap(observable.colours, observable.background, observable.species, off_map=part)
+        torch.testing.assert_close(kept.embed(video + beside, fields), video + part * beside, rtol=0, atol=1e-12)
+
+
 def test_embed_is_nearest_at_the_edge_of_the_range(generator: torch.Generator) -> None:
     """Two species leave one free colour: compare with all its multiples that stay inside."""
     fields = random_fields(TWO, generator)

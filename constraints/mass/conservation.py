@@ -56,7 +56,7 @@ class MassConservation(Constraint):
         bleaching: ``none`` (k = 0) or ``exponential`` (k fitted to each sample and species, 1/s).
         maximum: largest possible concentration, in ``unit``; None for no limit. Used by `project` and to bound m0. A
             video has a limit of its own, the highest value that its colours can show: see `within`.
-        species: numbers, from 0, of those whose mass stays, where not all of them do: S is how many these are, also in
+        species: numbers, from 0, of those whose mass stays, where not all of them do: s is how many these are, also in
             ``inflow``, and the others are left alone. A source is of all.
 
     Raises:
@@ -121,8 +121,8 @@ class MassConservation(Constraint):
         """Whether nothing bleaches, is made, comes in or goes out."""
         return not self._lossy and self.source is None and not bool(self.inflow.any())
 
-    def residual(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B S T"]:
-        """Relative excess of mass ``[B, S, T]`` of fields ``[B, S, T, *space]``, in their dtype (at least float32).
+    def residual(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B s T"]:
+        """Relative excess of mass ``[B, s, T]`` of fields ``[B, S, T, *space]``, in their dtype (at least float32).
 
         Raises:
             InvalidArgument: fewer than two frames, a rank that is not the grid's, NaN or Inf, no grid, an inflow or a

@@ -99,6 +99,8 @@ def _examine(path: Path, prompt: str) -> Examined:
         raise Unanswered(str(error)) from error
     if len(frames) < 2:
         raise Unanswered(str(InvalidArgument("video", str(path), "at least 2 frames")))
+    if not bool(frames.isfinite().all()):
+        raise Unanswered(str(InvalidArgument("video", f"{path}, NaN or Inf", "finite pixels")))
     return Examined.of(frames, prompt)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from physgen.drawn import AFTERWARDS, GUIDED, UNGUIDED
 from physgen.experiments.draw.references import RECONSTRUCTION
 from physgen.experiments.instruments.flow.arms import FAMILIES
-from physgen.experiments.instruments.scores.arms import BEST, PARTICLES, THEN, TOGETHER
+from physgen.experiments.instruments.scores.arms import BEST, BEST_GUIDED, PARTICLES, THEN, TOGETHER
 from physgen.experiments.instruments.scores.scores import FREE
 from physgen.experiments.paper.results.numbers import Made, Number
 from physgen.experiments.paper.results.scores import MARKS, MODEL, Scores
 from physgen.experiments.paper.results.store import Store
 from physgen.experiments.paper.spec import FigureSpec
-from physgen.experiments.plot.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, legend, sized
+from physgen.experiments.plot.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, legend, sized
 
 SHOWN = {
     RECONSTRUCTION: ("reconstruction", GREY, "|"),
@@ -20,6 +20,7 @@ SHOWN = {
     GUIDED: ("guided and projected", VERMILION, "s"),
     BEST + THEN: ("best of 4, projected", ORANGE, "D"),
     PARTICLES + THEN: ("4 particles, projected", PURPLE, "*"),
+    BEST_GUIDED: ("best of 4, guided and projected", SKY, "X"),
     TOGETHER: ("4 particles, guided and projected", GREEN, "P"),
 }
 TITLES = {"average": "all criteria", FREE: "criteria that no arm imposes or chooses by"}
@@ -29,11 +30,13 @@ PAIRED = (
     (GUIDED, AFTERWARDS),
     (GUIDED, UNGUIDED),
     (BEST + THEN, AFTERWARDS),
+    (BEST_GUIDED, GUIDED),
+    (TOGETHER, BEST_GUIDED),
     (TOGETHER, GUIDED),
     (TOGETHER, PARTICLES + THEN),
 )
 #: pairs that are compared without what flows as well, of which it makes up much
-WITHOUT = ((GUIDED, AFTERWARDS), (BEST + THEN, AFTERWARDS), (TOGETHER, PARTICLES + THEN))
+WITHOUT = ((GUIDED, AFTERWARDS), (BEST + THEN, AFTERWARDS), (BEST_GUIDED, GUIDED), (TOGETHER, BEST_GUIDED))
 
 
 def make(spec: FigureSpec, store: Store) -> Made:
@@ -54,7 +57,7 @@ def make(spec: FigureSpec, store: Store) -> Made:
                 name = f"{family}.{first} - {second}.{mark}"
                 numbers[name] = scores.difference(family, first, second, mark)
             for row, (arm, (label, colour, marker)) in enumerate(SHOWN.items()):
-                one, y = found[arm], height + 0.12 * (row - 3)
+                one, y = found[arm], height + 0.11 * (row - 3.5)
                 axes.plot([one.low, one.high], [y, y], color=colour, linewidth=0.9)
                 named = label if height == 0 else None
                 size = 8 if marker == "|" else 4.5

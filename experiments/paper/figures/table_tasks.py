@@ -8,6 +8,7 @@ from physgen.experiments.content.arms import PRUNED as PRUNED_ARMS
 from physgen.experiments.instruments.scores.arms import (
     ARMS,
     BEST,
+    BEST_GUIDED,
     CHOSEN,
     MORE,
     PARTICLES,
@@ -23,7 +24,12 @@ from physgen.experiments.paper.spec import FigureSpec
 from physgen.guidance import PrunedBestOfN
 from physgen.worlds import world_spec
 
-LABELS = {AFTERWARDS: UNGUIDED + THEN, GUIDED: "guided and projected", TOGETHER: "particles, guided and projected"}
+LABELS = {
+    AFTERWARDS: UNGUIDED + THEN,
+    GUIDED: "guided and projected",
+    BEST_GUIDED: "best of 4, guided and projected",
+    TOGETHER: "particles, guided and projected",
+}
 #: paired differences that are shown
 SHOWN = (
     (MORE, UNGUIDED),
@@ -36,7 +42,8 @@ SHOWN = (
     (BEST + THEN, AFTERWARDS),
     (PRUNED + THEN, AFTERWARDS),
     (PARTICLES + THEN, BEST + THEN),
-    (TOGETHER, BEST + THEN),
+    (BEST_GUIDED, GUIDED),
+    (TOGETHER, BEST_GUIDED),
     (TOGETHER, PARTICLES + THEN),
 )
 COLUMNS = ("arm", "evaluations", "Average", "Not imposed", "counts right", "empty", "faint")
@@ -86,7 +93,7 @@ def evaluations() -> dict[str, float | int]:
     pruned = PrunedBestOfN(begin, lambda video: video, levels=levels, left=left).cost(world_spec("micro").steps)
     chosen = {BEST: CANDIDATES, PARTICLES: CANDIDATES, PRUNED: pruned}
     then = {arm + THEN: chosen[arm] for arm in CHOSEN}
-    return {UNGUIDED: 1, MORE: 4, AFTERWARDS: 1, GUIDED: 1, **chosen, **then, TOGETHER: CANDIDATES}
+    return {UNGUIDED: 1, MORE: 4, AFTERWARDS: 1, GUIDED: 1, **chosen, **then, BEST_GUIDED: CANDIDATES, TOGETHER: CANDIDATES}
 
 
 def best(numbers: dict[str, Number]) -> dict[str, Number]:

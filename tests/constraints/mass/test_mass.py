@@ -414,3 +414,43 @@ def test_error_of_a_rate_is_that_of_what_is_fitted() -> None:
     found = law.fit(amount, Grid((1.0, 1.0), 1.0))
     spread = torch.tensor(found.values["bleaching_rate"]).std()
     assert torch.tensor(found.errors["bleaching_rate"]).mean() == pytest.approx(float(spread), rel=0.15)
+
+
+def test_other_species_are_left_alone() -> None:
+    """Residual, projection and constants are those of the one species by itself, and its gradient is of it alone."""
+    fields = torch.rand(2, 3, 4, 5, 5, dtype=torch.float64, generator=torch.manual_seed(0))
+    one, law = fields[:, 2:], MassConservation(species=[2])
+    for options in ({}, {"bleaching": "exponential"}, {"inflow": [[0.5]]}):
+        torch.testing.assert_close(
+            MassConservation(species=[2], **options).residual(fields, GRID),
+            MassConservation(**options).residual(one, GRID),
+        )
+    projected = law.project(fields, GRID)
+    torch.testing.assert_close(projected[:, :2], fields[:, :2], rtol=0, atol=0)
+    torch.testing.assert_close(projected[:, 2:], MassConservation().project(one, GRID))
+    assert law.fit(fields, GRID).values == MassConservation().fit(one, GRID).values
+    held = law.with_constants(law.fit(fields, GRID)).keep_samples(torch.tensor([False, True]))
+    torch.testing.assert_close(held.residual(fields[1:], GRID), law.residual(fields[1:], GRID))
+    differentiable = fields.requires_grad_()
+    (gradient,) = torch.autograd.grad(law.loss(differentiable, GRID).sum(), differentiable)
+    assert float(gradient[:, :2].abs().max()) == 0 < float(gradient[:, 2].abs().max())
+
+
+def test_a_source_of_one_species_may_depend_on_another() -> None:
+    """c0 is constant and makes c1, whose mass is then known in advance."""
+    c0 = torch.full((1, 1, FRAMES, SIZE, SIZE), 0.3, dtype=torch.float64)
+    c1 = (0.3 * TIME).view(1, 1, -1, 1, 1).expand_as(c0)
+    law = MassConservation(source=lambda c: torch.stack([0 * c[:, 0], c[:, 0]], 1), species=[1])
+    assert float(law.residual(torch.cat([c0, c1], 1), GRID).abs().max()) < 1e-12
+
+
+@pytest.mark.parametrize("species", [[], [0, 0], [-1], [1.0], "0", 0, [True]])
+def test_species_that_are_none_are_refused(species: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(InvalidArgument, match="species=.*numbers of species, from 0, each once"):
+        MassConservation(species=species)  # type: ignore[arg-type]
+
+
+def test_species_that_the_fields_do_not_have_are_refused() -> None:
+    with pytest.raises(InvalidArgument, match=re.escape("species=[2]: allowed: numbers of species of fields [1, 2,")):
+        MassConservation(species=[2]).residual(torch.ones(1, 2, 3, 4, 4), GRID)

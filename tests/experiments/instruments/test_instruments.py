@@ -203,3 +203,14 @@ def test_lossless_videos_read_as_those_in_a_file() -> None:
 def test_nulls_know_both_ways() -> None:
     assert SIMULATOR in read_nulls()["dye.drop"]
     assert set(INSTRUMENTS) == {name for names in DOMAINS.values() for name in names}
+
+
+def test_a_field_inside_its_bounds_is_no_fault_however_near_to_them() -> None:
+    """A sheet whose brightest actin is 0.99, where the simulator's never is above 0.95; and a fault above 1."""
+    subject, video = scene("sheet.sheet")[0]
+    clip = Clip(video.float(), subject)
+    fields = torch.from_numpy(clip.fields)[None]
+    for factor, fault in ((0.99, False), (1.1, True)):
+        brighter = clip.observable.embed(video[None].double(), fields * factor / fields[:, :1].amax())[0]
+        reading = examine(filed(brighter.transpose(0, 1).float()), subject, ["bounds"])["bounds"]
+        assert (reading.p_value < ALPHA) == fault, reading

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 
 from physgen.errors import InvalidArgument
@@ -161,7 +162,10 @@ def test_an_instrument_that_fails_is_no_open_question(tmp_path: Path, monkeypatc
         asked("growth.wound", wound(tmp_path / "wound.mp4"))
     (tmp_path / "no.mp4").write_bytes(b"no video")
     write_mp4(tmp_path / "short.mp4", Video(torch.zeros(1, 3, 64, 64)), 8)
-    for name in ("no.mp4", "short.mp4", "missing.mp4"):
+    frames = np.random.default_rng(0).random((25, 64, 64, 3), np.float32)
+    frames[3, 5, 5] = np.nan
+    tifffile.imwrite(tmp_path / "nan.tif", frames, photometric="rgb", metadata={"axes": "TYXS"})
+    for name in ("no.mp4", "short.mp4", "missing.mp4", "nan.tif"):
         with pytest.raises(Unanswered, match=name):
             asked("growth.wound", tmp_path / name)
 
