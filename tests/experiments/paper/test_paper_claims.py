@@ -173,13 +173,13 @@ def test_guidance_keeps_what_projecting_takes_from_flows(store: Store) -> None:
     assert faint["guided.faint"].value <= faint["unguided.faint"].value < faint["afterwards.faint"].value
 
 
-def test_particles_gain_from_guidance_where_things_flow(store: Store) -> None:
-    tasks, found = numbers(store, "tasks"), numbers(store, "families")
-    assert (tasks["particles, guided - best of 4 + projection.average"].low or 0) > 0
-    assert (found["vessel.particles, guided - particles + projection.average"].low or 0) > 0
-    assert holds(found["without flows.particles, guided - particles + projection.average"], 0)
+def test_four_that_are_guided_have_most_and_particles_no_more_than_a_choice(store: Store) -> None:
+    found = numbers(store, "tasks")
     for mark in ("average", "not imposed"):
-        assert tasks[f"best.{mark}"].value == tasks[f"particles, guided.{mark}"].value
+        assert (found[f"best of 4, guided - guided.{mark}"].low or 0) > 0
+        assert holds(found[f"particles, guided - best of 4, guided.{mark}"], 0)
+        four = [found[f"{arm}, guided.{mark}"].value for arm in ("particles", "best of 4")]
+        assert found[f"best.{mark}"].value == max(four)
 
 
 def test_real_movies_are_mostly_beyond_the_world(store: Store) -> None:
@@ -192,9 +192,9 @@ def test_real_movies_are_mostly_beyond_the_world(store: Store) -> None:
 
 def test_laws_do_not_move_content(store: Store) -> None:
     found = numbers(store, "content")
-    for name in ("count", "colour"):
-        for arm in ("afterwards", "guided"):
-            assert abs(found[f"{name}.{arm}"].value - found[f"{name}.unguided"].value) < 0.05
+    for arm in ("afterwards", "guided"):
+        assert abs(found[f"count.{arm}"].value - found["count.unguided"].value) < 0.05
+        assert found[f"colour.{arm}"].value > found["colour.unguided"].value + 0.1
 
 
 def test_a_law_of_flow_pays_on_the_way(store: Store) -> None:
@@ -230,18 +230,19 @@ def test_choosing_by_content_adds_to_laws(store: Store) -> None:
         assert found[f"{arm}.evaluations"].value == found["best of 4.evaluations"].value
 
 
-def test_choosing_does_not_reach_the_goals(store: Store) -> None:
+def test_one_goal_is_reached_by_the_estimate_and_one_is_missed(store: Store) -> None:
     found = numbers(store, "tasks")
     goal = found["goal.average"].value
-    for mark in ("average", "not imposed"):
-        assert found[f"best.{mark}"].value < found[f"goal.{mark}"].value
+    for arm in ("particles, guided.average", "best of 4, guided.average"):
+        assert (found[arm].low or 0) < goal < found[arm].value
+    assert found["best.not imposed"].value < found["goal.not imposed"].value
     families = numbers(store, "families")
     mark = ".best.average"
     best = {name.removesuffix(mark): one.value for name, one in families.items() if name.endswith(mark)}
     assert len(best) == found["families"].value
-    assert min(best, key=lambda name: best[name]) == "vesicles"
+    assert min(best, key=lambda name: best[name]) == "beads"
     reached = {name for name, value in best.items() if value >= goal}
-    assert reached == {"dye", "gray_scott", "vessel", "blood"}
+    assert reached == {"dye", "growth", "gray_scott", "vessel", "blood"}
     assert best["sheet"] - families["sheet.unguided.average"].value < 5
     assert found["best.met.permanence"].value < 0.75
 
