@@ -93,7 +93,16 @@ def evaluations() -> dict[str, float | int]:
     pruned = PrunedBestOfN(begin, lambda video: video, levels=levels, left=left).cost(world_spec("micro").steps)
     chosen = {BEST: CANDIDATES, PARTICLES: CANDIDATES, PRUNED: pruned}
     then = {arm + THEN: chosen[arm] for arm in CHOSEN}
-    return {UNGUIDED: 1, MORE: 4, AFTERWARDS: 1, GUIDED: 1, **chosen, **then, BEST_GUIDED: CANDIDATES, TOGETHER: CANDIDATES}
+    return {
+        UNGUIDED: 1,
+        MORE: 4,
+        AFTERWARDS: 1,
+        GUIDED: 1,
+        **chosen,
+        **then,
+        BEST_GUIDED: CANDIDATES,
+        TOGETHER: CANDIDATES,
+    }
 
 
 def best(numbers: dict[str, Number]) -> dict[str, Number]:
