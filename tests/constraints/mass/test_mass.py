@@ -447,7 +447,7 @@ def test_a_source_of_one_species_may_depend_on_another() -> None:
 @pytest.mark.parametrize("species", [[], [0, 0], [-1], [1.0], "0", 0, [True]])
 def test_species_that_are_none_are_refused(species: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
-    with pytest.raises(InvalidArgument, match="species=.*numbers of species, from 0, each once"):
+    with pytest.raises(InvalidArgument, match=r"species=.*numbers of species, from 0, each once"):
         MassConservation(species=species)  # type: ignore[arg-type]
 
 

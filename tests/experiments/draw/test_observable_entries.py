@@ -1,5 +1,7 @@
 """``observable=`` of the command line: what each choice reads."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -61,11 +63,13 @@ def test_a_law_survives_a_file_where_the_video_shows_its_fields_alone() -> None:
 
 
 def test_the_command_line_leaves_it_out() -> None:
-    spec, entries = world_spec("micro"), {"guidance": choice("guidance", "none"), "constraint": {}}
+    spec, unguided = world_spec("micro"), choice("guidance", "none")
     request = Request("one drop of red dye diffusing quickly in water", seed=0)
     entry = {**choice("observable", "world"), "off_map": 0.0}
-    alone = physics_of(spec, request, observable=entry, **entries).observable
+    alone = physics_of(spec, request, {}, unguided, entry).observable
     grey = torch.full((1, 3, 2, 4, 4), 0.5)
     assert torch.equal(alone.embed(grey, alone(grey)), alone.embed(0 * grey, alone(grey)))
-    with pytest.raises(InvalidArgument, match="off_map=0.0: allowed: 1 in microverse, of which no colours are known"):
-        physics_of(world_spec("microverse"), request, observable=entry, **entries)
+    with pytest.raises(
+        InvalidArgument, match=re.escape("off_map=0.0: allowed: 1 in microverse, of which no colours are known")
+    ):
+        physics_of(world_spec("microverse"), request, {}, unguided, entry)
