@@ -139,7 +139,7 @@ class MassConservation(Constraint):
 
     @torch.no_grad()
     def project(self, fields: Float[Tensor, "B S T *space"], grid: Grid | None) -> Float[Tensor, "B S T *space"]:
-        """Nearest fields with the expected mass in every frame and all values in [0, maximum].
+        """Nearest fields with the expected mass in every frame and all values of what is conserved in [0, maximum].
 
         argmin |c' - c|^2 over {m'(t) = m_expected(t), 0 <= c' <= maximum}  =  clip(c + shift(t), 0, maximum)
 
@@ -224,16 +224,16 @@ class MassConservation(Constraint):
         law._held = {name: values_of(name, values, chosen) for name, values in self._held.items()}
         return law
 
-    def conserved(self, fields: Float[Tensor, "B S T *space"]) -> Float[Tensor, "B s T *space"]:
-        """The species whose mass stays, of all species.
+    def conserved(self, fields: Float[Tensor, "B S *shape"]) -> Float[Tensor, "B s *shape"]:
+        """The species whose mass stays, of all species: of fields, or of amounts.
 
         Raises:
             InvalidArgument: fields that do not have them.
         """
         if self.species is None:
             return fields
-        if fields.ndim < 3 or max(self.species) >= fields.shape[1]:
-            raise InvalidArgument("species", self.species, f"numbers of species of fields {list(fields.shape)}, from 0")
+        if max(self.species) >= fields.shape[1]:
+            raise InvalidArgument("species", self.species, f"numbers, from 0, of {fields.shape[1]} species")
         return fields[:, self.species]
 
     @staticmethod
@@ -248,10 +248,10 @@ class MassConservation(Constraint):
         grid = check_fields(fields, grid, finite=False)
         if grid.boundary not in CLOSED and not bool(self.inflow.any()):
             raise InvalidArgument("boundary", grid.boundary, f"{', '.join(CLOSED)}, or any with an inflow")
-        signed, absolute = (total * grid.cell_area for total in mass(self.conserved(fields)))
+        signed, absolute = (total * grid.cell_area for total in mass(fields))
         if not bool(signed.isfinite().all()):
             raise InvalidArgument("fields", "NaN or Inf", "finite values")
-        return signed, absolute, grid
+        return self.conserved(signed), self.conserved(absolute), grid
 
     def _why_unmeasured(self, amount: Tensor, initial: Tensor, rate: Tensor, error: Tensor) -> str | None:
         """Why one sample's m0 and k ``[S]`` are not carried by its mass ``[S, T]``; None where they are."""

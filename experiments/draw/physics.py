@@ -110,14 +110,21 @@ def physics_of(
         size = (1, len(read.species), spec.num_frames, spec.height, spec.width)
         faint = torch.rand(size, generator=torch.Generator().manual_seed(request.seed))
         require_consistent(imposed.problem(grid), 0.4 + 0.2 * faint)
+    notes = []
+    if getattr(read, "off_map", 1) != 1 and not (imposed and imposed.terminal):
+        notes.append("observable.off_map has no effect: no finished video is projected here")
     if observed is None or observed.file is None:
-        return Physics(constraints, imposed, read, grid, spec)
+        return Physics(constraints, imposed, read, grid, spec, notes=notes)
     found = read_observed(observed, spec, read, grid)
     require_possible(found.seen, imposing, grid)
     world = with_start(spec, found.start)
     keeping = _keeping(found.seen, imposing, world, guidance, rewards or {})
     scale = PLAIN if _small(spec) and request.guidance_scale is None else None
-    notes = [*found.notes, *([f"guidance_scale {PLAIN:g}: what was observed says more than the text"] if scale else [])]
+    notes = [
+        *notes,
+        *found.notes,
+        *([f"guidance_scale {PLAIN:g}: what was observed says more than the text"] if scale else []),
+    ]
     return Physics({OBSERVED: found.seen, **constraints}, keeping, read, grid, world, found.start, notes, scale)
 
 
@@ -195,7 +202,7 @@ def remarks(world: World, prompt: str, constraint: dict[str, Any]) -> list[str]:
     if not spec.families[family].colours:
         dy, dt = spec.families[family].spacing[0], spec.families[family].dt
         notes.append(f"{family} scale, an assumption: {dy:g} µm and {dt:g} s (world.families.{family}.spacing and .dt)")
-    for name in constraint:
-        if spec.families[family].laws and name not in spec.families[family].laws:
+    for name, entry in constraint.items():
+        if spec.families[family].laws and name not in spec.families[family].laws and not entry.get("species"):
             notes.append(f"{name} is not a law of {family} videos in {spec.name}: the simulator violates it as well")
     return notes

@@ -38,8 +38,10 @@ ENTRIES: dict[tuple[str, str], dict[str, Any]] = {
     ("beads", "permanence"): {"radius": 0.6, "reach": 1.4},
     ("beads", "count"): {"smoothing": 2},
     ("vesicles", "progression"): {"direction": "shrinks"},
-    ("vesicles", "mass"): {"species": [1]},  # the content: the membrane becomes less
+    ("vesicles", "mass"): {"species": [1]},
 }
+#: laws of a part of what a family shows, which are none of the world's: vesicles keep their content, not their membrane
+IN_PART = {"vesicles": ("mass",)}
 #: families whose named colours, and those that are always there, are all that the simulator draws
 EXPLAINED = ("dye", "growth", "gray_scott", "beads", "sheet", "vesicles")
 

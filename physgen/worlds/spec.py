@@ -108,7 +108,7 @@ class WorldSpec:
         family = self.families[self.family(prompt)]
         return Grid(spacing=(family.spacing[0], family.spacing[1]), dt=family.dt, boundary=family.boundary)
 
-    def observable(self, prompt: str, off_map: float = 1.0) -> Observable:
+    def observable(self, prompt: str, off_map: float | int = 1.0) -> Observable:
         """Colour map of the prompt's family: the colours that the prompt names, all of them when it names none.
 
         A family without colours is read by its brightness above the mean of its background. ``off_map``: see

@@ -47,7 +47,7 @@ class World:
         """See `WorldSpec.grid`."""
         return self.spec.grid(prompt)
 
-    def observable(self, prompt: str, off_map: float = 1.0) -> Observable:
+    def observable(self, prompt: str, off_map: float | int = 1.0) -> Observable:
         """See `WorldSpec.observable`."""
         return self.spec.observable(prompt, off_map)
 

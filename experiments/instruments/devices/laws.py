@@ -71,7 +71,10 @@ def extrema(clip: Clip) -> float:
 
 
 def bounds(clip: Clip) -> float:
-    """How far the field is below 0 or above 1, at the thousandth of the pixels that is farthest; 0 where it is not."""
+    """How far the field is below 0 or above 1, at the thousandth of the pixels that is farthest; 0 where it is not.
+
+    Read from the file, which by itself takes a field that touches 0 or 1 up to 0.014 beyond (Gray-Scott patterns).
+    """
     low, high = np.quantile(clip.field, [0.001, 0.999])
     return float(max(-low, high - 1.0, 0.0))
 

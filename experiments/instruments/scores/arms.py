@@ -21,7 +21,7 @@ from physgen.experiments.draw.default_guidance import default_guidance
 from physgen.experiments.draw.prompts import Prompt
 from physgen.experiments.draw.references import RECONSTRUCTION, SIMULATOR, reconstruct, simulate
 from physgen.experiments.instruments.subject import subject_of
-from physgen.experiments.micro.cases import EXPLAINED, Case
+from physgen.experiments.micro.cases import EXPLAINED, IN_PART, Case
 from physgen.experiments.micro.flow import EVERY, START, project_colours
 from physgen.experiments.microworldbench.tasks.data import Task
 from physgen.experiments.train.distributed import launch
@@ -63,7 +63,8 @@ def laws(world: World, prompt: Prompt) -> dict[str, Constraint]:
 
     Those of Gray-Scott have the constants of the pattern.
     """
-    known = {law: Case(law, prompt).constraint() for law in world.spec.families[prompt.family].laws}
+    named = (*world.spec.families[prompt.family].laws, *IN_PART.get(prompt.family, ()))
+    known = {law: Case(law, prompt).constraint() for law in named}
     return {name: law for name, law in known.items() if law.projects}
 
 
@@ -111,6 +112,7 @@ def draw_arms(world: World, prompt: Prompt) -> dict[str, Drawn]:
     guidance = guidance_by(constraints)
     for arm, video in free.items():
         found[AFTERWARDS if arm == UNGUIDED else arm + THEN] = project(world, prompt, video, constraints)
+    # chosen when they are finished, and projected but where a flow is projected below
     guided = torch.cat([draw_guided(world, prompt, guidance, candidate) for candidate in range(4)])
     together = draw_guided(world, prompt, Particles(4, {content.name: content}, inside=guidance))
     best = int(content(guided).argmax())

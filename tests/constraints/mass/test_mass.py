@@ -452,5 +452,12 @@ def test_species_that_are_none_are_refused(species: object, monkeypatch: pytest.
 
 
 def test_species_that_the_fields_do_not_have_are_refused() -> None:
-    with pytest.raises(InvalidArgument, match=re.escape("species=[2]: allowed: numbers of species of fields [1, 2,")):
+    with pytest.raises(InvalidArgument, match=re.escape("species=[2]: allowed: numbers, from 0, of 2 species")):
         MassConservation(species=[2]).residual(torch.ones(1, 2, 3, 4, 4), GRID)
+
+
+def test_nan_in_another_species_is_refused() -> None:
+    fields = torch.ones(1, 2, 3, 4, 4)
+    fields[0, 0, 1, 2, 2] = torch.nan
+    with pytest.raises(InvalidArgument, match="NaN or Inf"):
+        MassConservation(species=[1]).residual(fields, GRID)

@@ -205,6 +205,24 @@ def test_a_law_that_the_family_does_not_obey_is_noted(
     assert "mass is not a law of mitosis videos" in capsys.readouterr().out
 
 
+def test_mass_of_all_vesicles_is_noted_and_that_of_their_content_is_not(
+    sample: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The membrane of vesicles that fuse becomes less; their content does not."""
+    for name, options in (("all", []), ("content", ["constraint.mass.species=[1]"])):
+        assert sample("prompt=two green vesicles fuse", "constraint=mass", *options, f"out={tmp_path / name}") == 0
+        assert ("mass is not a law of vesicles videos" in capsys.readouterr().out) == (name == "all")
+
+
+def test_colours_to_be_left_out_of_a_video_that_nothing_projects_are_noted(
+    sample: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for guidance in ("projection", "dps"):
+        options = ["observable.off_map=0", f"guidance={guidance}", f"out={tmp_path / guidance}"]
+        assert sample(f"prompt={PROMPT}", "constraint=mass", *options) == 0
+        assert ("observable.off_map has no effect" in capsys.readouterr().out) == (guidance == "dps")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

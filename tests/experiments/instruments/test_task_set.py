@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,14 @@ import torch
 
 from physgen.experiments.cli.dispatch import main
 from physgen.experiments.instruments import DOMAINS, subject_of
+from physgen.experiments.instruments.scores import arms
 from physgen.experiments.micro.cases import EXPLAINED
 from physgen.experiments.microworldbench import read_rubrics, read_tasks
 from physgen.experiments.microworldbench.tasks.data import DIMENSIONS, LEVELS
 from physgen.experiments.microworldbench.tasks.micro_tasks import make
 from physgen.experiments.microworldbench.tasks.named import named_tasks
 from physgen.simulators import GRAMMARS, SIMULATORS
-from physgen.worlds import world_spec
+from physgen.worlds import load_world, world_spec
 
 TASKS, RUBRICS = named_tasks("micro")
 
@@ -77,3 +79,23 @@ def test_what_a_projected_video_shows_is_its_fields_where_these_are_all_there_is
             read = spec.observable(caption, off_map=0.0)
             lost = float((read.embed(video[None], read(video[None])) - video).abs().max())
             assert (lost < 0.02) == (family in EXPLAINED), (family, lost)
+
+
+def test_guided_arms_begin_and_end_as_they_say() -> None:
+    """The best of four is the one the choice reads best, the guided draw is the first, and both show fields alone."""
+    world = load_world("micro")
+    world = replace(world, spec=replace(world.spec, steps=3))
+    task = next(task for task in read_tasks(TASKS) if "drop" in task.task)
+    prompt = arms.prompt_of(task, 0)
+    found = arms.draw_arms(world, prompt)
+    assert found.keys() == set(arms.ARMS)
+    guidance = arms.guidance_by(arms.laws(world, prompt))
+    four = [arms.draw_guided(world, prompt, guidance, candidate) for candidate in range(4)]
+    read = [float(arms.chooser(world, prompt)(video)) for video in four]
+    assert len(set(read)) == 4
+    assert torch.equal(found[arms.GUIDED], four[0])
+    assert torch.equal(found[arms.BEST_GUIDED], four[max(range(4), key=read.__getitem__)])
+    shown = arms.shown_by(world, prompt)
+    for arm in (arms.GUIDED, arms.BEST_GUIDED, arms.TOGETHER, arms.AFTERWARDS):
+        again = shown.embed(found[arm].double(), shown(found[arm].double()))
+        assert float((again - found[arm]).abs().max()) < 1e-6, arm
