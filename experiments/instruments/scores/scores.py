@@ -165,7 +165,7 @@ def free_points(answered: Sequence[tuple[Criterion, int]], family: str) -> float
     """Points of 100 by the criteria that neither a choice nor a law of the family imposes; None without any.
 
     >>> given = [(Criterion(1, "it flickers", -1, 1.0, "flicker"), 0), (Criterion(2, "mass", 1, 1.0, "mass"), 0)]
-    >>> free_points([*given, (Criterion(3, "green", 1, 1.0, "colour"), 1)], "dye")
+    >>> free_points([*given, (Criterion(3, "fast", 1, 1.0, "speed"), 1)], "dye")
     100.0
     """
     imposed = (*CHOSEN_BY, *IMPOSED.get(family, ()))
