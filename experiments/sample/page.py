@@ -38,7 +38,7 @@ def make_page(
         charts.append(Chart("Residual of the estimate at each step", "denoising step", "rms residual", lines, log=True))
     labels = list(drawn)
     cards = [(f"{name} residual, largest", number(report.residual_max)) for name, report in result.constraints.items()]
-    cards.append(("mass drift, max |m(t) − m(0)| / m(0)", percent(result.drift)))
+    cards.append((name_of_drift(result), percent(result.drift)))
     if free and free is not result:
         cards.append(("mass drift, unguided", percent(free.drift)))
         cards.append(("time, guided / unguided", number(result.arm.seconds / free.arm.seconds)))
@@ -54,6 +54,12 @@ def make_page(
     )
 
 
+def name_of_drift(measured: Measured) -> str:
+    """What the drift is of: of several species it is the largest, whichever of them a law keeps."""
+    species = list(measured.mass)
+    return "mass drift, max |m(t) − m(0)| / m(0)" + (f", largest of {', '.join(species)}" if len(species) > 1 else "")
+
+
 def rows(drawn: dict[str, Measured], labels: list[str]) -> list[list[str]]:
     """Table of numbers, one column per video."""
     columns = [drawn[label] for label in labels]
@@ -66,7 +72,7 @@ def rows(drawn: dict[str, Measured], labels: list[str]) -> list[list[str]]:
         table.append(
             [f"{name}, certified", *(verdict(entries.get(name)).partition(":")[0] for entries in certificates)]
         )
-    table.append(["mass drift, max |m(t) − m(0)| / m(0)", *(percent(d.drift) for d in columns)])
+    table.append([name_of_drift(columns[0]), *(percent(d.drift) for d in columns)])
     table.append(["mass, sd about its trend", *(percent(d.largest("detrended_sd")) for d in columns)])
     terminals = [d.arm.log.terminal for d in columns]
     moved = [number(terminal.moved_rms if terminal else None) for terminal in terminals]
